@@ -1,0 +1,150 @@
+//! The three channels, and what can come of one send.
+//!
+//! A sender knows its protocol and nothing of queues: it answers with a [`SendOutcome`] and leaves it to the
+//! handler whether that is a completion, a snooze or a failure. What it does know, and says, is whether the
+//! message may have arrived although the answer did not: that is what makes a repeat explainable.
+//!
+//! [`email`] speaks SMTP, [`sms`] and [`voicemail`] the HTTP API in [`twilio`].
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub mod email;
+pub mod sms;
+pub mod twilio;
+pub mod voicemail;
+
+pub use email::{Email, EmailSender};
+pub use sms::{Sms, SmsSender};
+pub use twilio::ProviderClient;
+pub use voicemail::{Voicemail, VoicemailSender};
+
+/// The header that carries the id of the job a message was sent for, in mail and in HTTP requests.
+pub const JOB_HEADER: &str = "X-Windlass-Job";
+/// The header that carries the id of the campaign a message belongs to.
+pub const CAMPAIGN_HEADER: &str = "X-Windlass-Campaign";
+
+/// The start of the text of a failure after which the message may have arrived; see [`SendError`].
+pub const REPLY_LOST: &str = "reply_lost";
+/// The start of the text of a failure after which the message has certainly not arrived.
+pub const NOT_SENT: &str = "not_sent";
+
+/// How a touch reaches its contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// SMTP.
+    Email,
+    /// A text message through the provider.
+    Sms,
+    /// A call that leaves a message, through the provider.
+    Voicemail,
+}
+
+impl Channel {
+    /// Every channel, in the order in which reports list them.
+    pub const ALL: [Channel; 3] = [Channel::Email, Channel::Sms, Channel::Voicemail];
+
+    /// The name used in queues, logs and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Channel::Email => "email",
+            Channel::Sms => "sms",
+            Channel::Voicemail => "voicemail",
+        }
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What came of one attempt to send; every answer of a provider is exactly one of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendOutcome {
+    /// The provider took responsibility for the message.
+    Sent {
+        /// What the provider calls it.
+        provider_id: String,
+    },
+    /// The provider refused for now and took nothing; trying again before the delay is pointless.
+    RetryLater {
+        /// How long to wait, from the provider's own words where it gave any.
+        after_ms: u64,
+        /// The provider's reason.
+        why: String,
+    },
+    /// The provider refused for good; another attempt would get the same answer.
+    Permanent {
+        /// The provider's code, such as `5.1.1` or `21211`.
+        code: String,
+        /// The provider's reason.
+        why: String,
+    },
+    /// The attempt failed for a reason that is not the message's.
+    Transient(SendError),
+}
+
+/// An attempt that ended without a verdict from the provider.
+///
+/// Its text begins with [`REPLY_LOST`] or [`NOT_SENT`], so that whoever reads the job's error history later
+/// can tell an attempt that may have delivered from one that cannot have.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}: {why}", if *may_have_arrived { REPLY_LOST } else { NOT_SENT })]
+pub struct SendError {
+    /// What happened, for people.
+    pub why: String,
+    /// Whether the provider may have taken the message before the attempt ended.
+    pub may_have_arrived: bool,
+}
+
+impl SendError {
+    pub(crate) fn not_sent(why: impl fmt::Display) -> Self {
+        Self { why: why.to_string(), may_have_arrived: false }
+    }
+
+    pub(crate) fn reply_lost(why: impl fmt::Display) -> Self {
+        Self { why: why.to_string(), may_have_arrived: true }
+    }
+}
+
+/// A sender cannot be made from the settings it was given.
+#[derive(Debug, Error)]
+pub enum ChannelConfigError {
+    /// The address is not a URL that the channel speaks.
+    #[error("{url:?} is not a usable address: {why}")]
+    Address {
+        /// The address as given, without its password.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The TLS or HTTP library refused to start.
+    #[error("the channel's client could not be set up: {0}")]
+    Client(String),
+}
+
+/// Chooses the process's TLS implementation once; a choice that the host application made earlier stands.
+pub(crate) fn choose_tls() {
+    // The error says that a provider is installed already, which is all that is wanted here.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Whether `host` can only be this machine, so that plain text never leaves it.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost")
+        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The URL without its user and password, for messages.
+pub(crate) fn without_credentials(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => format!("{}://{}", &url[..scheme], &url[at + 1..]),
+        _ => url.to_owned(),
+    }
+}

@@ -1,0 +1,121 @@
+//! Two providers for the loopback interface: a real SMTP server and a real HTTP server that lose on purpose.
+//!
+//! They take the place of the outside world in a campaign day. Each writes what it accepted to a log of its own
+//! before it answers, so that the log is evidence that does not depend on the queue; [`crate::reconcile`]
+//! compares the two. They run in a process that is not killed.
+//!
+//! [`smtp`] and [`provider`] are the servers, [`Faults`] what they do wrong, [`log`] what they write down.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{sync::watch, task::JoinHandle};
+
+mod faults;
+pub mod log;
+pub mod provider;
+pub mod smtp;
+
+pub use faults::{Faults, Rate};
+
+/// How long a stopping server lets conversations finish before it cuts them.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// A running server; it stops with [`Handle::shutdown`], or when the handle is dropped.
+#[derive(Debug)]
+pub struct Handle {
+    addr: SocketAddr,
+    scheme: &'static str,
+    log_path: PathBuf,
+    tally: Arc<Tally>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// What a server has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counters {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Messages and calls taken and logged, those whose reply was dropped included.
+    pub accepted: u64,
+    /// Refused for now: greylisted (451) or told to slow down (429).
+    pub deferred: u64,
+    /// Refused for now by a server that is "down" (503).
+    pub unavailable: u64,
+    /// Refused for good.
+    pub refused: u64,
+    /// Taken, but the connection was closed in place of the reply.
+    pub replies_dropped: u64,
+    /// What was not the protocol at all.
+    pub nonsense: u64,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    connections: AtomicU64,
+    accepted: AtomicU64,
+    deferred: AtomicU64,
+    unavailable: AtomicU64,
+    refused: AtomicU64,
+    replies_dropped: AtomicU64,
+    nonsense: AtomicU64,
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl Handle {
+    /// Where the server listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The server's address in the form that senders take.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.addr)
+    }
+
+    /// The log of what the server accepted; every line is written before its reply.
+    pub fn log_path(&self) -> &Path {
+        &self.log_path
+    }
+
+    /// What the server has done so far.
+    pub fn counters(&self) -> Counters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counters {
+            connections: read(&self.tally.connections),
+            accepted: read(&self.tally.accepted),
+            deferred: read(&self.tally.deferred),
+            unavailable: read(&self.tally.unavailable),
+            refused: read(&self.tally.refused),
+            replies_dropped: read(&self.tally.replies_dropped),
+            nonsense: read(&self.tally.nonsense),
+        }
+    }
+
+    /// Stops accepting, lets conversations finish for a short grace, and gives the final counts.
+    pub async fn shutdown(mut self) -> Counters {
+        // No receiver left means that the server has ended already.
+        let _ = self.stop.send(true);
+        if tokio::time::timeout(STOP_GRACE * 2, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+        self.counters()
+    }
+}
+
+/// Milliseconds since 1970; logs are compared with the queue's own times by people only.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,286 @@
+//! A real SMTP server for the loopback interface, which keeps nothing but a log.
+//!
+//! It owns sockets, time and limits. What a command means is in `session`, what a message's content says in
+//! `content`; both are pure. Memory is bounded by the number of connections: a message's body is counted and
+//! thrown away as it arrives, only the start of its header is held.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+};
+
+use super::{
+    Counters, Faults, Handle, STOP_GRACE, Tally, count,
+    faults::FaultRules,
+    log::{Delivery, DeliveryLog},
+    now_ms,
+};
+use crate::channel::Channel;
+
+mod content;
+mod session;
+
+use content::Content;
+use session::{Next, Recipients, Session, Verdict};
+
+/// The longest command line, its CRLF included: RFC 5321 asks for 512 at least, extensions for some more.
+pub const MAX_COMMAND_LINE_BYTES: usize = 2_048;
+/// The largest message, as announced with SIZE.
+pub const MAX_MESSAGE_BYTES: u64 = 10 * 1024 * 1024;
+/// The most connections at once; more are told to come back.
+pub const MAX_CONNECTIONS: usize = 1_000;
+/// What a connection reads at once; also the most pipelined commands that wait in memory.
+const READ_BYTES: usize = 8 * 1024;
+/// How long a silent connection is kept (RFC 5321, section 4.5.3.2.7).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a client may leave replies unread.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The pause after a failed accept, which is nearly always a lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Starts a server on `addr` (port 0 chooses a free one) that appends what it accepts to `log_path`.
+///
+/// # Errors
+/// When the address cannot be bound or the log cannot be opened.
+pub async fn start(addr: SocketAddr, log_path: &Path, faults: Faults) -> io::Result<Handle> {
+    let listener = TcpListener::bind(addr).await?;
+    let addr = listener.local_addr()?;
+    let tally = Arc::new(Tally::default());
+    let server = Arc::new(Server {
+        rules: FaultRules::new(faults),
+        log: DeliveryLog::open(log_path)?,
+        tally: Arc::clone(&tally),
+        accepted: AtomicU64::new(0),
+    });
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(accept_all(listener, server, stopped));
+    Ok(Handle { addr, scheme: "smtp", log_path: log_path.to_owned(), tally, stop, task })
+}
+
+struct Server {
+    rules: FaultRules,
+    log: DeliveryLog,
+    tally: Arc<Tally>,
+    accepted: AtomicU64,
+}
+
+async fn accept_all(listener: TcpListener, server: Arc<Server>, mut stopped: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            // The handle that is dropped means the same as one that asks.
+            _ = stopped.wait_for(|stop| *stop) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((socket, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        count(&server.tally.connections);
+        let full = connections.len() >= MAX_CONNECTIONS;
+        let connection = Connection { server: Arc::clone(&server), socket, stopped: stopped.clone() };
+        connections.spawn(async move {
+            // A connection that fails has ended; that is all the other side will notice too.
+            let _ = if full { connection.turn_away().await } else { connection.serve().await };
+        });
+    }
+    drop(listener);
+    let finished = async { while connections.join_next().await.is_some() {} };
+    // What has not finished by then is cut when the set is dropped.
+    let _ = tokio::time::timeout(STOP_GRACE, finished).await;
+}
+
+struct Connection {
+    server: Arc<Server>,
+    socket: TcpStream,
+    stopped: watch::Receiver<bool>,
+}
+
+/// What to do after the bytes at hand are used up.
+enum Flow {
+    Read,
+    Close,
+}
+
+/// What the bytes of a connection are at the moment.
+enum Mode {
+    Commands,
+    /// The rest of a command line that was too long.
+    Overlong,
+    Content(Box<Content>),
+}
+
+impl Connection {
+    async fn turn_away(mut self) -> io::Result<()> {
+        self.write(b"421 4.3.2 too many connections, try again in 5 seconds\r\n").await
+    }
+
+    async fn serve(mut self) -> io::Result<()> {
+        self.socket.set_nodelay(true)?;
+        self.write(b"220 localhost ESMTP windlass sink\r\n").await?;
+        let mut session = Session::default();
+        let mut mode = Mode::Commands;
+        let mut input = Vec::with_capacity(READ_BYTES);
+        let mut replies = Vec::with_capacity(512);
+        loop {
+            let mid_message = session.mid_message();
+            let read = tokio::select! {
+                biased;
+                // A message that has begun is finished; the grace of the whole server bounds how long that takes.
+                _ = self.stopped.wait_for(|stop| *stop), if !mid_message => None,
+                read = tokio::time::timeout(IDLE_TIMEOUT, self.socket.read_buf(&mut input)) => Some(read),
+            };
+            match read {
+                Some(Ok(Ok(0))) => return Ok(()),
+                Some(Ok(Ok(_))) => {}
+                Some(Ok(Err(error))) => return Err(error),
+                Some(Err(_)) => return self.write(b"421 4.4.2 idle for too long\r\n").await,
+                None => return self.write(b"421 4.3.2 shutting down\r\n").await,
+            }
+            replies.clear();
+            let flow = self.take_in(&mut session, &mut mode, &mut input, &mut replies).await;
+            self.write(&replies).await?;
+            if matches!(flow, Flow::Close) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Uses up what it can of the input and collects the replies, in order, for one write.
+    async fn take_in(
+        &self,
+        session: &mut Session,
+        mode: &mut Mode,
+        input: &mut Vec<u8>,
+        replies: &mut Vec<u8>,
+    ) -> Flow {
+        let mut used = 0;
+        let flow = loop {
+            let rest = &input[used..];
+            match mode {
+                Mode::Content(content) => {
+                    used += content.feed(rest);
+                    if content.bytes() > MAX_MESSAGE_BYTES {
+                        count(&self.server.tally.refused);
+                        // The rest is not worth reading only to refuse it.
+                        replies.extend_from_slice(b"552 5.3.4 message too large\r\n");
+                        break Flow::Close;
+                    }
+                    if !content.is_complete() {
+                        break Flow::Read;
+                    }
+                    let deliver = self.deliver(session, content).await;
+                    *mode = Mode::Commands;
+                    match deliver {
+                        Some(reply) => replies.extend_from_slice(reply.as_bytes()),
+                        None => break Flow::Close,
+                    }
+                }
+                Mode::Commands | Mode::Overlong => {
+                    let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+                        if rest.len() >= MAX_COMMAND_LINE_BYTES || matches!(mode, Mode::Overlong) {
+                            *mode = Mode::Overlong;
+                            used = input.len();
+                        }
+                        break Flow::Read;
+                    };
+                    let line = &rest[..=end];
+                    used += line.len();
+                    let too_long = line.len() > MAX_COMMAND_LINE_BYTES || matches!(mode, Mode::Overlong);
+                    *mode = Mode::Commands;
+                    let next = if too_long {
+                        session.nonsense("500 5.5.2 line too long", replies)
+                    } else {
+                        session.command(line, &*self.server, replies)
+                    };
+                    match next {
+                        Next::Command => {}
+                        Next::Nonsense => count(&self.server.tally.nonsense),
+                        Next::Content => *mode = Mode::Content(Box::default()),
+                        Next::Close => break Flow::Close,
+                    }
+                }
+            }
+        };
+        input.drain(..used);
+        flow
+    }
+
+    /// Logs a whole message and gives its reply, or nothing when the reply is to be lost.
+    async fn deliver(&self, session: &mut Session, content: &Content) -> Option<String> {
+        let server = &self.server;
+        server.rules.take_time().await;
+        let envelope = session.take_envelope();
+        let id = format!("q{:08}", server.accepted.fetch_add(1, Ordering::Relaxed) + 1);
+        let fields = content.fields();
+        let reply_dropped = server.rules.drops_reply();
+        let at_ms = now_ms();
+        let deliveries = envelope.to.iter().map(|to| Delivery {
+            at_ms,
+            channel: Channel::Email,
+            provider_id: id.as_str().into(),
+            message_id: fields.message_id.as_deref().map(Into::into),
+            from: envelope.from.as_str().into(),
+            to: to.as_str().into(),
+            subject: fields.subject.as_deref().map(Into::into),
+            job: fields.job.as_deref().map(Into::into),
+            campaign: fields.campaign.as_deref().map(Into::into),
+            bytes: content.bytes(),
+            reply_dropped,
+        });
+        if server.log.append(deliveries).is_err() {
+            return Some("452 4.3.1 the log cannot be written, try again in 5 seconds\r\n".to_owned());
+        }
+        count(&server.tally.accepted);
+        if reply_dropped {
+            count(&server.tally.replies_dropped);
+            return None;
+        }
+        Some(format!("250 2.0.0 queued as {id}\r\n"))
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        match tokio::time::timeout(WRITE_TIMEOUT, self.socket.write_all(bytes)).await {
+            Ok(written) => written,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+impl Recipients for Server {
+    fn verdict(&self, recipient: &str) -> Verdict {
+        if self.rules.refuses(recipient) {
+            count(&self.tally.refused);
+            return Verdict::Refuse;
+        }
+        if self.rules.defers() {
+            count(&self.tally.deferred);
+            return Verdict::Defer;
+        }
+        Verdict::Take
+    }
+}
+
+impl Counters {
+    /// Answers of any kind to messages or requests.
+    pub fn answers(&self) -> u64 {
+        self.accepted + self.deferred + self.unavailable + self.refused
+    }
+}

@@ -1,0 +1,138 @@
+//! The command line: global options and the table of commands.
+//!
+//! Each command's own arguments stand beside what it does, in `commands/` and `bench/`; this is only what all share.
+
+use clap::builder::styling::Styles;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::bench;
+use crate::commands::{doctor, enqueue, errors, events, groups, jobs, limits, queues, schedules};
+
+/// The store when neither `--store` nor the environment names one.
+pub(crate) const STORE_DEFAULT: &str = "file:./windlass-data";
+
+/// Examples come first: most who ask for help look for one line to change.
+const HELP_TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+const EXAMPLES: &str = "\
+Examples:
+  windlass enqueue email send_email '{\"to\":\"a@b.c\"}'      one job
+  windlass enqueue email send_email --ndjson jobs.ndjson    many
+  windlass jobs ls --queue email --state dead               what went wrong
+  windlass jobs why ID                                      why it is not running
+  windlass jobs retry --queue email --state dead            once it is repaired
+  windlass queues set email --concurrency 30 --rate 100/1m  live
+";
+
+/// A durable job queue that needs nothing else.
+#[derive(Debug, Parser)]
+#[command(name = "windlass", version, propagate_version = true, disable_help_subcommand = true, before_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The store: file:DIR or memory:, options behind a `?` (file:DIR?ack=process)
+    #[arg(long, global = true, env = "WINDLASS_STORE", default_value = STORE_DEFAULT, value_name = "URL")]
+    pub(crate) store: String,
+    /// Print JSON: one object, or one a line for lists
+    #[arg(long, global = true, conflicts_with = "plain")]
+    pub(crate) json: bool,
+    /// Print one record a line, fields separated by tabs, nothing cut
+    #[arg(long, global = true)]
+    pub(crate) plain: bool,
+    /// No messages on stderr but errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// No colours; the environment variable NO_COLOR does the same
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+    /// Whether `--store` stands on the command line, not only in the environment.
+    #[arg(skip)]
+    pub(crate) store_is_explicit: bool,
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Enqueue(enqueue::EnqueueArgs),
+    /// List, inspect and change jobs
+    #[command(subcommand, visible_alias = "job")]
+    Jobs(jobs::JobsCommand),
+    /// List queues and change their settings, live
+    #[command(subcommand, visible_alias = "queue")]
+    Queues(queues::QueuesCommand),
+    /// The groups that share a queue
+    #[command(subcommand, visible_alias = "group")]
+    Groups(groups::GroupsCommand),
+    /// Named limits that jobs of any queue share
+    #[command(subcommand, visible_alias = "limit")]
+    Limits(limits::LimitsCommand),
+    /// Jobs on a clock
+    #[command(subcommand, visible_alias = "schedule")]
+    Schedules(schedules::SchedulesCommand),
+    Events(events::EventsArgs),
+    Errors(errors::ErrorsArgs),
+    Verify(doctor::VerifyArgs),
+    Doctor(doctor::DoctorArgs),
+    Bench(bench::BenchArgs),
+}
+
+/// The command line as clap knows it, help template included.
+pub(crate) fn command() -> clap::Command {
+    fn with_template(command: clap::Command) -> clap::Command {
+        command.help_template(HELP_TEMPLATE).mut_subcommands(with_template)
+    }
+    with_template(Cli::command())
+}
+
+/// Reads the process's arguments; ends the process itself for `--help`, `--version` and nonsense.
+pub(crate) fn read() -> Cli {
+    // Colours are decided before anything is parsed, because a parse error is coloured too.
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::args_os().any(|argument| argument == "--no-color");
+    let command = if plain { command().styles(Styles::plain()).color(clap::ColorChoice::Never) } else { command() };
+    let matches = command.get_matches();
+    let mut cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    cli.global.no_color = plain;
+    cli.global.store_is_explicit = explicit_store(&matches);
+    cli
+}
+
+/// A global option is known to the matches of the subcommand that it stood behind.
+fn explicit_store(matches: &clap::ArgMatches) -> bool {
+    let here = matches.value_source("store") == Some(clap::parser::ValueSource::CommandLine);
+    here || matches.subcommand().is_some_and(|(_, inner)| explicit_store(inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_with_itself() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_a_sentence_and_an_example() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{} has no sentence", command.get_name());
+            if command.get_subcommands().next().is_none() {
+                let example = command.get_before_help().map(ToString::to_string).unwrap_or_default();
+                assert!(example.starts_with("Examples:\n  windlass "), "{} has no example", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&command());
+    }
+}

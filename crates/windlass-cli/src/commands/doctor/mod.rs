@@ -1,0 +1,183 @@
+//! `windlass verify` and `windlass doctor`: a data directory, looked at without opening the store.
+//!
+//! `verify` reads every byte of the journal and changes nothing. `doctor` adds what the store depends on but does not
+//! own: the directory, its disk, the limits of the process, and who holds the lock. Only `doctor --repair` writes.
+
+mod environment;
+mod report;
+
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use windlass_embedded::disk::{Disk, FileDisk, OpenDirectoryError};
+use windlass_embedded::journal;
+use windlass_embedded::lock::DirectoryLock;
+
+use self::report::{Check, RepairShape, Status, VerifyShape};
+use crate::fault::{Exit, Fault};
+use crate::output::{Form, Output, progress};
+
+/// Check every byte of a data directory; changes nothing
+///
+/// Exit code 1 when there is damage, 5 when another process has the directory open.
+#[derive(Debug, Args)]
+#[command(before_help = "Examples:\n  windlass verify ./windlass-data\n  windlass verify /var/lib/app --json | jq .problems\n")]
+pub(crate) struct VerifyArgs {
+    /// The data directory (or its file: URL)
+    #[arg(value_name = "DIR")]
+    directory: String,
+}
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  windlass doctor ./windlass-data
+  windlass doctor ./windlass-data --repair      cut the journal at the first damage
+";
+
+/// Check a data directory and what it depends on: disk, rights, limits, lock
+///
+/// Exit code 1 when there is damage. A directory that another process has open is checked but for its content.
+#[derive(Debug, Args)]
+#[command(before_help = DOCTOR_EXAMPLES)]
+pub(crate) struct DoctorArgs {
+    /// The data directory (or its file: URL)
+    #[arg(value_name = "DIR")]
+    directory: String,
+    /// Cut a damaged journal at its first damage, keep what is cut in salvage files, and say what was dropped
+    #[arg(long)]
+    repair: bool,
+    /// With --repair: do not ask
+    #[arg(long, short, requires = "repair")]
+    yes: bool,
+}
+
+/// The path that the argument means.
+fn path_of(directory: &str) -> PathBuf {
+    let path = directory.strip_prefix("file:").map_or(directory, |rest| rest.split('?').next().unwrap_or(rest));
+    PathBuf::from(path.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(path))
+}
+
+/// Runs `verify`.
+pub(crate) async fn verify(out: &Output, args: VerifyArgs) -> Result<(), Fault> {
+    let path = path_of(&args.directory);
+    let disk = FileDisk::open_read_only(&path).map_err(|error| directory_fault(&error))?;
+    if let Some(holder) = environment::holder(&path) {
+        return Err(held(&path, &holder));
+    }
+    let report = read_all(out, &disk)?;
+    out.record(&report)?;
+    damage(&path, &report)
+}
+
+/// Runs `doctor`.
+pub(crate) async fn doctor(out: &Output, args: DoctorArgs) -> Result<(), Fault> {
+    let path = path_of(&args.directory);
+    let disk = FileDisk::open_read_only(&path).map_err(|error| directory_fault(&error))?;
+    if args.repair {
+        drop(disk);
+        return repair(out, &path, args.yes);
+    }
+    let mut checks = environment::checks(&path);
+    let verdict = match environment::holder(&path) {
+        Some(holder) => {
+            let told = format!("in use by {holder}");
+            checks.push(Check::new("lock", Status::Ok, told));
+            checks.push(Check::new("content", Status::Skipped, "not read while another process writes"));
+            Ok(())
+        }
+        None => {
+            checks.push(Check::new("lock", Status::Ok, "free"));
+            let report = read_all(out, &disk)?;
+            let verdict = damage(&path, &report);
+            checks.push(report.check());
+            verdict
+        }
+    };
+    out.list(&checks)?;
+    if out.form == Form::Human {
+        checks.iter().filter_map(Check::advice).for_each(|advice| out.say(&advice));
+    }
+    verdict?;
+    match checks.iter().any(|check| check.status() == Status::Bad) {
+        true => Err(Fault::failed("something above is bad")),
+        false => Ok(()),
+    }
+}
+
+/// Reads and checks the whole journal.
+fn read_all(out: &Output, disk: &dyn Disk) -> Result<VerifyShape, Fault> {
+    let bar = progress::bytes(out, "verify", Some(0));
+    let report = journal::verify(disk, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    report.map(VerifyShape::from).map_err(|error| Fault::failed(error.to_string()))
+}
+
+fn damage(path: &Path, report: &VerifyShape) -> Result<(), Fault> {
+    match report.problems() {
+        0 => Ok(()),
+        n => {
+            let places = if n == 1 { "place is" } else { "places are" };
+            Err(Fault::new(Exit::Failed, "damaged", format!("{n} {places} damaged"))
+                .next(format!("restore a backup, or: windlass doctor --repair {}", path.display())))
+        }
+    }
+}
+
+fn repair(out: &Output, path: &Path, yes: bool) -> Result<(), Fault> {
+    // Owning the directory first: nobody may write between the look and the cut.
+    let _lock = DirectoryLock::acquire(path).map_err(|error| crate::connect::lock_fault(&error))?;
+    let disk = FileDisk::open(path, false).map_err(|error| directory_fault(&error))?;
+    let problems = read_all(out, &disk)?.problems();
+    if problems > 0 && !yes {
+        confirm(out, path, problems)?;
+    }
+    let report = journal::repair(&disk).map_err(|error| Fault::failed(error.to_string()))?;
+    out.record(&RepairShape::from(report))
+}
+
+/// Asks on a terminal; elsewhere the answer has to be on the command line.
+fn confirm(out: &Output, path: &Path, problems: usize) -> Result<(), Fault> {
+    if !out.can_ask() {
+        let message = format!("repair drops acknowledged jobs at {problems} damaged places; nobody to ask here");
+        return Err(Fault::new(Exit::Refused, "not_confirmed", message).next("add --yes, after a copy of the directory"));
+    }
+    let mut err = std::io::stderr().lock();
+    let question = format!("cut {} at the first of {problems} damaged places? [y/N] ", path.display());
+    err.write_all(question.as_bytes()).and_then(|()| err.flush())?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Fault::new(Exit::Refused, "not_confirmed", "nothing was changed")),
+    }
+}
+
+fn held(path: &Path, holder: &str) -> Fault {
+    Fault::new(Exit::Unreachable, "held", format!("{} is in use by {holder}", path.display()))
+        .next("stop that process, or verify a copy of the directory")
+}
+
+/// A directory that is not there, or not a store's.
+pub(crate) fn directory_fault(error: &OpenDirectoryError) -> Fault {
+    match error {
+        OpenDirectoryError::Missing { .. } => Fault::new(Exit::NotFound, "not_found", error.to_string()),
+        _ => Fault::new(Exit::Unreachable, "unreachable", error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_may_be_given_as_its_url() {
+        for text in ["/a/b", "file:/a/b", "file:///a/b", "file:/a/b?ack=process"] {
+            assert_eq!(path_of(text), Path::new("/a/b"), "{text}");
+        }
+        assert_eq!(path_of("file:./data"), Path::new("./data"));
+    }
+}

@@ -1,0 +1,22 @@
+//! One module for each noun of the command line: its arguments, its help, and the verbs it calls.
+
+pub(crate) mod doctor;
+pub(crate) mod enqueue;
+pub(crate) mod errors;
+pub(crate) mod events;
+pub(crate) mod groups;
+pub(crate) mod jobs;
+pub(crate) mod limits;
+pub(crate) mod ndjson;
+pub(crate) mod queues;
+pub(crate) mod schedules;
+
+use crate::connect::Open;
+use crate::fault::Fault;
+
+/// Closes the store whatever came of the command; the command's own fault is the one worth telling.
+pub(crate) async fn closing<T>(open: Open, result: Result<T, Fault>) -> Result<T, Fault> {
+    let closed = open.close().await;
+    let value = result?;
+    closed.map(|()| value)
+}

@@ -1,0 +1,328 @@
+//! Many jobs from a file of JSON lines.
+//!
+//! A line is one job: `{"queue":"email","kind":"send_email","payload":{"to":"a@b.c"},"delay":"10m"}`. What a line does
+//! not say comes from the command line. A line that cannot be read, or that the store refuses, is told with its number
+//! and stops no other. Memory holds one batch, however long the file.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+
+use indicatif::{HumanCount, ProgressBar};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use windlass_core::bounds::{BATCH_ITEMS_MAX, PAYLOAD_BYTES_MAX};
+use windlass_core::job::{Parent, Unique};
+use windlass_core::limit::LimitUse;
+use windlass_core::name::{Tag, UniqueKey};
+use windlass_core::store::EnqueueStatus;
+use windlass_core::{GroupKey, JobId, Kind, NewJob, QueueName};
+
+use super::enqueue::{EnqueuedShape, JobOptions, limit_use, on_conflict, parent, unique_scope};
+use crate::connect::Open;
+use crate::fault::{Exit, Fault};
+use crate::output::{Form, Output, escape, progress};
+use crate::values::retry::{self, Policy};
+use crate::values::span::Span;
+use crate::values::{moment, payload};
+
+/// Longest line: a payload of 1 MiB whose every byte is an escape of six, and room for the rest.
+const LINE_BYTES_MAX: u64 = 6 * PAYLOAD_BYTES_MAX as u64 + (64 << 10);
+/// Payload bytes at which a batch is sent, full or not: what is held in memory, and far below a batch's bound.
+const BATCH_BYTES: usize = 8 << 20;
+/// Bad lines told one by one to people; beyond it only their number is.
+const TOLD_MAX: u64 = 50;
+
+/// Where the lines come from.
+pub(crate) struct Source {
+    name: String,
+    lines: Box<dyn BufRead + Send>,
+    bytes: Option<u64>,
+}
+
+impl Source {
+    /// Opens the file, or stdin for `-`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub(crate) fn open(name: &str) -> Result<Self, Fault> {
+        if name == "-" {
+            return Ok(Self { name: "stdin".into(), lines: Box::new(BufReader::new(std::io::stdin())), bytes: None });
+        }
+        let file = File::open(name).map_err(|error| Fault::file(name, &error))?;
+        let bytes = file.metadata().ok().filter(|meta| meta.is_file()).map(|meta| meta.len());
+        Ok(Self { name: name.to_owned(), lines: Box::new(BufReader::new(file)), bytes })
+    }
+
+    /// The next line without its end, or none at the end; a line that is too long is skipped and told.
+    fn next(&mut self, line: &mut Vec<u8>) -> Result<Option<Result<u64, String>>, Fault> {
+        line.clear();
+        let read = |error| Fault::file(&self.name, &error);
+        let bytes = (&mut self.lines).take(LINE_BYTES_MAX).read_until(b'\n', line).map_err(read)? as u64;
+        if bytes == 0 {
+            return Ok(None);
+        }
+        if bytes == LINE_BYTES_MAX && line.last() != Some(&b'\n') {
+            let skipped = self.lines.skip_until(b'\n').map_err(read)?;
+            return Ok(Some(Err(format!("{} bytes are more than any job has", bytes + skipped as u64))));
+        }
+        while line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+            line.pop();
+        }
+        Ok(Some(Ok(bytes)))
+    }
+}
+
+/// What lines leave unsaid.
+pub(crate) struct Defaults {
+    pub(crate) queue: Option<QueueName>,
+    pub(crate) kind: Option<Kind>,
+    pub(crate) options: JobOptions,
+}
+
+/// One line.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    queue: Option<QueueName>,
+    kind: Option<Kind>,
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
+    id: Option<JobId>,
+    group: Option<GroupKey>,
+    priority: Option<i8>,
+    delay: Option<String>,
+    run_at: Option<String>,
+    expires_in: Option<String>,
+    timeout: Option<String>,
+    unique: Option<UniqueKey>,
+    unique_for: Option<String>,
+    on_conflict: Option<String>,
+    limits: Option<Vec<String>>,
+    after: Option<Vec<String>>,
+    tags: Option<Vec<Tag>>,
+    max_failures: Option<u32>,
+    retry: Option<String>,
+}
+
+/// The job of one line.
+fn job(line: &[u8], defaults: &Defaults, id: JobId) -> Result<NewJob, String> {
+    let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
+    let line: Line<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let span = |text: Option<String>| text.map(|text| text.parse::<Span>()).transpose();
+    let queue = line.queue.or_else(|| defaults.queue.clone()).ok_or("names no queue")?;
+    let kind = line.kind.or_else(|| defaults.kind.clone()).ok_or("names no kind")?;
+    let bytes = line.payload.map_or_else(|| b"{}".to_vec(), |raw| payload::compact(raw.get()).into_bytes());
+    let now = moment::now();
+    let mut job = defaults.options.job(queue, kind, bytes, line.id.unwrap_or(id), now);
+    if line.group.is_some() {
+        job.group = line.group;
+    }
+    job.priority = line.priority.unwrap_or(job.priority);
+    if line.delay.is_some() || line.run_at.is_some() {
+        job.delay_ms = span(line.delay)?.map(|span| span.ms);
+        job.run_at = line.run_at.map(|text| moment::parse(&text)).transpose()?;
+    }
+    if let Some(after) = span(line.expires_in)? {
+        job.expires_at = Some(now.plus_ms(after.ms));
+    }
+    if let Some(timeout) = span(line.timeout)? {
+        job.timeout_ms = Some(timeout.ms);
+    }
+    let scope = line.unique_for.map(|text| unique_scope(&text)).transpose()?;
+    let conflict = line.on_conflict.map(|text| on_conflict(&text)).transpose()?;
+    match line.unique {
+        Some(key) => {
+            let (scope, on_conflict) = (scope.unwrap_or_default(), conflict.unwrap_or_default());
+            job.unique = Some(Unique { key, scope, on_conflict });
+        }
+        None if scope.is_some() || conflict.is_some() => return Err("unique_for and on_conflict need unique".into()),
+        None => {}
+    }
+    if let Some(limits) = line.limits {
+        job.limits = limits.iter().map(|text| limit_use(text)).collect::<Result<Vec<LimitUse>, _>>()?;
+    }
+    if let Some(after) = line.after {
+        job.parents = after.iter().map(|text| parent(text)).collect::<Result<Vec<Parent>, _>>()?;
+    }
+    job.tags = line.tags.unwrap_or(job.tags);
+    match (line.retry, line.max_failures) {
+        (Some(_), Some(_)) => return Err("retry and max_failures exclude each other".into()),
+        (Some(text), None) => job.retry = Some(text.parse::<Policy>()?.0),
+        (None, Some(max)) => job.retry = Some(retry::with_max_failures(max)),
+        (None, None) => {}
+    }
+    Ok(job)
+}
+
+/// What became of all lines.
+#[derive(Debug, Default, Serialize)]
+struct Tally {
+    lines: u64,
+    created: u64,
+    existing: u64,
+    refused: u64,
+}
+
+/// Enqueues every line.
+///
+/// # Errors
+/// When the store fails, and with exit code 4 when some lines were refused.
+pub(crate) async fn run(open: &Open, out: &Output, mut source: Source, defaults: Defaults) -> Result<(), Fault> {
+    let bar = progress::bytes(out, "enqueue", source.bytes);
+    let mut tally = Tally::default();
+    let mut batch: Vec<(u64, NewJob)> = Vec::with_capacity(BATCH_ITEMS_MAX);
+    let mut line = Vec::new();
+    let (mut number, mut bytes) = (0, 0);
+    while let Some(read) = source.next(&mut line)? {
+        number += 1;
+        match read {
+            Ok(bytes) => bar.inc(bytes),
+            Err(why) => {
+                tally.lines += 1;
+                refused(out, &bar, &mut tally, number, "invalid", &why)?;
+                continue;
+            }
+        }
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        tally.lines += 1;
+        match job(&line, &defaults, open.client().new_id()) {
+            Ok(job) => {
+                bytes += job.payload.len();
+                batch.push((number, job));
+            }
+            Err(why) => refused(out, &bar, &mut tally, number, "invalid", &why)?,
+        }
+        if batch.len() == BATCH_ITEMS_MAX || bytes >= BATCH_BYTES {
+            send(open, out, &bar, &mut batch, &mut tally).await?;
+            bytes = 0;
+        }
+    }
+    send(open, out, &bar, &mut batch, &mut tally).await?;
+    bar.finish_and_clear();
+    summary(out, &tally)
+}
+
+async fn send(
+    open: &Open,
+    out: &Output,
+    bar: &ProgressBar,
+    batch: &mut Vec<(u64, NewJob)>,
+    tally: &mut Tally,
+) -> Result<(), Fault> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let (numbers, jobs): (Vec<u64>, Vec<NewJob>) = batch.drain(..).unzip();
+    let first = numbers.first().copied().unwrap_or_default();
+    let answers = open.store().enqueue(jobs, false, None).await.map_err(|error| {
+        let told = Fault::from(error);
+        let done = tally.created + tally.existing;
+        Fault { message: format!("{} (after {done} jobs, at line {first})", told.message), ..told }
+    })?;
+    for (number, answer) in numbers.into_iter().zip(answers) {
+        match answer {
+            Ok(enqueued) => {
+                match enqueued.status {
+                    EnqueueStatus::Created => tally.created += 1,
+                    _ => tally.existing += 1,
+                }
+                match out.form {
+                    Form::Json => out.json(&LineDone { line: number, done: enqueued.into() })?,
+                    Form::Plain => out.line(&format!("{number}\t{}", enqueued.id))?,
+                    Form::Human => {}
+                }
+            }
+            Err(rejection) => refused(out, bar, tally, number, rejection.code(), &rejection.to_string())?,
+        }
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct LineDone {
+    line: u64,
+    #[serde(flatten)]
+    done: EnqueuedShape,
+}
+
+fn refused(out: &Output, bar: &ProgressBar, tally: &mut Tally, line: u64, code: &str, why: &str) -> Result<(), Fault> {
+    tally.refused += 1;
+    match out.form {
+        Form::Json => {
+            return out.json(&serde_json::json!({ "line": line, "error": { "code": code, "message": why } }));
+        }
+        _ if tally.refused <= TOLD_MAX => bar.suspend(|| out.say(&format!("line {line}: {}", escape::line(why)))),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn summary(out: &Output, tally: &Tally) -> Result<(), Fault> {
+    if out.form == Form::Human {
+        let known = match tally.existing {
+            0 => String::new(),
+            n => format!(", {} were there already", HumanCount(n)),
+        };
+        out.line(&format!("enqueued {} jobs{known}", HumanCount(tally.created)))?;
+    }
+    if tally.refused == 0 {
+        return Ok(());
+    }
+    let message = format!("{} of {} lines were refused", HumanCount(tally.refused), HumanCount(tally.lines));
+    Err(Fault::new(Exit::Refused, "lines_refused", message)
+        .next("repair those lines and send them alone; the others are enqueued"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use windlass_core::Time;
+
+    fn read(line: &str) -> Result<NewJob, String> {
+        let defaults = Defaults {
+            queue: Some(QueueName::new("q").expect("a name")),
+            kind: None,
+            options: JobOptions { priority: Some(3), ..JobOptions::default() },
+        };
+        job(line.as_bytes(), &defaults, JobId::from_parts(Time(1_763_700_000_000), 1))
+    }
+
+    #[test]
+    fn a_line_says_what_differs_from_the_command_line() {
+        let job = read(r#"{"kind":"k","payload":{"a": 1},"delay":"10m","limits":["gpu=2"],"tags":["x"]}"#).expect("a job");
+        assert_eq!((job.queue.as_str(), job.priority, job.delay_ms), ("q", 3, Some(600_000)));
+        assert_eq!(job.payload, br#"{"a":1}"#);
+        assert_eq!(job.limits[0].cost, 2);
+    }
+
+    #[test]
+    fn a_bad_line_is_refused_with_its_fault() {
+        for (line, says) in [
+            ("{}", "kind"),
+            (r#"{"kind":"k","prioritty":1}"#, "prioritty"),
+            (r#"{"kind":"a b"}"#, "kind"),
+            (r#"{"kind":"k","delay":"soon"}"#, "1h30m"),
+            (r#"{"kind":"k","unique_for":"1h"}"#, "unique"),
+            (r#"{"kind":"k","after":["x"]}"#, "job id"),
+            (r#"["kind"]"#, "invalid"),
+            ("not json", "expected"),
+        ] {
+            let said = read(line).expect_err(line);
+            assert!(said.contains(says), "{line}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_skipped_and_the_next_one_read() {
+        let long = vec![b'x'; LINE_BYTES_MAX as usize + 10];
+        let input = [&long[..], b"\n{\"next\":1}\r\n"].concat();
+        let mut source = Source { name: "test".into(), lines: Box::new(BufReader::new(std::io::Cursor::new(input))), bytes: None };
+        let mut line = Vec::new();
+        assert!(source.next(&mut line).expect("readable").expect("a line").expect_err("too long").contains("bytes"));
+        assert!(source.next(&mut line).expect("readable").expect("a line").is_ok());
+        assert_eq!(line, b"{\"next\":1}");
+        assert!(source.next(&mut line).expect("readable").is_none());
+    }
+}

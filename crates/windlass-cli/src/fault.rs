@@ -1,0 +1,140 @@
+//! How a command fails: one exit code, one message, and what to do next.
+//!
+//! The codes are a promise to scripts and stand in `docs/cli.md`. Everything that goes wrong anywhere below ends here as
+//! a [`Fault`]; `main` prints it on stderr and nothing else does.
+
+use std::fmt;
+use std::io;
+
+use serde_json::json;
+use windlass_core::{Rejection, StoreError};
+
+/// What the process answers to whoever started it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// Everything asked for was done.
+    Done = 0,
+    /// It failed in a way that no other code names.
+    Failed = 1,
+    /// The command line makes no sense; nothing was tried.
+    Usage = 2,
+    /// What was named does not exist.
+    NotFound = 3,
+    /// The store said no: a conflict, a state that does not allow it, a full queue.
+    Refused = 4,
+    /// The store cannot be reached, or another process holds its directory.
+    Unreachable = 5,
+}
+
+impl Exit {
+    /// Every code with what it means, for the documentation.
+    #[cfg(test)]
+    pub(crate) const ALL: [(Exit, &'static str); 6] = [
+        (Exit::Done, "done"),
+        (Exit::Failed, "failed: the store stopped, a file cannot be read, a check found damage"),
+        (Exit::Usage, "usage: the command line makes no sense, nothing was tried"),
+        (Exit::NotFound, "not found: the job, queue, group, limit or schedule does not exist"),
+        (Exit::Refused, "refused: a conflict, a state that does not allow it, a full queue, or no confirmation"),
+        (Exit::Unreachable, "unreachable: the store cannot be opened, or another process holds its directory"),
+    ];
+}
+
+/// Why a command did not do what was asked, in words for people.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// The process's exit code.
+    pub(crate) exit: Exit,
+    /// The stable word for machines.
+    pub(crate) code: &'static str,
+    /// What went wrong.
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) next: Option<String>,
+}
+
+impl Fault {
+    pub(crate) fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
+        Self { exit, code, message: message.into(), next: None }
+    }
+
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, "failed", message)
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, "usage", message)
+    }
+
+    pub(crate) fn not_found(what: impl fmt::Display) -> Self {
+        Self::new(Exit::NotFound, "not_found", format!("{what} not found"))
+    }
+
+    /// A file that cannot be read or written.
+    pub(crate) fn file(what: impl fmt::Display, error: &io::Error) -> Self {
+        Self::failed(format!("{what}: {error}"))
+    }
+
+    pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+
+    /// The reader of our output has gone (`windlass … | head`): nothing went wrong, nobody listens any more.
+    pub(crate) fn is_hang_up(&self) -> bool {
+        self.code == HANG_UP
+    }
+
+    /// The fault as one JSON object, as `--json` prints it on stderr.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        json!({ "error": { "code": self.code, "message": self.message, "next": self.next, "exit": self.exit as u8 } })
+    }
+}
+
+const HANG_UP: &str = "hang_up";
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        let code = if error.kind() == io::ErrorKind::BrokenPipe { HANG_UP } else { "failed" };
+        Self::new(Exit::Failed, code, error.to_string())
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        let fault = Self::new(Exit::Failed, "store", error.to_string());
+        if error.retryable { fault.next("the same command may be given again") } else { fault }
+    }
+}
+
+impl From<Rejection> for Fault {
+    fn from(rejection: Rejection) -> Self {
+        let exit = exit_of(&rejection);
+        let next = match &rejection {
+            Rejection::UniqueConflict { holder } => Some(format!("see the holder: windlass jobs get {holder}")),
+            Rejection::QueueFull { .. } => {
+                Some("start workers, or raise the bound: windlass queues set QUEUE --max-waiting N".to_owned())
+            }
+            Rejection::OutOfSpace => Some("free space on the store's disk, or shorten retention".to_owned()),
+            Rejection::HasLiveChildren => Some("windlass jobs get ID lists its children".to_owned()),
+            Rejection::BadCursor => Some("start again without --cursor".to_owned()),
+            Rejection::CostTooHigh { limit, .. } => Some(format!("see it: windlass limits show {limit}")),
+            _ => None,
+        };
+        Self { exit, code: rejection.code(), message: rejection.to_string(), next }
+    }
+}
+
+/// The exit code of a refusal.
+pub(crate) fn exit_of(rejection: &Rejection) -> Exit {
+    match rejection {
+        Rejection::NotFound { .. } => Exit::NotFound,
+        Rejection::Invalid { .. } | Rejection::BadCursor => Exit::Usage,
+        _ => Exit::Refused,
+    }
+}

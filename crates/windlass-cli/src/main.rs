@@ -1,0 +1,76 @@
+//! The `windlass` command: the queue from a shell.
+//!
+//! It owns no rule of the queue: every command is a verb of a store, reached through the same client that programs
+//! use. `arguments` is the table of commands, `commands/` has one module for each noun, `bench/` measures,
+//! `output/` is everything that reaches a terminal, and `fault` is how a command fails.
+
+mod arguments;
+mod bench;
+mod commands;
+mod connect;
+mod fault;
+mod output;
+#[cfg(test)]
+mod reference;
+mod values;
+
+use std::process::ExitCode;
+
+use crate::arguments::{Cli, Command};
+use crate::commands::{doctor, enqueue, errors, events, groups, jobs, limits, queues, schedules};
+use crate::fault::{Exit, Fault};
+use crate::output::{Form, Output};
+
+fn main() -> ExitCode {
+    let cli = arguments::read();
+    let form = match (cli.global.json, cli.global.plain) {
+        (true, _) => Form::Json,
+        (_, true) => Form::Plain,
+        _ => Form::Human,
+    };
+    let out = Output::new(form, cli.global.quiet, !cli.global.no_color);
+    log_to_stderr();
+    let exit = match start(cli, &out) {
+        Ok(()) => Exit::Done,
+        Err(fault) if fault.is_hang_up() => Exit::Done,
+        Err(fault) => {
+            out.fault(&fault);
+            fault.exit
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn start(cli: Cli, out: &Output) -> Result<(), Fault> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Two threads are enough for commands; the engine has its own, and a benchmark says what it measures.
+    let runtime = runtime.worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(run(cli, out));
+    // A thread that still waits (for stdin, say) must not hold up the shell.
+    runtime.shutdown_background();
+    result
+}
+
+async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Enqueue(args) => enqueue::run(global, out, args).await,
+        Command::Jobs(command) => jobs::run(global, out, command).await,
+        Command::Queues(command) => queues::run(global, out, command).await,
+        Command::Groups(command) => groups::run(global, out, command).await,
+        Command::Limits(command) => limits::run(global, out, command).await,
+        Command::Schedules(command) => schedules::run(global, out, command).await,
+        Command::Events(args) => events::run(global, out, args).await,
+        Command::Errors(args) => errors::run(global, out, args).await,
+        Command::Verify(args) => doctor::verify(out, args).await,
+        Command::Doctor(args) => doctor::doctor(out, args).await,
+        Command::Bench(args) => bench::run(global, out, args).await,
+    }
+}
+
+/// What the libraries log goes to stderr if `WINDLASS_LOG` asks for it (`WINDLASS_LOG=debug`), and nowhere otherwise.
+fn log_to_stderr() {
+    let Ok(filter) = std::env::var("WINDLASS_LOG") else { return };
+    let filter = tracing_subscriber::EnvFilter::new(filter);
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,52 @@
+//! The shapes of the CLI's answers: what `--json` prints of each noun, and its row or record for people.
+//!
+//! They are promises to scripts, apart from the store's own types on purpose: times are RFC 3339, payloads are the JSON
+//! they hold, spans keep their unit in their name. `docs/cli.md` lists their fields.
+
+pub(crate) mod event;
+pub(crate) mod job;
+pub(crate) mod queue;
+pub(crate) mod schedule;
+
+use serde::Serializer;
+use windlass_core::Time;
+
+use crate::values::moment;
+
+/// A time as RFC 3339.
+pub(crate) fn rfc3339<S: Serializer>(at: &Time, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(at)
+}
+
+/// A time as RFC 3339, or null.
+pub(crate) fn rfc3339_or_null<S: Serializer>(at: &Option<Time>, to: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => to.collect_str(at),
+        None => to.serialize_none(),
+    }
+}
+
+/// A time in a table: exact, or how far away it is.
+fn time_cell(at: Time, now: Time, exact: bool) -> String {
+    if exact { at.to_string() } else { moment::distance(at, now) }
+}
+
+/// A time in a record: both.
+fn time_field(at: Time, now: Time, exact: bool) -> String {
+    if exact { at.to_string() } else { format!("{at}  ({})", moment::distance(at, now)) }
+}
+
+/// What stands in a table for what is not there.
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// Adds the field if there is a value.
+fn push_some(fields: &mut Vec<(&'static str, String)>, name: &'static str, value: Option<impl ToString>) {
+    fields.extend(value.map(|value| (name, value.to_string())));
+}
+
+/// Items after each other, or nothing.
+fn joined<T: ToString>(items: &[T]) -> Option<String> {
+    (!items.is_empty()).then(|| items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,85 @@
+//! Parents and children: who waits for whom, and what a parent's end lets go or forbids.
+
+use super::Machine;
+use super::slots::NONE;
+use windlass_core::job::OnParent;
+use windlass_core::{JobId, State};
+
+/// What the end of a parent means for one child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The child does not wait for it any more, or never did.
+    Nothing,
+    /// The last one it waited for: it may go.
+    Go,
+    /// It waits for others still; `parents_left` is now that.
+    StillWaits,
+    /// This end forbids it.
+    Forbidden,
+}
+
+impl Machine {
+    /// Registers a blocked job with each parent that has not ended.
+    pub(crate) fn wait_for_parents(&mut self, at: u32) {
+        let id = self.slots.at(at).id;
+        let parents = self.extra(at).map(|extra| extra.parents.clone()).unwrap_or_default();
+        let mut left = 0;
+        for (parent, on) in parents {
+            let Some(slot) = self.find(JobId(parent)) else { continue };
+            if !released_by(self.slots.at(slot).state(), on) {
+                left += 1;
+            }
+            let children = &mut self.extra_mut(slot).children;
+            if !children.contains(&id) || children.len() > 64 {
+                children.push(id);
+            }
+        }
+        self.extra_mut(at).parents_left = left;
+    }
+
+    /// What `parent`, which has just ended, means for a child.
+    pub(crate) fn verdict(&self, parent: u32, child: u128) -> (u32, Verdict) {
+        let (parent_id, parent_state) = (self.slots.at(parent).id, self.slots.at(parent).state());
+        let Some(at) = self.find(JobId(child)) else { return (NONE, Verdict::Nothing) };
+        if self.slots.at(at).state() != State::Blocked {
+            return (at, Verdict::Nothing);
+        }
+        let Some(extra) = self.extra(at) else { return (at, Verdict::Nothing) };
+        let Some((_, on)) = extra.parents.iter().find(|(id, _)| *id == parent_id) else {
+            return (at, Verdict::Nothing);
+        };
+        if !released_by(parent_state, *on) {
+            return (at, if parent_state.is_terminal() { Verdict::Forbidden } else { Verdict::Nothing });
+        }
+        let waits = extra.parents.iter().any(|(id, on)| {
+            *id != parent_id
+                && self.find(JobId(*id)).is_some_and(|p| !released_by(self.slots.at(p).state(), *on))
+        });
+        (at, if waits { Verdict::StillWaits } else { Verdict::Go })
+    }
+
+    /// Whether a job has to wait for one of its parents as they stand now.
+    pub(crate) fn must_wait(&self, parents: &[(u128, OnParent)]) -> bool {
+        parents
+            .iter()
+            .any(|(id, on)| self.find(JobId(*id)).is_some_and(|p| !released_by(self.slots.at(p).state(), *on)))
+    }
+
+    /// Whether some child of the job is live.
+    pub(crate) fn has_live_children(&self, at: u32) -> bool {
+        self.extra(at).is_some_and(|extra| {
+            extra
+                .children
+                .iter()
+                .any(|child| self.find(JobId(*child)).is_some_and(|c| !self.slots.at(c).state().is_terminal()))
+        })
+    }
+}
+
+/// Whether a parent in that state lets a child of that edge go. A parent that is gone has let go.
+pub(crate) fn released_by(state: State, on: OnParent) -> bool {
+    match on {
+        OnParent::Success => state == State::Completed,
+        OnParent::Always => state.is_terminal(),
+    }
+}

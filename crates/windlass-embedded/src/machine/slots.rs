@@ -1,0 +1,320 @@
+//! One 64-byte slot per known job, and the index that finds it by id.
+//!
+//! Slots live in chunks, so growing never copies what is there; the index is split in shards, so
+//! that no growth rehashes more than a thousandth of it. Both together are what a waiting job
+//! costs in memory: 64 bytes and about 8 of index, payload and options staying on disk.
+//! Slots know nothing of order: `next` and `prev` belong to whichever list the job's state puts it
+//! in (a lane, or its queue's list of ended jobs).
+
+use crate::journal::Position;
+use hashbrown::HashTable;
+use windlass_core::State;
+
+/// No slot, lane, lease or extra.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// What stands in [`Slot::flags`].
+pub(crate) mod flag {
+    /// The job is linked in a lane or a list of ended jobs.
+    pub(crate) const LINKED: u8 = 1;
+    /// `aux` names an entry of settled attempts, not an extra.
+    pub(crate) const SETTLED: u8 = 2;
+    /// The job was snoozed, not merely scheduled.
+    pub(crate) const SNOOZED: u8 = 4;
+    /// The job came back because no handler knew it.
+    pub(crate) const NO_HANDLER: u8 = 8;
+    /// Somebody asked the running attempt to stop.
+    pub(crate) const CANCEL: u8 = 16;
+}
+
+/// Everything that is kept in memory for a job that nothing special has happened to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    pub(crate) id: u128,
+    /// Order of becoming ready (lanes) or of ending.
+    pub(crate) seq: u64,
+    /// Due, ready since, or ended at (wall clock, ms).
+    pub(crate) when: u64,
+    segment: u32,
+    offset: u32,
+    /// Bytes of the record in the low 24 bits... of a length that 1 MiB of payload keeps below 2^24.
+    len_and_state: u32,
+    pub(crate) next: u32,
+    pub(crate) prev: u32,
+    pub(crate) lane: u32,
+    /// Lease (running), settled entry (flag), extra, or [`NONE`].
+    pub(crate) aux: u32,
+    pub(crate) kind: u16,
+    /// The low 16 bits of the attempt; the rest is in the extra.
+    pub(crate) attempt: u16,
+}
+
+const LEN_BITS: u32 = (1 << 24) - 1;
+const STATE_BITS: u32 = 0b111 << 24;
+const FLAG_SHIFT: u32 = 27;
+
+impl Slot {
+    pub(crate) fn new(id: u128, state: State, kind: u16, lane: u32) -> Self {
+        Self {
+            id,
+            seq: 0,
+            when: 0,
+            segment: 0,
+            offset: 0,
+            len_and_state: u32::from(state as u8) << 24,
+            next: NONE,
+            prev: NONE,
+            lane,
+            aux: NONE,
+            kind,
+            attempt: 0,
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        let number = (self.len_and_state & STATE_BITS) >> 24;
+        State::from_number(number as u8).expect("three bits name one of eight states")
+    }
+
+    pub(crate) fn place(&self) -> Position {
+        Position { segment: self.segment, offset: self.offset }
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.len_and_state & LEN_BITS
+    }
+
+    pub(crate) fn put(&mut self, place: Position, len: u32) {
+        assert!(len <= LEN_BITS, "a record is bounded by payload and options to far less than 16 MiB");
+        self.segment = place.segment;
+        self.offset = place.offset;
+        self.len_and_state = (self.len_and_state & !LEN_BITS) | len;
+    }
+
+    pub(crate) fn is(&self, flag: u8) -> bool {
+        (self.len_and_state >> FLAG_SHIFT) & u32::from(flag) != 0
+    }
+
+    pub(crate) fn set(&mut self, flag: u8, on: bool) {
+        let bit = u32::from(flag) << FLAG_SHIFT;
+        self.len_and_state = if on { self.len_and_state | bit } else { self.len_and_state & !bit };
+    }
+}
+
+const CHUNK: usize = 4_096;
+
+/// Slots, their free list, and how many of each state every chunk holds, so that lists skip chunks.
+#[derive(Default)]
+pub(crate) struct Slots {
+    chunks: Vec<Box<[Slot]>>,
+    states: Vec<[u16; 8]>,
+    used: usize,
+    free: Vec<u32>,
+    live: usize,
+}
+
+impl Slots {
+    pub(crate) fn insert(&mut self, slot: Slot) -> u32 {
+        let at = self.free.pop().unwrap_or_else(|| {
+            if self.used % CHUNK == 0 {
+                let empty = Slot::new(0, State::Scheduled, 0, NONE);
+                self.chunks.push(vec![empty; CHUNK].into_boxed_slice());
+                self.states.push([0; 8]);
+            }
+            self.used += 1;
+            u32::try_from(self.used - 1).expect("four thousand million jobs do not fit in memory")
+        });
+        self.states[at as usize / CHUNK][slot.state() as usize] += 1;
+        *self.at_mut(at) = slot;
+        self.live += 1;
+        at
+    }
+
+    pub(crate) fn remove(&mut self, at: u32) {
+        let slot = *self.at(at);
+        self.states[at as usize / CHUNK][slot.state() as usize] -= 1;
+        self.at_mut(at).id = 0;
+        self.free.push(at);
+        self.live -= 1;
+    }
+
+    pub(crate) fn set_state(&mut self, at: u32, state: State) {
+        let counts = &mut self.states[at as usize / CHUNK];
+        let slot = &mut self.chunks[at as usize / CHUNK][at as usize % CHUNK];
+        counts[slot.state() as usize] -= 1;
+        counts[state as usize] += 1;
+        slot.len_and_state = (slot.len_and_state & !STATE_BITS) | (u32::from(state as u8) << 24);
+    }
+
+    pub(crate) fn at(&self, at: u32) -> &Slot {
+        &self.chunks[at as usize / CHUNK][at as usize % CHUNK]
+    }
+
+    pub(crate) fn at_mut(&mut self, at: u32) -> &mut Slot {
+        &mut self.chunks[at as usize / CHUNK][at as usize % CHUNK]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Whether a number that came from outside is one of a slot.
+    pub(crate) fn holds(&self, at: u32) -> bool {
+        (at as usize) < self.used
+    }
+
+    /// The next slot at or behind `from` whose state is wanted, skipping chunks that hold none.
+    pub(crate) fn next_in(&self, from: u32, wanted: &[bool; 8]) -> Option<u32> {
+        let mut at = from as usize;
+        while at < self.used {
+            let counts = &self.states[at / CHUNK];
+            if !counts.iter().zip(wanted).any(|(n, want)| *want && *n > 0) {
+                at = (at / CHUNK + 1) * CHUNK;
+                continue;
+            }
+            let slot = &self.chunks[at / CHUNK][at % CHUNK];
+            if slot.id != 0 && wanted[slot.state() as usize] {
+                return Some(at as u32);
+            }
+            at += 1;
+        }
+        None
+    }
+}
+
+/// Shards of the index: a growth rehashes one of them, 18 million jobs / 1,024 = 18,000 entries.
+const SHARDS: usize = 1_024;
+
+/// Finds a job's slot by its id.
+pub(crate) struct IdIndex {
+    shards: Vec<HashTable<u32>>,
+    key: u64,
+}
+
+impl IdIndex {
+    /// `key` comes from the store's own random id, so that nobody can choose ids that collide.
+    pub(crate) fn new(key: u64) -> Self {
+        Self { shards: (0..SHARDS).map(|_| HashTable::new()).collect(), key }
+    }
+
+    fn hash(&self, id: u128) -> u64 {
+        mix(id, self.key)
+    }
+
+    pub(crate) fn find(&self, slots: &Slots, id: u128) -> Option<u32> {
+        let hash = self.hash(id);
+        self.shards[hash as usize % SHARDS].find(hash, |at| slots.at(*at).id == id).copied()
+    }
+
+    pub(crate) fn insert(&mut self, slots: &Slots, id: u128, at: u32) {
+        let (hash, key) = (self.hash(id), self.key);
+        self.shards[hash as usize % SHARDS].insert_unique(hash, at, |at| mix(slots.at(*at).id, key));
+    }
+
+    pub(crate) fn remove(&mut self, slots: &Slots, id: u128) {
+        let hash = self.hash(id);
+        if let Ok(entry) = self.shards[hash as usize % SHARDS].find_entry(hash, |at| slots.at(*at).id == id) {
+            entry.remove();
+        }
+    }
+}
+
+/// 128 bits and a key to 64, by two rounds of folded multiplication (as in wyhash, public domain).
+pub(crate) fn mix(id: u128, key: u64) -> u64 {
+    let fold = |a: u64, b: u64| {
+        let wide = u128::from(a) * u128::from(b);
+        (wide as u64) ^ (wide >> 64) as u64
+    };
+    let low = fold(id as u64 ^ key, 0xa076_1d64_78bd_642f ^ key.rotate_left(32));
+    fold((id >> 64) as u64 ^ low, 0xe703_7ed1_a0b4_28db ^ key)
+}
+
+/// A vector with holes that are filled again: small things that come and go.
+pub(crate) struct Slab<T> {
+    items: Vec<Option<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Slab<T> {
+    pub(crate) fn insert(&mut self, item: T) -> u32 {
+        if let Some(at) = self.free.pop() {
+            self.items[at as usize] = Some(item);
+            return at;
+        }
+        self.items.push(Some(item));
+        u32::try_from(self.items.len() - 1).expect("four thousand million entries do not fit in memory")
+    }
+
+    pub(crate) fn remove(&mut self, at: u32) -> T {
+        self.free.push(at);
+        self.items[at as usize].take().expect("an index is removed once")
+    }
+
+    pub(crate) fn get(&self, at: u32) -> Option<&T> {
+        self.items.get(at as usize).and_then(Option::as_ref)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.items.iter().enumerate().filter_map(|(at, item)| item.as_ref().map(|item| (at as u32, item)))
+    }
+}
+
+impl<T> std::ops::Index<u32> for Slab<T> {
+    type Output = T;
+    fn index(&self, at: u32) -> &T {
+        self.items[at as usize].as_ref().expect("an index is used only while its entry lives")
+    }
+}
+
+impl<T> std::ops::IndexMut<u32> for Slab<T> {
+    fn index_mut(&mut self, at: u32) -> &mut T {
+        self.items[at as usize].as_mut().expect("an index is used only while its entry lives")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_fills_one_cache_line_of_64_bytes() {
+        assert_eq!(std::mem::size_of::<Slot>(), 64);
+    }
+
+    #[test]
+    fn place_state_and_flags_share_their_word_without_touching_each_other() {
+        let mut slot = Slot::new(7, State::Cancelled, 1, 2);
+        slot.put(Position { segment: 3, offset: 9 }, LEN_BITS);
+        for flag in [flag::LINKED, flag::SETTLED, flag::SNOOZED, flag::NO_HANDLER, flag::CANCEL] {
+            assert!(!slot.is(flag));
+            slot.set(flag, true);
+            assert!(slot.is(flag));
+        }
+        assert_eq!((slot.state(), slot.len()), (State::Cancelled, LEN_BITS));
+        slot.set(flag::SNOOZED, false);
+        assert!(!slot.is(flag::SNOOZED) && slot.is(flag::NO_HANDLER));
+    }
+
+    #[test]
+    fn the_index_finds_every_job_and_forgets_removed_ones() {
+        let (mut slots, mut index) = (Slots::default(), IdIndex::new(42));
+        for id in 1..10_000u128 {
+            let at = slots.insert(Slot::new(id, State::Ready, 0, 0));
+            index.insert(&slots, id, at);
+        }
+        for id in (1..10_000u128).step_by(3) {
+            let at = index.find(&slots, id).expect("there");
+            index.remove(&slots, id);
+            slots.remove(at);
+        }
+        for id in 1..10_000u128 {
+            assert_eq!(index.find(&slots, id).is_some(), id % 3 != 1, "{id}");
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Opening a store: replay, what a new start owes, and the threads.
+
+use crate::clock::{Clock, Entropy, Now, SystemClock, SystemEntropy};
+use crate::codec::Decoder;
+use crate::compact::Compactor;
+use crate::decide::{Core, Out};
+use crate::disk::{Disk, FileDisk, MemoryDisk, OpenDirectoryError};
+use crate::engine::{Ack, Engine, Shared, SyncQueue, TimeBase};
+use crate::fact::Fact;
+use crate::journal::{BATCH_HEADER_BYTES, Journal, JournalOptions, Position, Recovery, ReplayError, Replayed};
+use crate::lock::{DirectoryLock, LockError};
+use crate::machine::Machine;
+use crate::store::{EmbeddedStore, Handle};
+use crate::watch::Watchers;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use windlass_core::event::Cause;
+use windlass_core::store::AckLevel;
+
+/// What becomes of leases that the last process left behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AtOpen {
+    /// They end as lost: the workers lived in the process that owned the store, and it is gone.
+    #[default]
+    EndLeases,
+    /// They hold for one full lease again: the workers live elsewhere and may still be at work.
+    RenewLeases,
+}
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct EmbeddedOptions {
+    /// What an acknowledgement survives.
+    pub ack_level: Ack,
+    /// Make the directory if there is none.
+    pub create: bool,
+    /// What becomes of leases from before.
+    pub leases: AtOpen,
+    /// Where the engine reads the time.
+    pub clock: Arc<dyn Clock>,
+    /// Where it takes random numbers.
+    pub entropy: Arc<dyn Entropy>,
+    /// Sizes of the journal's segments.
+    pub journal: JournalOptions,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> Self {
+        Self {
+            ack_level: Ack::Power,
+            create: true,
+            leases: AtOpen::EndLeases,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            journal: JournalOptions { segment_bytes_min: 4 << 20, ..JournalOptions::default() },
+        }
+    }
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The directory is missing, not ours, or not accessible.
+    #[error(transparent)]
+    Directory(#[from] OpenDirectoryError),
+    /// Another process owns it.
+    #[error(transparent)]
+    Locked(#[from] LockError),
+    /// Its journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] crate::journal::OpenError),
+    /// The first write failed.
+    #[error("cannot begin a new segment: {0}")]
+    Begin(#[from] crate::journal::JournalError),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl EmbeddedStore {
+    /// Opens the store in a directory, taking sole ownership of it.
+    ///
+    /// # Errors
+    /// [`OpenError`], which says what to do; [`OpenError::Locked`] names the process that owns it.
+    pub fn open(path: &Path, options: EmbeddedOptions) -> Result<Self, OpenError> {
+        let disk = FileDisk::open(path, options.create)?;
+        let lock = DirectoryLock::acquire(path)?;
+        let level = match options.ack_level {
+            Ack::Power => AckLevel::Power,
+            Ack::Process => AckLevel::Process,
+        };
+        start(Arc::new(disk), "embedded", level, options, Some(lock))
+    }
+
+    /// A store in memory: the same engine on a disk that is gone with the process.
+    ///
+    /// # Panics
+    /// When the system gives no thread, as `std::thread::spawn` does.
+    pub fn memory(options: EmbeddedOptions) -> Self {
+        let mut options = options;
+        options.ack_level = Ack::Process;
+        options.journal.inline_spares = true;
+        start(Arc::new(MemoryDisk::new()), "memory", AckLevel::None, options, None)
+            .expect("an empty disk in memory opens, and the system gives three threads")
+    }
+
+    /// Opens the store on any disk: for simulation.
+    ///
+    /// # Errors
+    /// As [`EmbeddedStore::open`].
+    pub fn on_disk(disk: Arc<dyn Disk>, options: EmbeddedOptions) -> Result<Self, OpenError> {
+        let level = match options.ack_level {
+            Ack::Power => AckLevel::Power,
+            Ack::Process => AckLevel::Process,
+        };
+        start(disk, "embedded", level, options, None)
+    }
+}
+
+fn start(
+    disk: Arc<dyn Disk>,
+    kind: &'static str,
+    level: AckLevel,
+    options: EmbeddedOptions,
+    lock: Option<DirectoryLock>,
+) -> Result<EmbeddedStore, OpenError> {
+    let entropy = Arc::clone(&options.entropy);
+    let mut machine = Machine::new(entropy.next_u64());
+    let (journal, recovery) =
+        Journal::open(disk, options.journal.clone(), &mut || entropy.next_u64(), &mut |shown| {
+            replay(&mut machine, &shown)
+        })?;
+    machine.finish_replay();
+
+    let wall = options.clock.wall_ms();
+    let time = TimeBase {
+        steady_at_open: options.clock.steady_ms(),
+        // Store time goes on where it stood; time that passed while nobody was there counts too.
+        store_at_open: machine.now.store.max(wall),
+        clock: Arc::clone(&options.clock),
+    };
+    machine.now = Now { wall, store: time.store_at_open };
+    let shared = Shared::new();
+    let syncs = SyncQueue::new();
+    let syncer = journal.syncer();
+    let reader = journal.reader();
+    let core = Core {
+        machine,
+        out: Out::new(Position { segment: 0, offset: 0 }),
+        space_low: false,
+        watchers: Watchers::default(),
+        reader: reader.clone(),
+        disk_bytes: 0,
+        first_segment: 0,
+        children_left: 0,
+    };
+    let mut engine = Engine {
+        core,
+        journal,
+        shared: Arc::clone(&shared),
+        syncs: Arc::clone(&syncs),
+        syncer: syncer.clone(),
+        ack: options.ack_level,
+        time,
+        compactor: Compactor::new(Arc::clone(&shared), reader.clone())?,
+        pending: Vec::new(),
+        unsynced: VecDeque::new(),
+        last_dirty: 0,
+        last_lsn: 0,
+        marked: false,
+        more_due: false,
+        check_compaction: true,
+    };
+    engine.begin(options.leases)?;
+
+    let posting = Arc::clone(&shared);
+    options.clock.on_change(Arc::new(move || {
+        let _ = posting.post(crate::engine::Message::Wake);
+    }));
+    let (syncing, queue) = (Arc::clone(&shared), syncs);
+    let sync_thread = std::thread::Builder::new()
+        .name("windlass-sync".into())
+        .spawn(move || queue.run(&syncer, &syncing))?;
+    let thread = std::thread::Builder::new().name("windlass-engine".into()).spawn(move || {
+        engine.run();
+        let _ = sync_thread.join();
+        drop(lock);
+    })?;
+    Ok(EmbeddedStore(Arc::new(Handle {
+        shared,
+        reader,
+        kind,
+        level,
+        recovery: describe(&recovery),
+        thread: Mutex::new(Some(thread)),
+    })))
+}
+
+/// Applies one shown piece of the journal.
+fn replay(machine: &mut Machine, shown: &Replayed<'_>) -> Result<(), ReplayError> {
+    let Replayed::Batch { position, body, .. } = shown else { return Ok(()) };
+    let mut from = Decoder::new(body);
+    while !from.is_empty() {
+        let at = from.pos();
+        let fact = Fact::decode(&mut from, false).map_err(|why| ReplayError::new(why.to_string()))?;
+        let place = Position {
+            segment: position.segment,
+            offset: position.offset + (BATCH_HEADER_BYTES + at) as u32,
+        };
+        machine.apply(&fact, place, (from.pos() - at) as u32).map_err(ReplayError::new)?;
+    }
+    Ok(())
+}
+
+fn describe(recovery: &Recovery) -> String {
+    if recovery.fresh {
+        return "new store".into();
+    }
+    let mut said = format!(
+        "replayed {} batches, {} bytes, {} segments",
+        recovery.batches, recovery.bytes, recovery.segments
+    );
+    if recovery.torn_bytes > 0 {
+        said.push_str(&format!("; cut a torn tail of {} bytes that was never acknowledged", recovery.torn_bytes));
+    }
+    for healed in &recovery.healed_headers {
+        said.push_str("; ");
+        said.push_str(healed);
+    }
+    said
+}
+
+impl Engine {
+    /// What a start owes before anybody is served: a new segment, a new epoch of lease counters, and
+    /// the leases of the process before.
+    fn begin(&mut self, leases: AtOpen) -> Result<(), crate::journal::JournalError> {
+        let now = self.core.machine.now;
+        self.rotate(crate::engine::REQUEST_ROOM)?;
+        self.core.begin(now);
+        let epoch = self.core.machine.epoch + 1;
+        self.core.emit(&Fact::Epoch { epoch });
+        let held: Vec<(u32, u32)> = self.core.machine.leases.iter().map(|(at, l)| (at, l.slot)).collect();
+        for (lease, slot) in held {
+            match leases {
+                AtOpen::EndLeases => {
+                    self.start_room(1_024)?;
+                    self.core.begin(now);
+                    self.core.lose(slot, Cause::Restart);
+                }
+                AtOpen::RenewLeases => {
+                    let deadline = now.store + self.core.machine.leases[lease].lease_ms;
+                    self.core.machine.leases[lease].deadline = deadline;
+                    let grace = self.core.machine.leases[lease].grace_until;
+                    let at = if grace == 0 { deadline } else { grace.min(deadline) };
+                    self.core.machine.move_lease_timer(lease, at);
+                }
+            }
+        }
+        self.start_room(0)?;
+        self.syncer.sync()?;
+        Ok(())
+    }
+}

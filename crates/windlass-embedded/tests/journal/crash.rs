@@ -1,0 +1,185 @@
+//! Power cuts at every operation, with every combination of what reached the disk.
+
+use windlass_embedded::disk::{Fate, SimDisk, Unsynced};
+use windlass_embedded::journal::JournalError;
+
+use crate::support::{Dice, History, Recorded, open};
+
+/// All combinations are tried up to this many un-synced operations, above it a sample of as many.
+const EXHAUSTIVE_OPERATIONS: usize = 8;
+
+/// Torn combinations tried for each crash point, beside the whole ones.
+const TORN_SAMPLES: u64 = 48;
+
+const SEED: u64 = 0x5eed_0001;
+
+/// Rotation, reclaim, spares and their reuse within few operations.
+fn workload(recorded: &mut Recorded) -> Result<(), JournalError> {
+    recorded.rotate()?;
+    recorded.append(100)?;
+    recorded.sync()?;
+    recorded.append(3000)?;
+    recorded.append(10)?;
+    recorded.rotate()?;
+    recorded.append(700)?;
+    recorded.sync()?;
+    recorded.reclaim()?;
+    recorded.append(40)?;
+    recorded.rotate()?;
+    recorded.append(600)?;
+    recorded.sync()?;
+    recorded.append(20)?;
+    recorded.reclaim()?;
+    recorded.rotate()?;
+    recorded.append(5)?;
+    recorded.sync()?;
+    recorded.watermark()?;
+    recorded.sync()
+}
+
+/// Runs the workload until the power goes after `operations` changes; answers the disk and what may be relied on.
+fn run_until(operations: u64) -> (SimDisk, History, bool) {
+    let disk = SimDisk::new();
+    let (journal, _, _) = open(&disk).unwrap();
+    disk.power_off_after(operations);
+    let mut recorded = Recorded::new(journal, History::default(), "first");
+    let finished = workload(&mut recorded).is_ok();
+    (disk, recorded.history, finished)
+}
+
+/// Opens what a crash left, checks it, goes on, crashes again at once and checks that too.
+fn check_crashed(crashed: &SimDisk, history: &History) {
+    let (journal, recovery, replay) = open(crashed).unwrap();
+    history.check(&recovery, &replay);
+    let mut history = history.clone();
+    history.bodies.split_off(&(recovery.last_lsn + 1));
+    history.acknowledged = recovery.last_lsn;
+    let live: Vec<u32> = journal.segments().map(|segment| segment.sequence).collect();
+    history.segments.retain(|sequence, _| live.contains(sequence));
+    let mut recorded = Recorded::new(journal, history, "second");
+    recorded.rotate().unwrap();
+    recorded.append(500).unwrap();
+    recorded.sync().unwrap();
+    recorded.append(500).unwrap();
+    let again = crashed.crash(&[]);
+    let (_, recovery, replay) = open(&again).unwrap();
+    recorded.history.check(&recovery, &replay);
+}
+
+fn whole_fates(number: u64, operations: usize) -> Vec<Fate> {
+    (0..operations).map(|bit| if number >> bit & 1 == 1 { Fate::Kept } else { Fate::Lost }).collect()
+}
+
+fn torn_fates(unsynced: &[Unsynced], dice: &mut Dice) -> Vec<Fate> {
+    let torn = |operation: &Unsynced, dice: &mut Dice| {
+        let Unsynced::Write { bytes, .. } = operation else {
+            return if dice.roll(2) == 0 { Fate::Kept } else { Fate::Lost };
+        };
+        let anywhere = dice.roll(*bytes as u64 + 1) as usize;
+        let at_sector = (anywhere / 512 * 512).max(512.min(*bytes));
+        match dice.roll(6) {
+            0 => Fate::Kept,
+            1 => Fate::Lost,
+            2 => Fate::Prefix(anywhere),
+            3 => Fate::Prefix(at_sector),
+            4 => Fate::Suffix(anywhere),
+            _ => Fate::Suffix(at_sector),
+        }
+    };
+    unsynced.iter().map(|operation| torn(operation, dice)).collect()
+}
+
+/// Calls `check` with every crash state of the workload: after each operation, each combination of fates.
+fn each_crash_state(mut check: impl FnMut(u64, &SimDisk, &History)) -> u64 {
+    println!("seed {SEED:#x}");
+    let mut dice = Dice(SEED);
+    let mut states = 0;
+    for operations in 0.. {
+        let (disk, history, finished) = run_until(operations);
+        let unsynced = disk.unsynced();
+        let combinations = 1_u64 << unsynced.len().min(EXHAUSTIVE_OPERATIONS);
+        for number in 0..combinations {
+            let exhaustive = unsynced.len() <= EXHAUSTIVE_OPERATIONS;
+            let number = if exhaustive { number } else { dice.roll(1 << unsynced.len()) };
+            check(operations, &disk.crash(&whole_fates(number, unsynced.len())), &history);
+        }
+        for _ in 0..TORN_SAMPLES {
+            check(operations, &disk.crash(&torn_fates(&unsynced, &mut dice)), &history);
+        }
+        states += combinations + TORN_SAMPLES;
+        if finished {
+            assert!(operations > 30, "the workload is too short to prove anything");
+            return states;
+        }
+    }
+    unreachable!("the workload ends")
+}
+
+#[test]
+fn no_power_cut_loses_an_acknowledged_batch_or_brings_a_dead_one_back() {
+    let states = each_crash_state(|operations, crashed, history| {
+        let outcome =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check_crashed(crashed, history)));
+        assert!(outcome.is_ok(), "after {operations} operations: {crashed:?}");
+    });
+    println!("{states} crash states");
+}
+
+#[test]
+fn recovery_may_be_interrupted_anywhere_and_comes_to_the_same_end() {
+    let mut dice = Dice(SEED);
+    let mut number = 0;
+    each_crash_state(|operations, crashed, history| {
+        number += 1;
+        // Every tenth state, with every point of its recovery: the others differ little.
+        if number % 10 != 0 {
+            return;
+        }
+        let whole = crashed.fork();
+        let (_, recovery, replay) = open(&whole).unwrap();
+        for interrupted_after in 0..whole.changes() {
+            let interrupted = crashed.fork();
+            interrupted.power_off_after(interrupted_after);
+            assert!(open(&interrupted).is_err(), "the power was off");
+            let fates = torn_fates(&interrupted.unsynced(), &mut dice);
+            let again = interrupted.crash(&fates);
+            let (_, recovery_again, replay_again) =
+                open(&again).unwrap_or_else(|error| panic!("after {operations} operations: {error}"));
+            assert_eq!(replay_again, replay, "after {operations} operations");
+            assert_eq!(recovery_again.last_lsn, recovery.last_lsn);
+            history.check(&recovery_again, &replay_again);
+        }
+    });
+}
+
+#[test]
+fn a_killed_process_loses_nothing_that_it_wrote() {
+    for operations in 0.. {
+        let (disk, history, finished) = run_until(operations);
+        let unsynced = disk.unsynced();
+        // The process ends, the system goes on: every write is still there, torn only at the one that was refused.
+        let survived = disk.crash(&vec![Fate::Kept; unsynced.len()]);
+        check_crashed(&survived, &history);
+        if finished {
+            return;
+        }
+    }
+}
+
+#[test]
+fn what_a_start_relied_on_survives_a_power_cut_after_it() {
+    for operations in 0.. {
+        let (disk, _, finished) = run_until(operations);
+        // A restart of the process alone: what was written but never synced is seen, and then relied on.
+        let disk = disk.fork();
+        disk.power_on();
+        let (journal, recovery, replay) = open(&disk).unwrap();
+        drop(journal);
+        let (_, recovery_after, replay_after) = open(&disk.crash(&[])).unwrap();
+        assert_eq!(replay_after, replay, "after {operations} operations");
+        assert_eq!(recovery_after.last_lsn, recovery.last_lsn);
+        if finished {
+            return;
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The journal against its rules: what was acknowledged is never lost silently, what was given back never returns.
+//!
+//! `support` holds the shadow history that every replay is compared with; the other modules each try one way of
+//! losing something.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod crash;
+mod damage;
+mod directory;
+mod faults;
+mod life;
+mod repair;
+mod support;

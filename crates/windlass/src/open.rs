@@ -1,0 +1,291 @@
+//! From a URL to a client: which store, where, with which options.
+//!
+//! | URL | store |
+//! |---|---|
+//! | `file:./data`, `file:/var/lib/app`, `file:///var/lib/app` | the engine inside, in that directory |
+//! | `memory:` | the engine inside, without a disk: gone with the process |
+//!
+//! Options stand behind a `?` (`file:./data?ack=process`) or in [`OpenOptions`], which wins. An option
+//! that is not known is refused: a misspelt `ack` must not quietly mean the default.
+
+use crate::client::Client;
+
+/// What a URL may say behind its `?`, as a value of its own.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    ack: Option<Ack>,
+    create: Option<bool>,
+}
+
+/// What an acknowledged write survives, for stores that leave the choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// Power loss of the host: every answer waits for the disk's sync. The default.
+    Power,
+    /// kill -9 of every process, but not power loss.
+    Process,
+}
+
+impl OpenOptions {
+    /// The options of the URL, or the defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What an acknowledged write survives (`ack=power` or `ack=process`).
+    #[must_use]
+    pub fn ack(mut self, ack: Ack) -> Self {
+        self.ack = Some(ack);
+        self
+    }
+
+    /// Whether a directory that does not exist yet is made (`create=true` or `create=false`); it is
+    /// by default.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = Some(create);
+        self
+    }
+
+    /// Opens the store that the URL names.
+    ///
+    /// # Errors
+    /// [`OpenError`] that names what is wrong and what would be right.
+    pub async fn open(self, url: &str) -> Result<Client, OpenError> {
+        let address = Address::parse(url)?;
+        let options = address.options(url, self)?;
+        address.open(options).await
+    }
+}
+
+/// Opens the store that the URL names, with its options behind a `?`.
+///
+/// ```no_run
+/// # async fn doc() -> Result<(), windlass::OpenError> {
+/// let client = windlass::open("file:./data").await?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// [`OpenError`] that names what is wrong and what would be right.
+pub async fn open(url: &str) -> Result<Client, OpenError> {
+    OpenOptions::new().open(url).await
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The text is no URL of a store.
+    #[error("{url:?} names no store: {why}; try file:./data or memory:")]
+    BadUrl {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A store of that kind is not part of this build.
+    #[error("this build has no {scheme} store; it has {has}")]
+    NoSuchStore {
+        /// The part of the URL before the colon.
+        scheme: String,
+        /// What there is instead.
+        has: &'static str,
+    },
+    /// The store has no option of that name.
+    #[error("{scheme} has no option {option:?}; it has {has}")]
+    UnknownOption {
+        /// The part of the URL before the colon.
+        scheme: &'static str,
+        /// The option given.
+        option: String,
+        /// What there is instead.
+        has: &'static str,
+    },
+    /// The option has another kind of value.
+    #[error("option {option}={value:?}: {wants}")]
+    BadOption {
+        /// The option.
+        option: String,
+        /// What was given.
+        value: String,
+        /// What it wants.
+        wants: &'static str,
+    },
+    /// The embedded engine could not open its directory; its message says why.
+    #[cfg(feature = "embedded")]
+    #[error(transparent)]
+    Embedded(#[from] windlass_embedded::OpenError),
+    /// The thread that opened the store ended before it was done.
+    #[error("opening was interrupted: {0}")]
+    Interrupted(String),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Address<'a> {
+    File { path: &'a str, query: &'a str },
+    Memory { query: &'a str },
+}
+
+#[cfg(feature = "embedded")]
+const HAS: &str = "file: and memory:";
+#[cfg(not(feature = "embedded"))]
+const HAS: &str = "none: turn on the feature `embedded`";
+
+impl<'a> Address<'a> {
+    fn parse(url: &'a str) -> Result<Self, OpenError> {
+        let bad = |why| OpenError::BadUrl { url: url.into(), why };
+        let (scheme, rest) = url.split_once(':').ok_or_else(|| bad("it has no scheme"))?;
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let known = matches!(scheme, "file" | "memory");
+        if !known || cfg!(not(feature = "embedded")) {
+            let stores = ["file", "memory", "redis", "rediss", "postgres", "postgresql", "http", "https"];
+            return Err(match stores.contains(&scheme) {
+                true => OpenError::NoSuchStore { scheme: scheme.into(), has: HAS },
+                false => bad("its scheme is not one of a store"),
+            });
+        }
+        if scheme == "memory" {
+            return match path {
+                "" => Ok(Address::Memory { query }),
+                _ => Err(bad("memory: has no path")),
+            };
+        }
+        // `file://host/path` is a URL of another machine; `file:///path` is one of this.
+        let path = match path.strip_prefix("//") {
+            Some(local) if local.starts_with('/') => local,
+            Some(_) => {
+                return Err(bad("the part between // and / names a host; write file:/path or file:./path"));
+            }
+            None => path,
+        };
+        if path.is_empty() {
+            return Err(bad("it has no path"));
+        }
+        Ok(Address::File { path, query })
+    }
+
+    /// The options of the query under those given in code.
+    fn options(&self, url: &str, code: OpenOptions) -> Result<OpenOptions, OpenError> {
+        let (scheme, query, has) = match self {
+            Address::File { query, .. } => ("file:", query, "ack and create"),
+            Address::Memory { query } => ("memory:", query, "none"),
+        };
+        let mut options = OpenOptions::default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (option, value) = pair.split_once('=').ok_or_else(|| OpenError::BadUrl {
+                url: url.into(),
+                why: "an option is written name=value",
+            })?;
+            let bad = |wants| OpenError::BadOption { option: option.into(), value: value.into(), wants };
+            match (self, option) {
+                (Address::File { .. }, "ack") => {
+                    options.ack = Some(match value {
+                        "power" => Ack::Power,
+                        "process" => Ack::Process,
+                        _ => return Err(bad("power or process")),
+                    });
+                }
+                (Address::File { .. }, "create") => {
+                    options.create = Some(value.parse().map_err(|_| bad("true or false"))?);
+                }
+                _ => return Err(OpenError::UnknownOption { scheme, option: option.into(), has }),
+            }
+        }
+        let unknown = |option: &str| OpenError::UnknownOption { scheme, option: option.into(), has };
+        if let Address::Memory { .. } = self {
+            if code.ack.is_some() {
+                return Err(unknown("ack"));
+            }
+            if code.create.is_some() {
+                return Err(unknown("create"));
+            }
+        }
+        Ok(OpenOptions { ack: code.ack.or(options.ack), create: code.create.or(options.create) })
+    }
+
+    #[cfg(not(feature = "embedded"))]
+    async fn open(self, _: OpenOptions) -> Result<Client, OpenError> {
+        Err(OpenError::NoSuchStore { scheme: "file".into(), has: HAS })
+    }
+
+    #[cfg(feature = "embedded")]
+    async fn open(self, options: OpenOptions) -> Result<Client, OpenError> {
+        use std::sync::Arc;
+        use windlass_embedded::{EmbeddedOptions, EmbeddedStore};
+        let mut embedded = EmbeddedOptions::default();
+        if let Some(ack) = options.ack {
+            embedded.ack_level = match ack {
+                Ack::Power => windlass_embedded::Ack::Power,
+                Ack::Process => windlass_embedded::Ack::Process,
+            };
+        }
+        if let Some(create) = options.create {
+            embedded.create = create;
+        }
+        let path = match self {
+            Address::Memory { .. } => return Ok(Client::new(Arc::new(EmbeddedStore::memory(embedded)))),
+            Address::File { path, .. } => std::path::PathBuf::from(path),
+        };
+        // Reading a large directory takes seconds and blocks its thread.
+        let opening = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path, embedded));
+        let store = opening.await.map_err(|fault| OpenError::Interrupted(fault.to_string()))??;
+        Ok(Client::new(Arc::new(store)))
+    }
+}
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests {
+    use super::*;
+
+    fn parsed(url: &str) -> Result<OpenOptions, OpenError> {
+        Address::parse(url)?.options(url, OpenOptions::default())
+    }
+
+    #[test]
+    fn a_url_names_one_store_and_one_path() {
+        assert_eq!(Address::parse("file:./data").unwrap(), Address::File { path: "./data", query: "" });
+        assert_eq!(
+            Address::parse("file:///a/b?ack=process").unwrap(),
+            Address::File { path: "/a/b", query: "ack=process" }
+        );
+        assert_eq!(Address::parse("memory:").unwrap(), Address::Memory { query: "" });
+        for (url, says) in [
+            ("data", "no scheme"),
+            ("file:", "no path"),
+            ("file://host/data", "host"),
+            ("memory:x", "no path"),
+            ("ftp://x", "not one of a store"),
+            ("redis://localhost", "no redis store"),
+            ("postgres://localhost", "it has file: and memory:"),
+            ("http://localhost:7979", "no http store"),
+        ] {
+            let told = Address::parse(url).unwrap_err().to_string();
+            assert!(told.contains(says), "{url}: {told}");
+        }
+    }
+
+    #[test]
+    fn an_option_that_is_not_known_is_refused_with_those_that_are() {
+        assert_eq!(parsed("file:./d?ack=process&create=false").unwrap().ack, Some(Ack::Process));
+        for (url, says) in [
+            ("file:./d?akc=process", "it has ack and create"),
+            ("file:./d?ack=maybe", "power or process"),
+            ("file:./d?ack", "name=value"),
+            ("memory:?ack=process", "it has none"),
+        ] {
+            let told = parsed(url).unwrap_err().to_string();
+            assert!(told.contains(says), "{url}: {told}");
+        }
+        let code = OpenOptions::new().ack(Ack::Power);
+        let told = Address::parse("memory:").unwrap().options("memory:", code).unwrap_err().to_string();
+        assert!(told.contains("no option \"ack\""), "{told}");
+    }
+
+    #[test]
+    fn what_the_code_says_wins_over_the_url() {
+        let url = "file:./d?ack=process";
+        let options = Address::parse(url).unwrap().options(url, OpenOptions::new().ack(Ack::Power)).unwrap();
+        assert_eq!(options.ack, Some(Ack::Power));
+    }
+}
