@@ -125,9 +125,10 @@ impl Campaign {
         (self.first.0..self.first.0 + self.contacts).map(ContactId)
     }
 
-    /// The payload of the job that launches it.
-    pub fn launch(&self) -> LaunchCampaign {
-        LaunchCampaign { campaign: self.id, user: self.user, first: self.first, contacts: self.contacts }
+    /// The payload of the job that launches it, with its steps due that long after the launch.
+    pub fn launch(&self, step_delay_ms: u64) -> LaunchCampaign {
+        let Self { id, user, first, contacts, whale: _ } = *self;
+        LaunchCampaign { campaign: id, user, first, contacts, step_delay_ms }
     }
 }
 

@@ -3,6 +3,8 @@
 //! The lock is the kernel's (`flock` on the file `lock`), so it ends with its process however that ends. The file's
 //! text names the holder for people; nobody ever decides by it.
 
+#![expect(clippy::disallowed_methods, reason = "a lock is a matter of the real file system")]
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;

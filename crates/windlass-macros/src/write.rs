@@ -3,8 +3,8 @@
 use crate::options::{Options, Piece, Retry, Scope, Template, Unique, snake_case};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::DeriveInput;
 use syn::ext::IdentExt;
+use syn::{DeriveInput, parse_quote};
 
 /// The queue of a job that names none.
 const QUEUE: &str = "default";
@@ -14,7 +14,12 @@ const MAX_FAILURES: u32 = 12;
 /// The implementation for that type.
 pub(crate) fn job(input: &DeriveInput, options: &Options) -> TokenStream {
     let name = &input.ident;
-    let (generics, arguments, bounds) = input.generics.split_for_impl();
+    let mut generics = input.generics.clone();
+    for parameter in generics.type_params_mut() {
+        // A generic job is a job for every argument that can be in a payload.
+        parameter.bounds.push(parse_quote!(::windlass::__private::PayloadPart));
+    }
+    let (generics, arguments, bounds) = generics.split_for_impl();
     let kind = options.kind.clone().unwrap_or_else(|| snake_case(&name.unraw().to_string()));
     let queue = options.queue.as_deref().unwrap_or(QUEUE);
     let aliases = &options.aliases;

@@ -90,6 +90,12 @@ pub struct UniqueBy {
     pub on_conflict: OnConflict,
 }
 
+/// What the argument of a generic job has to be.
+#[doc(hidden)]
+pub trait PayloadPart: Serialize + DeserializeOwned + Send + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> PayloadPart for T {}
+
 /// A field's value as text for a key, a tag or a name: a string as it is, anything else as JSON.
 #[doc(hidden)]
 pub fn key_text<T: Serialize + ?Sized>(field: &T) -> String {

@@ -40,7 +40,7 @@ pub use worker::{RunningWorker, ShutdownReport, WorkerBuilder};
 /// What the derive macro writes into other crates.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::job::{default_retry, joined_key, json_text, key_text};
+    pub use crate::job::{PayloadPart, default_retry, joined_key, json_text, key_text};
     pub use windlass_core::job::{OnConflict, UniqueScope};
     pub use windlass_core::retry::{Jitter, RetryPolicy};
 }

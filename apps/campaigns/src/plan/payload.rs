@@ -4,12 +4,14 @@
 //! understood by a person who reads the job, without the list.
 
 use serde::{Deserialize, Serialize};
+use windlass::Job;
 
 use super::{CampaignId, ContactId, UserId};
 use crate::channel::Channel;
 
 /// Launch a campaign: go through its contacts page by page and enqueue a step for each.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "launch_campaign", queue = "campaign")]
 pub struct LaunchCampaign {
     /// The campaign.
     pub campaign: CampaignId,
@@ -19,10 +21,14 @@ pub struct LaunchCampaign {
     pub first: ContactId,
     /// How many contacts it has, consecutive from the first.
     pub contacts: u32,
+    /// How long after the launch a contact's step is due; days in a real sequence, next to nothing in a rehearsal.
+    #[serde(default)]
+    pub step_delay_ms: u64,
 }
 
 /// Take one contact through one step of a campaign's sequence.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "campaign_step", queue = "campaign-step")]
 pub struct CampaignStep {
     /// The campaign.
     pub campaign: CampaignId,
@@ -40,7 +46,8 @@ impl CampaignStep {
 }
 
 /// Send one mail.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "send_email", queue = "email")]
 pub struct SendEmail {
     /// The campaign.
     pub campaign: CampaignId,
@@ -53,7 +60,8 @@ pub struct SendEmail {
 }
 
 /// Send one text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "send_sms", queue = "sms")]
 pub struct SendSms {
     /// The campaign.
     pub campaign: CampaignId,
@@ -66,7 +74,8 @@ pub struct SendSms {
 }
 
 /// Leave one voicemail.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "drop_voicemail", queue = "voicemail")]
 pub struct DropVoicemail {
     /// The campaign.
     pub campaign: CampaignId,
@@ -79,7 +88,8 @@ pub struct DropVoicemail {
 }
 
 /// Ask the provider what has become of a touch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "watch_touch", queue = "watch")]
 pub struct WatchTouch {
     /// The campaign.
     pub campaign: CampaignId,
@@ -92,7 +102,8 @@ pub struct WatchTouch {
 }
 
 /// Compute a sender's cap for tomorrow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "warm_up_sender", queue = "sender-warm-up")]
 pub struct WarmUpSender {
     /// The sender's address or number.
     pub sender: String,

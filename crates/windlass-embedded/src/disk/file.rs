@@ -4,6 +4,8 @@
 //! 0600, symbolic links are not followed, and a directory that holds something else is refused before anything is
 //! written. Every file is reached relative to the open directory, so renaming a parent directory does no harm.
 
+#![expect(clippy::disallowed_methods, reason = "this is the one door to the file system")]
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
@@ -188,6 +190,13 @@ impl DiskFile for RealFile {
         let advice = rustix::fs::Advice::DontNeed;
         // A refused hint costs nothing but the hint.
         let _ = rustix::fs::fadvise(&self.0, offset, std::num::NonZeroU64::new(bytes), advice);
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    fn expect_sequential_reads(&self, sequential: bool) {
+        use rustix::fs::Advice;
+        let advice = if sequential { Advice::Sequential } else { Advice::Normal };
+        let _ = rustix::fs::fadvise(&self.0, 0, None, advice);
     }
 }
 

@@ -98,4 +98,9 @@ pub trait DiskFile: Send + Sync {
     fn drop_cache(&self, offset: u64, bytes: u64) {
         let _ = (offset, bytes);
     }
+
+    /// Tells whether the file is about to be read from front to back; a hint.
+    fn expect_sequential_reads(&self, sequential: bool) {
+        let _ = sequential;
+    }
 }

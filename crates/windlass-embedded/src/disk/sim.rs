@@ -448,13 +448,13 @@ impl DiskFile for SimFile {
         Ok(self.disk.state().file(self.file).cached.len() as u64)
     }
 
-    fn drop_cache(&self, _offset: u64, _bytes: u64) {
+    fn drop_cache(&self, offset: u64, bytes: u64) {
         let mut state = self.disk.state();
         let mut content = state.file(self.file).on_disk.clone();
         for change in &state.unsynced {
             match change {
                 Change::Length { file, bytes } if *file == self.file => {
-                    content.resize(content.len().max(*bytes), 0)
+                    content.resize(content.len().max(*bytes), 0);
                 }
                 Change::Write { file, offset, bytes } if *file == self.file => {
                     put(&mut content, *offset, bytes)
@@ -462,7 +462,11 @@ impl DiskFile for SimFile {
                 _ => {}
             }
         }
-        state.file(self.file).cached = content;
+        let cached = &mut state.file(self.file).cached;
+        content.resize(cached.len(), 0);
+        let until = (offset + bytes).min(cached.len() as u64) as usize;
+        let dropped = (offset as usize).min(until)..until;
+        cached[dropped.clone()].copy_from_slice(&content[dropped]);
     }
 }
 

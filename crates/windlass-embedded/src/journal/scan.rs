@@ -106,6 +106,22 @@ struct Scanner<'a> {
     next_lsn: u64,
 }
 
+/// Worth a fifth of the speed of a cold start; taken back, because later reads of the segment are scattered.
+struct SequentialReads<'a>(&'a Segment);
+
+impl<'a> SequentialReads<'a> {
+    fn of(span: &'a Span) -> Self {
+        span.segment.file.expect_sequential_reads(true);
+        Self(&span.segment)
+    }
+}
+
+impl Drop for SequentialReads<'_> {
+    fn drop(&mut self) {
+        self.0.file.expect_sequential_reads(false);
+    }
+}
+
 enum Parsed {
     /// The next batch is not wholly in the buffer; this many bytes of it are needed.
     Needs(usize),
@@ -130,6 +146,7 @@ impl<'a> Scanner<'a> {
             if span.segment.header.first_lsn != self.next_lsn {
                 return Ok(stop);
             }
+            let _hint = SequentialReads::of(span);
             // A buffer keeps its old bytes and length until it is read into: filling it with zeros would cost time.
             let mut bytes = std::mem::take(&mut buffer);
             let mut held = 0;

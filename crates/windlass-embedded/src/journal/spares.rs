@@ -323,9 +323,11 @@ impl Spares {
             }
             let piece = (u64::from(bytes) - at).min(zeros.len() as u64);
             file.write_all_at(&zeros[..piece as usize], at)?;
+            // Synced piece by piece: a commit that comes meanwhile waits behind one piece, not behind a segment.
+            file.sync_data()?;
             at += piece;
         }
-        file.sync_data()
+        Ok(())
     }
 
     fn publish_retiring(&self, pool: &Pool) {

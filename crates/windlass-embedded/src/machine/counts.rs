@@ -148,6 +148,23 @@ impl Machine {
         }
     }
 
+    /// After a replay: dead jobs by failure mode. A snapshot has counted jobs whose records, copied
+    /// forward behind it, were counted again.
+    pub(crate) fn recount_dead(&mut self) {
+        for queue in &mut self.queues {
+            for mode in queue.tally.modes.values_mut() {
+                mode.dead = 0;
+            }
+        }
+        let mut dead = [false; 8];
+        dead[State::Dead as usize] = true;
+        let mut from = 0;
+        while let Some(at) = self.slots.next_in(from, &dead) {
+            self.count_dead(at, State::Ready, State::Dead);
+            from = at + 1;
+        }
+    }
+
     /// Whether a waiting job was snoozed by its worker rather than scheduled.
     pub(crate) fn was_snoozed(&self, at: u32) -> bool {
         self.slots.at(at).is(flag::SNOOZED)

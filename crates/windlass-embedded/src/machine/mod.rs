@@ -245,6 +245,7 @@ impl Machine {
 
     pub(crate) fn job_ref<'a>(&self, at: u32, group: &'a str) -> Ref<'a> {
         let slot = self.slots.at(at);
+        self.index.expect(slot.id, at);
         Ref { id: slot.id, queue: self.queue_of(at), kind: slot.kind, group, attempt: self.attempt(at) }
     }
 
@@ -286,6 +287,7 @@ impl Machine {
     pub(crate) fn finish_replay(&mut self) {
         self.sort_lanes();
         self.sort_ended();
+        self.recount_dead();
         self.replaying = false;
     }
 }

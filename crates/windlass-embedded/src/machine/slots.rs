@@ -8,6 +8,7 @@
 
 use crate::journal::Position;
 use hashbrown::HashTable;
+use std::cell::Cell;
 use windlass_core::State;
 
 /// No slot, lane, lease or extra.
@@ -189,31 +190,52 @@ const SHARDS: usize = 1_024;
 pub(crate) struct IdIndex {
     shards: Vec<HashTable<u32>>,
     key: u64,
+    /// The last answer: a verb looks its job up when it decides, and its fact does when it applies;
+    /// the second look would be another cache miss.
+    last: Cell<(u128, u32)>,
 }
 
 impl IdIndex {
     /// `key` comes from the store's own random id, so that nobody can choose ids that collide.
     pub(crate) fn new(key: u64) -> Self {
-        Self { shards: (0..SHARDS).map(|_| HashTable::new()).collect(), key }
+        Self { shards: (0..SHARDS).map(|_| HashTable::new()).collect(), key, last: Cell::new((0, NONE)) }
     }
 
     fn hash(&self, id: u128) -> u64 {
         mix(id, self.key)
     }
 
+    /// Bits that the tables inside do not look at: they place by the lowest and tag by the highest.
+    fn shard(hash: u64) -> usize {
+        (hash >> 40) as usize % SHARDS
+    }
+
     pub(crate) fn find(&self, slots: &Slots, id: u128) -> Option<u32> {
+        let (last, at) = self.last.get();
+        if last == id {
+            return (at != NONE).then_some(at);
+        }
         let hash = self.hash(id);
-        self.shards[hash as usize % SHARDS].find(hash, |at| slots.at(*at).id == id).copied()
+        let found = self.shards[Self::shard(hash)].find(hash, |at| slots.at(*at).id == id).copied();
+        self.last.set((id, found.unwrap_or(NONE)));
+        found
+    }
+
+    /// The job is known to stand there: the next look for it needs no look.
+    pub(crate) fn expect(&self, id: u128, at: u32) {
+        self.last.set((id, at));
     }
 
     pub(crate) fn insert(&mut self, slots: &Slots, id: u128, at: u32) {
+        self.last.set((id, at));
         let (hash, key) = (self.hash(id), self.key);
-        self.shards[hash as usize % SHARDS].insert_unique(hash, at, |at| mix(slots.at(*at).id, key));
+        self.shards[Self::shard(hash)].insert_unique(hash, at, |at| mix(slots.at(*at).id, key));
     }
 
     pub(crate) fn remove(&mut self, slots: &Slots, id: u128) {
+        self.last.set((id, NONE));
         let hash = self.hash(id);
-        if let Ok(entry) = self.shards[hash as usize % SHARDS].find_entry(hash, |at| slots.at(*at).id == id) {
+        if let Ok(entry) = self.shards[Self::shard(hash)].find_entry(hash, |at| slots.at(*at).id == id) {
             entry.remove();
         }
     }
@@ -258,6 +280,10 @@ impl<T> Slab<T> {
 
     pub(crate) fn get(&self, at: u32) -> Option<&T> {
         self.items.get(at as usize).and_then(Option::as_ref)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.items.len() - self.free.len()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {

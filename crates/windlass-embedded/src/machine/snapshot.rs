@@ -217,6 +217,10 @@ impl Machine {
 
     /// Throws out entries of lanes that are gone or were entered twice.
     fn rebuild_oldest(&mut self) {
+        let entries: usize = self.queues.iter().map(|q| q.oldest.len()).sum();
+        if entries <= 2 * self.lanes.len() + 1_000 {
+            return;
+        }
         for queue in &mut self.queues {
             queue.oldest.clear();
         }

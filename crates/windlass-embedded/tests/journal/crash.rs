@@ -1,9 +1,11 @@
 //! Power cuts at every operation, with every combination of what reached the disk.
 
-use windlass_embedded::disk::{Fate, SimDisk, Unsynced};
-use windlass_embedded::journal::JournalError;
+use std::sync::Arc;
 
-use crate::support::{Dice, History, Recorded, open};
+use windlass_embedded::disk::{Fate, SimDisk, Unsynced};
+use windlass_embedded::journal::{JournalError, JournalOptions, verify};
+
+use crate::support::{Dice, History, Recorded, open, open_with, small};
 
 /// All combinations are tried up to this many un-synced operations, above it a sample of as many.
 const EXHAUSTIVE_OPERATIONS: usize = 8;
@@ -182,4 +184,43 @@ fn what_a_start_relied_on_survives_a_power_cut_after_it() {
             return;
         }
     }
+}
+
+/// The snapshot of the second segment is torn, what follows it is whole; the file is used again for the same number.
+#[test]
+fn what_was_cut_does_not_come_back_when_its_file_and_number_are_used_again() {
+    let options = || JournalOptions { segment_bytes_min: 16384, spares: 0, ..small() };
+    let disk = SimDisk::new();
+    let open = |disk: &SimDisk, salt| open_with(Arc::new(disk.clone()), options(), salt).unwrap();
+    let (journal, _, _) = open(&disk, 1);
+    let mut recorded = Recorded::new(journal, History::default(), "first");
+    recorded.rotate().unwrap();
+    recorded.sync().unwrap();
+    recorded.rotate().unwrap();
+    // Ends with its page, so that the zeros behind the batch that takes its place do not cover what follows.
+    recorded.append(4096 - 96 - 32).unwrap();
+    recorded.append(100).unwrap();
+    let unsynced = disk.unsynced();
+    let snapshot = unsynced.iter().position(|o| matches!(o, Unsynced::Write { offset: 4096, .. })).unwrap();
+    let mut fates = vec![Fate::Kept; unsynced.len()];
+    fates[snapshot] = Fate::Prefix(70);
+    let crashed = disk.crash(&fates);
+
+    let (journal, recovery, replay) = open(&crashed, 2);
+    assert_eq!((recovery.last_lsn, recovery.torn_segments), (1, 1));
+    recorded.history.check(&recovery, &replay);
+    let mut history = recorded.history;
+    history.bodies.split_off(&2);
+    history.segments.remove(&2);
+    let mut recorded = Recorded::new(journal, history, "after");
+    recorded.rotate().unwrap();
+    recorded.append(4096 - 96 - 32).unwrap();
+    recorded.sync().unwrap();
+    assert_eq!(recorded.journal.next_position().offset, 8192);
+    let again = crashed.crash(&[]);
+    let newest = verify(&again, &mut |_, _| ()).unwrap().segments.pop().unwrap();
+    assert_eq!(&again.bytes(&newest.file)[8192..8195], b"WLB", "the old batch is still there");
+    let (_, recovery, replay) = open(&again, 3);
+    recorded.history.check(&recovery, &replay);
+    assert_eq!((recovery.last_lsn, recovery.torn_bytes), (3, 0));
 }

@@ -19,6 +19,7 @@ fn closed_journal() -> (SimDisk, History) {
     recorded.sync().unwrap();
     recorded.rotate().unwrap();
     recorded.append(100).unwrap();
+    recorded.sync().unwrap();
     recorded.append(31).unwrap();
     recorded.sync().unwrap();
     recorded.watermark().unwrap();
@@ -145,6 +146,34 @@ fn damage_above_everything_stated_durable_is_cut_as_a_torn_tail() {
     recorded.history.check(&recovered, &replay);
     assert_eq!(recovered.last_lsn, recovery.last_lsn + 1);
     assert_eq!(recovered.torn_bytes, 336);
+}
+
+#[test]
+fn one_damaged_copy_of_a_header_costs_nothing_and_is_healed() {
+    let (disk, history) = closed_journal();
+    for name in disk.list().unwrap() {
+        for copy in [0, 2048] {
+            let damaged = disk.crash(&[]);
+            damaged.flip_bit(&name, copy + 40, 2);
+            assert_eq!(verify(&damaged, &mut |_, _| ()).unwrap().warnings.len(), 1);
+            let (_, recovery, replay) = open(&damaged).unwrap();
+            history.check(&recovery, &replay);
+            let healed = damaged.crash(&[]);
+            assert_eq!(verify(&healed, &mut |_, _| ()).unwrap().warnings, [""; 0], "{name} {copy}");
+        }
+    }
+}
+
+#[test]
+fn a_lost_second_copy_cannot_hide_that_the_first_batch_was_durable() {
+    let (disk, history) = closed_journal();
+    let newest = live_files(&disk).pop().unwrap();
+    disk.flip_bit(&newest, 2048 + 40, 2);
+    // All batches of the newest segment, and with them every other statement, are gone too.
+    let mut bytes = disk.bytes(&newest);
+    bytes[4096..].fill(0);
+    disk.set_bytes(&newest, bytes);
+    assert!(check(&disk, &history, "second copy and all batches"));
 }
 
 #[test]

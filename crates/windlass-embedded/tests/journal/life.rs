@@ -1,11 +1,14 @@
 //! Ordinary life: appending, reading back, rotating, giving back, and starting again; with threads, in memory and on
 //! a real disk.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
-use windlass_embedded::disk::{Disk, FileDisk, MemoryDisk, SimDisk};
+use windlass_embedded::disk::{Disk, DiskFile, FileDisk, MemoryDisk, SimDisk};
 use windlass_embedded::journal::{
     BATCH_HEADER_BYTES, JournalError, JournalOptions, Position, ReadError, Replayed, SEGMENT_HEADER_BYTES,
+    verify,
 };
 
 use crate::support::{Dice, History, Recorded, batch, entropy, open, open_with, small};
@@ -266,4 +269,100 @@ fn a_watermark_is_not_shown_and_takes_a_number() {
     let (_, recovery, replay) = open(&disk).unwrap();
     assert_eq!(replay.iter().map(|(lsn, ..)| *lsn).collect::<Vec<_>>(), [1, 3]);
     assert_eq!((recovery.last_lsn, recovery.batches), (3, 3));
+}
+
+#[test]
+fn a_segment_given_back_before_its_header_was_confirmed_stays_given_back() {
+    let disk = SimDisk::new();
+    let (mut journal, _, _) = open(&disk).unwrap();
+    journal.rotate(batch(b"snapshot"), 0).unwrap();
+    let first = verify(&disk, &mut |_, _| ()).unwrap().segments[0].file.clone();
+    journal.rotate(batch(b"snapshot"), 0).unwrap();
+    journal.reclaim(1).unwrap();
+    journal.syncer().sync().unwrap();
+    // Marks the first segment spare, before the append below writes what was still to be confirmed.
+    journal.retry_spares();
+    journal.append(batch(b"fact")).unwrap();
+    let bytes = disk.bytes(&first);
+    assert_eq!(bytes[..256], bytes[2048..2304]);
+    assert_eq!(verify(&disk, &mut |_, _| ()).unwrap().segments.len(), 1);
+}
+
+/// A disk that stops in the middle of a read, until it is told to go on.
+struct PausingDisk {
+    disk: MemoryDisk,
+    pause: Arc<Mutex<Option<(Sender<()>, Receiver<()>)>>>,
+}
+
+struct PausingFile {
+    file: Arc<dyn DiskFile>,
+    pause: Arc<Mutex<Option<(Sender<()>, Receiver<()>)>>>,
+}
+
+impl Disk for PausingDisk {
+    fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(PausingFile { file: self.disk.create(name, bytes)?, pause: Arc::clone(&self.pause) }))
+    }
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.open(name)
+    }
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn sync_dir(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn place(&self) -> String {
+        self.disk.place()
+    }
+}
+
+impl DiskFile for PausingFile {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        if let Some((reached, go_on)) = self.pause.lock().unwrap().take() {
+            reached.send(()).unwrap();
+            go_on.recv().unwrap();
+        }
+        self.file.read_exact_at(buf, offset)
+    }
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(buf, offset)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+}
+
+#[test]
+fn a_read_during_which_the_segment_is_given_back_answers_gone() {
+    for whole_batches in [false, true] {
+        let pause = Arc::new(Mutex::new(None));
+        let disk = PausingDisk { disk: MemoryDisk::new(), pause: Arc::clone(&pause) };
+        let options = JournalOptions { tail_cache_bytes: 0, ..small() };
+        let (mut journal, _, _) = open_with(Arc::new(disk), options, 0).unwrap();
+        journal.rotate(batch(b"snapshot"), 0).unwrap();
+        let place = journal.append(batch(b"fact")).unwrap().position;
+        journal.rotate(batch(b"snapshot"), 0).unwrap();
+        journal.syncer().sync().unwrap();
+        let reader = journal.reader();
+        let ((reached, when_reached), (go_on, when_told)) = (channel(), channel());
+        *pause.lock().unwrap() = Some((reached, when_told));
+        let reading = std::thread::spawn(move || {
+            if whole_batches { reader.batches(place, 10).map(drop) } else { reader.read(place, 20).map(drop) }
+        });
+        when_reached.recv().unwrap();
+        journal.reclaim(1).unwrap();
+        go_on.send(()).unwrap();
+        let read = reading.join().unwrap();
+        assert!(matches!(read, Err(ReadError::Gone)), "{read:?}");
+    }
 }

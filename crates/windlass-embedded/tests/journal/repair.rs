@@ -13,6 +13,7 @@ fn three_segments() -> (SimDisk, History, Vec<String>) {
     for _ in 0..3 {
         recorded.rotate().unwrap();
         recorded.append(200).unwrap();
+        recorded.sync().unwrap();
         recorded.append(50).unwrap();
         recorded.sync().unwrap();
     }

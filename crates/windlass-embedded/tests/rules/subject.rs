@@ -27,7 +27,7 @@ use windlass_core::{
     GroupKey, JobId, Kind, Lease, LimitName, NewJob, QueueName, Rejection, ScheduleName, State, StoreError, Time, WorkerId,
 };
 use windlass_embedded::clock::ManualClock;
-use windlass_embedded::{EmbeddedOptions, EmbeddedStore};
+use windlass_embedded::{AtOpen, EmbeddedOptions, EmbeddedStore};
 
 /// Where every clock begins: 2025-11-21 04:40:00 UTC.
 pub(crate) const START: Time = Time(1_763_700_000_000);
@@ -56,7 +56,7 @@ impl Subject {
         let options = EmbeddedOptions { clock: clock.clone(), ..EmbeddedOptions::default() };
         let store = {
             let _inside = runtime.enter();
-            EmbeddedStore::memory(options)
+            EmbeddedStore::memory(options).expect("a memory store opens")
         };
         Self { store: Some(store), clock, runtime, directory: None, made: Cell::new(0), nonce: Cell::new(1) }
     }
@@ -87,12 +87,22 @@ impl Subject {
         EmbeddedOptions { clock: self.clock.clone(), ..EmbeddedOptions::default() }
     }
 
-    /// Opens the directory.
+    /// Opens the directory; workers of before live in the process that is gone.
     pub(crate) fn open(&mut self) {
+        self.open_with(self.options());
+    }
+
+    /// Opens the directory with other options.
+    pub(crate) fn open_with(&mut self, options: EmbeddedOptions) {
         let _inside = self.runtime.enter();
         let path = self.directory.as_ref().expect("a file: store").path();
-        let options = EmbeddedOptions { clock: self.clock.clone(), ..EmbeddedOptions::default() };
         self.store = Some(EmbeddedStore::open(path, options).expect("the directory opens"));
+    }
+
+    /// Lets go of the store and opens it again for workers that live elsewhere and are still at work.
+    pub(crate) fn reopen_for_others(&mut self) {
+        self.abandon();
+        self.open_with(EmbeddedOptions { leases: AtOpen::RenewLeases, ..self.options() });
     }
 
     /// Lets go of the store without a word.

@@ -40,7 +40,7 @@ struct Greet {
 
 #[derive(Serialize, Deserialize, windlass::Job)]
 #[job(retry(never))]
-struct Once<T: Serialize + for<'a> Deserialize<'a> + Send + 'static> {
+struct Once<T> {
     value: T,
 }
 

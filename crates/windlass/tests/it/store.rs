@@ -149,3 +149,10 @@ impl Store for Watched {
 pub(crate) fn place(cursor: Cursor) -> From {
     From::After(cursor)
 }
+
+impl Watched {
+    /// Does the upkeep that is due by then.
+    pub(crate) async fn upkeep_at(&self, at: Time) {
+        self.inner.store().upkeep(1_000, Some(at)).await.expect("upkeep");
+    }
+}
