@@ -3,11 +3,9 @@
 //! It owns when which campaign is launched and in which group its jobs stand. Launching a day again, as a process
 //! that was killed does, changes nothing: every launch has an id that follows from the day's start.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use windlass::{
-    Client, Draft, Job, JobId, Rejection, Time,
+    Client, Draft, Job, JobId, Time,
     core::{
         limit::LimitSettings,
         queue::QueueSettings,
@@ -61,7 +59,9 @@ impl Day {
         for queue in QUEUES {
             client.set_queue(queue.name, self.settings(queue.concurrency)).await?;
         }
-        let launches = plan.campaigns().iter().enumerate().map(|(nth, campaign)| self.draft(nth, campaign));
+        let campaigns = plan.campaigns();
+        let launches =
+            campaigns.iter().enumerate().map(|(nth, campaign)| self.draft(nth, campaigns.len(), campaign));
         let warm_ups = (1..=USERS).map(|user| self.warm_up(user));
         for enqueued in client.enqueue_many(launches.chain(warm_ups)).await? {
             enqueued?;
@@ -77,6 +77,25 @@ impl Day {
         let [nth, campaigns] = [nth, campaigns].map(|number| u64::try_from(number).unwrap_or(u64::MAX));
         let head_start_ms = self.launches_ms * HEAD_START_THOUSANDTHS / 1_000;
         self.start_ms + head_start_ms + self.launches_ms.saturating_mul(nth - 1) / campaigns.max(1)
+    }
+
+    /// The id of a launch.
+    pub fn launch_id(&self, campaign: CampaignId) -> JobId {
+        JobId::named(Time(self.start_ms), &format!("launch/{campaign}"))
+    }
+
+    fn draft(&self, nth: usize, campaigns: usize, campaign: &Campaign) -> Draft {
+        let group = match self.sharing {
+            Sharing::FairGroups => campaign.id.group(),
+            Sharing::OneGroup => ONE_GROUP.to_owned(),
+        };
+        let run_at = Time(self.launch_at_ms(nth, campaigns));
+        campaign.launch(self.step_delay_ms).draft().id(self.launch_id(campaign.id)).group(group).run_at(run_at)
+    }
+
+    fn warm_up(&self, user: u32) -> Draft {
+        let id = JobId::named(Time(self.start_ms), &format!("warm-up/{user}"));
+        WarmUpSender { sender: format!("user{user}@example.com"), day: 1 }.draft().id(id)
     }
 
     fn settings(&self, concurrency: u32) -> QueueSettings {

@@ -13,6 +13,7 @@ pub mod contacts;
 pub mod day;
 pub mod handlers;
 pub mod plan;
+pub mod progress;
 pub mod reconcile;
 pub mod record;
 mod seed;

@@ -201,6 +201,7 @@ fn start(
 /// Applies one shown piece of the journal.
 fn replay(machine: &mut Machine, shown: &Replayed<'_>) -> Result<(), ReplayError> {
     let Replayed::Batch { position, body, .. } = shown else { return Ok(()) };
+    warm(machine, body);
     let mut from = Decoder::new(body);
     while !from.is_empty() {
         let at = from.pos();
@@ -212,6 +213,18 @@ fn replay(machine: &mut Machine, shown: &Replayed<'_>) -> Result<(), ReplayError
         machine.apply(&fact, place, (from.pos() - at) as u32).map_err(ReplayError::new)?;
     }
     Ok(())
+}
+
+/// A first look at the ids of a batch: see [`Machine::warm`].
+fn warm(machine: &Machine, body: &[u8]) {
+    let mut ids = Vec::new();
+    let mut from = Decoder::new(body);
+    while let Ok(fact) = Fact::decode(&mut from, false) {
+        if let Fact::Job(job) = fact {
+            ids.push(job.job.id);
+        }
+    }
+    machine.warm(ids.iter().copied());
 }
 
 fn describe(recovery: &Recovery) -> String {

@@ -256,6 +256,7 @@ impl Queue for EmbeddedStore {
             let (settle_first, worker, nonce) = (claim.settle_first, claim.worker, claim.nonce);
             let (settled, taken, again) = self
                 .call(at, bytes, move |core| {
+                    core.machine.warm(settle_first.iter().map(|settle| settle.lease().job.0));
                     let settled: PerItem<()> = settle_first.iter().map(|settle| core.settle(settle)).collect();
                     let (taken, again) = core.claim(&wants, worker, nonce);
                     core.heard_of(worker);

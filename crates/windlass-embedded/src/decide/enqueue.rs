@@ -30,6 +30,7 @@ enum Plan {
 impl Core {
     /// One answer per job, in order.
     pub(crate) fn enqueue(&mut self, jobs: &[NewJob], all_or_nothing: bool) -> Vec<Result<Enqueued, Rejection>> {
+        self.machine.warm(jobs.iter().map(|job| job.id.0));
         let order = match parents_first(jobs) {
             Some(order) => order,
             None => return self.enqueue_each(jobs, &(0..jobs.len()).collect::<Vec<_>>(), all_or_nothing, true),

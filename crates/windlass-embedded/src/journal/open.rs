@@ -55,7 +55,7 @@ pub struct Recovery {
     pub bytes: u64,
     /// The last batch's number, 0 before the first.
     pub last_lsn: u64,
-    /// Bytes of batches that were begun but never acknowledged, and are cut.
+    /// Bytes of what looks like batches that were begun but never acknowledged; they are cut.
     pub torn_bytes: u64,
     /// Segments that held nothing but such bytes.
     pub torn_segments: usize,

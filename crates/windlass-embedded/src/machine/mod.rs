@@ -175,6 +175,14 @@ impl Machine {
         self.index.find(&self.slots, id.0)
     }
 
+    /// Brings what a batch of verbs about these jobs will look at into the cache.
+    pub(crate) fn warm(&self, ids: impl Iterator<Item = u128> + Clone) {
+        self.index.warm(&self.slots, ids.clone());
+        if self.remembered.oldest_segment().is_some() {
+            self.remembered.warm(ids);
+        }
+    }
+
     pub(crate) fn lane_of(&self, at: u32) -> &Lane {
         &self.lanes[self.slots.at(at).lane]
     }

@@ -158,6 +158,8 @@ fn one_damaged_copy_of_a_header_costs_nothing_and_is_healed() {
             assert_eq!(verify(&damaged, &mut |_, _| ()).unwrap().warnings.len(), 1);
             let (_, recovery, replay) = open(&damaged).unwrap();
             history.check(&recovery, &replay);
+            let is_live = live_files(&disk).contains(&name);
+            assert_eq!(recovery.healed_headers.contains(&name), is_live);
             let healed = damaged.crash(&[]);
             assert_eq!(verify(&healed, &mut |_, _| ()).unwrap().warnings, [""; 0], "{name} {copy}");
         }

@@ -156,3 +156,33 @@ fn a_disk_without_space_for_the_first_segment_says_so() {
     disk.limit_space(None);
     journal.rotate(batch(b"snapshot"), 0).unwrap();
 }
+
+#[test]
+fn an_open_that_the_disk_fails_can_be_repeated() {
+    let disk = SimDisk::new();
+    let mut recorded = begun(&disk);
+    recorded.rotate().unwrap();
+    recorded.append(300).unwrap();
+    let crashed = disk.crash(&[windlass_embedded::disk::Fate::Kept; 64]);
+    for operation in [Operation::Read, Operation::Write, Operation::Sync] {
+        for nth in 1.. {
+            let failing = crashed.fork();
+            failing.fail_nth(operation, nth, false);
+            let failed = open(&failing).is_err();
+            assert_eq!(failed, failing.count(operation) >= nth && nth <= crashed_count(&crashed, operation));
+            let (_, recovery, replay) = open(&failing).unwrap();
+            recorded.history.check(&recovery, &replay);
+            if !failed {
+                assert!(nth > 1);
+                break;
+            }
+        }
+    }
+}
+
+/// How many operations of this class an undisturbed open takes.
+fn crashed_count(disk: &SimDisk, operation: Operation) -> u64 {
+    let disk = disk.fork();
+    open(&disk).unwrap();
+    disk.count(operation)
+}

@@ -97,6 +97,35 @@ fn a_journal_on_a_real_disk_gives_back_what_it_was_given() {
 }
 
 #[test]
+fn batches_larger_than_what_is_read_at_once_are_replayed_whole() {
+    const SEED: u64 = 0x33fe;
+    println!("seed {SEED:#x}");
+    let mut dice = Dice(SEED);
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    let options = JournalOptions { segment_bytes_min: 24 << 20, ..JournalOptions::default() };
+    let (journal, _, _) = open_with(Arc::clone(&disk), options.clone(), 1).unwrap();
+    let mut recorded = Recorded::new(journal, History::default(), "only");
+    recorded.rotate().unwrap();
+    for largest in [9 << 20, 100, 5 << 20, 40_000, 3 << 20, 8 << 20, 1000, 6 << 20] {
+        for bytes in [dice.roll(largest) as usize, largest as usize] {
+            if recorded.journal.remaining() < bytes as u32 + 200 {
+                recorded.rotate().unwrap();
+            }
+            recorded.append(bytes).unwrap();
+        }
+    }
+    recorded.sync().unwrap();
+    let history = recorded.history;
+    drop(recorded.journal);
+    for inline_spares in [true, false] {
+        let options = JournalOptions { inline_spares, ..options.clone() };
+        let (_, recovery, replay) = open_with(Arc::clone(&disk), options, 2).unwrap();
+        history.check(&recovery, &replay);
+        assert!(recovery.segments > 2);
+    }
+}
+
+#[test]
 fn a_batch_is_shown_with_its_place_and_the_snapshot_first() {
     let disk = SimDisk::new();
     let (mut journal, recovery, _) = open(&disk).unwrap();

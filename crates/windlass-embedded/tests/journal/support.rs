@@ -95,12 +95,12 @@ pub(crate) struct Recorded {
     pub(crate) syncer: Syncer,
     pub(crate) history: History,
     /// Mixed into bodies, so that a batch of an earlier life is told from one with the same number.
-    pub(crate) life: &'static str,
+    pub(crate) life: String,
 }
 
 impl Recorded {
-    pub(crate) fn new(journal: Journal, history: History, life: &'static str) -> Self {
-        Self { syncer: journal.syncer(), journal, history, life }
+    pub(crate) fn new(journal: Journal, history: History, life: &str) -> Self {
+        Self { syncer: journal.syncer(), journal, history, life: life.to_owned() }
     }
 
     fn body(&self, bytes: usize) -> Vec<u8> {

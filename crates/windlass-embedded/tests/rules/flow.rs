@@ -99,7 +99,7 @@ fn a_parent_that_has_ended_already_is_judged_at_once() {
 fn a_child_that_needs_success_is_cancelled_by_any_other_end_with_its_cause() {
     let ends: [(&str, fn(&Subject, JobId)); 3] = [
         ("dead", |s, _| s.kill(&s.take("parents"))),
-        ("cancelled", |s, id| drop(s.cancel(id).unwrap())),
+        ("cancelled", |s, id| s.call_off(id)),
         ("expired", |s, _| s.advance(1_001)),
     ];
     for (end, act) in ends {
@@ -130,7 +130,7 @@ fn a_child_that_needs_only_an_end_runs_after_any() {
         match end {
             "complete" => s.complete(&s.take("parents")),
             "kill" => s.kill(&s.take("parents")),
-            _ => drop(s.cancel(parent).unwrap()),
+            _ => s.call_off(parent),
         }
         assert_eq!(s.claim_ids("children", 1), [child], "{end}");
     }

@@ -215,7 +215,7 @@ fn a_slot_is_freed_by_every_end_of_an_attempt() {
 #[test]
 fn a_job_that_leaves_a_limits_line_leaves_the_line_to_the_next() {
     let leaves: [(&str, fn(&Subject, JobId)); 5] = [
-        ("cancel", |s, id| drop(s.cancel(id).unwrap())),
+        ("cancel", |s, id| s.call_off(id)),
         ("delete", |s, id| s.delete(id).unwrap()),
         ("expiry", |s, _| s.advance(5_001)),
         ("edit to later", |s, id| {

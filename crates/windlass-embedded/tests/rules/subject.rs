@@ -56,7 +56,7 @@ impl Subject {
         let options = EmbeddedOptions { clock: clock.clone(), ..EmbeddedOptions::default() };
         let store = {
             let _inside = runtime.enter();
-            EmbeddedStore::memory(options).expect("a memory store opens")
+            EmbeddedStore::memory(options)
         };
         Self { store: Some(store), clock, runtime, directory: None, made: Cell::new(0), nonce: Cell::new(1) }
     }
@@ -298,6 +298,11 @@ impl Subject {
     /// Cancels one job.
     pub(crate) fn cancel(&self, id: JobId) -> Result<Cancelled, Rejection> {
         self.wait(self.store().cancel(vec![id], None)).remove(0)
+    }
+
+    /// Cancels one job that can be.
+    pub(crate) fn call_off(&self, id: JobId) {
+        self.cancel(id).expect("the job can be cancelled");
     }
 
     /// Retries one job.

@@ -103,7 +103,7 @@ fn a_key_of_a_live_job_is_free_after_every_end_of_it() {
     let ends: [(&str, fn(&Subject, JobId)); 6] = [
         ("completed", |s, _| s.complete(&s.take("q"))),
         ("dead", |s, _| s.kill(&s.take("q"))),
-        ("cancelled while it waits", |s, id| drop(s.cancel(id).unwrap())),
+        ("cancelled while it waits", |s, id| s.call_off(id)),
         ("cancelled while it runs", |s, id| {
             let held = s.take("q");
             s.cancel(id).unwrap();
@@ -148,7 +148,7 @@ fn a_key_for_a_time_stays_taken_for_that_time_whatever_becomes_of_the_job() {
     let ends: [(&str, fn(&Subject, JobId)); 4] = [
         ("completed", |s, _| s.complete(&s.take("q"))),
         ("dead", |s, _| s.kill(&s.take("q"))),
-        ("cancelled", |s, id| drop(s.cancel(id).unwrap())),
+        ("cancelled", |s, id| s.call_off(id)),
         ("deleted", |s, id| s.delete(id).unwrap()),
     ];
     for (end, act) in ends {

@@ -126,7 +126,17 @@ impl Verb {
         }
     }
 
-    /// What a job is afterwards, for summaries.
+    /// What became of `n` jobs, for people.
+    fn sentence(&self, n: usize) -> String {
+        let jobs = if n == 1 { "1 job".to_owned() } else { format!("{} jobs", HumanCount(n as u64)) };
+        match self {
+            Verb::RunNow if n == 1 => "1 job is due now".to_owned(),
+            Verb::RunNow => format!("{jobs} are due now"),
+            _ => format!("{} {jobs}", self.done()),
+        }
+    }
+
+    /// What a job is afterwards, for scripts.
     fn done(&self) -> &'static str {
         match self {
             Verb::Retry => "retried",
@@ -186,7 +196,7 @@ pub(super) async fn run(store: &Arc<dyn Store>, out: &Output, verb: Verb, args: 
     let by_id = !args.ids.is_empty();
     let ids = if by_id { args.ids } else { matching(store, out, &verb, args.filter).await? };
     if args.dry_run {
-        let sentence = format!("{} jobs would be {}", HumanCount(ids.len() as u64), verb.done());
+        let sentence = format!("would have {}", verb.sentence(ids.len()).replace(" is due", " made due").replace(" are due", " made due"));
         let shape = serde_json::json!({ "dry_run": true, "verb": verb.word(), "jobs": ids.len() });
         return out.done(&shape, &sentence, &[&ids.len().to_string()]);
     }
@@ -264,14 +274,13 @@ async fn change(store: &Arc<dyn Store>, out: &Output, verb: &Verb, ids: &[JobId]
     }
     bar.finish_and_clear();
     if out.form == Form::Human {
-        let done = ids.len() as u64 - refused.len() as u64;
+        let done = ids.len() - refused.len();
         if done > 0 {
             let asked = match requested {
                 0 => String::new(),
                 n => format!(" ({} of them run and were asked to stop)", HumanCount(n)),
             };
-            let jobs = if done == 1 { "job" } else { "jobs" };
-            out.line(&format!("{}: {} {jobs}{asked}", verb.done(), HumanCount(done)))?;
+            out.line(&format!("{}{asked}", verb.sentence(done)))?;
         }
     }
     conclusion(ids, refused)
