@@ -4,7 +4,8 @@
 //! before it answers, so that the log is evidence that does not depend on the queue; [`crate::reconcile`]
 //! compares the two. They run in a process that is not killed.
 //!
-//! [`smtp`] and [`provider`] are the servers, [`Faults`] what they do wrong, [`log`] what they write down.
+//! [`smtp`] and [`provider`] are the servers, [`Faults`] what they do wrong ([`Rehearsal`] a whole day of it), [`log`]
+//! what they write down.
 
 use std::{
     net::SocketAddr,
@@ -21,9 +22,11 @@ use tokio::{sync::watch, task::JoinHandle};
 mod faults;
 pub mod log;
 pub mod provider;
+mod rehearsal;
 pub mod smtp;
 
 pub use faults::{Faults, Rate};
+pub use rehearsal::Rehearsal;
 
 /// How long a stopping server lets conversations finish before it cuts them.
 const STOP_GRACE: Duration = Duration::from_secs(2);

@@ -12,7 +12,8 @@ use crate::commands::{doctor, enqueue, errors, events, groups, jobs, limits, que
 pub(crate) const STORE_DEFAULT: &str = "file:./windlass-data";
 
 /// Examples come first: most who ask for help look for one line to change.
-const HELP_TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+const HELP_TEMPLATE: &str =
+    "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -97,7 +98,8 @@ pub(crate) fn read() -> Cli {
     // Colours are decided before anything is parsed, because a parse error is coloured too.
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
         || std::env::args_os().any(|argument| argument == "--no-color");
-    let command = if plain { command().styles(Styles::plain()).color(clap::ColorChoice::Never) } else { command() };
+    let command =
+        if plain { command().styles(Styles::plain()).color(clap::ColorChoice::Never) } else { command() };
     let matches = command.get_matches();
     let mut cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
@@ -129,7 +131,11 @@ mod tests {
             assert!(command.get_about().is_some(), "{} has no sentence", command.get_name());
             if command.get_subcommands().next().is_none() {
                 let example = command.get_before_help().map(ToString::to_string).unwrap_or_default();
-                assert!(example.starts_with("Examples:\n  windlass "), "{} has no example", command.get_name());
+                assert!(
+                    example.starts_with("Examples:\n  windlass "),
+                    "{} has no example",
+                    command.get_name()
+                );
             }
             command.get_subcommands().for_each(check);
         }

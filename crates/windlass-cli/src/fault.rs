@@ -34,8 +34,14 @@ impl Exit {
         (Exit::Failed, "failed: the store stopped, a file cannot be read, a check found damage"),
         (Exit::Usage, "usage: the command line makes no sense, nothing was tried"),
         (Exit::NotFound, "not found: the job, queue, group, limit or schedule does not exist"),
-        (Exit::Refused, "refused: a conflict, a state that does not allow it, a full queue, or no confirmation"),
-        (Exit::Unreachable, "unreachable: the store cannot be opened, or another process holds its directory"),
+        (
+            Exit::Refused,
+            "refused: a conflict, a state that does not allow it, a full queue, or no confirmation",
+        ),
+        (
+            Exit::Unreachable,
+            "unreachable: the store cannot be opened, or another process holds its directory",
+        ),
     ];
 }
 
@@ -116,10 +122,12 @@ impl From<Rejection> for Fault {
     fn from(rejection: Rejection) -> Self {
         let exit = exit_of(&rejection);
         let next = match &rejection {
-            Rejection::UniqueConflict { holder } => Some(format!("see the holder: windlass jobs get {holder}")),
-            Rejection::QueueFull { .. } => {
-                Some("start workers, or raise the bound: windlass queues set QUEUE --max-waiting N".to_owned())
+            Rejection::UniqueConflict { holder } => {
+                Some(format!("see the holder: windlass jobs get {holder}"))
             }
+            Rejection::QueueFull { .. } => Some(
+                "start workers, or raise the bound: windlass queues set QUEUE --max-waiting N".to_owned(),
+            ),
             Rejection::OutOfSpace => Some("free space on the store's disk, or shorten retention".to_owned()),
             Rejection::HasLiveChildren => Some("windlass jobs get ID lists its children".to_owned()),
             Rejection::BadCursor => Some("start again without --cursor".to_owned()),

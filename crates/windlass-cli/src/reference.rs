@@ -71,7 +71,9 @@ fn section(page: &mut String, command: &Command, parent: &str, level: usize) {
 }
 
 fn is_own(argument: &Arg) -> bool {
-    !argument.is_global_set() && !argument.is_hide_set() && !matches!(argument.get_id().as_str(), "help" | "version")
+    !argument.is_global_set()
+        && !argument.is_hide_set()
+        && !matches!(argument.get_id().as_str(), "help" | "version")
 }
 
 fn unindented(examples: &str) -> String {
@@ -97,7 +99,8 @@ fn options(page: &mut String, arguments: &[&Arg]) {
 }
 
 fn spelled(argument: &Arg) -> String {
-    let names: Vec<String> = argument.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
+    let names: Vec<String> =
+        argument.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
     let value = names.join(" ");
     let short = argument.get_short().map(|short| format!("-{short}, ")).unwrap_or_default();
     match argument.get_long() {

@@ -26,6 +26,7 @@ pub trait Clock: Send + Sync + 'static {
 #[derive(Debug, Default)]
 pub struct SystemClock;
 
+#[allow(clippy::disallowed_methods, reason = "the one place where the engine reads a clock")]
 fn read(id: rustix::time::ClockId) -> u64 {
     let at = rustix::time::clock_gettime(id);
     u64::try_from(at.tv_sec).unwrap_or(0) * 1_000 + u64::try_from(at.tv_nsec).unwrap_or(0) / 1_000_000
@@ -97,6 +98,7 @@ pub trait Entropy: Send + Sync + 'static {
 pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
+    #[allow(clippy::disallowed_methods, reason = "the one place where the engine takes randomness")]
     fn next_u64(&self) -> u64 {
         use std::hash::{BuildHasher, Hasher};
         // `RandomState` is seeded by the operating system and differs for every instance.

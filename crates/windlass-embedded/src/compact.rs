@@ -107,25 +107,28 @@ fn carry_on(segment: u32, shared: &Arc<Shared>, reader: &Reader) -> Option<()> {
     let mut from = Position::start_of(segment);
     let mut chunk = Vec::new();
     let mut bytes = 0;
-    loop {
-        let Ok(run) = reader.batches(from, CHUNK_BYTES) else { break };
-        let mut past = run.batches.is_empty() || run.next == from;
+    let mut whole = false;
+    while !whole {
+        let run = match reader.batches(from, CHUNK_BYTES) {
+            Ok(run) if !run.batches.is_empty() => run,
+            Ok(_) => return give_up(segment, "its end cannot be found"),
+            Err(why) => return give_up(segment, &why.to_string()),
+        };
         for batch in &run.batches {
             if batch.position.segment != segment {
-                past = true;
+                // The next segment's first batch is the proof that this one was read to its end.
+                whole = true;
                 break;
             }
-            for candidate in candidates(batch.position, &batch.body) {
-                bytes += candidate.bytes.len();
-                chunk.push(candidate);
-            }
+            let Some(found) = candidates(batch.position, &batch.body) else {
+                return give_up(segment, "a fact in it does not decode");
+            };
+            bytes += found.iter().map(|candidate| candidate.bytes.len()).sum::<usize>();
+            chunk.extend(found);
             if bytes >= CHUNK_BYTES {
                 hand_over(shared, std::mem::take(&mut chunk))?;
                 bytes = 0;
             }
-        }
-        if past {
-            break;
         }
         from = run.next;
     }
@@ -134,13 +137,20 @@ fn carry_on(segment: u32, shared: &Arc<Shared>, reader: &Reader) -> Option<()> {
     shared.post(Message::Reclaim(segment)).ok()
 }
 
+/// A segment that cannot be read whole is kept, and nothing behind it is given back either, until
+/// the store is opened again: losing a record would be worse than losing disk space.
+fn give_up(segment: u32, why: &str) -> Option<()> {
+    tracing::error!(segment, why, "the oldest segment cannot be given back; compaction stops until the next open");
+    Some(())
+}
+
 /// The facts of a batch that a job may still need.
-fn candidates(start: Position, body: &[u8]) -> Vec<Candidate> {
+fn candidates(start: Position, body: &[u8]) -> Option<Vec<Candidate>> {
     let mut found = Vec::new();
     let mut from = Decoder::new(body);
     while !from.is_empty() {
         let at = from.pos();
-        let Ok(fact) = Fact::decode(&mut from, false) else { break };
+        let fact = Fact::decode(&mut from, false).ok()?;
         let (id, shift) = match fact {
             Fact::Job(job) => (job.job.id, 0),
             Fact::Completed { job, .. }
@@ -156,7 +166,7 @@ fn candidates(start: Position, body: &[u8]) -> Vec<Candidate> {
         let place = Position { segment: start.segment, offset: offset as u32 };
         found.push(Candidate { id, place, bytes: body[at + shift..from.pos()].to_vec() });
     }
-    found
+    Some(found)
 }
 
 fn hand_over(shared: &Arc<Shared>, chunk: Vec<Candidate>) -> Option<()> {

@@ -40,6 +40,8 @@ pub(crate) enum Wait {
     Nothing,
 }
 
+/// What a call does on the engine's thread.
+type Run = Box<dyn FnOnce(Result<&mut Core, StoreError>) -> (Wait, Send) + std::marker::Send>;
 /// Gives the answer, or the error that came instead.
 pub(crate) type Send = Box<dyn FnOnce(Option<StoreError>) + std::marker::Send>;
 
@@ -49,7 +51,7 @@ pub(crate) struct Request {
     pub(crate) at: Option<u64>,
     /// The most bytes of facts that it brings.
     pub(crate) bytes: usize,
-    pub(crate) run: Box<dyn FnOnce(Result<&mut Core, StoreError>) -> (Wait, Send) + std::marker::Send>,
+    pub(crate) run: Run,
 }
 
 /// What the inbox holds.
@@ -519,17 +521,18 @@ impl Engine {
             self.check_compaction = false;
             return Ok(());
         };
+        // Only what is durable is read back, and only what a durable fact has ended may go.
+        if self.syncer.durable_lsn() < through {
+            self.syncs.push(&mut Vec::new());
+            return Ok(());
+        }
         let empty = self.core.machine.live.of(segment) == 0
             && self.core.machine.remembered.oldest_segment().is_none_or(|oldest| oldest > segment);
         if !empty {
             self.compactor.start(segment);
             return Ok(());
         }
-        let durable = if self.ack == Ack::Process { u64::MAX } else { self.syncer.durable_lsn() };
-        if durable >= through {
-            self.reclaim(segment)?;
-        }
-        Ok(())
+        self.reclaim(segment)
     }
 
     /// The journal failed: everyone is told, and nothing is taken any more.

@@ -52,7 +52,7 @@ pub(crate) fn read(
     while page.events.len() < limit && looked < PAGE_BYTES {
         let run = match reader.batches_up_to(at, 256 << 10, lsn) {
             Ok(run) => run,
-            Err(ReadError::Gone { .. }) => {
+            Err(ReadError::Gone) => {
                 page.gap = true;
                 return Ok(page);
             }

@@ -65,7 +65,9 @@ pub(super) async fn run(place: &Place, out: &Output, scale: Scale) -> Result<Rep
     let jobs = scale.jobs.unwrap_or(JOBS);
     let url = place.fresh("backlog");
     if !url.starts_with("file:") {
-        return Err(Fault::usage("backlog reopens its store in another process: give a file: store, or none"));
+        return Err(Fault::usage(
+            "backlog reopens its store in another process: give a file: store, or none",
+        ));
     }
     let spinner = progress::bar(out, "backlog", None);
     spinner.enable_steady_tick(Duration::from_secs(1));

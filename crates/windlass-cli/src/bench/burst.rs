@@ -40,7 +40,8 @@ pub(super) async fn run(place: &Place, out: &Output, scale: Scale) -> Result<Rep
     let start = Instant::now();
     let calls = jobs.div_ceil(batch as u64);
     let every = Duration::from_secs(1).mul_f64(batch as f64 / rate as f64);
-    let (store, count, times, progress) = (Arc::clone(&bench), Arc::clone(&refused), Arc::clone(&latencies), bar.clone());
+    let (store, count, times, progress) =
+        (Arc::clone(&bench), Arc::clone(&refused), Arc::clone(&latencies), bar.clone());
     paced(calls, every, move |number, due| {
         let n = usize::try_from(jobs - number * batch as u64).unwrap_or(batch).min(batch);
         let (bench, refused, latencies, bar) =
@@ -48,7 +49,8 @@ pub(super) async fn run(place: &Place, out: &Output, scale: Scale) -> Result<Rep
         async move {
             let answers = bench.store().enqueue(bench.jobs(n), false, None).await?;
             latencies.record(due.elapsed());
-            refused.fetch_add(answers.iter().filter(|answer| answer.is_err()).count() as u64, Ordering::Relaxed);
+            refused
+                .fetch_add(answers.iter().filter(|answer| answer.is_err()).count() as u64, Ordering::Relaxed);
             bar.inc(n as u64);
             Ok(())
         }
@@ -91,7 +93,12 @@ async fn drain_paced(bench: Arc<Bench>, rate: u64, over: Arc<AtomicBool>) -> Res
 }
 
 /// Completes `rest` jobs as fast as it goes.
-async fn drain_rest(bench: &Arc<Bench>, rest: u64, batch: usize, bar: &indicatif::ProgressBar) -> Result<(), Fault> {
+async fn drain_rest(
+    bench: &Arc<Bench>,
+    rest: u64,
+    batch: usize,
+    bar: &indicatif::ProgressBar,
+) -> Result<(), Fault> {
     let completed = Arc::new(AtomicU64::new(0));
     together(CALLERS, |_| {
         let (bench, completed, bar) = (Arc::clone(bench), Arc::clone(&completed), bar.clone());

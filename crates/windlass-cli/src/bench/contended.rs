@@ -43,7 +43,13 @@ pub(super) async fn groups(place: &Place, out: &Output, scale: Scale) -> Result<
     compare("groups", place, out, scale, (burdened, many), (plain, 1), jobs).await
 }
 
-async fn loaded(place: &Place, out: &Output, name: &str, jobs: u64, groups: usize) -> Result<Arc<Bench>, Fault> {
+async fn loaded(
+    place: &Place,
+    out: &Output,
+    name: &str,
+    jobs: u64,
+    groups: usize,
+) -> Result<Arc<Bench>, Fault> {
     let bench = Arc::new(Bench::open(place.fresh(name)).await?);
     bench.keep_completed(KEEP).await?;
     let keys = (0..groups).map(group_key).collect::<Result<Vec<_>, _>>()?;

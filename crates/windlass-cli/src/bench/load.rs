@@ -100,7 +100,11 @@ impl Bench {
         for answer in claimed.settled {
             answer.map_err(Fault::from)?;
         }
-        let next = claimed.jobs.into_iter().map(|job| Settle::Complete { lease: job.lease, result: None, then: vec![] });
+        let next = claimed.jobs.into_iter().map(|job| Settle::Complete {
+            lease: job.lease,
+            result: None,
+            then: vec![],
+        });
         Ok(Turn { completed, next: next.collect() })
     }
 
@@ -145,7 +149,8 @@ pub(super) async fn preload(
     const CALLERS: usize = 2;
     let taken = Arc::new(AtomicU64::new(0));
     together(CALLERS, |_| {
-        let (bench, taken, progress, make) = (Arc::clone(bench), Arc::clone(&taken), progress.clone(), make.clone());
+        let (bench, taken, progress, make) =
+            (Arc::clone(bench), Arc::clone(&taken), progress.clone(), make.clone());
         async move {
             loop {
                 let from = taken.fetch_add(PRELOAD_BATCH as u64, Ordering::Relaxed);
@@ -180,7 +185,11 @@ pub(super) struct MixResult {
 
 impl Mix {
     /// Runs it; the latencies are of both calls.
-    pub(super) async fn run(&self, bench: &Arc<Bench>, latencies: &Arc<Latencies>) -> Result<MixResult, Fault> {
+    pub(super) async fn run(
+        &self,
+        bench: &Arc<Bench>,
+        latencies: &Arc<Latencies>,
+    ) -> Result<MixResult, Fault> {
         let whole_seconds = usize::try_from(self.time.as_secs()).unwrap_or(0) + 1;
         let by_second: Arc<Vec<AtomicU64>> =
             Arc::new(std::iter::repeat_with(AtomicU64::default).take(whole_seconds).collect());

@@ -74,7 +74,8 @@ pub(super) async fn run(place: &Place, out: &Output, scale: Scale) -> Result<Rep
     let took = start.elapsed();
     spinner.finish_and_clear();
     let _report = worker.shutdown().await;
-    let mut report = Report::new("latency", &bench, jobs, took).await?.with_latencies(&arrivals.latencies).called(1, 1);
+    let mut report =
+        Report::new("latency", &bench, jobs, took).await?.with_latencies(&arrivals.latencies).called(1, 1);
     report.rate = Some(rate);
     finish(bench, place, &url).await?;
     Ok(report)

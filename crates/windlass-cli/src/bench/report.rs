@@ -58,7 +58,12 @@ pub(super) struct Report {
 
 impl Report {
     /// The figures that every profile has, with memory and disk as they are now.
-    pub(super) async fn new(profile: &'static str, bench: &Bench, jobs: u64, took: Duration) -> Result<Self, Fault> {
+    pub(super) async fn new(
+        profile: &'static str,
+        bench: &Bench,
+        jobs: u64,
+        took: Duration,
+    ) -> Result<Self, Fault> {
         let info = bench.store().info().await?;
         Ok(Self {
             profile,
@@ -103,7 +108,8 @@ pub(super) fn rounded(value: f64) -> f64 {
 pub(super) fn rss_bytes() -> u64 {
     let status = std::fs::read_to_string(Path::new("/proc/self/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok());
+    let kibibytes =
+        line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok());
     kibibytes.unwrap_or(0) * 1_024
 }
 
@@ -140,26 +146,37 @@ impl Record for Report {
         let mut fields = vec![
             ("profile", self.profile.to_owned()),
             ("store", format!("{} (ack {})", self.store, self.ack_level)),
-            ("load", format!("{} jobs, batch {}, {} callers", HumanCount(self.jobs), self.batch, self.callers)),
+            (
+                "load",
+                format!("{} jobs, batch {}, {} callers", HumanCount(self.jobs), self.batch, self.callers),
+            ),
             ("speed", format!("{} over {:.1} s", count(self.per_s), self.seconds)),
         ];
-        if let (Some(p50), Some(p99), Some(p999), Some(max)) = (self.p50_ms, self.p99_ms, self.p999_ms, self.max_ms) {
-            fields.push(("latency", format!("p50 {p50} ms, p99 {p99} ms, p99.9 {p999} ms, longest {max} ms")));
+        if let (Some(p50), Some(p99), Some(p999), Some(max)) =
+            (self.p50_ms, self.p99_ms, self.p999_ms, self.max_ms)
+        {
+            fields
+                .push(("latency", format!("p50 {p50} ms, p99 {p99} ms, p99.9 {p999} ms, longest {max} ms")));
         }
         fields.push(("memory", HumanBytes(self.rss_bytes).to_string()));
         fields.push(("disk", HumanBytes(self.disk_bytes).to_string()));
         let mut push = |name, value: Option<String>| fields.extend(value.map(|value| (name, value)));
         push("worst second", self.worst_second_per_s.map(count));
-        push("reopen", self.reopen_s.map(|seconds| {
-            format!("{seconds} s, then {}", HumanBytes(self.reopen_rss_bytes.unwrap_or(0)))
-        }));
+        push(
+            "reopen",
+            self.reopen_s.map(|seconds| {
+                format!("{seconds} s, then {}", HumanBytes(self.reopen_rss_bytes.unwrap_or(0)))
+            }),
+        );
         push("against empty", self.relative_speed.map(|share| format!("{:.1} %", share * 100.0)));
         push("baseline", self.baseline_per_s.map(count));
         push("refused", self.refused.map(|refused| refused.to_string()));
         push("backlog", self.backlog_max.map(|jobs| HumanCount(jobs).to_string()));
-        push("drain", self.drain_s.map(|seconds| {
-            format!("{seconds:.1} s at {}", count(self.drain_per_s.unwrap_or(0.0)))
-        }));
+        push(
+            "drain",
+            self.drain_s
+                .map(|seconds| format!("{seconds:.1} s at {}", count(self.drain_per_s.unwrap_or(0.0)))),
+        );
         fields
     }
 }

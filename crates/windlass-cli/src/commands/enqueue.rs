@@ -185,7 +185,9 @@ fn told(enqueued: &Enqueued) -> (&'static str, String) {
     match enqueued.status {
         EnqueueStatus::Created => ("created", format!("created {id} ({state})")),
         EnqueueStatus::Known => ("known", format!("known already: {id} ({state}), nothing changed")),
-        EnqueueStatus::Existing => ("existing", format!("the unique key is held by {id} ({state}), nothing changed")),
+        EnqueueStatus::Existing => {
+            ("existing", format!("the unique key is held by {id} ({state}), nothing changed"))
+        }
         EnqueueStatus::Replaced => ("replaced", format!("replaced the payload of {id} ({state})")),
         EnqueueStatus::Rescheduled => ("rescheduled", format!("rescheduled {id} ({state})")),
     }

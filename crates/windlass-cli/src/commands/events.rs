@@ -73,7 +73,8 @@ async fn print(store: &dyn Store, out: &Output, args: EventsArgs) -> Result<(), 
         let end = page.events.is_empty();
         let wanted = |queue: &QueueName| args.queue.as_ref().is_none_or(|only| only == queue);
         let events = page.events.into_iter().filter(|event| wanted(&event.queue));
-        let events: Vec<EventShape> = events.take(usize::try_from(left).unwrap_or(PAGE)).map(EventShape::from).collect();
+        let events: Vec<EventShape> =
+            events.take(usize::try_from(left).unwrap_or(PAGE)).map(EventShape::from).collect();
         left -= events.len() as u64;
         match out.form {
             Form::Human => events.iter().try_for_each(|event| out.line(&escape::line(&event.line())))?,

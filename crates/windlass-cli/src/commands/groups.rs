@@ -22,7 +22,9 @@ use crate::values::rate::Maybe;
 #[derive(Debug, Subcommand)]
 pub(crate) enum GroupsCommand {
     /// List a queue's groups by key
-    #[command(before_help = "Examples:\n  windlass groups ls email\n  windlass groups ls email --limit 1000 --json\n")]
+    #[command(
+        before_help = "Examples:\n  windlass groups ls email\n  windlass groups ls email --limit 1000 --json\n"
+    )]
     Ls {
         /// The queue
         queue: QueueName,
@@ -149,12 +151,20 @@ async fn set(store: &dyn Store, out: &Output, args: SetArgs) -> Result<(), Fault
     };
     let sentence = format!("group {name} of {queue}: {told}");
     let key_text = key.as_ref().map_or("-", GroupKey::as_str).to_owned();
-    out.done(&Changed { queue: queue.clone(), group: key, settings }, &sentence, &[queue.as_str(), &key_text, &told])
+    out.done(
+        &Changed { queue: queue.clone(), group: key, settings },
+        &sentence,
+        &[queue.as_str(), &key_text, &told],
+    )
 }
 
 /// The group as it is now. Pages are ordered by key, so the one after the key's predecessor would do; no text sorts
 /// right before another, so this looks from the key's own parent prefix on.
-async fn current(store: &dyn Store, queue: &QueueName, key: Option<&GroupKey>) -> Result<Option<GroupInfo>, Fault> {
+async fn current(
+    store: &dyn Store,
+    queue: &QueueName,
+    key: Option<&GroupKey>,
+) -> Result<Option<GroupInfo>, Fault> {
     let mut after = None;
     loop {
         let page = store.groups(queue.clone(), after, PAGE_MAX).await?;

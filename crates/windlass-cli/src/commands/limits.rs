@@ -47,7 +47,9 @@ pub(crate) enum LimitsCommand {
 
 /// Create a limit or change it, in force at once; what is not named stays
 #[derive(Debug, Args)]
-#[command(before_help = "Examples:\n  windlass limits set twilio --concurrency 10 --rate 1/s,burst=5\n  windlass limits set twilio --rate none\n")]
+#[command(
+    before_help = "Examples:\n  windlass limits set twilio --concurrency 10 --rate 1/s,burst=5\n  windlass limits set twilio --rate none\n"
+)]
 pub(crate) struct SetArgs {
     /// The limit
     name: LimitName,

@@ -46,7 +46,11 @@ impl Source {
     /// When the file cannot be opened.
     pub(crate) fn open(name: &str) -> Result<Self, Fault> {
         if name == "-" {
-            return Ok(Self { name: "stdin".into(), lines: Box::new(BufReader::new(std::io::stdin())), bytes: None });
+            return Ok(Self {
+                name: "stdin".into(),
+                lines: Box::new(BufReader::new(std::io::stdin())),
+                bytes: None,
+            });
         }
         let file = File::open(name).map_err(|error| Fault::file(name, &error))?;
         let bytes = file.metadata().ok().filter(|meta| meta.is_file()).map(|meta| meta.len());
@@ -135,7 +139,9 @@ fn job(line: &[u8], defaults: &Defaults, id: JobId) -> Result<NewJob, String> {
             let (scope, on_conflict) = (scope.unwrap_or_default(), conflict.unwrap_or_default());
             job.unique = Some(Unique { key, scope, on_conflict });
         }
-        None if scope.is_some() || conflict.is_some() => return Err("unique_for and on_conflict need unique".into()),
+        None if scope.is_some() || conflict.is_some() => {
+            return Err("unique_for and on_conflict need unique".into());
+        }
         None => {}
     }
     if let Some(limits) = line.limits {
@@ -167,7 +173,12 @@ struct Tally {
 ///
 /// # Errors
 /// When the store fails, and with exit code 4 when some lines were refused.
-pub(crate) async fn run(open: &Open, out: &Output, mut source: Source, defaults: Defaults) -> Result<(), Fault> {
+pub(crate) async fn run(
+    open: &Open,
+    out: &Output,
+    mut source: Source,
+    defaults: Defaults,
+) -> Result<(), Fault> {
     let bar = progress::bytes(out, "enqueue", source.bytes);
     let mut tally = Tally::default();
     let mut batch: Vec<(u64, NewJob)> = Vec::with_capacity(BATCH_ITEMS_MAX);
@@ -247,13 +258,22 @@ struct LineDone {
     done: EnqueuedShape,
 }
 
-fn refused(out: &Output, bar: &ProgressBar, tally: &mut Tally, line: u64, code: &str, why: &str) -> Result<(), Fault> {
+fn refused(
+    out: &Output,
+    bar: &ProgressBar,
+    tally: &mut Tally,
+    line: u64,
+    code: &str,
+    why: &str,
+) -> Result<(), Fault> {
     tally.refused += 1;
     match out.form {
         Form::Json => {
             return out.json(&serde_json::json!({ "line": line, "error": { "code": code, "message": why } }));
         }
-        _ if tally.refused <= TOLD_MAX => bar.suspend(|| out.say(&format!("line {line}: {}", escape::line(why)))),
+        _ if tally.refused <= TOLD_MAX => {
+            bar.suspend(|| out.say(&format!("line {line}: {}", escape::line(why))))
+        }
         _ => {}
     }
     Ok(())
@@ -291,7 +311,8 @@ mod tests {
 
     #[test]
     fn a_line_says_what_differs_from_the_command_line() {
-        let job = read(r#"{"kind":"k","payload":{"a": 1},"delay":"10m","limits":["gpu=2"],"tags":["x"]}"#).expect("a job");
+        let job = read(r#"{"kind":"k","payload":{"a": 1},"delay":"10m","limits":["gpu=2"],"tags":["x"]}"#)
+            .expect("a job");
         assert_eq!((job.queue.as_str(), job.priority, job.delay_ms), ("q", 3, Some(600_000)));
         assert_eq!(job.payload, br#"{"a":1}"#);
         assert_eq!(job.limits[0].cost, 2);
@@ -318,9 +339,20 @@ mod tests {
     fn a_line_that_is_too_long_is_skipped_and_the_next_one_read() {
         let long = vec![b'x'; LINE_BYTES_MAX as usize + 10];
         let input = [&long[..], b"\n{\"next\":1}\r\n"].concat();
-        let mut source = Source { name: "test".into(), lines: Box::new(BufReader::new(std::io::Cursor::new(input))), bytes: None };
+        let mut source = Source {
+            name: "test".into(),
+            lines: Box::new(BufReader::new(std::io::Cursor::new(input))),
+            bytes: None,
+        };
         let mut line = Vec::new();
-        assert!(source.next(&mut line).expect("readable").expect("a line").expect_err("too long").contains("bytes"));
+        assert!(
+            source
+                .next(&mut line)
+                .expect("readable")
+                .expect("a line")
+                .expect_err("too long")
+                .contains("bytes")
+        );
         assert!(source.next(&mut line).expect("readable").expect("a line").is_ok());
         assert_eq!(line, b"{\"next\":1}");
         assert!(source.next(&mut line).expect("readable").is_none());

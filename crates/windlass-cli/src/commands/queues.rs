@@ -22,7 +22,9 @@ use crate::values::span::Span;
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueuesCommand {
     /// List all queues with their jobs by state
-    #[command(before_help = "Examples:\n  windlass queues ls\n  windlass queues ls --json | jq 'select(.jobs.dead > 0)'\n")]
+    #[command(
+        before_help = "Examples:\n  windlass queues ls\n  windlass queues ls --json | jq 'select(.jobs.dead > 0)'\n"
+    )]
     Ls,
     /// Everything about one queue: counts, times, settings
     #[command(before_help = "Examples:\n  windlass queues show email\n")]
@@ -119,7 +121,8 @@ pub(crate) fn on_head_death(text: &str) -> Result<OnHeadDeath, String> {
 impl Change {
     fn apply(self, settings: &mut QueueSettings) {
         let set = |to: &mut Option<u32>, from: Option<Maybe<u32>>| *to = from.map_or(*to, |maybe| maybe.0);
-        let set_rate = |to: &mut Option<Rate>, from: Option<Maybe<Rate>>| *to = from.map_or(*to, |maybe| maybe.0);
+        let set_rate =
+            |to: &mut Option<Rate>, from: Option<Maybe<Rate>>| *to = from.map_or(*to, |maybe| maybe.0);
         set(&mut settings.limits.concurrency, self.concurrency);
         set_rate(&mut settings.limits.rate, self.rate);
         settings.lease_ms = self.lease.map_or(settings.lease_ms, |span| span.ms);
@@ -178,11 +181,14 @@ async fn show(store: &dyn Store, out: &Output, queue: QueueName) -> Result<(), F
 /// The queue, or the fault that it is not there.
 pub(crate) async fn find(store: &dyn Store, queue: &QueueName) -> Result<QueueInfo, Fault> {
     let found = store.queues(Some(queue.clone()), None).await?.into_iter().find(|info| info.name == *queue);
-    found.ok_or_else(|| Fault::not_found(format!("queue {queue}")).next("`windlass queues ls` lists what is there"))
+    found.ok_or_else(|| {
+        Fault::not_found(format!("queue {queue}")).next("`windlass queues ls` lists what is there")
+    })
 }
 
 async fn set(store: &dyn Store, out: &Output, args: SetArgs) -> Result<(), Fault> {
-    let found = store.queues(Some(args.queue.clone()), None).await?.into_iter().find(|info| info.name == args.queue);
+    let found =
+        store.queues(Some(args.queue.clone()), None).await?.into_iter().find(|info| info.name == args.queue);
     let old = found.map(|info| info.settings).unwrap_or_default();
     let mut new = old.clone();
     args.change.apply(&mut new);
@@ -196,7 +202,11 @@ async fn set(store: &dyn Store, out: &Output, args: SetArgs) -> Result<(), Fault
         .collect();
     let changes = if changes.is_empty() { "nothing differs".to_owned() } else { changes.join("; ") };
     let sentence = format!("queue {}: {changes}", args.queue);
-    out.done(&Changed { queue: args.queue.clone(), settings: new }, &sentence, &[args.queue.as_str(), &changes])
+    out.done(
+        &Changed { queue: args.queue.clone(), settings: new },
+        &sentence,
+        &[args.queue.as_str(), &changes],
+    )
 }
 
 async fn pause(store: &dyn Store, out: &Output, queue: QueueName, paused: bool) -> Result<(), Fault> {

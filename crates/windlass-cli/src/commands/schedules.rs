@@ -139,7 +139,9 @@ impl SetArgs {
                 expression: expression.clone(),
                 time_zone: self.tz.as_ref().or(old_tz).cloned().unwrap_or_else(|| "UTC".to_owned()),
             }),
-            (None, Some(_)) if self.tz.is_some() => Err(Fault::usage("--tz is for --cron, and this schedule has none")),
+            (None, Some(_)) if self.tz.is_some() => {
+                Err(Fault::usage("--tz is for --cron, and this schedule has none"))
+            }
             (None, Some(old)) => Ok(old.clone()),
             (None, None) => Err(Fault::usage("when? give --cron or --every")),
         }
@@ -164,7 +166,9 @@ impl SetArgs {
             catch_up: self.catch_up.or(old.as_ref().map(|spec| spec.catch_up)).unwrap_or_default(),
             priority: self.priority.or(old.as_ref().map(|spec| spec.priority)).unwrap_or_default(),
             paused: old.as_ref().is_some_and(|spec| spec.paused),
-            payload: given.or(old.as_ref().map(|spec| spec.payload.clone())).unwrap_or_else(|| b"{}".to_vec()),
+            payload: given
+                .or(old.as_ref().map(|spec| spec.payload.clone()))
+                .unwrap_or_else(|| b"{}".to_vec()),
             group: self.group.or(old.and_then(|spec| spec.group)),
         })
     }
@@ -202,7 +206,8 @@ pub(crate) async fn run(global: &Global, out: &Output, command: SchedulesCommand
 }
 
 async fn ls(store: &dyn Store, out: &Output) -> Result<(), Fault> {
-    let schedules: Vec<ScheduleShape> = store.schedules().await?.into_iter().map(ScheduleShape::from).collect();
+    let schedules: Vec<ScheduleShape> =
+        store.schedules().await?.into_iter().map(ScheduleShape::from).collect();
     if schedules.is_empty() {
         out.hint("no schedules yet: windlass schedules set NAME --every 5m --queue QUEUE --kind KIND");
     }

@@ -81,7 +81,9 @@ impl Output {
             Form::Json => self.json(item),
             Form::Plain => {
                 let fields = item.fields(now, true).into_iter();
-                fields.map(|(name, value)| plain_line(vec![name.to_owned(), value])).try_for_each(|line| self.line(&line))
+                fields
+                    .map(|(name, value)| plain_line(vec![name.to_owned(), value]))
+                    .try_for_each(|line| self.line(&line))
             }
             Form::Human => self.text(&table::render_record(item.fields(now, false), self.style)),
         }
@@ -89,7 +91,8 @@ impl Output {
 
     /// Prints one JSON object on a line of its own.
     pub(crate) fn json<T: Serialize>(&self, item: &T) -> Result<(), Fault> {
-        let text = serde_json::to_string(item).map_err(|error| Fault::failed(format!("cannot write JSON: {error}")))?;
+        let text = serde_json::to_string(item)
+            .map_err(|error| Fault::failed(format!("cannot write JSON: {error}")))?;
         self.line(&escape::json(&text))
     }
 
@@ -137,7 +140,8 @@ impl Output {
             writeln!(err, "{}", escape::json(&fault.to_json().to_string()))
         } else {
             let word = if self.style_messages { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
-            let next = fault.next.as_ref().map(|next| format!("\n  {}", escape::lines(next))).unwrap_or_default();
+            let next =
+                fault.next.as_ref().map(|next| format!("\n  {}", escape::lines(next))).unwrap_or_default();
             writeln!(err, "{word} {}{next}", escape::lines(&fault.message))
         };
     }

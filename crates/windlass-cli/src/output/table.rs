@@ -53,8 +53,14 @@ pub(crate) fn terminal_width() -> Option<usize> {
 }
 
 /// The table as text with a line end after each row.
-pub(crate) fn render(columns: &[Column], rows: Vec<Vec<String>>, width: Option<usize>, style: bool) -> String {
-    let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.iter().map(|cell| escape::line(cell)).collect()).collect();
+pub(crate) fn render(
+    columns: &[Column],
+    rows: Vec<Vec<String>>,
+    width: Option<usize>,
+    style: bool,
+) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.into_iter().map(|row| row.iter().map(|cell| escape::line(cell)).collect()).collect();
     let widths = fit(columns, &rows, width);
     let titles: Vec<String> = columns.iter().map(|column| column.title.to_owned()).collect();
     let mut out = String::new();

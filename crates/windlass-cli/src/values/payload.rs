@@ -30,8 +30,9 @@ pub(crate) fn read(argument: Option<&str>, raw: bool) -> Result<Vec<u8>, Fault> 
         },
     };
     if !raw && let Err(error) = serde_json::from_slice::<&RawValue>(&bytes) {
-        return Err(Fault::usage(format!("{what} is not JSON: {error}"))
-            .next("quote it for the shell ('{\"to\":\"a@b.c\"}'), or pass --raw to send the bytes as they are"));
+        return Err(Fault::usage(format!("{what} is not JSON: {error}")).next(
+            "quote it for the shell ('{\"to\":\"a@b.c\"}'), or pass --raw to send the bytes as they are",
+        ));
     }
     Ok(bytes)
 }
@@ -39,9 +40,13 @@ pub(crate) fn read(argument: Option<&str>, raw: bool) -> Result<Vec<u8>, Fault> 
 /// Reads one byte more than is allowed, so that a payload that is too long is told from one that just fits.
 fn read_bounded(from: impl Read, what: &str) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
-    from.take(PAYLOAD_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| Fault::file(what, &error))?;
+    from.take(PAYLOAD_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Fault::file(what, &error))?;
     if bytes.len() > PAYLOAD_BYTES_MAX {
-        return Err(Fault::usage(format!("{what}: more than 1 MiB")).next("store it elsewhere and pass its address"));
+        return Err(
+            Fault::usage(format!("{what}: more than 1 MiB")).next("store it elsewhere and pass its address")
+        );
     }
     Ok(bytes)
 }
@@ -112,15 +117,18 @@ mod tests {
 
     #[test]
     fn json_keeps_its_digits_and_loses_its_white_space() {
-        let shown = Shown::new(b"{ \"n\" : 12345678901234567890123,\n \"s\": \"a \\\" b\\\\\" , \"t\": 1.0 }");
+        let shown =
+            Shown::new(b"{ \"n\" : 12345678901234567890123,\n \"s\": \"a \\\" b\\\\\" , \"t\": 1.0 }");
         assert_eq!(shown.text(), r#"{"n":12345678901234567890123,"s":"a \" b\\","t":1.0}"#);
     }
 
     #[test]
     fn what_is_not_json_is_text_and_what_is_not_text_is_hexadecimal() {
-        for (bytes, encoding, json) in
-            [(&b"hello"[..], "text", r#""hello""#), (&[0xff, 0x00], "hex", r#""ff00""#), (b"[1, 2]", "json", "[1,2]")]
-        {
+        for (bytes, encoding, json) in [
+            (&b"hello"[..], "text", r#""hello""#),
+            (&[0xff, 0x00], "hex", r#""ff00""#),
+            (b"[1, 2]", "json", "[1,2]"),
+        ] {
             let shown = Shown::new(bytes);
             assert_eq!(shown.encoding(), encoding);
             assert_eq!(serde_json::to_string(&shown).expect("json"), json);

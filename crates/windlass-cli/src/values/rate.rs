@@ -11,14 +11,18 @@ pub(crate) struct Maybe<T>(pub(crate) Option<T>);
 impl std::str::FromStr for Maybe<u32> {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        maybe(text, |text| text.parse().map_err(|_| format!("{text:?} is not a whole number; `none` means no limit")))
+        maybe(text, |text| {
+            text.parse().map_err(|_| format!("{text:?} is not a whole number; `none` means no limit"))
+        })
     }
 }
 
 impl std::str::FromStr for Maybe<u64> {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        maybe(text, |text| text.parse().map_err(|_| format!("{text:?} is not a whole number; `none` means no limit")))
+        maybe(text, |text| {
+            text.parse().map_err(|_| format!("{text:?} is not a whole number; `none` means no limit"))
+        })
     }
 }
 
@@ -38,7 +42,8 @@ fn maybe<T>(text: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Mayb
 /// # Errors
 /// A sentence with examples, or the rule that the rate breaks.
 pub(crate) fn parse(text: &str) -> Result<Rate, String> {
-    let fault = || format!("{text:?} is not a rate: write 100/1m, 10/s or 100/1m,burst=20; `none` means no limit");
+    let fault =
+        || format!("{text:?} is not a rate: write 100/1m, 10/s or 100/1m,burst=20; `none` means no limit");
     let (main, burst) = match text.split_once(',') {
         Some((main, burst)) => (main, Some(burst.trim().strip_prefix("burst=").ok_or_else(fault)?)),
         None => (text, None),
@@ -47,7 +52,11 @@ pub(crate) fn parse(text: &str) -> Result<Rate, String> {
     let count: u32 = count.trim().parse().map_err(|_| fault())?;
     let period = period.trim();
     // `10/s` reads as people say it.
-    let spelled = if period.starts_with(|c: char| c.is_ascii_digit()) { period.to_owned() } else { format!("1{period}") };
+    let spelled = if period.starts_with(|c: char| c.is_ascii_digit()) {
+        period.to_owned()
+    } else {
+        format!("1{period}")
+    };
     let period_ms = span::parse(&spelled).map_err(|_| fault())?;
     let burst = burst.map_or(Ok(count), |burst| burst.parse().map_err(|_| fault()))?;
     let rate = Rate { count, period_ms, burst };
@@ -82,7 +91,8 @@ mod tests {
 
     #[test]
     fn what_is_not_a_rate_is_refused() {
-        for bad in ["", "100", "100/", "/1m", "0/1m", "x/1m", "100/1m,20", "100/1m,burst=", "100/0s", "-1/1m"] {
+        for bad in ["", "100", "100/", "/1m", "0/1m", "x/1m", "100/1m,20", "100/1m,burst=", "100/0s", "-1/1m"]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

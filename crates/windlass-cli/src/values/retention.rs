@@ -19,7 +19,9 @@ impl std::str::FromStr for Keep {
         }
         let mut keep = Self { age_ms: None, count: None };
         for part in text.split(',').map(str::trim) {
-            let set = if part.starts_with(|c: char| c.is_ascii_digit()) && part.ends_with(|c: char| c.is_ascii_digit()) {
+            let set = if part.starts_with(|c: char| c.is_ascii_digit())
+                && part.ends_with(|c: char| c.is_ascii_digit())
+            {
                 keep.count.replace(part.parse().map_err(|_| fault(text))?)
             } else {
                 keep.age_ms.replace(span::parse(part).map_err(|_| fault(text))?)
@@ -33,7 +35,9 @@ impl std::str::FromStr for Keep {
 }
 
 fn fault(text: &str) -> String {
-    format!("{text:?} does not say how long to keep jobs: write an age (1h), a count (10000), both (1h,10000) or forever")
+    format!(
+        "{text:?} does not say how long to keep jobs: write an age (1h), a count (10000), both (1h,10000) or forever"
+    )
 }
 
 impl Keep {

@@ -56,7 +56,9 @@ fn fault(text: &str) -> String {
 
 fn exponential<'a>(text: &str, parts: impl Iterator<Item = &'a str>) -> Result<RetryPolicy, String> {
     let (mut base_ms, mut cap_ms, mut max_failures, mut jitter) = match RetryPolicy::default() {
-        RetryPolicy::Exponential { base_ms, cap_ms, max_failures, jitter } => (base_ms, cap_ms, max_failures, jitter),
+        RetryPolicy::Exponential { base_ms, cap_ms, max_failures, jitter } => {
+            (base_ms, cap_ms, max_failures, jitter)
+        }
         _ => return Err(fault(text)),
     };
     for part in parts {
@@ -87,9 +89,15 @@ pub(crate) fn spell(policy: &RetryPolicy) -> String {
     match policy {
         RetryPolicy::Exponential { base_ms, cap_ms, max_failures, jitter } => {
             let jitter = if *jitter == Jitter::None { ",jitter=none" } else { "" };
-            format!("exponential(base={},cap={},max={max_failures}{jitter})", span::exact(*base_ms), span::exact(*cap_ms))
+            format!(
+                "exponential(base={},cap={},max={max_failures}{jitter})",
+                span::exact(*base_ms),
+                span::exact(*cap_ms)
+            )
         }
-        RetryPolicy::Fixed { delay_ms, max_failures } => format!("fixed({},max={max_failures})", span::exact(*delay_ms)),
+        RetryPolicy::Fixed { delay_ms, max_failures } => {
+            format!("fixed({},max={max_failures})", span::exact(*delay_ms))
+        }
         RetryPolicy::List { delays_ms } if delays_ms.is_empty() => "never".to_owned(),
         RetryPolicy::List { delays_ms } => {
             let delays: Vec<String> = delays_ms.iter().map(|ms| span::exact(*ms)).collect();
@@ -104,9 +112,12 @@ mod tests {
 
     #[test]
     fn a_policy_is_read_back_from_its_own_spelling() {
-        for text in
-            ["exponential(base=5s,cap=30m,max=12)", "exponential(base=1s,cap=1m,max=3,jitter=none)", "fixed(10s,max=5)", "list(1s,10s,1m)"]
-        {
+        for text in [
+            "exponential(base=5s,cap=30m,max=12)",
+            "exponential(base=1s,cap=1m,max=3,jitter=none)",
+            "fixed(10s,max=5)",
+            "list(1s,10s,1m)",
+        ] {
             assert_eq!(spell(&parse(text).expect(text)), text);
         }
         assert_eq!(parse("exponential(max=3)"), Ok(with_max_failures(3)));
@@ -115,7 +126,17 @@ mod tests {
 
     #[test]
     fn what_is_not_a_policy_is_refused() {
-        for bad in ["", "expo", "fixed", "fixed()", "fixed(10s", "fixed(10s,5)", "exponential(base)", "list(1)", "never(1)"] {
+        for bad in [
+            "",
+            "expo",
+            "fixed",
+            "fixed()",
+            "fixed(10s",
+            "fixed(10s,5)",
+            "exponential(base)",
+            "list(1)",
+            "never(1)",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(parse("fixed(1s,max=1000000)").is_err(), "above the bound");

@@ -1,8 +1,7 @@
 //! Spans of time: `250ms`, `10m`, `1h30m`, `7d`.
 
 /// Units in milliseconds, the longest first, which is also the order in which a span names them.
-const UNITS: [(&str, u64); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// A span in milliseconds as an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +29,8 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
     while !rest.is_empty() {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let number: u64 = rest[..digits].parse().map_err(|_| fault())?;
-        let letters = rest[digits..].len() - rest[digits..].trim_start_matches(|c: char| c.is_ascii_lowercase()).len();
+        let letters =
+            rest[digits..].len() - rest[digits..].trim_start_matches(|c: char| c.is_ascii_lowercase()).len();
         let unit = &rest[digits..digits + letters];
         let place = units.iter().position(|(name, _)| *name == unit).ok_or_else(fault)?;
         total = number.checked_mul(units[place].1).and_then(|ms| total.checked_add(ms)).ok_or_else(fault)?;
@@ -72,7 +72,9 @@ mod tests {
 
     #[test]
     fn a_span_is_read_back_from_its_own_spelling() {
-        for (text, ms) in [("250ms", 250), ("10m", 600_000), ("1h30m", 5_400_000), ("7d", 604_800_000), ("0ms", 0)] {
+        for (text, ms) in
+            [("250ms", 250), ("10m", 600_000), ("1h30m", 5_400_000), ("7d", 604_800_000), ("0ms", 0)]
+        {
             assert_eq!(parse(text), Ok(ms));
             assert_eq!(exact(ms), text);
         }
@@ -81,8 +83,19 @@ mod tests {
 
     #[test]
     fn what_is_not_a_span_is_refused_with_an_example() {
-        for bad in ["", "10", "m", "5m2h", "1h1h", "-5m", "1.5h", "10 m", "10min", "99999999999999999999d", "9999999999999999d"]
-        {
+        for bad in [
+            "",
+            "10",
+            "m",
+            "5m2h",
+            "1h1h",
+            "-5m",
+            "1.5h",
+            "10 m",
+            "10min",
+            "99999999999999999999d",
+            "9999999999999999d",
+        ] {
             let said = parse(bad).expect_err(bad);
             assert!(said.contains("1h30m"), "{said}");
         }

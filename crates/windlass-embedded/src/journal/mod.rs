@@ -150,6 +150,7 @@ impl Journal {
         if stored > MAX_BATCH_BYTES || needed > MAX_SEGMENT_BYTES {
             return Err(JournalError::TooLarge { needed: stored.max(needed) });
         }
+        self.make_oldest_durable()?;
         let next_sequence =
             self.next_sequence.checked_add(1).ok_or(JournalError::TooLarge { needed: u64::MAX })?;
         if let Some(current) = &self.current {
@@ -336,6 +337,18 @@ impl Journal {
         self.durability.note_written(segment, lsn);
         self.library.remember(position, Arc::clone(&bytes));
         Ok(Appended { lsn, position, bytes })
+    }
+
+    /// A store that has a second segment has a durable first one. Else a power cut could keep a later segment without
+    /// it, and nobody could tell that from a first segment that was given back. Waits once in a store's life, if ever.
+    fn make_oldest_durable(&self) -> Result<(), JournalError> {
+        let live = self.library.live.read().unwrap_or_else(PoisonError::into_inner);
+        let first_lsn = live.values().next().map(|oldest| oldest.header.first_lsn);
+        drop(live);
+        if first_lsn.is_some_and(|first_lsn| first_lsn > self.durability.durable_lsn()) {
+            self.syncer().sync()?;
+        }
+        Ok(())
     }
 
     /// Writes the second copy of the header of each segment whose first batch is durable by now.

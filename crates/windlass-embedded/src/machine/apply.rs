@@ -514,9 +514,10 @@ impl Machine {
         let (group, set) = (self.lanes[slot.lane].group, self.lanes[slot.lane].limits);
         let queue = self.groups[group].queue;
         self.leave(at, Some(State::Running));
-        self.change_state(at, State::Running);
+        // Before the state changes: `aux` of a running job names its lease, which does not exist yet.
         let attempt = self.attempt(at) + 1;
         self.set_attempt(at, attempt);
+        self.change_state(at, State::Running);
         let lease_ms = self.queues[usize::from(queue)].settings.lease_ms;
         self.start_lease(at, held, deadline, lease_ms);
         if attempt == 1

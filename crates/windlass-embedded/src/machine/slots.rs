@@ -117,7 +117,7 @@ pub(crate) struct Slots {
 impl Slots {
     pub(crate) fn insert(&mut self, slot: Slot) -> u32 {
         let at = self.free.pop().unwrap_or_else(|| {
-            if self.used % CHUNK == 0 {
+            if self.used.is_multiple_of(CHUNK) {
                 let empty = Slot::new(0, State::Scheduled, 0, NONE);
                 self.chunks.push(vec![empty; CHUNK].into_boxed_slice());
                 self.states.push([0; 8]);

@@ -60,11 +60,11 @@ impl History {
                 let allowed = !life.running && life.ended.is_none() && event.attempt == next;
                 assert!(allowed && (next == 1 || life.cause), "unexplained claim of job {job}: {life:?}");
                 (life.running, life.cause, life.attempt) = (true, false, next);
-                if let Some((group, place)) = &life.place {
-                    let line = &self.lines[&(life.queue, group.clone())];
+                if let Some((group, place)) = life.place.clone() {
+                    let line = &self.lines[&(life.queue, group)];
                     let (head, first) = line.first_key_value().expect("the job itself stands there");
                     let told = (&self.lives[first], &self.lives[&job]);
-                    assert_eq!(head, place, "job {job} overtook job {first} in {group}: {told:?}");
+                    assert_eq!(*head, place, "job {job} overtook job {first}: {told:?}");
                 }
             }
             EventType::Completed

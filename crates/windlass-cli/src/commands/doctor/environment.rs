@@ -33,8 +33,16 @@ const FILE_SYSTEMS: [(i64, &str, &str); 6] = [
     (0x0102_1994, "tmpfs", "it is memory: everything is gone with the power"),
     (0x8584_58f6, "ramfs", "it is memory: everything is gone with the power"),
     (0x6969, "nfs", "locks and syncs of a network file system are not to be trusted with a store"),
-    (0xff53_4d42_u32 as i64, "cifs", "locks and syncs of a network file system are not to be trusted with a store"),
-    (0xfe53_4d42_u32 as i64, "smb2", "locks and syncs of a network file system are not to be trusted with a store"),
+    (
+        0xff53_4d42_u32 as i64,
+        "cifs",
+        "locks and syncs of a network file system are not to be trusted with a store",
+    ),
+    (
+        0xfe53_4d42_u32 as i64,
+        "smb2",
+        "locks and syncs of a network file system are not to be trusted with a store",
+    ),
     (0x6573_5546, "fuse", "whether its syncs reach a disk depends on what is behind it"),
 ];
 
@@ -150,8 +158,11 @@ fn measure_syncs(path: &Path) -> std::io::Result<Vec<u128>> {
 fn open_files() -> Check {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     match limit.current {
-        Some(current) if current < OPEN_FILES_LOW => Check::new("open files", Status::Warn, current.to_string())
-            .advise(format!("raise the limit to {OPEN_FILES_LOW} or more: ulimit -n, or LimitNOFILE= in its unit")),
+        Some(current) if current < OPEN_FILES_LOW => {
+            Check::new("open files", Status::Warn, current.to_string()).advise(format!(
+                "raise the limit to {OPEN_FILES_LOW} or more: ulimit -n, or LimitNOFILE= in its unit"
+            ))
+        }
         Some(current) => Check::new("open files", Status::Ok, current.to_string()),
         None => Check::new("open files", Status::Ok, "unlimited"),
     }

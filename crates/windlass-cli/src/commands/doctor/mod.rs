@@ -22,7 +22,9 @@ use crate::output::{Form, Output, progress};
 ///
 /// Exit code 1 when there is damage, 5 when another process has the directory open.
 #[derive(Debug, Args)]
-#[command(before_help = "Examples:\n  windlass verify ./windlass-data\n  windlass verify /var/lib/app --json | jq .problems\n")]
+#[command(
+    before_help = "Examples:\n  windlass verify ./windlass-data\n  windlass verify /var/lib/app --json | jq .problems\n"
+)]
 pub(crate) struct VerifyArgs {
     /// The data directory (or its file: URL)
     #[arg(value_name = "DIR")]
@@ -54,7 +56,8 @@ pub(crate) struct DoctorArgs {
 
 /// The path that the argument means.
 fn path_of(directory: &str) -> PathBuf {
-    let path = directory.strip_prefix("file:").map_or(directory, |rest| rest.split('?').next().unwrap_or(rest));
+    let path =
+        directory.strip_prefix("file:").map_or(directory, |rest| rest.split('?').next().unwrap_or(rest));
     PathBuf::from(path.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(path))
 }
 
@@ -142,8 +145,10 @@ fn repair(out: &Output, path: &Path, yes: bool) -> Result<(), Fault> {
 /// Asks on a terminal; elsewhere the answer has to be on the command line.
 fn confirm(out: &Output, path: &Path, problems: usize) -> Result<(), Fault> {
     if !out.can_ask() {
-        let message = format!("repair drops acknowledged jobs at {problems} damaged places; nobody to ask here");
-        return Err(Fault::new(Exit::Refused, "not_confirmed", message).next("add --yes, after a copy of the directory"));
+        let message =
+            format!("repair drops acknowledged jobs at {problems} damaged places; nobody to ask here");
+        return Err(Fault::new(Exit::Refused, "not_confirmed", message)
+            .next("add --yes, after a copy of the directory"));
     }
     let mut err = std::io::stderr().lock();
     let question = format!("cut {} at the first of {problems} damaged places? [y/N] ", path.display());

@@ -124,10 +124,16 @@ impl VerifyShape {
 
     /// The same as one line of `doctor`.
     pub(super) fn check(&self) -> Check {
-        let summary = format!("{} batches in {} segments, {} bytes", self.batches, self.segments, self.used_bytes);
+        let summary =
+            format!("{} batches in {} segments, {} bytes", self.batches, self.segments, self.used_bytes);
         match (self.problems.first(), self.warnings.first()) {
             (Some(problem), _) => {
-                let found = format!("{} damaged places, the first in {}: {}", self.problems(), problem.file, problem.text);
+                let found = format!(
+                    "{} damaged places, the first in {}: {}",
+                    self.problems(),
+                    problem.file,
+                    problem.text
+                );
                 Check::new("content", Status::Bad, found)
             }
             (None, Some(warning)) => Check::new("content", Status::Warn, format!("{summary}; {warning}"))
@@ -142,16 +148,23 @@ impl Record for VerifyShape {
         let mut fields = vec![
             ("directory", self.directory.clone()),
             ("store", self.store_id.clone().unwrap_or_else(|| "none".to_owned())),
-            ("segments", format!("{} ({} of {} bytes used)", self.segments, self.used_bytes, self.segment_bytes)),
+            (
+                "segments",
+                format!("{} ({} of {} bytes used)", self.segments, self.used_bytes, self.segment_bytes),
+            ),
             ("spares", format!("{} ({} bytes)", self.spares, self.spare_bytes)),
             ("batches", format!("{} (last {}, durable {})", self.batches, self.last_lsn, self.durable_lsn)),
         ];
         if self.torn_bytes > 0 {
-            fields.push(("torn tail", format!("{} bytes, never acknowledged; the next start cuts them", self.torn_bytes)));
+            fields.push((
+                "torn tail",
+                format!("{} bytes, never acknowledged; the next start cuts them", self.torn_bytes),
+            ));
         }
-        let problems = self.problems.iter().map(|problem| {
-            format!("{} at byte {}: {}", problem.file, problem.offset, problem.text)
-        });
+        let problems = self
+            .problems
+            .iter()
+            .map(|problem| format!("{} at byte {}: {}", problem.file, problem.offset, problem.text));
         fields.extend(problems.map(|problem| ("damaged", problem)));
         fields.extend(self.warnings.iter().map(|warning| ("warning", warning.clone())));
         fields.push(("result", if self.problems.is_empty() { "sound" } else { "DAMAGED" }.to_owned()));

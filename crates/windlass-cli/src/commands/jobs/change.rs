@@ -46,7 +46,9 @@ impl ChangeArgs {
     pub(super) fn check(&self) -> Result<(), Fault> {
         match (self.ids.is_empty(), self.filter.is_empty(), self.all) {
             (false, true, false) | (true, false, false) | (true, true, true) => Ok(()),
-            (true, true, false) => Err(Fault::usage("which jobs? give ids, a filter (--queue, --state …), or --all")),
+            (true, true, false) => {
+                Err(Fault::usage("which jobs? give ids, a filter (--queue, --state …), or --all"))
+            }
             _ => Err(Fault::usage("ids, a filter and --all exclude each other")),
         }
     }
@@ -151,16 +153,23 @@ impl Verb {
     fn states(&self) -> &'static [State] {
         match self {
             Verb::Retry => &[State::Dead],
-            Verb::Cancel => &[State::Scheduled, State::Ready, State::Running, State::Retrying, State::Blocked],
+            Verb::Cancel => {
+                &[State::Scheduled, State::Ready, State::Running, State::Retrying, State::Blocked]
+            }
             Verb::RunNow => &[State::Scheduled, State::Retrying],
             Verb::Edit(_) => &[State::Scheduled, State::Ready, State::Retrying, State::Blocked],
             Verb::Delete => &[State::Completed, State::Dead, State::Cancelled],
         }
     }
 
-    async fn apply(&self, store: &Arc<dyn Store>, ids: &[JobId]) -> Result<PerItem<&'static str>, StoreError> {
+    async fn apply(
+        &self,
+        store: &Arc<dyn Store>,
+        ids: &[JobId],
+    ) -> Result<PerItem<&'static str>, StoreError> {
         let ids = ids.to_vec();
-        let all = |answers: PerItem<()>| answers.into_iter().map(|answer| answer.map(|()| self.done())).collect();
+        let all =
+            |answers: PerItem<()>| answers.into_iter().map(|answer| answer.map(|()| self.done())).collect();
         Ok(match self {
             Verb::Retry => all(store.retry(ids, None).await?),
             Verb::RunNow => all(store.run_now(ids, None).await?),
@@ -192,12 +201,18 @@ struct Outcome {
 }
 
 /// Runs the verb over the selection.
-pub(super) async fn run(store: &Arc<dyn Store>, out: &Output, verb: Verb, args: ChangeArgs) -> Result<(), Fault> {
+pub(super) async fn run(
+    store: &Arc<dyn Store>,
+    out: &Output,
+    verb: Verb,
+    args: ChangeArgs,
+) -> Result<(), Fault> {
     let by_id = !args.ids.is_empty();
     let ids = if by_id { args.ids } else { matching(store, out, &verb, args.filter).await? };
     if args.dry_run {
-        let sentence = format!("would have {}", verb.sentence(ids.len()).replace(" is due", " made due").replace(" are due", " made due"));
-        let shape = serde_json::json!({ "dry_run": true, "verb": verb.word(), "jobs": ids.len() });
+        let sentence = format!("would {} {} jobs", verb.word(), HumanCount(ids.len() as u64));
+        let shape =
+            serde_json::json!({ "dry_run": true, "verb": verb.word().replace(' ', "_"), "jobs": ids.len() });
         return out.done(&shape, &sentence, &[&ids.len().to_string()]);
     }
     if ids.is_empty() {
@@ -224,7 +239,8 @@ async fn matching(
     let bar = progress::bar(out, "looking", None);
     let (mut ids, mut cursor) = (Vec::new(), None);
     loop {
-        let page = store.list(filter.clone(), cursor, PAGE_MAX, LIST_BUDGET_DEFAULT).await?.map_err(Fault::from)?;
+        let page =
+            store.list(filter.clone(), cursor, PAGE_MAX, LIST_BUDGET_DEFAULT).await?.map_err(Fault::from)?;
         bar.inc(page.examined as u64);
         ids.extend(page.items.iter().map(|job| job.id));
         cursor = page.next;
@@ -239,8 +255,12 @@ async fn matching(
 fn confirm(out: &Output, verb: &Verb, jobs: usize) -> Result<(), Fault> {
     let jobs = HumanCount(jobs as u64);
     if !out.can_ask() {
-        return Err(Fault::new(Exit::Refused, "not_confirmed", format!("{} {jobs} jobs? nobody to ask here", verb.word()))
-            .next("add --yes, or look first with --dry-run"));
+        return Err(Fault::new(
+            Exit::Refused,
+            "not_confirmed",
+            format!("{} {jobs} jobs? nobody to ask here", verb.word()),
+        )
+        .next("add --yes, or look first with --dry-run"));
     }
     let mut err = std::io::stderr().lock();
     write!(err, "{} {jobs} jobs? [y/N] ", verb.word()).and_then(|()| err.flush())?;
@@ -311,7 +331,8 @@ fn conclusion(ids: &[JobId], mut refused: Vec<Rejection>) -> Result<(), Fault> {
         (ids, n) => {
             let unknown = refused.iter().all(|rejection| exit_of(rejection) == Exit::NotFound);
             let exit = if unknown { Exit::NotFound } else { Exit::Refused };
-            let message = format!("{} of {} jobs were refused", HumanCount(n as u64), HumanCount(ids.len() as u64));
+            let message =
+                format!("{} of {} jobs were refused", HumanCount(n as u64), HumanCount(ids.len() as u64));
             Err(Fault::new(exit, "jobs_refused", message))
         }
     }

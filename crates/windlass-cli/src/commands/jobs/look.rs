@@ -56,7 +56,8 @@ pub(super) async fn ls(store: &Arc<dyn Store>, out: &Output, args: LsArgs) -> Re
     let bar = progress::bar(out, "looking", None);
     loop {
         let want = usize::try_from(args.limit - shown).unwrap_or(PAGE_MAX).min(PAGE_MAX);
-        let budget = usize::try_from(args.scan - examined).unwrap_or(LIST_BUDGET_DEFAULT).min(LIST_BUDGET_DEFAULT);
+        let budget =
+            usize::try_from(args.scan - examined).unwrap_or(LIST_BUDGET_DEFAULT).min(LIST_BUDGET_DEFAULT);
         let page = store.list(filter.clone(), cursor.take(), want, budget).await?.map_err(Fault::from)?;
         shown += page.items.len() as u64;
         examined += page.examined as u64;
@@ -125,7 +126,8 @@ pub(super) async fn logs(store: &Arc<dyn Store>, out: &Output, args: LogsArgs) -
 }
 
 fn unknown(id: JobId) -> Fault {
-    Fault::not_found(format!("job {id}")).next("it may have ended and been pruned; `windlass jobs ls` lists what is there")
+    Fault::not_found(format!("job {id}"))
+        .next("it may have ended and been pruned; `windlass jobs ls` lists what is there")
 }
 
 fn refused(id: JobId, rejection: Rejection) -> Fault {

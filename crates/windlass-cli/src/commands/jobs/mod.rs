@@ -33,23 +33,31 @@ pub(crate) enum JobsCommand {
     /// Start ended jobs again; failures and losses count from 0
     ///
     /// With a filter that names no state, dead jobs.
-    #[command(before_help = "Examples:\n  windlass jobs retry ID\n  windlass jobs retry --queue email --fingerprint 9f3a12 --yes\n")]
+    #[command(
+        before_help = "Examples:\n  windlass jobs retry ID\n  windlass jobs retry --queue email --fingerprint 9f3a12 --yes\n"
+    )]
     Retry(change::ChangeArgs),
     /// Cancel live jobs; running ones are asked to stop
     ///
     /// With a filter that names no state, every live job it matches.
-    #[command(before_help = "Examples:\n  windlass jobs cancel ID\n  windlass jobs cancel --group campaign-7 --dry-run\n")]
+    #[command(
+        before_help = "Examples:\n  windlass jobs cancel ID\n  windlass jobs cancel --group campaign-7 --dry-run\n"
+    )]
     Cancel(change::ChangeArgs),
     /// Make waiting jobs due now
     ///
     /// With a filter that names no state, scheduled and retrying jobs.
-    #[command(before_help = "Examples:\n  windlass jobs run-now ID\n  windlass jobs run-now --queue email --state retrying\n")]
+    #[command(
+        before_help = "Examples:\n  windlass jobs run-now ID\n  windlass jobs run-now --queue email --state retrying\n"
+    )]
     RunNow(change::ChangeArgs),
     Edit(change::EditArgs),
     /// Remove ended jobs for good
     ///
     /// With a filter that names no state, completed, dead and cancelled jobs.
-    #[command(before_help = "Examples:\n  windlass jobs delete ID\n  windlass jobs delete --queue email --state dead --before 7d\n")]
+    #[command(
+        before_help = "Examples:\n  windlass jobs delete ID\n  windlass jobs delete --queue email --state dead --before 7d\n"
+    )]
     Delete(change::ChangeArgs),
 }
 
@@ -57,9 +65,10 @@ pub(crate) enum JobsCommand {
 pub(crate) async fn run(global: &Global, out: &Output, command: JobsCommand) -> Result<(), Fault> {
     // Nonsense is told before anything is opened.
     let change = match &command {
-        JobsCommand::Retry(args) | JobsCommand::Cancel(args) | JobsCommand::RunNow(args) | JobsCommand::Delete(args) => {
-            args.check()
-        }
+        JobsCommand::Retry(args)
+        | JobsCommand::Cancel(args)
+        | JobsCommand::RunNow(args)
+        | JobsCommand::Delete(args) => args.check(),
         JobsCommand::Edit(args) => args.check(),
         _ => Ok(()),
     };

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 use windlass_core::fingerprint::Fingerprint;
-use windlass_core::job::{AttemptRecord, JobDetail, JobView, OnParent, Parent, Progress, Unique, UniqueScope};
+use windlass_core::job::{
+    AttemptRecord, JobDetail, JobView, OnParent, Parent, Progress, Unique, UniqueScope,
+};
 use windlass_core::limit::LimitUse;
 use windlass_core::retry::RetryPolicy;
 use windlass_core::why::Why;
@@ -204,11 +206,16 @@ impl Record for JobRecord {
         push_some(&mut fields, "worker", self.worker.as_ref());
         push_some(&mut fields, "lease until", self.deadline.map(|at| time_field(at, now, exact)));
         push_some(&mut fields, "cancel", self.cancel_requested.then_some("requested"));
-        push_some(&mut fields, "progress", self.progress.as_ref().map(|progress| {
-            format!("{} % {}", progress.percent, progress.message.as_deref().unwrap_or_default())
-        }));
+        push_some(
+            &mut fields,
+            "progress",
+            self.progress.as_ref().map(|progress| {
+                format!("{} % {}", progress.percent, progress.message.as_deref().unwrap_or_default())
+            }),
+        );
         push_some(&mut fields, "unique", self.unique.as_ref().map(unique_text));
-        let limits: Vec<String> = self.limits.iter().map(|limit| format!("{}={}", limit.name, limit.cost)).collect();
+        let limits: Vec<String> =
+            self.limits.iter().map(|limit| format!("{}={}", limit.name, limit.cost)).collect();
         push_some(&mut fields, "limits", joined(&limits));
         let parents: Vec<String> = self.parents.iter().map(parent_text).collect();
         push_some(&mut fields, "after", joined(&parents));

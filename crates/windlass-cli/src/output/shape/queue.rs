@@ -128,7 +128,8 @@ impl Row for QueueShape {
 
 impl Record for QueueShape {
     fn fields(&self, now: Time, exact: bool) -> Vec<(&'static str, String)> {
-        let jobs: Vec<String> = State::ALL.into_iter().map(|state| format!("{state} {}", self.jobs.0.of(state))).collect();
+        let jobs: Vec<String> =
+            State::ALL.into_iter().map(|state| format!("{state} {}", self.jobs.0.of(state))).collect();
         let mut fields = vec![
             ("queue", self.queue.clone()),
             ("status", if self.paused { "paused" } else { "open" }.to_owned()),

@@ -44,7 +44,8 @@ impl From<ScheduleInfo> for ScheduleShape {
         let spec = info.spec;
         let payload = Shown::new(&spec.payload);
         // A stored timing was valid when it was set; one that this build cannot read shows no ticks.
-        let ticks = spec.timing.compile().map(|timing| timing.upcoming(moment::now(), UPCOMING)).unwrap_or_default();
+        let ticks =
+            spec.timing.compile().map(|timing| timing.upcoming(moment::now(), UPCOMING)).unwrap_or_default();
         Self {
             schedule: spec.name.into(),
             timing: spec.timing,
@@ -130,7 +131,11 @@ impl Record for ScheduleShape {
         push_some(&mut fields, "last tick", self.last_tick.map(|at| time_field(at, now, exact)));
         push_some(&mut fields, "last job", self.last_job);
         fields.push(("ticks", format!("{} ({} skipped)", self.ticks, self.skipped)));
-        push_some(&mut fields, "next", (!self.paused && !self.upcoming.is_empty()).then(|| self.upcoming.join("\n")));
+        push_some(
+            &mut fields,
+            "next",
+            (!self.paused && !self.upcoming.is_empty()).then(|| self.upcoming.join("\n")),
+        );
         fields
     }
 }

@@ -1,0 +1,150 @@
+//! Stores that cannot be had, and data directories looked at from outside.
+
+use crate::shell::{Shell, keys, lines, sorted, text};
+
+#[test]
+fn a_directory_that_another_process_holds_is_refused_with_that_process_named() {
+    let shell = Shell::new();
+    shell.enqueue(&["q", "k"]);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let client =
+        runtime.block_on(windlass::open(&format!("file:{}", shell.data()))).expect("the store opens");
+    let own = std::process::id().to_string();
+    for arguments in [
+        &["jobs", "ls"][..],
+        &["enqueue", "q", "k"],
+        &["verify", &shell.data()],
+        &["doctor", &shell.data(), "--repair"],
+    ] {
+        let ran = shell.run(arguments);
+        assert_eq!(ran.code, 5, "{arguments:?}: {}", ran.err);
+        assert!(ran.err.contains(&own), "the process is named: {}", ran.err);
+        assert!(ran.err.contains("/it-") || ran.err.contains("it "), "its command is named: {}", ran.err);
+        assert!(ran.err.contains("stop"), "what to do is said: {}", ran.err);
+    }
+    let ran = shell.run(&["jobs", "ls", "--json"]);
+    assert_eq!((&ran.error()["code"], &ran.error()["exit"]), (&"held".into(), &5.into()));
+    let checks = shell.json(&["doctor", &shell.data()]);
+    let lock = checks.iter().find(|check| check["check"] == "lock").expect("a check of the lock");
+    assert!(text(&lock["found"]).contains(&own), "{lock}");
+    runtime.block_on(client.store().close()).expect("the store closes");
+    drop(client);
+    shell.ok(&["jobs", "ls"]);
+}
+
+#[test]
+fn a_store_that_is_not_there_is_not_made_by_looking() {
+    let shell = Shell::new();
+    let ran = shell.run(&["jobs", "ls"]);
+    assert_eq!(ran.code, 5, "{}", ran.err);
+    assert!(ran.err.contains("does not exist") && ran.err.contains("--store"), "{}", ran.err);
+    assert!(!shell.path("data").exists());
+}
+
+#[test]
+fn a_directory_that_is_not_ours_is_left_alone() {
+    let shell = Shell::new();
+    std::fs::create_dir(shell.path("data")).expect("a directory");
+    std::fs::write(shell.path("data").join("thesis.txt"), "mine").expect("a file");
+    let ran = shell.run(&["enqueue", "q", "k"]);
+    assert_eq!(ran.code, 5, "{}", ran.err);
+    assert!(ran.err.contains("thesis.txt"), "{}", ran.err);
+    let left: Vec<_> = std::fs::read_dir(shell.path("data")).expect("a directory").collect();
+    assert_eq!(left.len(), 1, "nothing was written");
+}
+
+#[test]
+fn a_url_that_names_no_store_is_code_2() {
+    let shell = Shell::new();
+    for url in
+        ["data", "redis://localhost", "file:", "file:./x?akc=process", "file:./x?ack=always", "memory:x"]
+    {
+        let ran = shell.run(&["--store", url, "enqueue", "q", "k"]);
+        assert_eq!(ran.code, 2, "{url}: {}", ran.err);
+    }
+    assert_eq!(shell.run(&["--store", "memory:", "enqueue", "q", "k"]).code, 0);
+}
+
+#[test]
+fn the_store_option_wins_over_the_environment_and_may_stand_anywhere() {
+    let shell = Shell::new();
+    let other = format!("file:{}", shell.path("other").display());
+    shell.ok(&["enqueue", "--store", &other, "q", "k"]);
+    assert!(!shell.path("data").exists());
+    assert_eq!(shell.json(&["jobs", "ls", "--store", &other]).len(), 1);
+}
+
+#[test]
+fn verify_and_doctor_find_a_sound_directory_sound() {
+    let shell = Shell::new();
+    shell.enqueue(&["q", "k"]);
+    let report = shell.object(&["verify", &shell.data()]);
+    let fields = "directory store_id segments segment_bytes used_bytes spares spare_bytes batches durable_lsn last_lsn torn_bytes \
+                  problems warnings";
+    assert_eq!(keys(&report), sorted(fields));
+    assert_eq!(report["problems"], serde_json::json!([]));
+    assert!(shell.ok(&["verify", &shell.data()]).contains("sound"));
+    let checks = shell.json(&["doctor", &shell.data()]);
+    let names: Vec<String> = checks.iter().map(|check| text(&check["check"])).collect();
+    assert_eq!(names, ["rights", "file system", "free space", "sync", "open files", "lock", "content"]);
+    assert_eq!(keys(&checks[0]), sorted("check status found advice"));
+    assert!(checks.iter().all(|check| check["status"] != "bad"), "{checks:?}");
+    assert!(shell.ok(&["doctor", &shell.data(), "--repair"]).contains("sound"));
+    assert_eq!(shell.run(&["verify", "/no/such/directory"]).code, 3);
+}
+
+#[test]
+fn rights_that_let_others_look_are_told_with_what_to_do() {
+    use std::os::unix::fs::PermissionsExt;
+    let shell = Shell::new();
+    shell.enqueue(&["q", "k"]);
+    std::fs::set_permissions(shell.data(), std::fs::Permissions::from_mode(0o755)).expect("rights");
+    let checks = shell.json(&["doctor", &shell.data()]);
+    assert_eq!(checks[0]["status"], "warn");
+    assert!(text(&checks[0]["advice"]).contains("chmod 700"));
+}
+
+#[test]
+fn damage_is_found_refused_and_repaired_with_what_was_dropped() {
+    let shell = Shell::new();
+    for _ in 0..20 {
+        shell.enqueue(&["q", "k"]);
+    }
+    // The middle of the oldest segment that holds batches: acknowledged long ago, so never a torn tail.
+    let report = shell.object(&["verify", &shell.data()]);
+    assert!(report["batches"].as_u64() > Some(10), "{report}");
+    let mut segments: Vec<_> = std::fs::read_dir(shell.data())
+        .expect("a directory")
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wlj"))
+        .collect();
+    segments.sort();
+    let damaged = segments.iter().any(|path| {
+        let mut bytes = std::fs::read(path).expect("a segment");
+        let Some(at) = (16_384..bytes.len()).find(|at| bytes[*at] != 0) else { return false };
+        bytes[at] ^= 0xff;
+        std::fs::write(path, bytes).expect("a segment");
+        shell.run(&["verify", &shell.data()]).code == 1
+    }) || segments.iter().any(|path| {
+        let mut bytes = std::fs::read(path).expect("a segment");
+        let header = 4_096.min(bytes.len());
+        let Some(at) = (header..bytes.len()).find(|at| bytes[*at] != 0) else { return false };
+        bytes[at + 20] ^= 0xff;
+        std::fs::write(path, bytes).expect("a segment");
+        shell.run(&["verify", &shell.data()]).code == 1
+    });
+    assert!(damaged, "no byte of {segments:?} mattered");
+    let ran = shell.run(&["verify", &shell.data(), "--json"]);
+    assert_eq!(ran.code, 1);
+    assert!(!lines(&ran.out)[0]["problems"].as_array().expect("a list").is_empty());
+    assert_eq!(ran.error()["code"], "damaged");
+    assert!(text(&ran.error()["next"]).contains("doctor --repair"));
+    assert_eq!(shell.run(&["doctor", &shell.data()]).code, 1);
+    assert_eq!(shell.run(&["jobs", "ls"]).code, 1, "a damaged store is not opened");
+    assert_eq!(shell.run(&["doctor", &shell.data(), "--repair"]).code, 4, "nobody can be asked here");
+    let repaired = shell.object(&["doctor", &shell.data(), "--repair", "--yes"]);
+    assert_eq!(keys(&repaired), sorted("directory last_lsn cuts"));
+    assert!(!repaired["cuts"].as_array().expect("a list").is_empty());
+    shell.ok(&["jobs", "ls"]);
+}
