@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench;
 use crate::commands::{doctor, enqueue, errors, events, groups, jobs, limits, queues, schedules};
+use crate::demo;
 
 /// The store when neither `--store` nor the environment names one.
 pub(crate) const STORE_DEFAULT: &str = "file:./windlass-data";
@@ -83,6 +84,9 @@ pub(crate) enum Command {
     Verify(doctor::VerifyArgs),
     Doctor(doctor::DoctorArgs),
     Bench(bench::BenchArgs),
+    Demo(demo::DemoArgs),
+    #[command(hide = true)]
+    DemoWorker(demo::WorkerArgs),
 }
 
 /// The command line as clap knows it, help template included.

@@ -8,6 +8,7 @@ mod arguments;
 mod bench;
 mod commands;
 mod connect;
+mod demo;
 mod fault;
 mod output;
 #[cfg(test)]
@@ -65,6 +66,8 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Verify(args) => doctor::verify(out, args).await,
         Command::Doctor(args) => doctor::doctor(out, args).await,
         Command::Bench(args) => bench::run(global, out, args).await,
+        Command::Demo(args) => demo::run(global, out, args).await,
+        Command::DemoWorker(args) => demo::run_worker(args).await,
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct EnqueueArgs {
     #[arg(required_unless_present = "ndjson")]
     kind: Option<Kind>,
     /// The payload as JSON, `@FILE`, or `-` for stdin; `{}` when left out
-    #[arg(conflicts_with = "ndjson", allow_hyphen_values = true)]
+    #[arg(conflicts_with = "ndjson", allow_negative_numbers = true)]
     payload: Option<String>,
     /// Take one job from each line of FILE (`-`: stdin); a bad line is told and stops no other
     #[arg(long, value_name = "FILE")]

@@ -70,7 +70,8 @@ async fn print(store: &dyn Store, out: &Output, args: EventsArgs) -> Result<(), 
         if page.gap {
             out.say("events between the cursor and here were trimmed: retention passed it");
         }
-        let end = page.events.is_empty();
+        // A stretch of the log without an event is no end: the place moves on behind it.
+        let end = page.events.is_empty() && from == Start::After(page.next);
         let wanted = |queue: &QueueName| args.queue.as_ref().is_none_or(|only| only == queue);
         let events = page.events.into_iter().filter(|event| wanted(&event.queue));
         let events: Vec<EventShape> =

@@ -63,7 +63,7 @@ impl WorkerProcess {
     }
 
     /// SIGKILL, with no time for anything; returns when it is gone.
-    pub(super) async fn kill(mut self) -> Result<(), Fault> {
+    pub(super) async fn kill(&mut self) -> Result<(), Fault> {
         self.child.kill().await.map_err(|error| Fault::file("killing the worker process", &error))
     }
 

@@ -146,7 +146,7 @@ fn a_limit_is_set_shown_and_removed() {
     let shell = Shell::new();
     let set = shell.object(&["limits", "set", "twilio", "--concurrency", "0", "--rate", "1/s,burst=5"]);
     assert_eq!(keys(&set), sorted("limit settings"));
-    let id = shell.enqueue(&["sms", "send", "--limit", "twilio=2"]);
+    let id = shell.enqueue(&["sms", "send", "--limit", "twilio"]);
     assert_eq!(shell.run(&["enqueue", "sms", "send", "--limit", "twilio=6"]).code, 4, "above its burst");
     let shown = shell.object(&["limits", "show", "twilio"]);
     assert_eq!(keys(&shown), sorted("limit concurrency rate in_use waiting_lanes closed_until"));

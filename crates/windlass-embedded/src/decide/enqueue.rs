@@ -80,6 +80,26 @@ impl Core {
         answers
     }
 
+    /// The order in which the follow-ups of a completion come in, parents first; all of them may, or
+    /// the completion is refused with the first reason. One that meets a held unique key is no reason:
+    /// its work is there already.
+    pub(crate) fn follow_ups_in_order(&self, then: &[NewJob]) -> Result<Vec<usize>, Rejection> {
+        let Some(order) = parents_first(then) else {
+            return Err(Rejection::BadParents { why: "the follow-ups wait for each other in a cycle".into() });
+        };
+        let mut promised = Promised::default();
+        for i in &order {
+            match self.check(&then[*i], Some(&mut promised), false) {
+                Ok(_) | Err(Rejection::UniqueConflict { .. }) => {}
+                Err(why) => return Err(why),
+            }
+            // A key twice among them is answered with its holder, as in any other batch.
+            promised.keys.clear();
+            promised.ids.insert(then[*i].id.0);
+        }
+        Ok(order)
+    }
+
     /// Takes one job in. Follow-ups of a completion are not held back by `max_waiting`: work that is
     /// under way must be able to finish.
     pub(crate) fn take_in(&mut self, job: &NewJob, bounded: bool) -> Result<Enqueued, Rejection> {

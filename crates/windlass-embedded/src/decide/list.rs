@@ -9,6 +9,7 @@ use crate::fact::JobFact;
 use crate::machine::extra::Options;
 use crate::machine::slots::NONE;
 use windlass_core::bounds::PAGE_MAX;
+use windlass_core::event::Cause;
 use windlass_core::job::JobView;
 use windlass_core::store::{Filter, Page};
 use windlass_core::{JobId, Rejection, State, Time};
@@ -172,7 +173,9 @@ impl Core {
         let slot = machine.slots.at(at);
         let extra = machine.extra(at);
         let group = &machine.groups[machine.group_of(at)].key;
-        let cause = extra.map(|e| e.cause).filter(|c| *c != windlass_core::event::Cause::None);
+        let cause = extra.map(|e| e.cause).filter(|c| *c != Cause::None);
+        // That somebody asked for it is the common case, which costs no memory.
+        let cause = cause.or((slot.state() == State::Cancelled).then_some(Cause::Requested));
         JobView {
             id: JobId(slot.id),
             state: slot.state(),

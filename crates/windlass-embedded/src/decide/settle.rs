@@ -35,7 +35,12 @@ impl Core {
         }
         let shown = Ack { counter: lease.token.counter, nonce: lease.token.nonce, outcome };
         let settled = if slot.is(flag::SETTLED) { Some(self.machine.settled[slot.aux].ack()) } else { None };
-        if settled == Some(shown) || self.machine.extra(at).and_then(|extra| extra.ack) == Some(shown) {
+        let ended = self.machine.extra(at).and_then(|extra| extra.ack);
+        let cancelled = Ack { outcome: AckOutcome::Cancelled, ..shown };
+        if settled == Some(shown)
+            || ended == Some(shown)
+            || (ended == Some(cancelled) && outcome != AckOutcome::Completed)
+        {
             Token::Repeated
         } else {
             Token::Stale
@@ -65,32 +70,16 @@ impl Core {
             if self.space_low {
                 return Err(Rejection::OutOfSpace);
             }
-            self.check_follow_ups(then)?;
         }
+        let order = self.follow_ups_in_order(then)?;
         let (held, group) = (self.machine.held(at), self.machine.group_name(at));
         let job = self.machine.job_ref(at, &group);
         self.emit(&Fact::Completed { job, held, result });
-        for follow_up in then {
-            // Checked above: what is refused here holds a unique key already, and is answered so.
-            let _ = self.take_in(follow_up, false);
+        for follow_up in order {
+            // Checked above: what is refused here meets a unique key that is held, and is there already.
+            let _ = self.take_in(&then[follow_up], false);
         }
         self.parent_ended(at);
-        Ok(())
-    }
-
-    /// A completion stands or falls with its follow-ups.
-    fn check_follow_ups(&self, then: &[windlass_core::NewJob]) -> Result<(), Rejection> {
-        let now = Time(self.machine.now.wall);
-        for job in then {
-            job.validate(now)?;
-            for parent in &job.parents {
-                let inside = then.iter().any(|other| other.id == parent.id && other.id != job.id);
-                if !inside && self.machine.find(parent.id).is_none() {
-                    let why = format!("follow-up {}: job {} is unknown", job.id, parent.id);
-                    return Err(Rejection::BadParents { why });
-                }
-            }
-        }
         Ok(())
     }
 

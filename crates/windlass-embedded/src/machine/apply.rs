@@ -121,8 +121,13 @@ impl Machine {
                 self.tally(job.queue).totals.cancelled += 1;
                 if let Some(at) = self.find(JobId(job.id)) {
                     if self.slots.at(at).state() == State::Running {
-                        let held = self.held(at);
-                        self.settle(at, held, AckOutcome::Failed);
+                        if cause == Cause::GraceOver {
+                            // The store ended it, not its holder.
+                            self.extra_mut(at).ack = None;
+                        } else {
+                            let held = self.held(at);
+                            self.settle(at, held, AckOutcome::Cancelled);
+                        }
                     }
                     if cause != Cause::Requested {
                         self.extra_mut(at).cause = cause;
@@ -616,14 +621,17 @@ impl Machine {
             }
         };
         let Some(at) = self.find(JobId(job.id)) else { return };
-        self.settle(at, held, AckOutcome::Failed);
         self.keep(job, What::Attempt, place, len, 0);
-        let extra = self.extra_mut(at);
         if error.is_some() {
-            extra.failures += 1;
+            self.settle(at, held, AckOutcome::Failed);
+            self.extra_mut(at).failures += 1;
         } else {
+            // Nobody has settled this attempt: its late holder is stale, whatever it says.
+            let extra = self.extra_mut(at);
+            extra.ack = None;
             extra.losses += 1;
         }
+        let extra = self.extra_mut(at);
         extra.cause = cause;
         extra.fingerprint = print;
         extra.last_error = first_line;
@@ -809,16 +817,18 @@ impl Machine {
         self.check_queue(queue)?;
         match what {
             0 => {
+                // A second hold never shortens the first.
+                let until = until.max(self.queues[usize::from(queue)].hold_until);
                 self.queues[usize::from(queue)].hold_until = until;
                 self.set_queue_timer(queue, until);
             }
             1 => {
                 let group = self.group_for(queue, name);
-                self.groups[group].hold_until = until;
+                self.groups[group].hold_until = until.max(self.groups[group].hold_until);
             }
             _ => {
                 let limit = self.limit_for(&parse(windlass_core::LimitName::new(name))?);
-                self.limits[limit].hold_until = until;
+                self.limits[limit].hold_until = until.max(self.limits[limit].hold_until);
             }
         }
         Ok(())

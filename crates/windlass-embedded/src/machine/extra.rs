@@ -82,6 +82,8 @@ pub(crate) enum AckOutcome {
     Failed,
     Snoozed,
     Released,
+    /// By anything but a completion, after a cancellation was asked for.
+    Cancelled,
 }
 
 /// A completed job without an extra: its ack, and where the completion stands.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use windlass_embedded::disk::{Fate, SimDisk, Unsynced};
 use windlass_embedded::journal::{Journal, JournalError, JournalOptions, Recovery, verify};
 
-use crate::support::{Dice, History, Recorded, open, open_with, small};
+use crate::support::{Dice, History, Recorded, begin_with_seed, open, open_with, small};
 
 /// All combinations are tried up to this many un-synced operations, above it a sample of as many.
 const EXHAUSTIVE_OPERATIONS: usize = 8;
@@ -234,11 +234,12 @@ fn what_was_cut_does_not_come_back_when_its_file_and_number_are_used_again() {
 /// Stores that live several lives, each ended by a power cut at a random moment, some during recovery.
 #[test]
 fn no_row_of_random_lives_and_power_cuts_loses_anything() {
-    const STORES: u64 = 400;
+    const STORES: u64 = 1000;
     const LIVES: u64 = 8;
     println!("seeds {SEED:#x} to {:#x}", SEED + STORES - 1);
     for seed in SEED..SEED + STORES {
         let outcome = std::panic::catch_unwind(|| {
+            begin_with_seed(seed);
             let mut dice = Dice(seed);
             let (mut disk, mut history) = (SimDisk::new(), History::default());
             for life in 0..LIVES {
@@ -255,6 +256,7 @@ fn no_row_of_random_lives_and_power_cuts_loses_anything() {
 
 /// Opens, checks, and works at random until the power goes; answers what may be relied on then.
 fn live_once(disk: &SimDisk, history: History, life: &str, dice: &mut Dice) -> History {
+    assert_eq!(verify(disk, &mut |_, _| ()).unwrap().problems, []);
     let Ok((journal, recovery, replay)) = open(disk) else { return history };
     history.check(&recovery, &replay);
     let history = after_recovery(&history, &journal, &recovery);

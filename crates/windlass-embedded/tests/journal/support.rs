@@ -1,5 +1,6 @@
 //! A history of what was appended and acknowledged, and replay checked against it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -52,8 +53,18 @@ pub(crate) fn open_with(
     Ok((journal, recovery, replay))
 }
 
+thread_local! {
+    /// No two starts of a store have the same randomness; each test has its own thread, so this repeats exactly.
+    static OPENED: Cell<u64> = const { Cell::new(1) };
+}
+
+/// Makes what follows depend on this seed alone.
+pub(crate) fn begin_with_seed(seed: u64) {
+    OPENED.with(|opened| opened.set(seed << 16));
+}
+
 pub(crate) fn open(disk: &SimDisk) -> Result<(Journal, Recovery, Replay), OpenError> {
-    open_with(Arc::new(disk.clone()), small(), disk.changes())
+    open_with(Arc::new(disk.clone()), small(), OPENED.with(|opened| opened.replace(opened.get() + 1)))
 }
 
 /// What was appended, and how much of it may be relied on.

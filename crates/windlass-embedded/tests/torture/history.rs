@@ -16,8 +16,8 @@ pub(crate) struct Life {
     pub(crate) running: bool,
     /// How the present generation ended, if it has.
     pub(crate) ended: Option<State>,
-    /// How the last attempt ended, and which it was.
-    pub(crate) last_end: Option<(EventType, u32)>,
+    /// How each attempt ended, and which it was.
+    pub(crate) ends: Vec<(EventType, u32)>,
     /// The next attempt has a reason.
     cause: bool,
     queue: usize,
@@ -33,16 +33,20 @@ const TRAIL_MAX: usize = 12;
 #[derive(Default)]
 pub(crate) struct History {
     pub(crate) lives: HashMap<JobId, Life>,
-    pub(crate) removed: HashMap<JobId, Option<(EventType, u32)>>,
+    pub(crate) removed: HashMap<JobId, Vec<(EventType, u32)>>,
     lines: HashMap<(usize, String), BTreeMap<u64, JobId>>,
     holders: HashMap<u64, HashSet<JobId>>,
     next_place: u64,
-    pub(crate) events: u64,
 }
 
 impl History {
+    /// How each attempt of a job ended, be the job removed or not; none when it never was.
+    pub(crate) fn ends(&self, job: JobId) -> Option<&[(EventType, u32)]> {
+        let life = self.lives.get(&job).map(|life| &life.ends);
+        life.or_else(|| self.removed.get(&job)).map(Vec::as_slice)
+    }
+
     pub(crate) fn take(&mut self, event: &Event) {
-        self.events += 1;
         let job = event.job;
         if event.event == EventType::Enqueued {
             return self.enqueued(event);
@@ -77,7 +81,7 @@ impl History {
                 assert!(holds, "{} of job {job}, which nobody holds: {life:?}", event.event);
                 life.running = false;
                 life.cause = true;
-                life.last_end = Some((event.event, event.attempt));
+                life.ends.push((event.event, event.attempt));
                 match event.event {
                     EventType::Completed => self.end(job, State::Completed),
                     EventType::Died => self.end(job, State::Dead),
@@ -87,7 +91,7 @@ impl History {
             EventType::Cancelled => {
                 assert!(life.ended.is_none(), "job {job} ended twice: {life:?}");
                 if life.running {
-                    life.last_end = Some((event.event, event.attempt));
+                    life.ends.push((event.event, event.attempt));
                 }
                 life.running = false;
                 life.cause = true;
@@ -111,7 +115,7 @@ impl History {
             attempt: 0,
             running: false,
             ended: None,
-            last_end: None,
+            ends: Vec::new(),
             cause: false,
             queue,
             place: None,
@@ -184,6 +188,6 @@ impl History {
         self.leave(job);
         self.free_key(job);
         let life = self.lives.remove(&job).expect("a known job");
-        self.removed.insert(job, life.last_end);
+        self.removed.insert(job, life.ends);
     }
 }

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use windlass_core::event::EventType;
 use windlass_core::{JobId, Lease, LeaseToken, Time};
 
 /// What was acknowledged.
@@ -43,6 +44,19 @@ const ALL: [Said; 11] = [
     Said::Retried,
     Said::Deleted,
 ];
+
+impl Said {
+    /// Whether an event records the end of an attempt that was acknowledged so.
+    pub(crate) fn is_end(self, event: EventType) -> bool {
+        match self {
+            Said::Completed => event == EventType::Completed,
+            Said::Failed => matches!(event, EventType::Failed | EventType::Died),
+            Said::Snoozed => event == EventType::Snoozed,
+            Said::Released => event == EventType::Released,
+            _ => false,
+        }
+    }
+}
 
 /// One acknowledgement; the lease is all zeros where there is none.
 #[derive(Clone, Copy, Debug)]
