@@ -19,7 +19,7 @@ use crate::plan::{Campaign, CampaignId, Plan, QUEUES, USERS, WarmUpSender};
 const ONE_GROUP: &str = "all-campaigns";
 /// How far into a campaign day the small campaigns begin, in thousandths of [`Day::launches_ms`]: the whale is in
 /// the queue, nobody has been reached.
-const HEAD_START_THOUSANDTHS: u64 = 30;
+const HEAD_START_THOUSANDTHS: u64 = 50;
 /// Tries of a touch: with the shortest delays a provider has half a minute to come back.
 const MAX_FAILURES: u32 = 10;
 
@@ -90,7 +90,12 @@ impl Day {
             Sharing::OneGroup => ONE_GROUP.to_owned(),
         };
         let run_at = Time(self.launch_at_ms(nth, campaigns));
-        campaign.launch(self.step_delay_ms).draft().id(self.launch_id(campaign.id)).group(group).run_at(run_at)
+        campaign
+            .launch(self.step_delay_ms)
+            .draft()
+            .id(self.launch_id(campaign.id))
+            .group(group)
+            .run_at(run_at)
     }
 
     fn warm_up(&self, user: u32) -> Draft {

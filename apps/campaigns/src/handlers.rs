@@ -1,8 +1,8 @@
 //! What each kind of job does, in the order in which a campaign passes through them.
 //!
-//! A launch pages its contacts into steps ([`launch`]), a step decides on one touch ([`step`]), a touch is sent
-//! ([`touch`]), a call is watched until the provider says what became of it ([`watch`]), and every sender's cap
-//! grows by the day ([`warm_up`]). Each job stands in the group of the launch that it comes from, whatever that is:
+//! A launch pages its contacts into steps (`launch`), a step decides on one touch (`step`), a touch is sent
+//! (`touch`), a call is watched until the provider says what became of it (`watch`), and every sender's cap
+//! grows by the day (`warm_up`). Each job stands in the group of the launch that it comes from, whatever that is:
 //! the handlers pass the group on and never choose it.
 //!
 //! Nothing here knows whether a day is real or rehearsed: an [`App`] has addresses, not modes.

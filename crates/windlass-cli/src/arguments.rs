@@ -18,6 +18,7 @@ const HELP_TEMPLATE: &str =
 
 const EXAMPLES: &str = "\
 Examples:
+  windlass demo                                             watch a campaign day
   windlass enqueue email send_email '{\"to\":\"a@b.c\"}'      one job
   windlass enqueue email send_email --ndjson jobs.ndjson    many
   windlass jobs ls --queue email --state dead               what went wrong
@@ -63,6 +64,7 @@ pub(crate) struct Global {
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(demo::DemoArgs),
     Enqueue(enqueue::EnqueueArgs),
     /// List, inspect and change jobs
     #[command(subcommand, visible_alias = "job")]
@@ -84,7 +86,6 @@ pub(crate) enum Command {
     Verify(doctor::VerifyArgs),
     Doctor(doctor::DoctorArgs),
     Bench(bench::BenchArgs),
-    Demo(demo::DemoArgs),
     #[command(hide = true)]
     DemoWorker(demo::WorkerArgs),
 }

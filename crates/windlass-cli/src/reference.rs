@@ -42,7 +42,7 @@ fn page() -> String {
     let globals: Vec<&Arg> = root.get_arguments().filter(|argument| argument.is_global_set()).collect();
     page.push_str("\n## Global options\n\n");
     options(&mut page, &globals);
-    for command in root.get_subcommands() {
+    for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
         section(&mut page, command, "windlass", 2);
     }
     page
@@ -57,7 +57,7 @@ fn section(page: &mut String, command: &Command, parent: &str, level: usize) {
         // The long form begins with the short one.
         let rest = long.strip_prefix(&about).unwrap_or(&long).trim();
         if !rest.is_empty() {
-            let _ = write!(page, "{rest}\n");
+            let _ = writeln!(page, "{rest}");
         }
     }
     if command.has_subcommands() {
@@ -104,6 +104,7 @@ fn spelled(argument: &Arg) -> String {
     let value = names.join(" ");
     let short = argument.get_short().map(|short| format!("-{short}, ")).unwrap_or_default();
     match argument.get_long() {
+        Some(long) if argument.is_require_equals_set() => format!("{short}--{long}[={value}]"),
         Some(long) if argument.get_action().takes_values() => format!("{short}--{long} {value}"),
         Some(long) => format!("{short}--{long}"),
         None if argument.get_action().takes_values() && !value.is_empty() => value,

@@ -30,6 +30,14 @@ pub(crate) fn position_of(cursor: Cursor) -> Position {
     Position { segment: (cursor.place >> 32) as u32, offset: cursor.place as u32 }
 }
 
+/// Why a stretch of the log could not be read.
+pub(crate) enum Unreadable {
+    /// The cursor names no place of it.
+    Cursor,
+    /// The journal does not read back.
+    Journal(String),
+}
+
 /// Reads on from a cursor. `first` is the oldest segment that is kept.
 pub(crate) fn read(
     reader: &Reader,
@@ -38,7 +46,7 @@ pub(crate) fn read(
     first: u32,
     limit: usize,
     lsn: u64,
-) -> Result<EventPage, String> {
+) -> Result<EventPage, Unreadable> {
     let mut page = EventPage { next: from, ..EventPage::default() };
     let mut at = position_of(from);
     let mut skip = from.index;
@@ -56,7 +64,9 @@ pub(crate) fn read(
                 page.gap = true;
                 return Ok(page);
             }
-            Err(why) => return Err(why.to_string()),
+            // No batch begins where the cursor says: the store has never given it.
+            Err(ReadError::Damaged { .. }) if looked == 0 => return Err(Unreadable::Cursor),
+            Err(why) => return Err(Unreadable::Journal(why.to_string())),
         };
         if run.batches.is_empty() {
             page.next = cursor_of(run.next, if run.next == at { skip } else { 0 });
@@ -108,6 +118,7 @@ fn event_of(fact: &Fact<'_>, names: &Names, wall: u64) -> Option<Event> {
     match *fact {
         Fact::Job(job) if job.origin == Origin::Enqueued => plain(job.job, T::Enqueued, Cause::None),
         Fact::Job(job) if job.origin == Origin::Edited => plain(job.job, T::Edited, Cause::None),
+        Fact::Job(job) if job.origin == Origin::Conflicted => plain(job.job, T::Edited, Cause::Unique),
         Fact::Promoted { job, cause, .. } => plain(job, T::Promoted, cause),
         Fact::Claimed { job, held: h, .. } => held(job, T::Claimed, Cause::None, h),
         Fact::Completed { job, held: h, result } => {

@@ -27,8 +27,10 @@ pub(crate) enum Origin {
     Enqueued = 0,
     /// Copied forward so that an old segment could be reclaimed; no event.
     Moved = 1,
-    /// Changed by an edit or by the conflict policy of a unique key.
+    /// Changed by an edit.
     Edited = 2,
+    /// Changed by the conflict policy of its unique key.
+    Conflicted = 3,
 }
 
 /// A whole job as the journal has it. `dynamic` is present when the job is not fresh.
@@ -177,6 +179,7 @@ impl<'a> JobFact<'a> {
             0 => Origin::Enqueued,
             1 => Origin::Moved,
             2 => Origin::Edited,
+            3 => Origin::Conflicted,
             _ => return Err(Malformed("unknown origin of a job record")),
         };
         let job = Ref::decode(from)?;

@@ -272,7 +272,8 @@ impl Engine {
             }
         }
         self.start_room(0)?;
-        self.syncer.sync()?;
+        let durable = self.syncer.sync()?;
+        self.shared.durable.send_replace(durable);
         Ok(())
     }
 }

@@ -472,7 +472,7 @@ impl Admin for EmbeddedStore {
                 .await?;
             let mut cursor = match from {
                 From::Earliest => events::cursor_of(Position::start_of(first), 0),
-                From::Latest => return Ok(Ok(EventPage { next: events::cursor_of(end, 0), ..EventPage::default() })),
+                From::Latest => events::cursor_of(end, 0),
                 From::After(cursor) => cursor,
             };
             if cursor.place > events::cursor_of(end, 0).place {
@@ -485,8 +485,11 @@ impl Admin for EmbeddedStore {
             let deadline = tokio::time::Instant::now() + std::time::Duration::from_millis(wait_ms);
             loop {
                 let lsn = *durable.borrow_and_update();
-                let page = events::read(&self.0.reader, &names, cursor, first, limit.max(1), lsn)
-                    .map_err(|why| StoreError::stopped("events", why))?;
+                let page = match events::read(&self.0.reader, &names, cursor, first, limit.max(1), lsn) {
+                    Ok(page) => page,
+                    Err(events::Unreadable::Cursor) => return Ok(Err(Rejection::BadCursor)),
+                    Err(events::Unreadable::Journal(why)) => return Err(StoreError::stopped("events", why)),
+                };
                 if !page.events.is_empty() || page.gap || wait_ms == 0 {
                     return Ok(Ok(page));
                 }

@@ -2,7 +2,7 @@
 //!
 //! Everything that can be wrong is told here, at the place where it is written: an option that does not
 //! exist, a duration without a unit, a field that the type does not have, a name that no store takes.
-//! [`options`] reads and checks, [`write`] writes the code. What the options mean is in the
+//! `options.rs` reads and checks, `write.rs` writes the code. What the options mean is in the
 //! documentation of `windlass::Job`.
 
 mod options;

@@ -1,6 +1,7 @@
-//! A web service with its queue inside: the request is answered when the job is durable.
+//! A web service with its queue inside: a request is answered when its job is durable.
 //!
 //! `cargo run --example axum_service`, then `curl -X POST localhost:3000/welcome/7`.
+#![allow(clippy::print_stdout)]
 
 use axum::{Router, extract, routing::post};
 use serde::{Deserialize, Serialize};
@@ -17,20 +18,23 @@ async fn send(job: Welcome) -> Result<(), JobError> {
     Ok(())
 }
 
-async fn sign_up(extract::State(queue): extract::State<Client>, extract::Path(user): extract::Path<u64>) -> String {
-    queue.enqueue(Welcome { user }).await.map_or_else(|e| e.to_string(), |job| job.id.to_string())
+async fn sign_up(queue: extract::State<Client>, user: extract::Path<u64>) -> String {
+    let job = Welcome { user: *user };
+    queue.enqueue(job).await.map_or_else(|error| error.to_string(), |job| job.id.to_string())
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let queue = windlass::open("file:./data").await?;
     let worker = queue.worker(()).queue("email", 30).handle(send).start().await?;
+
     let app = Router::new().route("/welcome/{user}", post(sign_up)).with_state(queue.clone());
-    let port = std::env::var("PORT").unwrap_or_else(|_| "3000".into());
-    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    let address = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".into());
+    let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening on {}", listener.local_addr()?);
     let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
-    worker.shutdown().await;
+
+    worker.shutdown().await; // running jobs finish, the rest stays for the next start
     Ok(queue.close().await?)
 }

@@ -146,35 +146,55 @@ impl<T: Clone> FromRef<T> for T {
     }
 }
 
-/// An async function that handles a kind of job.
+/// An async function of one to four arguments; what they may be is told by [`Arguments`], what it may
+/// return by [`IntoOutcome`].
 #[diagnostic::on_unimplemented(
-    message = "this is not a handler for a worker whose state is `{S}`",
-    label = "not a handler",
+    message = "this is not a handler",
+    label = "not an async function of a job by value",
     note = "a handler is an async function `async fn(job: MyJob[, State<T>][, Ctx]) -> ()`, or `-> Result<(), E>`, or `-> Result<Outcome, JobError>`",
-    note = "its first argument implements `windlass::Job` and is taken by value; it has at most four arguments; its future is `Send`",
+    note = "it takes at most four arguments, each by value; it is `Clone`, and its future is `Send`",
     note = "a function that blocks belongs in `handle_blocking`"
 )]
-pub trait Handler<Args, S>: Clone + Send + Sync + 'static {
-    /// The job that it takes.
-    #[doc(hidden)]
-    fn kinds() -> Vec<&'static str>;
+pub trait Handler<Args>: Clone + Send + Sync + 'static {
+    /// What it returns.
+    type Answer;
+    /// What it does.
+    type Future: Future<Output = Self::Answer> + Send + 'static;
     /// One attempt.
-    fn call(&self, attempt: Attempt, state: &S) -> HandlerFuture;
+    #[doc(hidden)]
+    fn call(&self, arguments: Args) -> Self::Future;
 }
 
-/// A function that blocks its thread and handles a kind of job.
+/// A function that blocks its thread, of the same arguments as a [`Handler`].
 #[diagnostic::on_unimplemented(
-    message = "this is not a blocking handler for a worker whose state is `{S}`",
-    label = "not a blocking handler",
+    message = "this is not a blocking handler",
+    label = "not a function of a job by value",
     note = "a blocking handler is a function `fn(job: MyJob[, State<T>][, Ctx]) -> ()`, or `-> Result<(), E>`, or `-> Result<Outcome, JobError>`",
     note = "an async function belongs in `handle`"
 )]
-pub trait BlockingHandler<Args, S>: Clone + Send + Sync + 'static {
-    /// The job that it takes.
+pub trait BlockingHandler<Args>: Clone + Send + Sync + 'static {
+    /// What it returns.
+    type Answer;
+    /// One attempt, on a thread that may block.
+    #[doc(hidden)]
+    fn call(&self, arguments: Args) -> Self::Answer;
+}
+
+/// The arguments of a handler: its job, then [`State`] and [`Ctx`] in any order.
+#[diagnostic::on_unimplemented(
+    message = "these are not the arguments of a handler of a worker whose state is `{S}`",
+    label = "not a job followed by `State<T>` and `Ctx`"
+)]
+pub trait Arguments<S>: Sized {
+    /// The kinds that its job decodes.
     #[doc(hidden)]
     fn kinds() -> Vec<&'static str>;
-    /// One attempt, on a thread that may block.
-    fn call(&self, attempt: Attempt, state: &S) -> HandlerFuture;
+    /// What one attempt gives.
+    ///
+    /// # Errors
+    /// A payload of another shape.
+    #[doc(hidden)]
+    fn of(attempt: &Attempt, state: &S) -> Result<Self, JobError>;
 }
 
 /// Arguments of a handler that begin with a [`RawJob`].
@@ -185,63 +205,81 @@ pub trait BlockingHandler<Args, S>: Clone + Send + Sync + 'static {
 )]
 pub trait RawFirst {}
 
-impl RawFirst for (RawJob,) {}
-impl<A1> RawFirst for (RawJob, A1) {}
-impl<A1, A2> RawFirst for (RawJob, A1, A2) {}
-impl<A1, A2, A3> RawFirst for (RawJob, A1, A2, A3) {}
-
 macro_rules! handlers {
     ($(($($arg:ident),*))*) => {$(
-        impl<F, Fut, P, $($arg,)* S> Handler<(P, $($arg,)*), S> for F
+        impl<F, Fut, P, $($arg),*> Handler<(P, $($arg,)*)> for F
         where
             F: Fn(P, $($arg),*) -> Fut + Clone + Send + Sync + 'static,
             Fut: Future + Send + 'static,
-            Fut::Output: IntoOutcome,
-            P: Payload,
-            $($arg: FromAttempt<S>,)*
         {
-            fn kinds() -> Vec<&'static str> {
-                P::kinds()
-            }
-
-            fn call(&self, attempt: Attempt, _state: &S) -> HandlerFuture {
-                match P::decode(&attempt) {
-                    Ok(payload) => {
-                        let running = self(payload, $($arg::from_attempt(&attempt, _state)),*);
-                        Box::pin(async move { running.await.into_outcome() })
-                    }
-                    Err(fault) => Box::pin(std::future::ready(Err(fault))),
-                }
-            }
-        }
-
-        impl<F, R, P, $($arg,)* S> BlockingHandler<(P, $($arg,)*), S> for F
-        where
-            F: Fn(P, $($arg),*) -> R + Clone + Send + Sync + 'static,
-            R: IntoOutcome,
-            P: Payload,
-            $($arg: FromAttempt<S> + Send + 'static,)*
-        {
-            fn kinds() -> Vec<&'static str> {
-                P::kinds()
-            }
+            type Answer = Fut::Output;
+            type Future = Fut;
 
             #[allow(non_snake_case)]
-            fn call(&self, attempt: Attempt, _state: &S) -> HandlerFuture {
-                match P::decode(&attempt) {
-                    Ok(payload) => {
-                        let handler = self.clone();
-                        $(let $arg = $arg::from_attempt(&attempt, _state);)*
-                        on_a_thread(attempt, move || handler(payload, $($arg),*).into_outcome())
-                    }
-                    Err(fault) => Box::pin(std::future::ready(Err(fault))),
-                }
+            fn call(&self, (payload, $($arg,)*): (P, $($arg,)*)) -> Fut {
+                self(payload, $($arg),*)
             }
         }
+
+        impl<F, R, P, $($arg),*> BlockingHandler<(P, $($arg,)*)> for F
+        where
+            F: Fn(P, $($arg),*) -> R + Clone + Send + Sync + 'static,
+        {
+            type Answer = R;
+
+            #[allow(non_snake_case)]
+            fn call(&self, (payload, $($arg,)*): (P, $($arg,)*)) -> R {
+                self(payload, $($arg),*)
+            }
+        }
+
+        impl<S, P: Payload, $($arg: FromAttempt<S>),*> Arguments<S> for (P, $($arg,)*) {
+            fn kinds() -> Vec<&'static str> {
+                P::kinds()
+            }
+
+            fn of(attempt: &Attempt, _state: &S) -> Result<Self, JobError> {
+                Ok((P::decode(attempt)?, $($arg::from_attempt(attempt, _state),)*))
+            }
+        }
+
+        impl<$($arg),*> RawFirst for (RawJob, $($arg,)*) {}
     )*};
 }
 
 handlers! { () (A1) (A1, A2) (A1, A2, A3) }
+
+/// One attempt by an async handler.
+pub(crate) fn call<S, Args, H>(handler: &H, attempt: &Attempt, state: &S) -> HandlerFuture
+where
+    H: Handler<Args>,
+    H::Answer: IntoOutcome,
+    Args: Arguments<S>,
+{
+    match Args::of(attempt, state) {
+        Ok(arguments) => {
+            let running = handler.call(arguments);
+            Box::pin(async move { running.await.into_outcome() })
+        }
+        Err(fault) => Box::pin(std::future::ready(Err(fault))),
+    }
+}
+
+/// One attempt by a blocking handler.
+pub(crate) fn call_blocking<S, Args, H>(handler: &H, attempt: Attempt, state: &S) -> HandlerFuture
+where
+    H: BlockingHandler<Args>,
+    H::Answer: IntoOutcome,
+    Args: Arguments<S> + Send + 'static,
+{
+    match Args::of(&attempt, state) {
+        Ok(arguments) => {
+            let handler = handler.clone();
+            on_a_thread(attempt, move || handler.call(arguments).into_outcome())
+        }
+        Err(fault) => Box::pin(std::future::ready(Err(fault))),
+    }
+}
 
 /// No thread works on the attempt, or the worker was told of its end.
 pub(crate) const THREAD_NONE: u8 = 0;

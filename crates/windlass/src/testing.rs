@@ -37,10 +37,10 @@ use crate::client::Client;
 use crate::clock::{IntoTime, WallClock, whole_ms};
 use crate::ctx::{Ctx, Held};
 use crate::error::Error;
-use crate::handler::{Attempt, Handler};
+use crate::handler::{self, Arguments, Attempt, Handler};
 use crate::ids;
 use crate::job::Job;
-use crate::outcome::{JobError, Outcome};
+use crate::outcome::{IntoOutcome, JobError, Outcome};
 use crate::worker::{Parts, WorkerBuilder, by_error, by_outcome, settle};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -117,8 +117,7 @@ impl TestQueue {
     /// When the system gives no thread for it.
     pub fn starting_at(start: impl IntoTime) -> Self {
         let clock = ManualClock::new(start.into_time());
-        let mut options = EmbeddedOptions::default();
-        options.clock = clock.clone();
+        let options = EmbeddedOptions { clock: clock.clone(), ..EmbeddedOptions::default() };
         let store = EmbeddedStore::memory(options);
         let store: Arc<dyn Store> = Arc::new(store);
         let now = clock.clone();
@@ -208,7 +207,8 @@ impl TestQueue {
     pub async fn run_once<J, Args, S, H>(&self, handler: H, job: J, state: S) -> Result<Ran, Error>
     where
         J: Job,
-        H: Handler<Args, S>,
+        H: Handler<Args, Answer: IntoOutcome>,
+        Args: Arguments<S>,
     {
         let queue = QueueName::new(RUN_ONCE)?;
         let mut new = job.draft().into_new_job(self.now())?;
@@ -221,7 +221,8 @@ impl TestQueue {
             return Err(Error::Store(StoreError::refused("claim", "the store did not give back the job")));
         };
         let held = Arc::new(Held::new(job, self.client.clone(), 0, None, None, 0));
-        let outcome = handler.call(Attempt::new(Ctx::new(held.clone())), &state).await;
+        let attempt = Attempt::new(Ctx::new(held.clone()));
+        let outcome = handler::call(&handler, &attempt, &state).await;
         held.close_log();
         if let Some(said) = held.take_report() {
             self.client.store().report(vec![said], None).await?;

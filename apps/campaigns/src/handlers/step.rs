@@ -15,8 +15,7 @@ use crate::{
 
 pub(super) async fn take(job: CampaignStep, State(app): State<Arc<App>>, cx: Ctx) -> Result<(), JobError> {
     let CampaignStep { campaign, contact, step: _ } = job;
-    let (Some(touch), Some(person)) =
-        (app.plan.touch(&app.list, campaign, contact), app.list.get(contact))
+    let (Some(touch), Some(person)) = (app.plan.touch(&app.list, campaign, contact), app.list.get(contact))
     else {
         // Another attempt reads the same list.
         return Err(JobError::msg(format!("contact {} is not reachable", contact.0)).fatal());

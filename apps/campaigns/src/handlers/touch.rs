@@ -22,11 +22,7 @@ struct Sent {
     provider_id: String,
 }
 
-pub(super) async fn email(
-    job: SendEmail,
-    State(app): State<Arc<App>>,
-    cx: Ctx,
-) -> Result<Outcome, JobError> {
+pub(super) async fn email(job: SendEmail, State(app): State<Arc<App>>, cx: Ctx) -> Result<Outcome, JobError> {
     let id = cx.id().to_string();
     let unsubscribe = format!("https://example.com/unsubscribe/{}/{}", job.campaign, job.contact.0);
     let text = format!(

@@ -24,9 +24,11 @@ use crate::output::{Output, progress};
 const JOBS: u64 = 18_000_000;
 const BATCH: usize = 100;
 const CALLERS: usize = 2;
-/// Jobs of each speed measurement, as a share of the backlog and at most: a second or so each.
-const SAMPLE_SHARE: u64 = 20;
-const SAMPLE_MAX: u64 = 300_000;
+/// Jobs of one round of a speed measurement, as a share of the backlog and at most: half a second or so.
+const SAMPLE_SHARE: u64 = 50;
+const SAMPLE_MAX: u64 = 200_000;
+/// The best round counts: what else the machine does can only slow a round down.
+const ROUNDS: usize = 3;
 /// Completed jobs leave at once, so that memory is the waiting jobs' alone.
 const KEEP: Duration = Duration::from_secs(1);
 
@@ -198,7 +200,7 @@ struct Speed {
 }
 
 impl Speed {
-    /// Enqueues `sample` jobs, then claims and completes as many; the store is left as full as it was.
+    /// Enqueues `sample` jobs, then claims and completes as many, a few times over; the store is left as full as it was.
     async fn measure(
         bench: &Arc<Bench>,
         sample: u64,
@@ -206,13 +208,29 @@ impl Speed {
         callers: usize,
         times: &Arc<Latencies>,
     ) -> Result<Self, Fault> {
-        let rounds = usize::try_from(sample).unwrap_or(usize::MAX).div_ceil(batch * callers);
-        let jobs = (rounds * batch * callers) as u64;
+        let mut best = Self { enqueue_per_s: 0.0, claim_per_s: 0.0 };
+        for _ in 0..ROUNDS {
+            let round = Self::round(bench, sample, batch, callers, times).await?;
+            best.enqueue_per_s = best.enqueue_per_s.max(round.enqueue_per_s);
+            best.claim_per_s = best.claim_per_s.max(round.claim_per_s);
+        }
+        Ok(best)
+    }
+
+    async fn round(
+        bench: &Arc<Bench>,
+        sample: u64,
+        batch: usize,
+        callers: usize,
+        times: &Arc<Latencies>,
+    ) -> Result<Self, Fault> {
+        let calls = usize::try_from(sample).unwrap_or(usize::MAX).div_ceil(batch * callers);
+        let jobs = (calls * batch * callers) as u64;
         let start = Instant::now();
         together(callers, |_| {
             let (bench, times) = (Arc::clone(bench), Arc::clone(times));
             async move {
-                for _ in 0..rounds {
+                for _ in 0..calls {
                     timed(&times, bench.enqueue(bench.jobs(batch))).await?;
                 }
                 Ok(())
@@ -226,7 +244,7 @@ impl Speed {
             async move {
                 let worker = bench.worker();
                 let mut done = Vec::new();
-                for _ in 0..rounds {
+                for _ in 0..calls {
                     done = timed(&times, bench.turn(worker, done, batch)).await?.next;
                 }
                 bench.turn(worker, done, 0).await.map(|_| ())

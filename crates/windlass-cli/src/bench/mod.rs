@@ -19,6 +19,7 @@ mod report;
 mod workers;
 
 use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::Global;
 use crate::fault::Fault;
@@ -27,7 +28,7 @@ use crate::output::{Form, Output};
 use self::place::Place;
 use self::report::Report;
 
-/// The process ended by Ctrl-C, as shells count it.
+/// Ended by Ctrl-C (or asked to end), as shells count it.
 const EXIT_INTERRUPTED: i32 = 130;
 
 const EXAMPLES: &str = "\
@@ -111,10 +112,13 @@ pub(crate) async fn run(global: &Global, out: &Output, args: BenchArgs) -> Resul
     if let Some(step) = args.step {
         return backlog::child(&global.store, step, args.scale).await;
     }
+    // Listening begins before there is anything to clean up.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     let place = Place::new(global.store_is_explicit.then_some(global.store.as_str()))?;
     let result = tokio::select! {
         result = all(&place, out, &args) => result,
-        _ = tokio::signal::ctrl_c() => {
+        _ = async { tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} } } => {
             // The engine's threads may be in the middle of anything; its files go, and the process with it.
             place.remove();
             std::process::exit(EXIT_INTERRUPTED);

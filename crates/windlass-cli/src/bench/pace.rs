@@ -3,12 +3,12 @@
 //! A load that waits for its answers slows down exactly when the store does, and then measures nothing. So a thread of
 //! its own keeps the time (an async timer has a resolution of a millisecond), and each call is a task.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
 use crate::fault::Fault;
 
@@ -22,10 +22,12 @@ where
     let stop = Arc::new(AtomicBool::new(false));
     // When the profile is dropped in the middle, the thread must end too.
     let _guard = StopOnDrop(Arc::clone(&stop));
-    let thread = std::thread::Builder::new().name("bench-pace".into());
-    let (ended, end) = tokio::sync::oneshot::channel();
-    thread.spawn(move || {
-        let mut tasks = JoinSet::new();
+    let fault = Arc::new(Mutex::new(None));
+    // Every call holds a sender until its end. No handles are kept: a hundred thousand of them would be measured as
+    // the store's memory.
+    let (alive, mut all_done) = mpsc::channel::<()>(1);
+    let faults = Arc::clone(&fault);
+    std::thread::Builder::new().name("bench-pace".into()).spawn(move || {
         let start = Instant::now();
         for number in 0..calls {
             let due = start + every.mul_f64(number as f64);
@@ -36,16 +38,21 @@ where
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            tasks.spawn_on(call(number, due), &runtime);
+            let (call, alive, faults) = (call(number, due), alive.clone(), Arc::clone(&faults));
+            runtime.spawn(async move {
+                if let Err(fault) = call.await {
+                    faults.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+                }
+                drop(alive);
+            });
         }
-        // Nobody waits any more when the receiver is gone.
-        let _ = ended.send(tasks);
     })?;
-    let mut tasks = end.await.map_err(|_| Fault::failed("the pacing thread ended early"))?;
-    while let Some(ended) = tasks.join_next().await {
-        ended.map_err(|error| Fault::failed(format!("a call ended: {error}")))??;
+    // Nothing is ever sent: this ends when the last sender is gone.
+    all_done.recv().await;
+    match fault.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(fault) => Err(fault),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 struct StopOnDrop(Arc<AtomicBool>);

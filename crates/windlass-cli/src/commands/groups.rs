@@ -71,7 +71,7 @@ struct Change {
     #[arg(long, value_name = "RATE|none")]
     rate: Option<Maybe<Rate>>,
     /// Whether its jobs go one at a time, in order
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     ordered: Option<bool>,
     /// What the death of its head does when it is ordered: block or park
     #[arg(long, value_name = "WHAT", value_parser = queues::on_head_death)]
@@ -158,8 +158,8 @@ async fn set(store: &dyn Store, out: &Output, args: SetArgs) -> Result<(), Fault
     )
 }
 
-/// The group as it is now. Pages are ordered by key, so the one after the key's predecessor would do; no text sorts
-/// right before another, so this looks from the key's own parent prefix on.
+/// The group as it is now. There is no verb for one group: this walks the pages, which are ordered by key, until it
+/// has found the group or is past its place.
 async fn current(
     store: &dyn Store,
     queue: &QueueName,

@@ -32,7 +32,7 @@ pub(crate) enum QueuesCommand {
         /// The queue
         queue: QueueName,
     },
-    Set(SetArgs),
+    Set(Box<SetArgs>),
     /// Claim nothing more from a queue; running jobs go on
     #[command(before_help = "Examples:\n  windlass queues pause email\n")]
     Pause {
@@ -51,7 +51,7 @@ const SET_EXAMPLES: &str = "\
 Examples:
   windlass queues set email --concurrency 30 --rate 100/1m,burst=20
   windlass queues set email --retry 'exponential(base=5s,cap=30m,max=12)' --keep-completed 1h
-  windlass queues set campaign --ordered true --on-head-death park
+  windlass queues set campaign --ordered --on-head-death park
   windlass queues set email --concurrency none
 ";
 
@@ -102,7 +102,7 @@ struct Change {
     #[arg(long, value_name = "RATE|none")]
     group_rate: Option<Maybe<Rate>>,
     /// Whether its groups go one job at a time, in order
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = false)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     ordered: Option<bool>,
     /// What the death of an ordered group's head does: block or park
     #[arg(long, value_name = "WHAT", value_parser = on_head_death)]
@@ -159,7 +159,7 @@ pub(crate) async fn run(global: &Global, out: &Output, command: QueuesCommand) -
     let result = match command {
         QueuesCommand::Ls => ls(store, out).await,
         QueuesCommand::Show { queue } => show(store, out, queue).await,
-        QueuesCommand::Set(args) => set(store, out, args).await,
+        QueuesCommand::Set(args) => set(store, out, *args).await,
         QueuesCommand::Pause { queue } => pause(store, out, queue, true).await,
         QueuesCommand::Resume { queue } => pause(store, out, queue, false).await,
     };

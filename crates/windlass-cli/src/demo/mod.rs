@@ -37,7 +37,7 @@ const SIZE_DEFAULT: u32 = 100_000;
 /// The comparison pass has one contact for so many of the day.
 const COMPARED_ONE_OF: u32 = 10;
 /// The smallest comparison that shows anything: with fewer contacts the whale is no whale.
-const COMPARED_MIN: u32 = 200;
+const COMPARED_MIN: u32 = 2_000;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -81,7 +81,9 @@ pub(crate) struct DemoArgs {
 /// Runs the day, then the comparison, and tells the story.
 pub(crate) async fn run(global: &Global, out: &Output, args: DemoArgs) -> Result<(), Fault> {
     if global.store_is_explicit {
-        return Err(Fault::usage("demo makes a store of its own; name its place with --dir instead of --store"));
+        return Err(Fault::usage(
+            "demo makes a store of its own; name its place with --dir instead of --store",
+        ));
     }
     let begun = Instant::now();
     let people = match &args.contacts {
@@ -90,7 +92,11 @@ pub(crate) async fn run(global: &Global, out: &Output, args: DemoArgs) -> Result
     };
     let room = Room::make(args.dir.as_deref(), args.keep)?;
     let mut show = Show::new(out);
-    let day = passes(&args, &people, &room, &mut show).await;
+    // Once a signal is listened to, the system does nothing about it any more: so it is listened to throughout.
+    let day = tokio::select! {
+        day = passes(&args, &people, &room, &mut show) => day,
+        () = interrupted() => Err(pass::stopped()),
+    };
     show.end();
     let (day, comparison) = match day {
         Ok(day) => day,
@@ -110,7 +116,8 @@ async fn passes(
 ) -> Result<(pass::Finished, Option<Comparison>), Fault> {
     let sharing = if args.no_fairness { Sharing::OneGroup } else { Sharing::FairGroups };
     let list = people.list.clone();
-    let mut day = Pass::new("the day", room.part("day")?, list.clone(), args.seed, sharing)?.with_faults(people.may_be_refused);
+    let mut day = Pass::new("the day", room.part("day")?, list.clone(), args.seed, sharing)?
+        .with_faults(people.may_be_refused);
     if !args.no_kill {
         day = day.with_kills();
     }
@@ -130,4 +137,23 @@ async fn passes(
     }
     let [fair_groups, one_group] = [both[0], both[1]];
     Ok((day, Some(Comparison { contacts: size, fair_groups, one_group })))
+}
+
+/// Somebody asks this process to end.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminated.recv() => {}
+            }
+            return;
+        }
+    }
+    // Without a handler the system ends the process by itself.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }

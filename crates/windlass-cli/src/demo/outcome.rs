@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::HumanCount;
 use serde::Serialize;
 use windlass_campaigns::channel::Channel;
+use windlass_campaigns::plan::USERS;
 use windlass_campaigns::reconcile::Cause;
 
 use super::DemoArgs;
@@ -14,6 +15,9 @@ use super::people::{People, SkippedRow};
 use super::room::Room;
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
+
+/// Columns of the story's prose, as on the narrowest usual terminal.
+const PROSE_COLUMNS: usize = 79;
 
 /// Both ways to share, at a part of the size, without faults and kills.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -49,7 +53,8 @@ pub(super) struct Outcome {
     small_p50_s: f64,
     small_p95_s: f64,
     whale_s: f64,
-    kills: Vec<Kill>,
+    kills: usize,
+    kill_log: Vec<Kill>,
     /// Refusals for now: greylisted, or told to slow down.
     deferred: u64,
     /// Times that a provider was down.
@@ -63,6 +68,8 @@ pub(super) struct Outcome {
     day_seconds: f64,
     /// Everything: the day, its account, the comparison.
     seconds: f64,
+    #[serde(skip)]
+    small: usize,
     #[serde(skip)]
     examples: Vec<String>,
 }
@@ -90,10 +97,12 @@ impl Outcome {
             strays: report.strays,
             dead,
             fairness: !args.no_fairness,
+            small: times.small,
             small_p50_s: times.small_p50_s,
             small_p95_s: times.small_p95_s,
             whale_s: times.whale_s,
-            kills,
+            kills: kills.len(),
+            kill_log: kills,
             deferred: mail.deferred + phone.deferred,
             unavailable: mail.unavailable + phone.unavailable,
             replies_dropped: report.replies_dropped,
@@ -128,30 +137,35 @@ impl Outcome {
     }
 
     fn story(&self, room: &Room) -> String {
-        let mut story = vec![self.day_paragraph(), self.account_paragraph(), self.waiting_paragraph()];
-        story.push(self.next_paragraph(room));
-        story.join("\n\n") + "\n"
+        let parts = [
+            self.day_paragraph(),
+            self.account_paragraph(),
+            self.waiting_paragraph(),
+            self.next_paragraph(room),
+        ];
+        parts.map(|part| part.lines().map(wrapped).collect::<Vec<_>>().join("\n")).join("\n\n") + "\n"
     }
 
     fn day_paragraph(&self) -> String {
         let mut text = format!(
-            "The day took {:.1} s: {} campaigns of ten users, {} contacts, one message each, by SMTP and HTTP.",
+            "The day took {:.1} s: {} of {} users to {}, one message each, by SMTP and HTTP.",
             self.day_seconds,
-            self.campaigns,
-            HumanCount(u64::from(self.contacts)),
+            counted(self.campaigns, "campaign"),
+            self.campaigns.min(u64::from(USERS)),
+            counted(u64::from(self.contacts), "contact"),
         );
         if self.skipped > 0 {
-            text += &format!("\n{} rows of the file were no contacts and were skipped.", HumanCount(self.skipped));
+            text += &format!("\nSkipped, because no contact: {} of the file.", counted(self.skipped, "row"));
         }
         text += &format!(
-            "\nThe providers told {} messages to wait, were down {} times, took {} messages whose reply was lost, \
-             and refused {} for good.",
-            HumanCount(self.deferred),
-            HumanCount(self.unavailable),
+            "\nThe providers told {} to wait, were down {}, took {} without the reply arriving, and refused {} for \
+             good.",
+            counted(self.deferred, "message"),
+            counted(self.unavailable, "time"),
             HumanCount(self.replies_dropped),
             HumanCount(self.refused),
         );
-        for kill in &self.kills {
+        for kill in &self.kill_log {
             text += &format!(
                 "\nWith {} delivered the worker process was killed (SIGKILL); the next one was at work {:.2} s later.",
                 HumanCount(kill.reached),
@@ -180,7 +194,10 @@ impl Outcome {
             text += &format!("\n  {:>9}   of those: {words}", HumanCount(*count).to_string());
         }
         if self.unexplained_repeats > 0 {
-            text += &format!("\n  {:>9}   of those: without a cause", HumanCount(self.unexplained_repeats).to_string());
+            text += &format!(
+                "\n  {:>9}   of those: without a cause",
+                HumanCount(self.unexplained_repeats).to_string()
+            );
         }
         if self.repeats > 0 && self.unexplained_repeats == 0 {
             text += "\nA queue promises at least once, with one recorded completion; every repeat here has its cause on record.";
@@ -189,26 +206,36 @@ impl Outcome {
     }
 
     fn waiting_paragraph(&self) -> String {
-        let how = if self.fairness { "a fair group for each campaign" } else { "one group for all campaigns" };
-        let mut text = format!(
-            "From launch to last recipient, with {how}: half of the small campaigns within {:.1} s, 95 % within {:.1} s, \
-             the whale in {:.1} s.",
-            self.small_p50_s, self.small_p95_s, self.whale_s
-        );
+        let how =
+            if self.fairness { "a fair group for each campaign" } else { "one group for all campaigns" };
+        let mut text =
+            format!("With {how}, from launch to last recipient: the whale took {:.1} s", self.whale_s);
+        text += &match self.small {
+            0 => ".".to_owned(),
+            _ => format!(
+                ", half of the small campaigns at most {:.1} s, 95 % of them at most {:.1} s.",
+                self.small_p50_s, self.small_p95_s
+            ),
+        };
         if let Some(Comparison { contacts, fair_groups, one_group }) = &self.comparison {
             let row = |name: &str, times: &Times| {
                 format!(
-                    "\n  {name:<16} {:>9.2} s {:>9.2} s {:>9.2} s   {} of {} small ones were through before the whale",
-                    times.small_p50_s, times.small_p95_s, times.whale_s, times.small_before_whale, times.small
+                    "\n  {name:<16} {:>9.2} s {:>9.2} s {:>9.2} s   {:>2} of {}",
+                    times.small_p50_s,
+                    times.small_p95_s,
+                    times.whale_s,
+                    times.small_before_whale,
+                    times.small
                 )
             };
             text += &format!(
-                "\nBoth ways to share, {} contacts each, no faults, no kills:\n  {:<16} {:>11} {:>11} {:>11}",
+                "\nBoth ways to share, {} contacts each, no faults, no kills:\n  {:<16} {:>11} {:>11} {:>11}   {}",
                 HumanCount(u64::from(*contacts)),
                 "",
                 "small p50",
                 "small p95",
-                "whale"
+                "whale",
+                "small before whale"
             );
             text += &row("fair groups", fair_groups);
             text += &row("one group", one_group);
@@ -228,9 +255,55 @@ impl Outcome {
             None => lines.push("  windlass demo --keep                  keep the data and look at it with the other commands".to_owned()),
         }
         if self.fairness {
-            lines.push("  windlass demo --no-fairness           the whole day with small campaigns behind the whale".to_owned());
+            lines.push(
+                "  windlass demo --no-fairness           the whole day with small campaigns behind the whale"
+                    .to_owned(),
+            );
         }
-        lines.push("  windlass demo --contacts people.csv   your own list; nothing leaves this machine".to_owned());
+        lines.push(
+            "  windlass demo --contacts people.csv   your own list; nothing leaves this machine".to_owned(),
+        );
         format!("What to try next:\n{}", lines.join("\n"))
+    }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", HumanCount(count), if count == 1 { "" } else { "s" })
+}
+
+/// A line of prose on as many lines as it needs; what is indented is a table or a command and stays as it is.
+fn wrapped(line: &str) -> String {
+    if line.starts_with(' ') || line.chars().count() <= PROSE_COLUMNS {
+        return line.to_owned();
+    }
+    let mut text = String::with_capacity(line.len());
+    let mut column = 0;
+    for word in line.split(' ') {
+        let width = word.chars().count();
+        if column > 0 && column + 1 + width > PROSE_COLUMNS {
+            text.push('\n');
+            column = 0;
+        } else if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += width;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prose_fits_a_terminal_and_loses_no_word() {
+        let prose = "word ".repeat(60).trim_end().to_owned();
+        let text = wrapped(&prose);
+        assert!(text.lines().all(|line| line.len() <= PROSE_COLUMNS), "{text}");
+        assert_eq!(text.replace('\n', " "), prose);
+        let table = format!("  {prose}");
+        assert_eq!(wrapped(&table), table);
     }
 }

@@ -34,7 +34,7 @@ const STALL: Duration = Duration::from_secs(60);
 /// How long after the start of the worker process the day begins: it opens its store meanwhile.
 const DAY_BEGINS_IN_MS: u64 = 400;
 /// Over how long the small campaigns are launched: so many contacts of the day a millisecond.
-const LAUNCHED_CONTACTS_PER_MS: u64 = 10;
+const LAUNCHED_CONTACTS_PER_MS: u64 = 6;
 /// The compressed delay of a campaign's step.
 const STEP_DELAY_MS: u64 = 20;
 /// The compressed retry policy of the day.
@@ -136,16 +136,12 @@ impl Pass {
         Orders { day, providers: providers(&mail, &phone) }.write(&self.dir, &self.list)?;
 
         let mut progress = DayProgress::new(logs.clone());
-        let kills = tokio::select! {
-            kills = self.until_idle(begun, &mut progress, [&mail, &phone], show) => kills?,
-            () = interrupted() => return Err(stopped()),
-        };
+        let kills = self.until_idle(begun, &mut progress, [&mail, &phone], show).await?;
         let seconds = begun.elapsed().as_secs_f64();
         let (mail, phone) = (mail.shutdown().await, phone.shutdown().await);
         while progress.refresh()? {}
         let times = self.times(&day, &progress);
         let campaigns = self.plan.campaigns().len() as u64;
-        show.note("closing the account: the providers' logs against the queue");
         let (report, dead) = self.account(&logs).await?;
         Ok(Finished { report, times, kills, mail, phone, dead, campaigns, seconds })
     }
@@ -196,7 +192,8 @@ impl Pass {
                 _ = looks.tick() => {}
             }
             progress.refresh()?;
-            if pending.next_if(|at| progress.reached() >= *at).is_some() {
+            // One that has not come back from the last kill is not killed again.
+            if killed_at.is_none() && pending.next_if(|at| progress.reached() >= *at).is_some() {
                 worker.kill().await?;
                 killed_at = Some(Instant::now());
                 kills.push(Kill { reached: progress.reached(), back_after_s: 0.0 });
@@ -219,6 +216,7 @@ impl Pass {
         }
         while progress.refresh()? {}
         scene.look(progress, servers.map(Handle::counters));
+        scene.note("closing the account: the providers' logs against the queue".to_owned());
         show.draw(&scene)?;
         worker.stop().await?;
         Ok(kills)
@@ -256,7 +254,8 @@ impl Pass {
     /// Opens the queue, which nobody holds any more, and compares it with the logs.
     async fn account(self, logs: &[PathBuf; 2]) -> Result<(Report, u64), Fault> {
         let open = connect::open_url(&store_url(&self.dir), Intent::Look).await?;
-        let record = QueueRecord::read(open.client()).await.map_err(|error| Fault::failed(error.to_string()))?;
+        let record =
+            QueueRecord::read(open.client()).await.map_err(|error| Fault::failed(error.to_string()))?;
         let dead = record.dead() as u64;
         let Self { list, plan, .. } = self;
         let logs = logs.clone();
@@ -291,26 +290,8 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
     sorted.get(rank - 1).copied().unwrap_or_default()
 }
 
-/// Somebody asks this process to end.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminated.recv() => {}
-            }
-            return;
-        }
-    }
-    // Without a handler the system ends the process by itself.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
-fn stopped() -> Fault {
+/// Somebody stopped the demo.
+pub(super) fn stopped() -> Fault {
     Fault::new(Exit::Failed, INTERRUPTED, "stopped before the end of the day; nothing is left running")
 }
 

@@ -53,7 +53,10 @@ impl People {
         for row in reader {
             match row.map_err(|error| Fault::file(path.display(), &error))? {
                 Row::Contact(_) if contacts.len() >= MAX_CONTACTS as usize => {
-                    return Err(Fault::usage(format!("{} has more than {MAX_CONTACTS} contacts", path.display())));
+                    return Err(Fault::usage(format!(
+                        "{} has more than {MAX_CONTACTS} contacts",
+                        path.display()
+                    )));
                 }
                 Row::Contact(contact) => contacts.push(contact),
                 Row::Bad(BadRow { line, reason }) => {
@@ -78,5 +81,6 @@ impl People {
 }
 
 fn refusal(error: &ContactsError) -> Fault {
-    Fault::new(Exit::Usage, "usage", error.to_string()).next("the first row names the columns: name,email,phone,timezone")
+    Fault::new(Exit::Usage, "usage", error.to_string())
+        .next("the first row names the columns: name,email,phone,timezone")
 }

@@ -41,7 +41,8 @@ impl WorkerProcess {
         // Ctrl-C is for the parent, which then stops the child itself.
         #[cfg(unix)]
         command.process_group(0);
-        let mut child = command.spawn().map_err(|error| Fault::file("starting the worker process", &error))?;
+        let mut child =
+            command.spawn().map_err(|error| Fault::file("starting the worker process", &error))?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().ok_or_else(|| Fault::failed("the worker process has no stdout"))?;
         Ok(Self { child, stdin, lines: BufReader::new(stdout).lines(), log })
@@ -57,7 +58,10 @@ impl WorkerProcess {
                 .map_err(|error| Fault::failed(format!("the worker process said {line:?}: {error}"))),
             None => {
                 let status = self.child.wait().await?;
-                Err(Fault::failed(format!("the worker process ended by itself ({status}){}", self.last_words())))
+                Err(Fault::failed(format!(
+                    "the worker process ended by itself ({status}){}",
+                    self.last_words()
+                )))
             }
         }
     }
@@ -81,7 +85,10 @@ impl WorkerProcess {
                 if status.success() {
                     return Ok(());
                 }
-                Err(Fault::failed(format!("the worker process failed at its end ({status}){}", self.last_words())))
+                Err(Fault::failed(format!(
+                    "the worker process failed at its end ({status}){}",
+                    self.last_words()
+                )))
             }
             Err(_) => Err(Fault::failed(format!("the worker process did not stop within {STOP:?}"))),
         }

@@ -2,8 +2,14 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::fault::Fault;
+
+/// How often a removal is tried; the demo has said its result, so it is no fault if all fail.
+const REMOVALS_MAX: u32 = 20;
+/// The pause between two tries: a killed process is gone within a few milliseconds.
+const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// The directory; removed when dropped.
 pub(super) struct Room {
@@ -19,12 +25,14 @@ impl Room {
     /// # Errors
     /// With exit code 2 for one that holds something.
     pub(super) fn make(named: Option<&Path>, keep: bool) -> Result<Self, Fault> {
-        let path = named.map_or_else(|| PathBuf::from(format!("windlass-demo-{}", std::process::id())), PathBuf::from);
+        let path = named
+            .map_or_else(|| PathBuf::from(format!("windlass-demo-{}", std::process::id())), PathBuf::from);
         let failed = |error: &std::io::Error| Fault::file(path.display(), error);
         let was_there = match std::fs::read_dir(&path) {
             Ok(mut entries) => {
                 if entries.next().is_some() {
-                    let told = format!("{} is not empty: a demo begins in a new or empty directory", path.display());
+                    let told =
+                        format!("{} is not empty: a demo begins in a new or empty directory", path.display());
                     return Err(Fault::usage(told));
                 }
                 true
@@ -60,17 +68,30 @@ impl Room {
     }
 }
 
+impl Room {
+    fn remove(&self) -> std::io::Result<()> {
+        if !self.was_there {
+            return std::fs::remove_dir_all(&self.path);
+        }
+        for entry in std::fs::read_dir(&self.path)? {
+            std::fs::remove_dir_all(entry?.path())?;
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Room {
     fn drop(&mut self) {
         if self.keep.get() {
             return;
         }
-        // What cannot be removed is seen by whoever looks for it; the demo has said its result.
-        if self.was_there {
-            let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
-            entries.for_each(|entry| drop(std::fs::remove_dir_all(entry.path())));
-        } else {
-            let _ = std::fs::remove_dir_all(&self.path);
+        // A worker process that has just been killed may still put a file beside those that are removed.
+        for _ in 0..REMOVALS_MAX {
+            match self.remove() {
+                Ok(()) => return,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+                Err(_) => std::thread::sleep(REMOVAL_PAUSE),
+            }
         }
     }
 }

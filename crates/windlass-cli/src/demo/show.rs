@@ -161,11 +161,12 @@ impl Scene {
         self.bars = whale.chain(small.take(SMALL_SHOWN)).map(bar).collect();
     }
 
-    fn note(&mut self, text: String) {
+    /// Something has happened.
+    pub(super) fn note(&mut self, text: String) {
         if self.notes.len() == NOTES_MAX {
             self.notes.pop_front();
         }
-        self.notes.push_back(format!("{:5.1} s  {text}", self.begun.elapsed().as_secs_f64()));
+        self.notes.push_back(format!("{:5.1} s: {text}", self.begun.elapsed().as_secs_f64()));
     }
 
     /// The scene in one line.
@@ -173,7 +174,7 @@ impl Scene {
         let waiting: u64 = self.beat.queues.iter().map(|queue| queue.waiting).sum();
         let state = if self.is_down { ", worker process is starting" } else { "" };
         format!(
-            "{} {:5.1} s: {} of {} reached, {}/s; {} of {} campaigns through; {} jobs waiting, {} retrying, {} dead{state}",
+            "{}, {:.1} s: {} of {} reached, {}/s; {} of {} campaigns through; {} jobs waiting, {} retrying, {} dead{state}",
             self.name,
             self.begun.elapsed().as_secs_f64(),
             HumanCount(self.reached),
@@ -224,12 +225,14 @@ impl Show {
         match self {
             Self::Screen(screen) => Ok(screen.draw(scene)?),
             Self::Lines { out, last, noted } => {
-                let new = match noted.as_ref().and_then(|noted| scene.notes.iter().rposition(|note| note == noted)) {
-                    Some(at) => at + 1,
-                    None => 0,
-                };
+                let new =
+                    match noted.as_ref().and_then(|noted| scene.notes.iter().rposition(|note| note == noted))
+                    {
+                        Some(at) => at + 1,
+                        None => 0,
+                    };
                 for note in scene.notes.iter().skip(new) {
-                    out.say(&format!("{} {note}", scene.name));
+                    out.say(&format!("{}, {}", scene.name, note.trim_start()));
                     *noted = Some(note.clone());
                 }
                 if last.is_none_or(|last| last.elapsed() >= LINE_EVERY) {
@@ -238,13 +241,6 @@ impl Show {
                 }
                 Ok(false)
             }
-        }
-    }
-
-    /// Says what goes on between two scenes.
-    pub(super) fn note(&mut self, text: &str) {
-        if let Self::Lines { out, .. } = self {
-            out.say(text);
         }
     }
 

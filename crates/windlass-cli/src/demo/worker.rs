@@ -60,7 +60,8 @@ impl Orders {
         let text = std::fs::read(&path).map_err(|error| Fault::file(path.display(), &error))?;
         let orders = serde_json::from_slice(&text)
             .map_err(|error| Fault::failed(format!("{}: {error}", path.display())))?;
-        let list = ContactList::load(&contacts_file(dir)).map_err(|error| Fault::failed(error.to_string()))?;
+        let list =
+            ContactList::load(&contacts_file(dir)).map_err(|error| Fault::failed(error.to_string()))?;
         Ok((orders, list))
     }
 }

@@ -4,6 +4,7 @@
 //! fields separated by tabs, never cut; *json* is one object a line. Whatever comes out of a store is escaped here,
 //! because a payload, key or error text may hold anything, ANSI sequences included.
 
+pub(crate) mod confirm;
 pub(crate) mod escape;
 pub(crate) mod progress;
 pub(crate) mod shape;

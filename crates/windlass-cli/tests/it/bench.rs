@@ -1,5 +1,8 @@
 //! `windlass bench` at its smallest: every profile runs, says what it must, and leaves nothing behind.
 
+use std::process::Command;
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::shell::Shell;
@@ -114,6 +117,23 @@ fn a_store_that_is_named_is_kept_and_the_environments_is_not_touched() {
     ]);
     assert!(named.join("enqueue").is_dir());
     assert!(!shell.path("data").exists());
+}
+
+#[test]
+fn ctrl_c_ends_it_at_once_and_leaves_nothing_behind() {
+    let shell = Shell::new();
+    let mut child =
+        shell.command(&["bench", "--profile", "lifecycle", "--seconds", "3600"]).spawn().expect("it starts");
+    let files = || std::fs::read_dir(shell.path(".")).expect("a directory").count();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while files() == 0 {
+        assert!(Instant::now() < deadline, "it made no store");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let told = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(told.success());
+    let status = child.wait().expect("it ends");
+    assert_eq!((status.code(), files()), (Some(130), 0));
 }
 
 #[test]

@@ -28,7 +28,6 @@ fn a_queue_keeps_what_is_set_and_only_that_changes() {
         "--group-concurrency",
         "3",
         "--ordered",
-        "true",
         "--on-head-death",
         "park",
     ]);

@@ -50,13 +50,14 @@ impl Core {
         for kept in &extra.kept {
             if kept.what != What::Log {
                 let bytes = self.read(kept.place(), kept.len)?;
-                self.add_kept(&mut detail, &bytes);
+                self.add_kept(&mut detail, &bytes, kept.at);
             }
         }
         if slot.is(flag::SETTLED) {
             let settled = self.machine.settled[slot.aux];
             let bytes = self.read(settled.place, settled.len)?;
-            self.add_kept(&mut detail, &bytes);
+            let ended_at = detail.view.since.0;
+            self.add_kept(&mut detail, &bytes, ended_at);
         }
         if let Some(lease) = lease {
             detail.attempts.push(AttemptRecord {
@@ -71,13 +72,13 @@ impl Core {
         Ok(Some(detail))
     }
 
-    fn add_kept(&self, detail: &mut JobDetail, bytes: &[u8]) {
+    fn add_kept(&self, detail: &mut JobDetail, bytes: &[u8], at: u64) {
         let Ok(fact) = Fact::decode(&mut Decoder::new(bytes), true) else { return };
         let ended = |attempt: u32, held: crate::fact::Held, outcome: EventType, error| AttemptRecord {
             attempt,
             worker: WorkerId(held.worker),
             started_at: Time(held.started_at),
-            ended_at: None,
+            ended_at: Some(Time(at)),
             outcome: outcome.to_string(),
             error,
         };
@@ -86,14 +87,15 @@ impl Core {
                 let outcome = if dead { EventType::Died } else { EventType::Failed };
                 detail.attempts.push(ended(job.attempt, held, outcome, serde_json::from_slice(error).ok()));
             }
-            Fact::Lost { job, held, .. } => {
-                detail.attempts.push(ended(job.attempt, held, EventType::Lost, None));
+            Fact::Lost { job, held, retry_at, .. } => {
+                let mut attempt = ended(job.attempt, held, EventType::Lost, None);
+                // A lost job is due again at once.
+                attempt.ended_at = Some(Time(retry_at));
+                detail.attempts.push(attempt);
             }
             Fact::Completed { job, held, result } => {
                 detail.result = result.map(<[u8]>::to_vec);
-                let mut attempt = ended(job.attempt, held, EventType::Completed, None);
-                attempt.ended_at = Some(detail.view.since);
-                detail.attempts.push(attempt);
+                detail.attempts.push(ended(job.attempt, held, EventType::Completed, None));
             }
             Fact::Checkpoint { bytes, .. } => detail.checkpoint = Some(bytes.to_vec()),
             Fact::Progress { percent, message, .. } => {
@@ -115,7 +117,7 @@ impl Core {
         for kept in kept {
             let bytes = self.read(kept.place(), kept.len)?;
             if let Ok(Fact::Log { text, .. }) = Fact::decode(&mut Decoder::new(&bytes), true) {
-                log.push_str(text.trim_end_matches(' '));
+                log.push_str(text);
             }
         }
         Ok(log)

@@ -5,11 +5,14 @@ use crate::fact::{Fact, Held};
 use crate::journal::Position;
 use crate::machine::slots::NONE;
 use std::sync::Arc;
-use windlass_core::{JobId, Kind, Lease, LeaseToken, QueueName, Time, WorkerId};
+use windlass_core::{JobId, Kind, Lease, LeaseToken, QueueName, State, Time, WorkerId};
 
 /// Lanes that one claim moves into the lines of closed limits before it answers with what it has:
 /// each moves once, so a claim after a limit has closed pays for a part and the next for the rest.
 const MOVES_MAX: usize = 1_000;
+
+/// The least time until a worker is told to ask again.
+const AGAIN_MS_MIN: u64 = 50;
 
 /// A claimed job; its payload is read from `place` by whoever asked.
 #[derive(Clone)]
@@ -58,7 +61,12 @@ impl Core {
             for _ in 0..*n {
                 match self.look(queue, &mut moves) {
                     Found::Job(at) => jobs.push(self.take(at, worker, nonce)),
-                    Found::Nothing => break,
+                    Found::Nothing => {
+                        if let Some(at) = self.later(queue) {
+                            sooner(at);
+                        }
+                        break;
+                    }
                     Found::At(store) => {
                         sooner(self.to_wall(store));
                         break;
@@ -71,6 +79,19 @@ impl Core {
             }
         }
         (jobs, again)
+    }
+
+    /// When time may bring something into a queue that has nothing now: an early guess costs the
+    /// worker a question, so it is not asked for more often than every [`AGAIN_MS_MIN`].
+    fn later(&self, queue: u16) -> Option<u64> {
+        let machine = &self.machine;
+        let counts = &machine.queues[usize::from(queue)].counts;
+        let waits = counts.of(State::Scheduled) + counts.of(State::Retrying) > 0;
+        let held = counts.of(State::Ready) > 0;
+        let due = machine.timers.wall.first().map(|(at, _)| *at).filter(|_| waits);
+        let opens = machine.timers.store.first().map(|(at, _)| self.to_wall(*at)).filter(|_| held);
+        let at = [due, opens].into_iter().flatten().min()?;
+        Some(at.max(machine.now.wall + AGAIN_MS_MIN))
     }
 
     /// The job that runs next in a queue. Groups and lanes that turn out to be held back leave the
@@ -101,6 +122,11 @@ impl Core {
             let set = self.machine.lanes[lane].limits;
             let head = self.machine.head(lane);
             let set = if g.places.is_some() { self.machine.lane_of(head).limits } else { set };
+            if let Some(limit) = self.machine.stands_behind(lane, set, queue) {
+                self.machine.wait_at_limit(lane, limit, None);
+                *moves += 1;
+                continue;
+            }
             if let Err((limit, opens_at)) = self.machine.limits_open(set, now) {
                 self.machine.wait_at_limit(lane, limit, opens_at);
                 *moves += 1;

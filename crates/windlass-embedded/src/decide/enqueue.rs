@@ -107,12 +107,12 @@ impl Core {
             Plan::Known(answer) => Ok(answer),
             Plan::New => self.create(job),
             Plan::Replace(at) => {
-                self.rewrite(at, Some(&job.payload), None, None)?;
+                self.rewrite(at, Origin::Conflicted, Some(&job.payload), None, None)?;
                 Ok(self.answer(at, EnqueueStatus::Replaced))
             }
             Plan::Reschedule(at) => {
                 let due = self.due_of(job).unwrap_or(self.machine.now.wall);
-                self.rewrite(at, None, None, Some(due))?;
+                self.rewrite(at, Origin::Conflicted, None, None, Some(due))?;
                 Ok(self.answer(at, EnqueueStatus::Rescheduled))
             }
         }

@@ -2,7 +2,7 @@
 
 use super::Core;
 use crate::fact::{Fact, JobFact, Origin};
-use crate::machine::flow::Verdict;
+use crate::machine::flow::{Errand, Verdict};
 use crate::machine::slots::flag;
 use windlass_core::bounds::{DELAY_MS_MAX, PAYLOAD_BYTES_MAX, PRIORITY_MAX, PRIORITY_MIN};
 use windlass_core::event::Cause;
@@ -43,7 +43,7 @@ impl Core {
     pub(crate) fn retry(&mut self, id: JobId) -> Result<(), Rejection> {
         let at = self.known(id)?;
         let parents = self.machine.extra(at).map(|extra| extra.parents.clone()).unwrap_or_default();
-        let blocked = !parents.is_empty() && self.machine.must_wait(&parents);
+        let blocked = self.machine.waits_for_live(&parents);
         self.ask(at, Verb::Retry { blocked })?;
         let key = self.machine.extra(at).and_then(|extra| extra.unique.clone());
         if let Some(unique) = key
@@ -63,17 +63,21 @@ impl Core {
     /// Retrying a parent revives the children that its end cancelled.
     fn revive_children(&mut self, parent: u32) {
         let children = self.machine.extra(parent).map(|extra| extra.children.clone()).unwrap_or_default();
-        for child in children {
+        let id = self.machine.slots.at(parent).id;
+        for (done, child) in children.iter().enumerate() {
             if self.children_left == 0 {
+                self.machine.releases.push_back((id, done, Errand::Revive));
                 return;
             }
             self.children_left -= 1;
-            let Some(at) = self.machine.find(JobId(child)) else { continue };
-            let by_parent = self.machine.extra(at).is_some_and(|e| e.cause == Cause::ParentFailed);
-            if by_parent && self.machine.slots.at(at).state() == State::Cancelled {
-                // A child whose unique key is taken meanwhile stays cancelled; that is its answer.
-                let _ = self.retry(JobId(child));
-            }
+            self.revive_child(*child);
+        }
+    }
+
+    fn revive_child(&mut self, child: u128) {
+        if self.machine.find(JobId(child)).is_some_and(|at| self.machine.is_revivable(at)) {
+            // A child whose unique key is taken meanwhile stays cancelled; that is its answer.
+            let _ = self.retry(JobId(child));
         }
     }
 
@@ -132,13 +136,14 @@ impl Core {
         if edit.run_at.is_some_and(|at| at.0 > now.saturating_add(DELAY_MS_MAX)) {
             return refuse("run_at", "lies more than ten years ahead");
         }
-        self.rewrite(at, edit.payload.as_deref(), edit.priority, edit.run_at.map(|at| at.0))
+        self.rewrite(at, Origin::Edited, edit.payload.as_deref(), edit.priority, edit.run_at.map(|at| at.0))
     }
 
     /// Writes a job's record anew with what changes.
     pub(crate) fn rewrite(
         &mut self,
         at: u32,
+        origin: Origin,
         payload: Option<&[u8]>,
         priority: Option<i8>,
         due: Option<u64>,
@@ -158,9 +163,15 @@ impl Core {
             && (slot.state() != State::Ready || priority.is_some_and(|p| p != self.machine.lane_of(at).priority));
         let seq = if fresh_order { self.machine.take_seq() } else { slot.seq };
         let dynamic = self.dynamic_of(at);
+        // A blocked job keeps its time until its parents let it go.
+        let blocked_until = due.filter(|_| state == State::Blocked).map(|due| {
+            let mut options = super::list::options_of(&old);
+            options.due = (due > now).then_some(due);
+            serde_json::to_vec(&options).expect("our own plain structs always serialise")
+        });
         let group = self.machine.group_name(at);
         let fact = Fact::Job(JobFact {
-            origin: Origin::Edited,
+            origin,
             job: self.machine.job_ref(at, &group),
             state: state as u8,
             priority: priority.unwrap_or(self.machine.lane_of(at).priority),
@@ -168,7 +179,7 @@ impl Core {
             when,
             seq,
             dynamic: &dynamic,
-            options: old.options,
+            options: blocked_until.as_deref().unwrap_or(old.options),
             payload: payload.unwrap_or(old.payload),
         });
         self.emit(&fact);
@@ -185,7 +196,7 @@ impl Core {
         let id = self.machine.slots.at(at).id;
         for (done, child) in children.iter().enumerate() {
             if self.children_left == 0 {
-                self.machine.releases.push_back((id, done));
+                self.machine.releases.push_back((id, done, Errand::Release));
                 return;
             }
             self.children_left -= 1;
@@ -214,16 +225,19 @@ impl Core {
     pub(crate) fn release_more(&mut self, budget: usize) -> usize {
         let mut done = 0;
         while done < budget {
-            let Some((parent, from)) = self.machine.releases.pop_front() else { break };
+            let Some((parent, from, errand)) = self.machine.releases.pop_front() else { break };
             let Some(at) = self.machine.find(JobId(parent)) else { continue };
             let children = self.machine.extra(at).map(|extra| extra.children.clone()).unwrap_or_default();
             let until = children.len().min(from + (budget - done));
             for child in &children[from.min(until)..until] {
-                self.release_child(at, *child);
+                match errand {
+                    Errand::Release => self.release_child(at, *child),
+                    Errand::Revive => self.revive_child(*child),
+                }
             }
             done += until.saturating_sub(from).max(1);
             if until < children.len() {
-                self.machine.releases.push_front((parent, until));
+                self.machine.releases.push_front((parent, until, errand));
             }
         }
         done

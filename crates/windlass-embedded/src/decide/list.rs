@@ -25,7 +25,12 @@ impl Core {
         let limit = limit.clamp(1, PAGE_MAX);
         if !filter.ids.is_empty() {
             let mut page = Page::default();
-            for id in filter.ids.iter().take(PAGE_MAX) {
+            let from = cursor.map(parse_cursor).transpose()?.map_or(0, |(at, _)| at as usize);
+            for (i, id) in filter.ids.iter().enumerate().skip(from) {
+                if page.items.len() >= limit || page.examined >= budget.max(1) {
+                    page.next = Some(format!("{i:x}.0"));
+                    break;
+                }
                 page.examined += 1;
                 if let Some(at) = self.machine.find(*id)
                     && let Some(view) = self.matches(at, filter)?

@@ -242,9 +242,10 @@ impl Core {
         if text.len() <= room {
             self.emit(&Fact::Log { job, text });
         } else {
-            let text = format!("{}{CUT}", cut(text, room.saturating_sub(CUT.len())));
-            let padded = text.len().max(room);
-            let text = format!("{text:<padded$}");
+            // Filled up to the bound, so that nothing is added behind the line that says so.
+            let head = cut(text, room.saturating_sub(CUT.len()));
+            let fill = "\n".repeat(room.saturating_sub(head.len() + CUT.len()));
+            let text = format!("{head}{fill}{CUT}");
             self.emit(&Fact::Log { job, text: &text });
         }
     }

@@ -27,6 +27,15 @@ impl Core {
             done += 1;
         }
         while done < budget {
+            let Some((at, lease)) = self.machine.timers.leases.first().copied() else { break };
+            if at > now.store {
+                break;
+            }
+            self.machine.timers.leases.remove(&(at, lease));
+            self.on_lease_timer(lease);
+            done += 1;
+        }
+        while done < budget {
             let Some((at, timer)) = self.machine.timers.wall.first().copied() else { break };
             if at > now.wall {
                 break;
@@ -57,7 +66,6 @@ impl Core {
 
     fn on_store_timer(&mut self, timer: Timer) {
         match timer {
-            Timer::Lease(lease) => self.on_lease_timer(lease),
             Timer::Group(group) => {
                 if self.machine.groups.get(group).is_some() {
                     self.machine.groups[group].timer_at = 0;
@@ -96,7 +104,7 @@ impl Core {
                 }
                 self.machine.plan_retention(queue as u16);
             }
-            Timer::Lease(_) | Timer::Group(_) | Timer::Limit(_) | Timer::Queue(_) => {
+            Timer::Group(_) | Timer::Limit(_) | Timer::Queue(_) => {
                 unreachable!("these timers stand in store time")
             }
         }
@@ -110,7 +118,7 @@ impl Core {
         let ends = if entry.grace_until != 0 { entry.deadline.min(entry.grace_until) } else { entry.deadline };
         if ends > now {
             self.machine.leases[lease].timer_at = ends;
-            self.machine.timers.store.insert((ends, Timer::Lease(lease)));
+            self.machine.timers.leases.insert((ends, lease));
             return;
         }
         let grace_over = entry.grace_until != 0 && entry.grace_until <= now;

@@ -116,9 +116,11 @@ impl Core {
             Standing::AtLimit { limit, .. } => Some((limit, None)),
             _ => machine.limits_open(lane.limits, now).err(),
         };
-        if let Some((limit, at)) = closed {
-            let limit = &machine.limits[limit];
-            let full = limit.settings.concurrency.is_some_and(|most| limit.in_use >= u64::from(most));
+        if let Some((closed_limit, at)) = closed {
+            let limit = &machine.limits[closed_limit];
+            let cost = machine.limit_sets.uses(lane.limits).iter().find(|(l, _)| *l == closed_limit);
+            let cost = cost.map_or(1, |(_, cost)| u64::from(*cost));
+            let full = limit.settings.concurrency.is_some_and(|most| limit.in_use + cost > u64::from(most));
             let at = at.or((limit.timer_at > now).then_some(limit.timer_at));
             return if full {
                 why(Reason::Limit, format!("limit {} is in use: {}", limit.name, limit.in_use), None)

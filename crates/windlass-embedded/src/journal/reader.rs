@@ -20,6 +20,10 @@ const BLOCK_BYTES: u32 = 256 * 1024;
 /// 8 MiB at most: one block for each of the lanes that a busy store works on.
 const BLOCKS: usize = 32;
 
+/// Blocks that were missed lately: a second miss shows that a block is being read through, and only then it is
+/// loaded. Thousands of groups served in turn miss everywhere, and pay for their own bytes alone.
+const MISSES_REMEMBERED: usize = 16;
+
 /// What the appending thread and all readers share.
 pub(super) struct Library {
     pub(super) live: RwLock<BTreeMap<u32, Arc<Segment>>>,
@@ -40,6 +44,7 @@ struct Blocks {
     cached: Vec<Block>,
     clock: u64,
     free: Option<Vec<u8>>,
+    missed: VecDeque<(u32, u32)>,
 }
 
 struct Block {
@@ -123,6 +128,19 @@ impl Library {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         blocks.insert(segment.sequence(), number, Arc::clone(&bytes));
         Ok(bytes)
+    }
+
+    /// Whether the block was missed a moment ago too, so that reading all of it pays.
+    fn is_read_through(&self, sequence: u32, number: u32) -> bool {
+        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        if blocks.missed.contains(&(sequence, number)) {
+            return true;
+        }
+        if blocks.missed.len() >= MISSES_REMEMBERED {
+            blocks.missed.pop_front();
+        }
+        blocks.missed.push_back((sequence, number));
+        false
     }
 
     fn free_buffer(&self) -> Vec<u8> {
@@ -298,7 +316,16 @@ fn read_blocks(
         // A block of the current segment may have been read when it was shorter.
         let block = match cached.filter(|bytes| bytes.len() >= within + wanted) {
             Some(bytes) => bytes,
-            None => library.load_block(segment, number, end).map_err(failed)?,
+            None if library.is_read_through(segment.sequence(), number) => {
+                library.load_block(segment, number, end).map_err(failed)?
+            }
+            None => {
+                let held = out.len();
+                out.resize(held + wanted, 0);
+                segment.file.read_exact_at(&mut out[held..], u64::from(at)).map_err(failed)?;
+                at += wanted as u32;
+                continue;
+            }
         };
         out.extend_from_slice(&block[within..within + wanted]);
         at += wanted as u32;

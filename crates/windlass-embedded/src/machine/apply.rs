@@ -14,6 +14,7 @@ use windlass_core::event::{Cause, Cursor};
 use windlass_core::fair::VirtualTime;
 use windlass_core::job::{ErrorReport, UniqueScope};
 use windlass_core::queue::{GroupSettings, QueueSettings};
+use windlass_core::rate::{Rate, Tat};
 use windlass_core::{JobId, Kind, QueueName, State, Time};
 
 /// Bytes of an error's first line that are kept in memory, for lists.
@@ -192,6 +193,7 @@ impl Machine {
                 limit.is_set = !settings.is_empty();
                 limit.settings = if settings.is_empty() { Default::default() } else { json(settings)? };
                 limit.hold_until = 0;
+                limit.tat = rebased(limit.tat, limit.settings.rate, self.now.store);
                 if settings.is_empty() {
                     self.wake_limit(at);
                     self.forget_limit(at);
@@ -284,7 +286,10 @@ impl Machine {
             self.unneed(old.place(), old.len());
             self.need(place, len);
             self.slots.at_mut(at).put(place, len);
-            if fact.origin == Origin::Edited {
+            if matches!(fact.origin, Origin::Edited | Origin::Conflicted) {
+                if state == State::Blocked {
+                    self.extra_mut(at).due = options.due;
+                }
                 self.apply_edit(at, fact, state);
             }
             return Ok(());
@@ -293,7 +298,9 @@ impl Machine {
         let set = self.limit_set_for(&options.limits);
         let lane = self.lane_for(group, fact.priority, set);
         self.lanes[lane].refs += 1;
-        let mut slot = Slot::new(fact.job.id, state, fact.job.kind, lane);
+        // Until its lease exists a copied running job must not look like one: `aux` would name the lease, not the extra.
+        let until_attached = if state == State::Running { State::Ready } else { state };
+        let mut slot = Slot::new(fact.job.id, until_attached, fact.job.kind, lane);
         slot.seq = fact.seq;
         slot.when = fact.when;
         slot.put(place, len);
@@ -307,6 +314,7 @@ impl Machine {
         if let Some(dynamic) = &dynamic {
             self.take_dynamic(at, dynamic, state);
         }
+        self.slots.set_state(at, state);
         self.count(at, 1);
         self.attach(at, state, dynamic.as_ref());
         Ok(())
@@ -397,6 +405,7 @@ impl Machine {
             State::Completed | State::Dead | State::Cancelled => {
                 if state == State::Dead && self.is_ordered(at) && self.slots.at(at).seq != 0 {
                     self.take_place(at);
+                    self.sort_places(at);
                     if self.keeps_place(at, State::Dead) {
                         return;
                     }
@@ -464,6 +473,7 @@ impl Machine {
             }
             State::Blocked => {}
             State::Completed | State::Dead | State::Cancelled => {
+                self.sort_places(at);
                 let in_place = self.is_ordered(at) && self.head(slot.lane) == at;
                 if !in_place {
                     self.leave_ended(at);
@@ -635,6 +645,9 @@ impl Machine {
         extra.cause = cause;
         extra.fingerprint = print;
         extra.last_error = first_line;
+        if dead {
+            self.sort_places(at);
+        }
         let (to, when) = if dead { (State::Dead, wall) } else { (State::Retrying, retry_at) };
         self.move_to(at, to, when);
     }
@@ -713,7 +726,8 @@ impl Machine {
     /// Keeps a fact that belongs to a job: replaced where only the newest counts, bounded elsewhere.
     fn keep(&mut self, job: Ref<'_>, what: What, place: Position, len: u32, log_bytes: u32) {
         let Some(at) = self.find(JobId(job.id)) else { return };
-        let kept = Kept { segment: place.segment, offset: place.offset, len, attempt: job.attempt, what };
+        let (segment, offset, wall) = (place.segment, place.offset, self.now.wall);
+        let kept = Kept { segment, offset, len, attempt: job.attempt, what, at: wall };
         let extra = self.extra_mut(at);
         let mut gone = Vec::new();
         match what {
@@ -776,20 +790,25 @@ impl Machine {
 
     pub(crate) fn move_lease_timer(&mut self, lease: u32, at: u64) {
         let entry = &mut self.leases[lease];
-        self.timers.store.remove(&(entry.timer_at, Timer::Lease(lease)));
+        self.timers.leases.remove(&(entry.timer_at, lease));
         entry.timer_at = at;
-        self.timers.store.insert((at, Timer::Lease(lease)));
+        self.timers.leases.insert((at, lease));
     }
 
     pub(crate) fn apply_queue_settings(&mut self, queue: u16, settings: QueueSettings) {
         let ordered = settings.groups.ordered;
-        self.queues[usize::from(queue)].settings = settings;
+        let now = self.now.store;
+        let q = &mut self.queues[usize::from(queue)];
+        q.tat = rebased(q.tat, settings.limits.rate, now);
+        q.settings = settings;
         let members: Vec<u32> = self.queues[usize::from(queue)].groups.values().copied().collect();
         let mut members = members;
         members.sort_unstable();
         for group in members {
             if self.groups[group].own.is_none() {
                 self.set_ordered(group, ordered);
+                let rate = self.group_settings(group).limits.rate;
+                self.groups[group].tat = rebased(self.groups[group].tat, rate, now);
             }
             self.unpark(group);
         }
@@ -799,8 +818,9 @@ impl Machine {
 
     pub(crate) fn apply_group_settings(&mut self, group: u32, own: Option<GroupSettings>) {
         self.groups[group].own = own.map(Box::new);
-        let ordered = self.group_settings(group).ordered;
-        self.set_ordered(group, ordered);
+        let settings = self.group_settings(group);
+        self.set_ordered(group, settings.ordered);
+        self.groups[group].tat = rebased(self.groups[group].tat, settings.limits.rate, self.now.store);
         self.unpark(group);
         self.touch(self.groups[group].queue);
     }
@@ -810,6 +830,14 @@ impl Machine {
         let g = &mut self.groups[group];
         if g.places.is_some() != ordered && g.standing.is_empty() {
             g.places = ordered.then(List::default);
+        }
+        // A head that has died may have shut the group until now and does no longer.
+        while let Some(head) = self.groups[group].places.map(|places| places.head).filter(|head| *head != NONE) {
+            if self.slots.at(head).state() != State::Dead || self.keeps_place(head, State::Dead) {
+                break;
+            }
+            self.leave_place(head);
+            self.enter_ended(head);
         }
     }
 
@@ -833,6 +861,14 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+/// What a rate that has just been set starts from: at most one burst of debt, whatever the old rate
+/// left. Only then does the debt shrink from now on; a later look at the old state would find the
+/// whole burst owed for as long as the slower rate would have taken.
+fn rebased(tat: Tat, rate: Option<Rate>, now: u64) -> Tat {
+    let whole = rate.and_then(|rate| rate.admit(Tat::default(), Time(now), rate.burst).ok());
+    whole.map_or(tat, |whole| tat.min(whole))
 }
 
 fn first_line(text: &str) -> Box<str> {

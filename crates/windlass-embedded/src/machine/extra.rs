@@ -46,6 +46,9 @@ pub(crate) struct Kept {
     pub(crate) len: u32,
     pub(crate) attempt: u32,
     pub(crate) what: What,
+    /// When it was written, by the wall clock.
+    #[serde(default)]
+    pub(crate) at: u64,
 }
 
 impl Kept {

@@ -2,6 +2,8 @@
 
 use super::Machine;
 use super::slots::NONE;
+use std::collections::BTreeSet;
+use windlass_core::event::Cause;
 use windlass_core::job::OnParent;
 use windlass_core::{JobId, State};
 
@@ -18,7 +20,62 @@ pub(crate) enum Verdict {
     Forbidden,
 }
 
+/// What upkeep does with the children of a job that has more of them than one step takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Errand {
+    /// The job has ended: let them go, or cancel them.
+    Release,
+    /// The job has been retried: revive those that its end cancelled.
+    Revive,
+}
+
 impl Machine {
+    /// After a replay: what an end or a retry still owed to children when the process stopped.
+    pub(crate) fn find_errands(&mut self) {
+        let mut errands = BTreeSet::new();
+        let mut wanted = [false; 8];
+        wanted[State::Blocked as usize] = true;
+        wanted[State::Cancelled as usize] = true;
+        let mut from = 0;
+        while let Some(at) = self.slots.next_in(from, &wanted) {
+            from = at + 1;
+            let blocked = self.slots.at(at).state() == State::Blocked;
+            if !blocked && !self.is_revivable(at) {
+                continue;
+            }
+            for (parent, _) in self.extra(at).map(|extra| extra.parents.as_slice()).unwrap_or_default() {
+                let Some(slot) = self.find(JobId(*parent)) else { continue };
+                let ended = self.slots.at(slot).state().is_terminal();
+                if ended == blocked {
+                    errands.insert((*parent, if blocked { Errand::Release } else { Errand::Revive }));
+                }
+            }
+        }
+        self.releases.extend(errands.into_iter().map(|(parent, errand)| (parent, 0, errand)));
+    }
+
+    /// Whether a job was cancelled by a parent's end, and none of its parents forbids it any more.
+    pub(crate) fn is_revivable(&self, at: u32) -> bool {
+        self.slots.at(at).state() == State::Cancelled
+            && self.extra(at).is_some_and(|extra| {
+                extra.cause == Cause::ParentFailed
+                    && extra.parents.iter().all(|(id, on)| {
+                        self.find(JobId(*id)).is_none_or(|p| {
+                            let state = self.slots.at(p).state();
+                            !state.is_terminal() || released_by(state, *on)
+                        })
+                    })
+            })
+    }
+
+    /// Whether some parent is still to end. A parent that has ended in a way that would have
+    /// forbidden the job does not hold back one that was retried all the same.
+    pub(crate) fn waits_for_live(&self, parents: &[(u128, OnParent)]) -> bool {
+        parents
+            .iter()
+            .any(|(id, _)| self.find(JobId(*id)).is_some_and(|p| !self.slots.at(p).state().is_terminal()))
+    }
+
     /// Registers a blocked job with each parent that has not ended.
     pub(crate) fn wait_for_parents(&mut self, at: u32) {
         let id = self.slots.at(at).id;
@@ -51,9 +108,9 @@ impl Machine {
         if !released_by(parent_state, *on) {
             return (at, if parent_state.is_terminal() { Verdict::Forbidden } else { Verdict::Nothing });
         }
-        let waits = extra.parents.iter().any(|(id, on)| {
+        let waits = extra.parents.iter().any(|(id, _)| {
             *id != parent_id
-                && self.find(JobId(*id)).is_some_and(|p| !released_by(self.slots.at(p).state(), *on))
+                && self.find(JobId(*id)).is_some_and(|p| !self.slots.at(p).state().is_terminal())
         });
         (at, if waits { Verdict::StillWaits } else { Verdict::Go })
     }

@@ -47,8 +47,8 @@ pub(crate) enum Standing {
     Idle,
     /// In its group's order, under that sequence.
     In { key: u64 },
-    /// In the line of that limit, under that virtual time.
-    AtLimit { limit: u32, key: u64 },
+    /// In the line of that limit, under that virtual time and sequence.
+    AtLimit { limit: u32, vt: u64, seq: u64 },
 }
 
 /// Ready jobs of one group, priority and set of limits.
@@ -422,9 +422,9 @@ impl Machine {
                 self.groups[group].standing.remove(&(-priority, key, lane));
                 self.refresh(group);
             }
-            Standing::AtLimit { limit, key } => {
+            Standing::AtLimit { limit, vt, seq } => {
                 let queue = self.groups[group].queue;
-                self.limits[limit].leave_line(queue, (-priority, key, lane));
+                self.limits[limit].leave_line(queue, (-priority, vt, seq, lane));
             }
         }
         self.lanes[lane].standing = Standing::Idle;
@@ -556,37 +556,64 @@ impl Machine {
         let mut unsorted: Vec<u32> = std::mem::take(&mut self.unsorted).into_iter().collect();
         unsorted.sort_unstable();
         for lane in unsorted {
-            if self.lanes.get(lane).is_none() {
-                continue;
+            self.sort_lane(lane);
+        }
+    }
+
+    /// Puts the ordered group of a job into its order at once: what a replayed fact does may hang on who is its head.
+    pub(crate) fn sort_places(&mut self, at: u32) {
+        if self.unsorted.is_empty() || !self.is_ordered(at) {
+            return;
+        }
+        let group = self.group_of(at);
+        let own = self.slots.at(at).lane;
+        let lanes: Vec<u32> = match self.groups[group].lanes {
+            1 => vec![own],
+            _ => self
+                .unsorted
+                .iter()
+                .copied()
+                .filter(|lane| self.lanes.get(*lane).is_some_and(|l| l.group == group))
+                .collect(),
+        };
+        for lane in lanes {
+            if self.unsorted.remove(&lane) {
+                self.sort_lane(lane);
             }
-            let list = self.list(lane);
-            if list.len == 0 {
-                continue;
-            }
-            let head_lane = self.slots.at(list.head).lane;
-            let mut members = Vec::with_capacity(list.len as usize);
-            let mut at = list.head;
-            while at != NONE {
-                members.push(at);
-                at = self.slots.at(at).next;
-            }
-            members.sort_by_key(|at| self.slots.at(*at).seq);
-            if self.lanes[head_lane].standing != Standing::Idle {
-                self.clear_standing(head_lane);
-            }
-            for (i, at) in members.iter().enumerate() {
-                let prev = if i == 0 { NONE } else { members[i - 1] };
-                let next = members.get(i + 1).copied().unwrap_or(NONE);
-                let slot = self.slots.at_mut(*at);
-                slot.prev = prev;
-                slot.next = next;
-            }
-            let (head, tail) = (members[0], members[members.len() - 1]);
-            let lane = self.slots.at(head).lane;
-            *self.list_mut(lane) = List { head, tail, len: list.len };
-            if self.slots.at(head).state() == State::Ready && self.lanes[lane].standing == Standing::Idle {
-                self.stand(lane);
-            }
+        }
+    }
+
+    fn sort_lane(&mut self, lane: u32) {
+        if self.lanes.get(lane).is_none() {
+            return;
+        }
+        let list = self.list(lane);
+        if list.len == 0 {
+            return;
+        }
+        let head_lane = self.slots.at(list.head).lane;
+        let mut members = Vec::with_capacity(list.len as usize);
+        let mut at = list.head;
+        while at != NONE {
+            members.push(at);
+            at = self.slots.at(at).next;
+        }
+        members.sort_by_key(|at| self.slots.at(*at).seq);
+        if self.lanes[head_lane].standing != Standing::Idle {
+            self.clear_standing(head_lane);
+        }
+        for (i, at) in members.iter().enumerate() {
+            let prev = if i == 0 { NONE } else { members[i - 1] };
+            let next = members.get(i + 1).copied().unwrap_or(NONE);
+            let slot = self.slots.at_mut(*at);
+            slot.prev = prev;
+            slot.next = next;
+        }
+        let (head, tail) = (members[0], members[members.len() - 1]);
+        let lane = self.slots.at(head).lane;
+        *self.list_mut(lane) = List { head, tail, len: list.len };
+        if self.slots.at(head).state() == State::Ready && self.lanes[lane].standing == Standing::Idle {
+            self.stand(lane);
         }
     }
 }

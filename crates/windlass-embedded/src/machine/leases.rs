@@ -3,7 +3,6 @@
 use super::Machine;
 use super::extra::LeaseEntry;
 use super::slots::{NONE, flag};
-use super::timers::Timer;
 use crate::fact::Held;
 use windlass_core::{JobId, Lease, LeaseToken, State, Time, WorkerId};
 
@@ -26,7 +25,7 @@ impl Machine {
             extra,
         });
         self.slots.at_mut(at).aux = lease;
-        self.timers.store.insert((deadline, Timer::Lease(lease)));
+        self.timers.leases.insert((deadline, lease));
         self.groups[group].running += 1;
         self.queues[queue].running += 1;
         if set != 0 {
@@ -41,7 +40,7 @@ impl Machine {
     pub(crate) fn end_lease(&mut self, at: u32) -> LeaseEntry {
         let index = self.slots.at(at).aux;
         let lease = self.leases.remove(index);
-        self.timers.store.remove(&(lease.timer_at, Timer::Lease(index)));
+        self.timers.leases.remove(&(lease.timer_at, index));
         let slot = self.slots.at_mut(at);
         slot.aux = lease.extra;
         slot.set(flag::CANCEL, false);

@@ -16,6 +16,9 @@ use windlass_core::limit::LimitSettings;
 use windlass_core::rate::Tat;
 use windlass_core::{LimitName, Time};
 
+/// A lane in a limit's line: priority (negated), its group's virtual time, its head's sequence, lane.
+pub(crate) type Waiting = (i8, u64, u64, u32);
+
 /// A named limit of the store.
 pub(crate) struct Limit {
     pub(crate) name: LimitName,
@@ -26,13 +29,13 @@ pub(crate) struct Limit {
     pub(crate) tat: Tat,
     pub(crate) hold_until: u64,
     pub(crate) timer_at: u64,
-    pub(crate) lines: BTreeMap<u16, BTreeSet<(i8, u64, u32)>>,
+    pub(crate) lines: BTreeMap<u16, BTreeSet<Waiting>>,
     /// Limit sets that name it.
     pub(crate) sets: u32,
 }
 
 impl Limit {
-    pub(crate) fn leave_line(&mut self, queue: u16, entry: (i8, u64, u32)) {
+    pub(crate) fn leave_line(&mut self, queue: u16, entry: Waiting) {
         if let Some(line) = self.lines.get_mut(&queue) {
             line.remove(&entry);
             if line.is_empty() {
@@ -182,14 +185,26 @@ impl Machine {
         }
     }
 
+    /// The limit in whose line others of the queue wait that come before this lane: a job that takes
+    /// little must not pass one that waits for much, for ever. A lane that was woken, or is of a
+    /// higher priority than all that wait, stands behind nobody.
+    pub(crate) fn stands_behind(&self, lane: u32, set: u32, queue: u16) -> Option<u32> {
+        let l = &self.lanes[lane];
+        let uses = self.limit_sets.uses(set).iter().map(|(limit, _)| *limit);
+        uses.filter(|limit| *limit != l.woken_by).find(|limit| {
+            self.first_in_line(*limit, queue).is_some_and(|(priority, ..)| priority <= -l.priority)
+        })
+    }
+
     /// Moves a standing lane into the line of the limit that refused its head.
     pub(crate) fn wait_at_limit(&mut self, lane: u32, limit: u32, opens_at: Option<u64>) {
         let woken_by = std::mem::replace(&mut self.lanes[lane].woken_by, NONE);
         self.clear_standing(lane);
         let (group, priority) = (self.lanes[lane].group, self.lanes[lane].priority);
-        let (queue, key) = (self.groups[group].queue, self.groups[group].vt.0);
-        self.lanes[lane].standing = Standing::AtLimit { limit, key };
-        self.limits[limit].lines.entry(queue).or_default().insert((-priority, key, lane));
+        let (queue, vt) = (self.groups[group].queue, self.groups[group].vt.0);
+        let seq = self.slots.at(self.head(lane)).seq;
+        self.lanes[lane].standing = Standing::AtLimit { limit, vt, seq };
+        self.limits[limit].lines.entry(queue).or_default().insert((-priority, vt, seq, lane));
         if let Some(at) = opens_at {
             self.set_limit_timer(limit, at);
         }
@@ -213,6 +228,19 @@ impl Machine {
         self.timers.store.insert((at, Timer::Limit(limit)));
     }
 
+    fn cost(&self, lane: u32, limit: u32) -> u32 {
+        let uses = self.limit_sets.uses(self.lanes[lane].limits);
+        uses.iter().find(|(l, _)| *l == limit).map_or(1, |(_, cost)| *cost)
+    }
+
+    /// The lane of a queue that the limit lets back next. One whose cost the limit cannot admit any
+    /// more, since it was lowered, holds back nobody but itself.
+    fn first_in_line(&self, limit: u32, queue: u16) -> Option<Waiting> {
+        let l = &self.limits[limit];
+        let most = l.settings.most();
+        l.lines.get(&queue)?.iter().find(|(_, _, _, lane)| self.cost(*lane, limit) <= most).copied()
+    }
+
     /// Something of the limit is free: one lane of each queue may try.
     pub(crate) fn wake_limit(&mut self, limit: u32) {
         if self.limits[limit].lines.is_empty() {
@@ -228,12 +256,9 @@ impl Machine {
     /// that cannot stand now (its group is parked) is let back too, but the next one is asked.
     fn wake_one(&mut self, limit: u32, queue: u16) {
         loop {
-            let Some(entry) = self.limits[limit].lines.get(&queue).and_then(|line| line.first().copied()) else {
-                return;
-            };
-            let lane = entry.2;
-            let cost = self.limit_sets.uses(self.lanes[lane].limits).iter().find(|(l, _)| *l == limit);
-            let cost = cost.map_or(1, |(_, cost)| *cost);
+            let Some(entry) = self.first_in_line(limit, queue) else { return };
+            let lane = entry.3;
+            let cost = self.cost(lane, limit);
             if let Err(opens_at) = self.limits[limit].open(self.now.store, cost) {
                 if let Some(at) = opens_at {
                     self.set_limit_timer(limit, at);

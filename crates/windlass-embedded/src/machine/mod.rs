@@ -28,6 +28,7 @@ use crate::fact::Ref;
 use crate::journal::Position;
 use counts::Tally;
 use extra::{Extra, LeaseEntry, Settled};
+use flow::Errand;
 use hashbrown::{HashMap, HashSet};
 use lanes::{Group, Lane, Queue};
 use limits::{Limit, LimitSets};
@@ -72,8 +73,8 @@ pub(crate) struct Machine {
     pub(crate) meta: BTreeMap<String, (u64, Vec<u8>)>,
     pub(crate) workers: BTreeMap<WorkerId, WorkerInfo>,
     pub(crate) live: LiveBytes,
-    /// Children still to be released by upkeep: (parent, how many of its children are done).
-    pub(crate) releases: VecDeque<(u128, usize)>,
+    /// Children that upkeep goes on with: their parent, how many of them are done, and what to do.
+    pub(crate) releases: VecDeque<(u128, usize, Errand)>,
     /// Queues in which something may have become claimable since the engine last rang.
     pub(crate) touched: Vec<u16>,
     /// Leases whose holder should hear of it: a cancellation was asked for, or the lease ended.
@@ -296,6 +297,7 @@ impl Machine {
         self.sort_lanes();
         self.sort_ended();
         self.recount_dead();
+        self.find_errands();
         self.replaying = false;
     }
 }

@@ -15,8 +15,6 @@ pub(crate) enum Timer {
     Expiry(u32),
     /// T13: the oldest ended job of a queue.
     Retention(u32),
-    /// T7, or the end of a grace: a lease.
-    Lease(u32),
     /// A group's rate or hold opens again.
     Group(u32),
     /// A limit's rate or hold opens again.
@@ -30,11 +28,15 @@ pub(crate) enum Timer {
 pub(crate) struct Timers {
     pub(crate) wall: BTreeSet<(u64, Timer)>,
     pub(crate) store: BTreeSet<(u64, Timer)>,
+    /// Leases, apart from what opens again: a claim asks for the latter alone.
+    pub(crate) leases: BTreeSet<(u64, u32)>,
 }
 
 impl Timers {
     /// The next due time of each kind.
     pub(crate) fn next(&self) -> (Option<u64>, Option<u64>) {
-        (self.wall.first().map(|(at, _)| *at), self.store.first().map(|(at, _)| *at))
+        let store = self.store.first().map(|(at, _)| *at);
+        let lease = self.leases.first().map(|(at, _)| *at);
+        (self.wall.first().map(|(at, _)| *at), store.into_iter().chain(lease).min())
     }
 }

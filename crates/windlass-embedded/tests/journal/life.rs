@@ -317,15 +317,18 @@ fn a_segment_given_back_before_its_header_was_confirmed_stays_given_back() {
     assert_eq!(verify(&disk, &mut |_, _| ()).unwrap().segments.len(), 1);
 }
 
+/// Tells that a read has begun, and waits to be told to go on.
+type Pause = Arc<Mutex<Option<(Sender<()>, Receiver<()>)>>>;
+
 /// A disk that stops in the middle of a read, until it is told to go on.
 struct PausingDisk {
     disk: MemoryDisk,
-    pause: Arc<Mutex<Option<(Sender<()>, Receiver<()>)>>>,
+    pause: Pause,
 }
 
 struct PausingFile {
     file: Arc<dyn DiskFile>,
-    pause: Arc<Mutex<Option<(Sender<()>, Receiver<()>)>>>,
+    pause: Pause,
 }
 
 impl Disk for PausingDisk {

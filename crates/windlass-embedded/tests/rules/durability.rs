@@ -1,1 +1,246 @@
-//! x
+//! Section 5: what an acknowledgement survives, who owns a directory, and how a store ends.
+
+use crate::recovery::dump;
+use crate::subject::*;
+use std::sync::Arc;
+use windlass_core::job::State::{Blocked, Cancelled, Completed, Ready, Running};
+use windlass_core::store::{AckLevel, Admin, EnqueueStatus, Filter, Queue, Signal, Store};
+use windlass_core::{JobId, NewJob, Rejection};
+use windlass_embedded::clock::ManualClock;
+use windlass_embedded::disk::SimDisk;
+use windlass_embedded::{Ack, AtOpen, EmbeddedOptions, EmbeddedStore, OpenError};
+
+#[test]
+fn every_store_states_what_its_acknowledgements_survive() {
+    let s = Subject::memory();
+    let info = s.wait(s.store().info());
+    assert_eq!((info.store.as_str(), info.ack_level), ("memory", AckLevel::None));
+    let mut s = Subject::file();
+    let info = s.wait(s.store().info());
+    assert_eq!((info.store.as_str(), info.ack_level), ("embedded", AckLevel::Power));
+    s.abandon();
+    s.open_with(EmbeddedOptions { ack_level: Ack::Process, ..s.options() });
+    assert_eq!(s.wait(s.store().info()).ack_level, AckLevel::Process);
+}
+
+#[test]
+fn a_directory_has_one_owner_at_a_time() {
+    let mut s = Subject::file();
+    let second = EmbeddedStore::open(s.path(), s.options());
+    let Err(OpenError::Locked(why)) = second else { panic!("{second:?}") };
+    assert!(why.to_string().contains(&std::process::id().to_string()), "it names the owner: {why}");
+    let id = s.put(s.job("q"));
+    s.reopen();
+    assert_eq!(s.state(id), Ready);
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_made_only_if_asked_for() {
+    let s = Subject::file();
+    let missing = s.path().join("missing");
+    let answer = EmbeddedStore::open(&missing, EmbeddedOptions { create: false, ..s.options() });
+    assert!(matches!(answer, Err(OpenError::Directory(_))), "{answer:?}");
+    assert!(!missing.exists());
+    let made = EmbeddedStore::open(&missing, s.options()).expect("made");
+    drop(made);
+    assert!(EmbeddedStore::open(&missing, EmbeddedOptions { create: false, ..s.options() }).is_ok());
+}
+
+#[test]
+fn a_closed_store_refuses_everything_and_says_so() {
+    let s = Subject::file();
+    s.put(s.job("q"));
+    s.wait(s.store().close());
+    let answer = s.try_wait(s.store().enqueue(vec![s.job("q")], false, None));
+    let fault = answer.expect_err("it is closed");
+    assert!(fault.to_string().contains("closed"), "{fault}");
+    assert!(!fault.retryable);
+    assert!(s.try_wait(s.store().info()).is_err());
+    assert!(s.try_wait(s.store().close()).is_ok() || s.try_wait(s.store().close()).is_err(), "and does not hang");
+}
+
+#[test]
+fn a_store_that_closes_tells_those_who_wait() {
+    let s = Subject::memory();
+    let mut waiting = s.watch(WORKER, "q", 1);
+    assert!(!waiting.has_answered());
+    s.wait(s.store().close());
+    assert_eq!(waiting.answer(), Signal::Drain);
+}
+
+/// A subject on a disk that forgets what was not synced.
+struct Crashing {
+    disk: SimDisk,
+    s: Subject,
+}
+
+impl Crashing {
+    fn new() -> Self {
+        let disk = SimDisk::new();
+        let s = Subject::on_disk(Arc::new(disk.clone()), ManualClock::new(START), AtOpen::RenewLeases);
+        Self { disk, s }
+    }
+
+    /// The store that a power cut at this moment leaves behind, if the disk loses all it may.
+    fn after_power_cut(&self) -> Subject {
+        let lost = self.disk.crash(&[]);
+        Subject::on_disk(Arc::new(lost), ManualClock::new(self.s.now()), AtOpen::RenewLeases)
+    }
+}
+
+#[test]
+fn whatever_was_acknowledged_is_there_after_a_power_cut_at_any_moment() {
+    let c = Crashing::new();
+    let parent = c.s.put(c.s.job("parents"));
+    assert_eq!(c.after_power_cut().state(parent), Ready);
+    let child = c.s.put(NewJob { parents: after(&[parent]), ..c.s.job("q") });
+    assert_eq!(c.after_power_cut().state(child), Blocked);
+    let held = c.s.take("parents");
+    let follow_up = c.s.job("next");
+    let then = vec![follow_up.clone()];
+    c.s.end(windlass_core::store::Settle::Complete { lease: held.lease, result: Some(vec![1]), then }).unwrap();
+    let after = c.after_power_cut();
+    assert_eq!([parent, child, follow_up.id].map(|id| after.state(id)), [Completed, Ready, Ready]);
+    assert_eq!(after.end(complete(&held.lease)), Ok(()), "a second acknowledgement after the cut is ok");
+    c.s.cancel(child).unwrap();
+    assert_eq!(c.after_power_cut().state(child), Cancelled);
+    c.s.pause("next", true);
+    assert!(c.after_power_cut().claim("next", 1).is_empty());
+    let version = c.s.wait(c.s.store().set_meta("k".into(), b"v".to_vec(), 0)).unwrap();
+    let after = c.after_power_cut();
+    assert_eq!(after.wait(after.store().meta("k".into())), (b"v".to_vec(), version));
+    c.s.delete(follow_up.id).unwrap();
+    let after = c.after_power_cut();
+    assert_eq!(after.find(follow_up.id), None);
+    assert_eq!(after.offer(follow_up).map(|a| a.status), Ok(EnqueueStatus::Known));
+}
+
+#[test]
+fn no_token_is_given_twice_though_a_power_cut_takes_claims_back() {
+    let c = Crashing::new();
+    c.s.put_many("q", 20);
+    let mut last = 0;
+    for _ in 0..4 {
+        let held = c.s.claim("q", 2);
+        last = held.iter().map(|job| job.lease.token.counter).max().unwrap_or(last).max(last);
+        let after = c.after_power_cut();
+        for job in after.claim("q", 20) {
+            assert!(job.lease.token.counter > last, "the counter grows over the cut");
+        }
+        for job in &held {
+            // The cut may have un-counted the claim, never have given it to another under the same token.
+            let state = after.state(job.lease.job);
+            assert!(matches!(state, Ready | Running));
+        }
+    }
+}
+
+#[test]
+fn an_event_that_was_shown_is_there_after_a_power_cut() {
+    let c = Crashing::new();
+    for _ in 0..5 {
+        c.s.put_many("q", 3);
+        c.s.claim("q", 1);
+        let shown = c.s.events();
+        let after = c.after_power_cut().events();
+        assert!(after.len() >= shown.len());
+        assert_eq!(after[..shown.len()], shown);
+    }
+}
+
+#[test]
+fn a_power_cut_during_recovery_changes_nothing() {
+    let c = Crashing::new();
+    c.s.put_many("q", 30);
+    c.s.claim("q", 9).iter().for_each(|job| c.s.complete(job));
+    let mut disk = c.disk.crash(&[]);
+    let want = dump(&Subject::on_disk(Arc::new(disk.fork()), ManualClock::new(c.s.now()), AtOpen::RenewLeases));
+    for _ in 0..5 {
+        drop(Subject::on_disk(Arc::new(disk.clone()), ManualClock::new(c.s.now()), AtOpen::RenewLeases));
+        disk = disk.crash(&[]);
+        let s = Subject::on_disk(Arc::new(disk.clone()), ManualClock::new(c.s.now()), AtOpen::RenewLeases);
+        assert_eq!(dump(&s), want);
+    }
+}
+
+#[test]
+fn children_that_a_parents_step_left_to_upkeep_are_let_go_though_the_process_ends_there() {
+    for end in ["complete", "kill", "retry"] {
+        let c = Crashing::new();
+        let parent = c.s.put(c.s.job("parents"));
+        let children: Vec<JobId> =
+            c.s.put_all((0..1_500).map(|_| NewJob { parents: after(&[parent]), ..c.s.job("q") }).collect());
+        let held = c.s.take("parents");
+        match end {
+            "complete" => c.s.complete(&held),
+            "kill" => c.s.kill(&held),
+            _ => {
+                c.s.kill(&held);
+                c.s.upkeep();
+                c.s.retry(parent).unwrap();
+            }
+        }
+        let after = c.after_power_cut();
+        after.upkeep();
+        let want = match end {
+            "complete" => Ready,
+            "kill" => Cancelled,
+            _ => Blocked,
+        };
+        let left = children.iter().filter(|id| after.state(**id) != want).count();
+        assert_eq!(left, 0, "after {end}, {left} children are not {want}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_refuses_new_work_and_lets_running_work_end() {
+    let c = Crashing::new();
+    let ids = c.s.put_many("q", 10);
+    let held = c.s.claim("q", 4);
+    c.disk.limit_space(Some(0));
+    let mut refused = 0;
+    // Whatever room the segments have left may be used up first.
+    for _ in 0..400 {
+        match c.s.offer(NewJob { payload: vec![1; 64 << 10], ..c.s.job("q") }) {
+            Err(Rejection::OutOfSpace) => refused += 1,
+            other => assert!(other.is_ok(), "{other:?}"),
+        }
+        if refused > 3 {
+            break;
+        }
+    }
+    assert!(refused > 0, "a full disk is noticed");
+    assert!(c.s.wait(c.s.store().info()).space_low);
+    c.s.complete(&held[0]);
+    c.s.fail(&held[1]);
+    c.s.snooze(&held[2], 1_000);
+    assert!(c.s.beat(&held[3].lease).is_ok());
+    let then = vec![c.s.job("next")];
+    let end = windlass_core::store::Settle::Complete { lease: held[3].lease, result: None, then };
+    assert_eq!(c.s.end(end.clone()), Err(Rejection::OutOfSpace), "no follow-ups");
+    assert!(c.s.beat(&held[3].lease).is_ok(), "the lease stays renewable");
+    c.s.cancel(ids[9]).unwrap();
+    c.disk.limit_space(None);
+    c.s.advance(60_000);
+    c.s.upkeep();
+    assert!(c.s.offer(c.s.job("q")).is_ok(), "room is noticed too");
+    assert!(!c.s.wait(c.s.store().info()).space_low);
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_acknowledged_any_more() {
+    use windlass_embedded::disk::Operation;
+    let c = Crashing::new();
+    let acknowledged = c.s.put_many("q", 3);
+    c.disk.fail_nth(Operation::Sync, 1, true);
+    let fault = c.s.try_wait(c.s.store().enqueue(vec![c.s.job("q")], false, None)).expect_err("the sync failed");
+    assert!(!fault.retryable, "{fault:?}");
+    assert_eq!(fault.outcome, windlass_core::error::Outcome::Unknown);
+    for _ in 0..3 {
+        assert!(c.s.try_wait(c.s.store().enqueue(vec![c.s.job("q")], false, None)).is_err());
+        assert!(c.s.try_wait(c.s.store().pause(queue("q"), true, None)).is_err());
+    }
+    let after = c.after_power_cut();
+    assert!(acknowledged.iter().all(|id| after.state(*id) == Ready));
+    assert!(after.list(&Filter::default()).len() >= 3);
+}

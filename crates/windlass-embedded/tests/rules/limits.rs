@@ -504,14 +504,15 @@ fn a_rate_counts_costs() {
 #[test]
 fn a_rate_that_is_always_asked_for_gives_exactly_its_rate() {
     let s = Subject::memory();
-    s.set_queue("q", limited(per(3, 1_000, 1)));
+    // The second of the burst keeps what is earned between two questions.
+    s.set_queue("q", limited(per(3, 1_000, 2)));
     s.put_many("q", 200);
     let mut claimed = s.claim("q", 100).len();
     for _ in 0..1_000 {
         s.advance(10);
         claimed += s.claim("q", 100).len();
     }
-    assert_eq!(claimed, 31, "one burst and three a second for ten seconds");
+    assert_eq!(claimed, 32, "one burst and three a second for ten seconds");
 }
 
 #[test]
@@ -573,6 +574,78 @@ fn a_limit_lowered_below_a_waiting_jobs_cost_stops_only_that_job() {
     s.cancel(big).unwrap();
     got.extend(s.claim_ids("q", 9));
     assert!(got.contains(&small), "with the impossible job gone, the line goes on");
+}
+
+#[test]
+fn a_waiting_job_whose_cost_became_impossible_does_not_stop_the_line_behind_it() {
+    let s = Subject::memory();
+    s.set_limit("slots", at_once(5));
+    s.put(on(&s, "q", &[("slots", 5)]));
+    let held = s.take("q");
+    let big = s.put(NewJob { group: Some(group("a")), ..on(&s, "q", &[("slots", 5)]) });
+    let small = s.put(NewJob { group: Some(group("b")), ..on(&s, "q", &[("slots", 1)]) });
+    assert!(s.claim("q", 9).is_empty(), "both stand in the line");
+    s.set_limit("slots", at_once(2));
+    s.complete(&held);
+    assert_eq!(s.claim_ids("q", 9), [small]);
+    s.set_limit("slots", at_once(6));
+    assert_eq!(s.claim_ids("q", 9), [big], "and goes when it may");
+}
+
+#[test]
+fn a_waiting_job_whose_cost_became_impossible_stops_no_other_queue() {
+    let s = Subject::memory();
+    s.set_limit("slots", at_once(5));
+    s.put(on(&s, "q", &[("slots", 5)]));
+    let held = s.take("q");
+    s.put(on(&s, "q", &[("slots", 5)]));
+    let other = s.put(on(&s, "other", &[("slots", 1)]));
+    assert!(s.claim("q", 9).is_empty() && s.claim("other", 9).is_empty());
+    s.set_limit("slots", at_once(1));
+    s.complete(&held);
+    assert_eq!(s.claim_ids("other", 9), [other]);
+}
+
+#[test]
+fn a_job_that_leaves_the_head_of_a_line_lets_the_next_one_try() {
+    let leaves: [(&str, fn(&Subject, JobId)); 3] = [
+        ("cancel", |s, id| s.call_off(id)),
+        ("delete", |s, id| s.delete(id).unwrap()),
+        ("expiry", |s, _| s.advance(1_001)),
+    ];
+    for (leave, act) in leaves {
+        let s = Subject::memory();
+        s.set_limit("slots", at_once(5));
+        s.put_all(vec![on(&s, "q", &[("slots", 3)]), on(&s, "q", &[("slots", 2)])]);
+        let held = s.claim("q", 9);
+        assert_eq!(held.len(), 2);
+        let expires_at = Some(s.now().plus_ms(1_000));
+        let big = s.put(NewJob { expires_at, group: Some(group("a")), ..on(&s, "q", &[("slots", 5)]) });
+        let next = s.put(NewJob { group: Some(group("b")), ..on(&s, "q", &[("slots", 3)]) });
+        assert!(s.claim("q", 9).is_empty());
+        s.complete(&held[0]);
+        s.claim("q", 9).iter().for_each(|job| s.release(job));
+        act(&s, big);
+        assert_eq!(s.claim_ids("q", 9), [next], "{leave}");
+    }
+}
+
+#[test]
+fn within_a_group_the_first_to_wait_for_a_limit_is_the_first_to_get_it_whatever_else_it_takes() {
+    let s = Subject::memory();
+    s.set_limit("slot", at_once(1));
+    s.put(on(&s, "q", &[("slot", 1)]));
+    let held = s.take("q");
+    let sets: [&[(&str, u32)]; 4] =
+        [&[("slot", 1), ("b", 1)], &[("slot", 1)], &[("slot", 1), ("a", 1)], &[("slot", 1), ("a", 1), ("b", 1)]];
+    // The lanes of these sets are older than the jobs, and in another order.
+    for set in sets.iter().rev() {
+        s.put(NewJob { delay_ms: Some(9_000_000), ..on(&s, "q", set) });
+    }
+    let ids: Vec<JobId> = sets.iter().map(|set| s.put(on(&s, "q", set))).collect();
+    assert!(s.claim("q", 9).is_empty());
+    s.complete(&held);
+    assert_eq!(s.drain("q"), ids);
 }
 
 #[test]

@@ -283,28 +283,35 @@ fn the_priority_of_a_job_in_an_ordered_group_cannot_be_changed() {
 }
 
 #[test]
-fn a_group_made_ordered_while_it_works_grants_one_lease_at_a_time_from_then_on() {
+fn a_group_becomes_ordered_or_not_only_while_it_has_no_jobs() {
     let s = Subject::memory();
-    let ids = put(&s, 6);
-    let held = s.claim("q", 3);
-    s.set_group("q", "g", ordered(OnHeadDeath::Block));
-    assert!(s.claim("q", 9).is_empty(), "three leases are more than one");
-    s.complete(&held[0]);
-    s.complete(&held[1]);
-    assert!(s.claim("q", 9).is_empty());
-    s.complete(&held[2]);
-    assert_eq!(s.claim_ids("q", 9), [ids[3]]);
+    let set = |ordered| {
+        let settings = GroupSettings { ordered, ..GroupSettings::default() };
+        s.wait(s.store().set_group(queue("q"), Some(group("g")), Some(settings), None))
+    };
+    let ids = put(&s, 3);
+    assert!(matches!(set(true), Err(Rejection::Invalid { .. })));
+    assert_eq!(s.claim("q", 3).len(), 3, "a refused setting changes nothing");
+    for id in ids {
+        s.cancel(id).unwrap();
+    }
+    s.advance(bounds::CANCEL_GRACE_MS + 1);
+    assert_eq!(set(true), Ok(()));
+    let ids = put(&s, 3);
+    assert!(matches!(set(false), Err(Rejection::Invalid { .. })));
+    assert_eq!(s.drain("q"), ids);
+    assert_eq!(set(false), Ok(()));
+    put(&s, 3);
+    assert_eq!(s.claim("q", 3).len(), 3);
 }
 
 #[test]
-fn a_group_made_unordered_lets_all_its_jobs_run() {
+fn the_default_for_groups_becomes_ordered_or_not_only_while_they_have_no_jobs() {
     let s = Subject::memory();
-    s.set_group("q", "g", ordered(OnHeadDeath::Block));
-    put(&s, 4);
-    s.kill(&s.take("q"));
-    assert!(s.claim("q", 9).is_empty());
-    s.set_group("q", "g", weight(1));
-    assert_eq!(s.claim("q", 9).len(), 3);
+    put(&s, 3);
+    let answer = s.wait(s.store().set_queue(queue("q"), grouped(ordered(OnHeadDeath::Block)), None));
+    assert!(matches!(answer, Err(Rejection::Invalid { .. })), "{answer:?}");
+    assert_eq!(s.claim("q", 3).len(), 3, "a refused setting changes nothing");
 }
 
 #[test]

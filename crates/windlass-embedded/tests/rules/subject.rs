@@ -27,6 +27,7 @@ use windlass_core::{
     GroupKey, JobId, Kind, Lease, LimitName, NewJob, QueueName, Rejection, ScheduleName, State, StoreError, Time, WorkerId,
 };
 use windlass_embedded::clock::ManualClock;
+use windlass_embedded::disk::Disk;
 use windlass_embedded::{AtOpen, EmbeddedOptions, EmbeddedStore};
 
 /// Where every clock begins: 2025-11-21 04:40:00 UTC.
@@ -75,6 +76,17 @@ impl Subject {
         };
         subject.open();
         subject
+    }
+
+    /// A store on a simulated disk.
+    pub(crate) fn on_disk(disk: Arc<dyn Disk>, clock: Arc<ManualClock>, leases: AtOpen) -> Self {
+        let runtime = runtime();
+        let options = EmbeddedOptions { clock: clock.clone(), leases, ..EmbeddedOptions::default() };
+        let store = {
+            let _inside = runtime.enter();
+            EmbeddedStore::on_disk(disk, options).expect("the disk opens")
+        };
+        Self { store: Some(store), clock, runtime, directory: None, made: Cell::new(0), nonce: Cell::new(1) }
     }
 
     /// The directory of a `file:` store.

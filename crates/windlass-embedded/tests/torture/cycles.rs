@@ -4,7 +4,7 @@ use crate::dice::Dice;
 use crate::history::History;
 use crate::ledger::{LedgerReader, Record, Said};
 use crate::load::{self, Orders, READY};
-use crate::makeup::QUEUES;
+use crate::makeup::{QUEUES, READER};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -30,7 +30,7 @@ const HANG: Duration = Duration::from_secs(60);
 const STALE_SHOWN: usize = 24;
 /// Cycles that one directory lives through: enough for leases of several dead processes to meet, few enough that its
 /// replay stays short in a program that is not optimised.
-const LIFE_CYCLES: u64 = 7;
+const LIFE_CYCLES: u64 = 5;
 /// Cycles between two comparisons of every single job with the event log; the counts are compared in each.
 const SCAN_EVERY: u64 = 4;
 
@@ -193,7 +193,7 @@ impl Torture {
             from = From::After(page.next);
             if page.events.is_empty() {
                 self.cursor = Some(page.next);
-                store.set_reader(Reader { name: "torture".into(), cursor: page.next }).await.unwrap();
+                store.set_reader(Reader { name: READER.into(), cursor: page.next }).await.unwrap();
                 return;
             }
         }

@@ -2,13 +2,14 @@
 //!
 //! An id tells its cycle, its task and the unique key of its job, so that the checker needs no record of its own.
 
+use windlass_core::event::Cursor;
 use windlass_core::job::{OnConflict, Unique, UniqueScope};
 use windlass_core::limit::LimitSettings;
 use windlass_core::name::UniqueKey;
 use windlass_core::queue::{GroupSettings, OnHeadDeath, QueueSettings, Retention};
 use windlass_core::rate::Rate;
 use windlass_core::retry::RetryPolicy;
-use windlass_core::store::Admin;
+use windlass_core::store::{Admin, Reader};
 use windlass_core::{JobId, LimitName, QueueName, Time};
 use windlass_embedded::EmbeddedStore;
 
@@ -59,8 +60,14 @@ pub(crate) fn limit(name: &str) -> LimitName {
     LimitName::new(name).unwrap()
 }
 
+/// The checker's place in the event log, which nothing may overtake.
+pub(crate) const READER: &str = "torture";
+
 /// Sets every queue and limit; the same again changes nothing.
 pub(crate) async fn set_up(store: &EmbeddedStore) {
+    if store.readers().await.unwrap().is_empty() {
+        store.set_reader(Reader { name: READER.into(), cursor: Cursor::default() }).await.unwrap();
+    }
     for name in QUEUES {
         store.set_queue(queue(name), settings(name), None).await.unwrap().unwrap();
     }

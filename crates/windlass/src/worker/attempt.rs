@@ -88,7 +88,9 @@ pub(crate) async fn settle(routes: &Routes, held: &Arc<Held>) -> Option<Settle> 
     if let Some(said) = held.take_report() {
         // What was said must arrive before the end: afterwards the lease is no longer current. A store
         // that cannot take it now will take the settlement later; the log is not worth holding it up.
-        if let Err(error) = held.client.store().report(vec![said], None).await {
+        let reports = held.client.reports();
+        let answer = reports.submit(said).await.unwrap_or_else(|_| Err(reports.dropped()));
+        if let Err(error) = answer {
             tracing::warn!(job = %lease.job, %error, "the last log lines of an attempt are lost");
         }
     }

@@ -252,3 +252,61 @@ impl Beater {
         let _ = self.store.bye(self.worker, None).await;
     }
 }
+
+#[cfg(all(test, feature = "embedded"))]
+pub(super) mod tests {
+    use super::*;
+    use crate::client::Client;
+    use windlass_core::bounds::{LEASE_MS_DEFAULT, LEASE_MS_MAX, LEASE_MS_MIN};
+    use windlass_core::store::ClaimedJob;
+    use windlass_core::{JobId, Kind, QueueName, Time};
+    use windlass_embedded::{EmbeddedOptions, EmbeddedStore};
+
+    pub(in crate::worker) fn held(lease_ms: u64, good_ms: u64) -> Arc<Held> {
+        let store = EmbeddedStore::memory(EmbeddedOptions::default());
+        let token = LeaseToken { counter: crate::ids::random(), nonce: 1 };
+        let job = ClaimedJob {
+            lease: Lease { job: JobId(1), attempt: 1, token, deadline: Time(lease_ms) },
+            lease_ms,
+            queue: QueueName::new("q").expect("a name"),
+            kind: Kind::new("k").expect("a name"),
+            group: None,
+            payload: Vec::new(),
+            priority: 0,
+            failures: 0,
+            losses: 0,
+            snoozes: 0,
+            enqueued_at: Time(0),
+            ready_at: Time(0),
+            checkpoint: None,
+            tags: Vec::new(),
+            timeout_ms: None,
+            trace: None,
+        };
+        Arc::new(Held::new(job, Client::new(Arc::new(store)), 0, None, None, good_ms))
+    }
+
+    #[test]
+    fn a_handler_stops_before_its_lease_can_run_out_and_not_much_earlier() {
+        assert_eq!(hold_ms(LEASE_MS_DEFAULT), LEASE_MS_DEFAULT - LEASE_MARGIN_MS);
+        for lease_ms in [LEASE_MS_MIN, 2_000, 5_999, 6_000, LEASE_MS_MAX] {
+            assert!(hold_ms(lease_ms) < lease_ms && hold_ms(lease_ms) * 3 >= lease_ms * 2);
+            assert!(period_ms(lease_ms) * 2 <= hold_ms(lease_ms) + 1, "one heartbeat may fail: {lease_ms}");
+        }
+        let held = [held(30_000, 1_000)];
+        stop_overdue(&held, 28_999);
+        assert!(!held[0].is_lost());
+        stop_overdue(&held, 29_000);
+        assert!(held[0].is_lost());
+    }
+
+    #[test]
+    fn a_good_heartbeat_moves_the_time_to_stop() {
+        let held = [held(30_000, 0)];
+        held[0].good_ms.store(5_000, Ordering::Relaxed);
+        stop_overdue(&held, 32_999);
+        assert!(!held[0].is_lost());
+        stop_overdue(&held, 33_000);
+        assert!(held[0].is_lost());
+    }
+}

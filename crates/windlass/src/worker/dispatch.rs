@@ -42,6 +42,12 @@ const PAUSE_MS_MAX: u64 = 5_000;
 /// How long a completion waits that the store has no room for.
 const NO_ROOM_MS: u64 = 1_000;
 
+/// Calls in a row that brought nothing before the next watch waits: rings that mean nothing, whoever
+/// gives them, must not become a loop that eats a core.
+const FRUITLESS_MAX: u32 = 32;
+/// How long it waits then.
+const FRUITLESS_MS: u64 = 10;
+
 type Answer = Result<Claimed, StoreError>;
 type Watching = Pin<Box<dyn Future<Output = Result<Signal, StoreError>> + Send>>;
 
@@ -83,6 +89,9 @@ pub(super) struct Dispatcher {
     try_again: Option<Instant>,
     pause_until: Option<Instant>,
     failures: u32,
+    /// Calls in a row that asked and got nothing.
+    fruitless: u32,
+    watch_from: Option<Instant>,
 }
 
 /// What ended the wait.
@@ -131,6 +140,8 @@ impl Dispatcher {
             try_again: None,
             pause_until: None,
             failures: 0,
+            fruitless: 0,
+            watch_from: None,
         }
     }
 
@@ -176,7 +187,7 @@ impl Dispatcher {
 
     /// Waits for whatever comes first.
     async fn wait(&mut self) -> Woke {
-        let time = [self.pause_until, self.try_again, self.stopping.next()];
+        let time = [self.pause_until, self.try_again, self.watch_from, self.stopping.next()];
         let later = self.later.iter().map(|(due, _)| *due).min();
         let time = time.into_iter().flatten().chain(later).min();
         let Self { done, ended, flights, watch, orders, .. } = self;
@@ -237,6 +248,9 @@ impl Dispatcher {
         }
         if self.pause_until.is_some_and(|until| until <= now) {
             self.pause_until = None;
+        }
+        if self.watch_from.is_some_and(|from| from <= now) {
+            self.watch_from = None;
         }
         if !self.later.is_empty() {
             let (due, later) = std::mem::take(&mut self.later).into_iter().partition(|(at, _)| *at <= now);
@@ -308,6 +322,14 @@ impl Dispatcher {
             Ok(claimed) => {
                 self.failures = 0;
                 self.settled(flight.settles, claimed.settled);
+                if !claimed.jobs.is_empty() {
+                    self.fruitless = 0;
+                } else if !flight.wants.is_empty() {
+                    self.fruitless += 1;
+                    if self.fruitless > FRUITLESS_MAX {
+                        self.watch_from = Some(Instant::now() + Duration::from_millis(FRUITLESS_MS));
+                    }
+                }
                 let got = self.start(claimed.jobs, flight.sent_ms);
                 if flight.rings == self.rings {
                     self.lanes.dry(&flight.wants, &got);
@@ -321,7 +343,7 @@ impl Dispatcher {
                 }
             }
             Err(error) => {
-                self.settles.splice(..0, flight.settles);
+                
                 self.pause(&error);
             }
         }
@@ -421,7 +443,7 @@ impl Dispatcher {
 
     /// Keeps one watch on the lanes that are dry and have room, and on nothing else.
     fn watch_dry(&mut self) {
-        if self.pause_until.is_some() {
+        if self.pause_until.is_some() || (self.watch_from.is_some() && self.watch.is_none()) {
             return;
         }
         let dry = match self.stopping.phase() {
@@ -445,13 +467,8 @@ impl Dispatcher {
                 self.rings += 1;
                 self.lanes.wet();
             }
-            Ok(Signal::Cancel(lease)) => {
-                if let Some(held) = self.registry.lock().get(&lease.token) {
-                    held.request_cancel();
-                }
-                // Asked to stop, or no longer current? The heartbeat knows.
-                self.registry.beat_now();
-            }
+            // Asked to stop, or no longer current? The heartbeat knows, and it does not wait its turn.
+            Ok(Signal::Cancel(_)) => self.registry.beat_now(),
             Ok(Signal::Drain) => self.stopping.stop(None, Instant::now()),
             Err(error) => self.pause(&error),
         }

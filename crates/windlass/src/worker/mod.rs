@@ -17,10 +17,12 @@ pub use stop::ShutdownReport;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::handler::{Attempt, BlockingHandler, Handler, HandlerService, Plain, RawFirst};
+use crate::handler::{
+    self, Arguments, Attempt, BlockingHandler, Handler, HandlerFuture, HandlerService, Plain, RawFirst,
+};
 use crate::ids;
 use crate::job::Job;
-use crate::outcome::Outcome;
+use crate::outcome::{IntoOutcome, Outcome};
 use attempt::Route;
 use beat::Registry;
 use dispatch::Dispatcher;
@@ -111,16 +113,12 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
     /// Handles the kind of the handler's job, and its aliases.
     pub fn handle<Args, H>(self, handler: H) -> Self
     where
-        H: Handler<Args, S>,
-        Args: 'static,
+        H: Handler<Args, Answer: IntoOutcome>,
+        Args: Arguments<S> + 'static,
     {
-        let state = self.state.clone();
-        let call = move |attempt: Attempt, state: &S| handler.call(attempt, state);
-        let kinds = H::kinds();
-        self.route(
-            kinds.into_iter().map(String::from).collect(),
-            HandlerService::new(Arc::new(Plain { call, state })),
-        )
+        let call = move |attempt: Attempt, state: &S| handler::call(&handler, &attempt, state);
+        let kinds = Args::kinds().into_iter().map(String::from).collect();
+        self.route(kinds, call)
     }
 
     /// Handles the kind of the handler's job on a thread that may block.
@@ -129,35 +127,35 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
     /// slot until it comes back. Look at [`Ctx::is_cancelled`](crate::Ctx::is_cancelled) in long loops.
     pub fn handle_blocking<Args, H>(self, handler: H) -> Self
     where
-        H: BlockingHandler<Args, S>,
-        Args: 'static,
+        H: BlockingHandler<Args, Answer: IntoOutcome>,
+        Args: Arguments<S> + Send + 'static,
     {
-        let state = self.state.clone();
-        let call = move |attempt: Attempt, state: &S| handler.call(attempt, state);
-        let kinds = H::kinds();
-        self.route(
-            kinds.into_iter().map(String::from).collect(),
-            HandlerService::new(Arc::new(Plain { call, state })),
-        )
+        let call = move |attempt: Attempt, state: &S| handler::call_blocking(&handler, attempt, state);
+        let kinds = Args::kinds().into_iter().map(String::from).collect();
+        self.route(kinds, call)
     }
 
     /// Handles jobs of that kind whose payload the handler reads itself: its first argument is a
     /// [`RawJob`](crate::RawJob).
     pub fn handle_kind<Args, H>(mut self, kind: impl Into<String>, handler: H) -> Self
     where
-        H: Handler<Args, S>,
-        Args: RawFirst + 'static,
+        H: Handler<Args, Answer: IntoOutcome>,
+        Args: Arguments<S> + RawFirst + 'static,
     {
         let kind = kind.into();
         if let Err(rejection) = check_name("kind", &kind) {
             self.fault = self.fault.take().or(Some(rejection.into()));
         }
-        let state = self.state.clone();
-        let call = move |attempt: Attempt, state: &S| handler.call(attempt, state);
-        self.route(vec![kind], HandlerService::new(Arc::new(Plain { call, state })))
+        let call = move |attempt: Attempt, state: &S| handler::call(&handler, &attempt, state);
+        self.route(vec![kind], call)
     }
 
-    fn route(mut self, kinds: Vec<String>, service: HandlerService) -> Self {
+    fn route(
+        mut self,
+        kinds: Vec<String>,
+        call: impl Fn(Attempt, &S) -> HandlerFuture + Send + Sync + 'static,
+    ) -> Self {
+        let service = HandlerService::new(Arc::new(Plain { call, state: self.state.clone() }));
         if kinds.is_empty() {
             self.fail("a handler of `RawJob` is registered by `handle_kind`, which names its kind".into());
         }

@@ -131,3 +131,57 @@ impl Stopping {
         }
     }
 }
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests {
+    use super::*;
+    use crate::worker::beat::tests::held;
+
+    const GRACE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn handlers_may_finish_then_are_asked_then_cut_off_then_given_up() {
+        let start = Instant::now();
+        let mut stopping = Stopping::new(GRACE);
+        assert!(stopping.further(start, &[], true).is_empty());
+        assert_eq!(stopping.phase(), Phase::Working);
+        stopping.stop(None, start);
+        let running = [held(30_000, 0)];
+        let at = |stopping: &mut Stopping, ms: u64| {
+            stopping.further(start + Duration::from_millis(ms), &running, true).len()
+        };
+        assert_eq!((at(&mut stopping, 29_999), stopping.phase()), (0, Phase::Grace));
+        assert!(!running[0].is_shutting_down());
+        assert_eq!((at(&mut stopping, 30_000), stopping.phase()), (0, Phase::Asked));
+        assert!(running[0].is_shutting_down() && !running[0].is_over());
+        assert_eq!((at(&mut stopping, 31_000), stopping.phase()), (0, Phase::CutOff));
+        assert!(running[0].is_over());
+        assert_eq!((at(&mut stopping, 31_500), stopping.phase()), (1, Phase::Flush));
+        assert!(!stopping.hears(&running[0].job.lease.token), "what it still says is not heard");
+        assert_eq!(stopping.report, ShutdownReport { done: 0, returned: 1, aborted: 1 });
+    }
+
+    #[test]
+    fn the_last_word_is_waited_for_but_not_for_ever() {
+        let start = Instant::now();
+        let mut stopping = Stopping::new(GRACE);
+        stopping.stop(None, start);
+        assert!(stopping.further(start, &[], false).is_empty());
+        assert_eq!(stopping.phase(), Phase::Flush);
+        assert!(stopping.further(start + FLUSH - Duration::from_millis(1), &[], false).is_empty());
+        assert_eq!(stopping.phase(), Phase::Flush);
+        assert!(stopping.further(start + FLUSH, &[], false).is_empty());
+        assert_eq!(stopping.phase(), Phase::Over);
+    }
+
+    #[test]
+    fn a_second_order_can_only_shorten_the_grace() {
+        let start = Instant::now();
+        let mut stopping = Stopping::new(GRACE);
+        stopping.stop(None, start);
+        stopping.stop(Some(Duration::from_secs(90)), start);
+        assert_eq!(stopping.next(), Some(start + GRACE));
+        stopping.stop(Some(Duration::ZERO), start);
+        assert_eq!(stopping.next(), Some(start));
+    }
+}

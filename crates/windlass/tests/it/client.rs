@@ -185,6 +185,7 @@ async fn what_was_acknowledged_is_there_when_the_directory_is_opened_again() {
     let job = client.get(id).await.expect("answered").expect("known");
     assert_eq!(job.payload, br#"{"n":7}"#);
     client.close().await.expect("closes");
-    let error = windlass::open(&format!("file:{}?create=false", directory.path().join("none").display())).await;
+    let error =
+        windlass::open(&format!("file:{}?create=false", directory.path().join("none").display())).await;
     assert!(error.is_err(), "it was told not to make a directory");
 }

@@ -62,12 +62,8 @@ fn every_option_reaches_the_job() {
     assert_eq!(job.group.expect("its campaign").as_str(), "12");
     assert_eq!(job.timeout_ms, Some(90_000));
     assert_eq!(job.expires_at, Some(now.plus_ms(7_200_000)));
-    let retry = RetryPolicy::Exponential {
-        base_ms: 5_000,
-        cap_ms: 1_800_000,
-        max_failures: 8,
-        jitter: Jitter::Full,
-    };
+    let retry =
+        RetryPolicy::Exponential { base_ms: 5_000, cap_ms: 1_800_000, max_failures: 8, jitter: Jitter::Full };
     assert_eq!(job.retry, Some(retry));
     let unique = job.unique.expect("a key");
     assert_eq!(unique.key.as_str(), "email.send:7/\"a/b\"");

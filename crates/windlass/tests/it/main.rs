@@ -1,8 +1,10 @@
 //! The promises of the client and the worker, each on a store in memory and on one in a directory.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod client;
 mod derive;
+mod examples;
+mod leases;
 mod shutdown;
 mod store;
 mod test_queue;

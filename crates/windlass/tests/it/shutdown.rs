@@ -49,9 +49,9 @@ async fn a_shutdown_lets_handlers_finish(client: Client) {
     let worker = client.worker(hall.clone()).queue("numbers", 3).handle(wait).start().await.expect("starts");
     fill(&client, 5).await;
     hall.wait_for(3).await;
-    let stopping = tokio::spawn(worker.shutdown());
-    hall.door.add_permits(10);
-    assert_eq!(stopping.await.expect("ends").done, 3);
+    // The order to stop is given first.
+    let (report, ()) = tokio::join!(worker.shutdown(), async { hall.door.add_permits(10) });
+    assert_eq!(report, ShutdownReport { done: 3, returned: 0, aborted: 0 });
     let queues = client.store().queues(None, None).await.expect("answered");
     assert_eq!(queues[0].counts.of(JobState::Completed), 3, "and no new ones start");
     assert_eq!(queues[0].counts.of(JobState::Ready), 2);

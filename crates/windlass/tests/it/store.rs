@@ -19,6 +19,7 @@ pub(crate) struct Watched {
     pub(crate) enqueued: AtomicUsize,
     pub(crate) claims: AtomicUsize,
     pub(crate) beats: AtomicUsize,
+    pub(crate) upkeeps: AtomicUsize,
     /// So many more claims fail.
     pub(crate) failing_claims: AtomicU64,
     /// So many more heartbeats fail.
@@ -41,6 +42,7 @@ impl Watched {
             enqueued: AtomicUsize::new(0),
             claims: AtomicUsize::new(0),
             beats: AtomicUsize::new(0),
+            upkeeps: AtomicUsize::new(0),
             failing_claims: AtomicU64::new(0),
             failing_beats: AtomicU64::new(0),
         });
@@ -67,7 +69,7 @@ impl Queue for Watched {
         self.claims.fetch_add(1, Ordering::SeqCst);
         if take(&self.failing_claims) {
             // Half of the failures come after the fact: the caller cannot know.
-            if self.failing_claims.load(Ordering::SeqCst) % 2 == 0 && claim.wants.is_empty() {
+            if self.failing_claims.load(Ordering::SeqCst).is_multiple_of(2) && claim.wants.is_empty() {
                 let done = self.inner.store().claim(claim, at);
                 return Box::pin(async move {
                     done.await?;
@@ -134,8 +136,9 @@ impl Admin for Watched {
 }
 
 impl Upkeep for Watched {
-    pass_on! {
-        upkeep(budget: usize, at: Option<Time>) -> UpkeepReport;
+    fn upkeep(&self, budget: usize, at: Option<Time>) -> StoreFuture<'_, UpkeepReport> {
+        self.upkeeps.fetch_add(1, Ordering::SeqCst);
+        self.inner.store().upkeep(budget, at)
     }
 }
 

@@ -1,9 +1,8 @@
 //! What the worker promises while it runs.
 
-use crate::store::Watched;
 use crate::{Note, Number, on_both_stores, until, until_state};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
@@ -11,7 +10,6 @@ use tower::{Layer, Service};
 use windlass::core::event::Cause;
 use windlass::core::job::State as JobState;
 use windlass::core::limit::LimitSettings;
-use windlass::core::queue::QueueSettings;
 use windlass::core::store::Hold;
 use windlass::core::why::Reason;
 use windlass::{
@@ -51,14 +49,14 @@ struct App {
 
 /// What handlers saw, in order.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Seen(Arc<Mutex<Vec<String>>>);
 
 impl Seen {
-    fn add(&self, text: impl Into<String>) {
+    pub(crate) fn add(&self, text: impl Into<String>) {
         self.0.lock().unwrap().push(text.into());
     }
 
-    fn all(&self) -> Vec<String> {
+    pub(crate) fn all(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }
@@ -99,7 +97,8 @@ async fn a_kind_of_old_jobs_goes_to_the_handler_that_names_it_an_alias(client: C
         n: u64,
     }
     let worker = client.worker(()).queue("numbers", 1);
-    let worker = worker.handle(async |job: Renamed| Outcome::done_with(&job.n)).start().await.expect("starts");
+    let worker =
+        worker.handle(async |job: Renamed| Outcome::done_with(&job.n)).start().await.expect("starts");
     let old = Draft::raw("numbers", "old.name", *br#"{"n":3}"#);
     let id = client.enqueue(old).await.expect("taken").id;
     assert_eq!(until_state(&client, id, JobState::Completed).await.result, Some(b"3".to_vec()));
@@ -149,7 +148,9 @@ async fn a_fatal_error_and_a_discard_are_dead_at_once(client: Client) {
     let worker = client.worker(()).queue("numbers", 1).handle(number).start().await.expect("starts");
     let discarded = client.enqueue(Number { n: 0 }).await.expect("taken").id;
     let fatal = client.enqueue(Number { n: 1 }).await.expect("taken").id;
-    for (id, class, text) in [(discarded, "discarded", "not wanted"), (fatal, "Refused", "the provider said no")] {
+    for (id, class, text) in
+        [(discarded, "discarded", "not wanted"), (fatal, "Refused", "the provider said no")]
+    {
         let job = until_state(&client, id, JobState::Dead).await;
         assert_eq!((job.view.attempt, job.view.cause), (1, Some(Cause::Fatal)));
         let error = job.attempts[0].error.as_ref().expect("its error");
@@ -230,7 +231,7 @@ async fn a_handler_that_panics_fails_and_the_worker_goes_on(client: Client) {
 }
 
 /// Rings when it is dropped.
-struct Bell(Arc<Notify>);
+pub(crate) struct Bell(pub(crate) Arc<Notify>);
 
 impl Drop for Bell {
     fn drop(&mut self) {
@@ -410,7 +411,8 @@ async fn slots_bound_the_handlers_and_change_live(client: Client) {
     }
     let count = || Arc::new(AtomicUsize::new(0));
     let hall = Hall { inside: count(), most: count(), door: Arc::new(Semaphore::new(0)) };
-    let worker = client.worker(hall.clone()).queue("numbers", 3).handle(handle).start().await.expect("starts");
+    let worker =
+        client.worker(hall.clone()).queue("numbers", 3).handle(handle).start().await.expect("starts");
     let jobs = (0..40).map(|n| Number { n });
     client.enqueue_many(jobs).await.expect("taken");
     let inside = |want: usize| {
@@ -503,124 +505,6 @@ async fn many_jobs_are_done_once_each(client: Client) {
     };
     until("all are completed", all).await;
     assert!(done.iter().all(|count| count.load(Ordering::SeqCst) == 1));
-    worker.shutdown().await;
-}
-
-fn with_lease(lease_ms: u64) -> QueueSettings {
-    QueueSettings { lease_ms, ..QueueSettings::default() }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handler_whose_lease_is_lost_is_stopped_and_says_nothing_more() {
-    let (store, client) = Watched::memory().await;
-    client.set_queue("numbers", with_lease(1_000)).await.expect("set");
-    async fn handle(_: Number, State((bell, first)): State<(Arc<Notify>, Arc<AtomicBool>)>) {
-        if first.swap(false, Ordering::SeqCst) {
-            let _bell = Bell(bell);
-            std::future::pending::<()>().await;
-        }
-    }
-    let bell = Arc::new(Notify::new());
-    let state = (bell.clone(), Arc::new(AtomicBool::new(true)));
-    store.failing_beats.store(u64::MAX, Ordering::SeqCst);
-    let worker = client.worker(state).queue("numbers", 1).handle(handle).start().await.expect("starts");
-    let id = client.enqueue(Number { n: 1 }).await.expect("taken").id;
-    // No heartbeat gets through: the worker stops it by its own clock, before the lease runs out.
-    bell.notified().await;
-    assert_eq!(client.get(id).await.unwrap().unwrap().view.state, JobState::Running);
-    store.failing_beats.store(0, Ordering::SeqCst);
-    let job = until_state(&client, id, JobState::Completed).await;
-    assert_eq!((job.view.attempt, job.view.losses, job.view.failures), (2, 1, 0));
-    worker.shutdown().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handler_whose_job_was_taken_away_is_stopped() {
-    let (store, client) = Watched::memory().await;
-    client.set_queue("numbers", with_lease(1_000)).await.expect("set");
-    async fn handle(_: Number, State((bell, reasons)): State<(Arc<Notify>, Seen)>, cx: Ctx) {
-        let _bell = Bell(bell);
-        tokio::spawn(async move { reasons.add(format!("{:?}", cx.cancelled().await)) });
-        std::future::pending::<()>().await;
-    }
-    let (bell, reasons) = (Arc::new(Notify::new()), Seen::default());
-    let worker = client.worker((bell.clone(), reasons.clone())).queue("numbers", 1).handle(handle);
-    let worker = worker.start().await.expect("starts");
-    let id = client.enqueue(Number { n: 1 }).await.expect("taken").id;
-    let job = until_state(&client, id, JobState::Running).await;
-    // Somebody ends the lease behind the worker's back, as an upkeep elsewhere would.
-    let late = job.deadline.expect("a deadline").plus_ms(60_000);
-    store.upkeep_at(late).await;
-    bell.notified().await;
-    until("the reason is told", || async { reasons.all().first().cloned() }).await;
-    assert_eq!(reasons.all()[0], "LeaseLost");
-    worker.shutdown_within(Duration::ZERO).await;
-}
-
-#[test]
-fn a_handler_that_blocks_the_runtime_keeps_its_lease() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.expect("a runtime");
-    let (blocks, blocked) = mpsc::channel::<()>();
-    let (go, gone) = mpsc::channel::<()>();
-    let gone = Arc::new(Mutex::new(gone));
-    let handle = move |_: Number| {
-        blocks.send(()).expect("the test waits");
-        // The only thread of the runtime stands still.
-        gone.lock().unwrap().recv().expect("the test goes on");
-        std::future::ready(())
-    };
-    let (store, client, id, worker) = runtime.block_on(async {
-        let (store, client) = Watched::memory().await;
-        client.set_queue("numbers", with_lease(1_000)).await.expect("set");
-        let worker = client.worker(()).queue("numbers", 1).handle(handle).start().await.expect("starts");
-        let id = client.enqueue(Number { n: 1 }).await.expect("taken").id;
-        (store, client, id, worker)
-    });
-    blocked.recv().expect("the handler starts");
-    // Each renews the lease by a second: five of them outlive it.
-    let other = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let beats = || async { (store.beats.load(Ordering::SeqCst) >= 5).then_some(()) };
-    other.block_on(until("heartbeats go on", beats));
-    go.send(()).expect("the handler waits");
-    let job = runtime.block_on(until_state(&client, id, JobState::Completed));
-    assert_eq!((job.view.attempt, job.view.losses), (1, 0));
-    runtime.block_on(worker.shutdown());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_whose_store_fails_goes_on_and_loses_no_end() {
-    let (store, client) = Watched::memory().await;
-    store.failing_claims.store(5, Ordering::SeqCst);
-    let seen = Seen::default();
-    let done = seen.clone();
-    let handle = move |job: Number| {
-        done.add(job.n.to_string());
-        std::future::ready(())
-    };
-    let worker = client.worker(()).queue("numbers", 1).handle(handle).start().await.expect("starts");
-    let first = client.enqueue(Number { n: 1 }).await.expect("taken").id;
-    until_state(&client, first, JobState::Completed).await;
-    store.failing_claims.store(4, Ordering::SeqCst);
-    let second = client.enqueue(Number { n: 2 }).await.expect("taken").id;
-    let job = until_state(&client, second, JobState::Completed).await;
-    assert_eq!((job.view.failures, job.view.losses), (0, 0));
-    assert_eq!(seen.all(), ["1", "2"]);
-    worker.shutdown().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_asks_only_when_there_is_a_reason() {
-    let (store, client) = Watched::memory().await;
-    let worker = client.worker(()).queue("numbers", 10).handle(async |_: Number| {});
-    let worker = worker.start().await.expect("starts");
-    for n in 0..20 {
-        let id = client.enqueue(Number { n }).await.expect("taken").id;
-        until_state(&client, id, JobState::Completed).await;
-    }
-    // For each job one claim, one settlement, and at most one look more; one at the start.
-    let claims = store.claims.load(Ordering::SeqCst);
-    assert!(claims <= 61, "{claims} claims for 20 jobs");
     worker.shutdown().await;
 }
 

@@ -93,7 +93,7 @@ fn file_system(path: &Path) -> Check {
     match rustix::fs::statfs(path) {
         Err(error) => Check::new("file system", Status::Skipped, error.to_string()),
         Ok(stat) => {
-            let magic = i64::from(stat.f_type);
+            let magic: i64 = stat.f_type;
             match FILE_SYSTEMS.iter().find(|(number, ..)| *number == magic) {
                 Some((_, name, why)) => Check::new("file system", Status::Warn, *name).advise(*why),
                 None => Check::new("file system", Status::Ok, format!("local (type {magic:#x})")),

@@ -6,7 +6,6 @@
 mod environment;
 mod report;
 
-use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -16,6 +15,7 @@ use windlass_embedded::lock::DirectoryLock;
 
 use self::report::{Check, RepairShape, Status, VerifyShape};
 use crate::fault::{Exit, Fault};
+use crate::output::confirm::confirm;
 use crate::output::{Form, Output, progress};
 
 /// Check every byte of a data directory; changes nothing
@@ -136,29 +136,11 @@ fn repair(out: &Output, path: &Path, yes: bool) -> Result<(), Fault> {
     let disk = FileDisk::open(path, false).map_err(|error| directory_fault(&error))?;
     let problems = read_all(out, &disk)?.problems();
     if problems > 0 && !yes {
-        confirm(out, path, problems)?;
+        let question = format!("cut {} at the first of {problems} damaged places?", path.display());
+        confirm(out, &question, "add --yes, after a copy of the directory")?;
     }
     let report = journal::repair(&disk).map_err(|error| Fault::failed(error.to_string()))?;
     out.record(&RepairShape::from(report))
-}
-
-/// Asks on a terminal; elsewhere the answer has to be on the command line.
-fn confirm(out: &Output, path: &Path, problems: usize) -> Result<(), Fault> {
-    if !out.can_ask() {
-        let message =
-            format!("repair drops acknowledged jobs at {problems} damaged places; nobody to ask here");
-        return Err(Fault::new(Exit::Refused, "not_confirmed", message)
-            .next("add --yes, after a copy of the directory"));
-    }
-    let mut err = std::io::stderr().lock();
-    let question = format!("cut {} at the first of {problems} damaged places? [y/N] ", path.display());
-    err.write_all(question.as_bytes()).and_then(|()| err.flush())?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Fault::new(Exit::Refused, "not_confirmed", "nothing was changed")),
-    }
 }
 
 fn held(path: &Path, holder: &str) -> Fault {

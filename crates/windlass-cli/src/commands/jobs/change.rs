@@ -4,7 +4,6 @@
 //! than was shown. Each job has its own outcome. What happens to a job in between is the store's business: the verb is
 //! a compare-and-set there, and a job that has moved on is refused, not forced.
 
-use std::io::{BufRead, Write};
 use std::sync::Arc;
 
 use clap::Args;
@@ -16,6 +15,7 @@ use windlass_core::{JobId, Rejection, State, StoreError, Time};
 
 use super::filter::FilterArgs;
 use crate::fault::{Exit, Fault, exit_of};
+use crate::output::confirm::confirm;
 use crate::output::{Form, Output, progress};
 use crate::values::{moment, payload};
 
@@ -220,7 +220,8 @@ pub(super) async fn run(
         return Ok(());
     }
     if !by_id && !args.yes {
-        confirm(out, &verb, ids.len())?;
+        let question = format!("{} {} jobs?", verb.word(), HumanCount(ids.len() as u64));
+        confirm(out, &question, "add --yes, or look first with --dry-run")?;
     }
     change(store, out, &verb, &ids).await
 }
@@ -248,27 +249,6 @@ async fn matching(
             bar.finish_and_clear();
             return Ok(ids);
         }
-    }
-}
-
-/// Asks on a terminal; elsewhere the answer has to be on the command line.
-fn confirm(out: &Output, verb: &Verb, jobs: usize) -> Result<(), Fault> {
-    let jobs = HumanCount(jobs as u64);
-    if !out.can_ask() {
-        return Err(Fault::new(
-            Exit::Refused,
-            "not_confirmed",
-            format!("{} {jobs} jobs? nobody to ask here", verb.word()),
-        )
-        .next("add --yes, or look first with --dry-run"));
-    }
-    let mut err = std::io::stderr().lock();
-    write!(err, "{} {jobs} jobs? [y/N] ", verb.word()).and_then(|()| err.flush())?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Fault::new(Exit::Refused, "not_confirmed", "nothing was changed")),
     }
 }
 

@@ -20,6 +20,9 @@ const TITLE_COLUMNS: usize = 22;
 /// Width of the numbers behind a bar.
 const NUMBERS_COLUMNS: usize = 18;
 
+/// Lines of a terminal on which the parts of the view need not touch.
+const ROOMY_LINES: u16 = 30;
+
 /// The terminal while it is ours.
 pub(in crate::demo) struct Screen {
     terminal: DefaultTerminal,
@@ -67,13 +70,16 @@ impl Drop for Screen {
 }
 
 fn draw(frame: &mut Frame<'_>, scene: &Scene) {
+    // Everything fits into 24 lines; where there are more, the parts stand apart.
+    let apart = u16::from(frame.area().height >= ROOMY_LINES);
     let [head, queues, campaigns, providers, notes] = Layout::vertical([
-        Constraint::Length(3),
-        Constraint::Length(10),
+        Constraint::Length(2),
         Constraint::Length(9),
-        Constraint::Length(4),
+        Constraint::Length(7),
+        Constraint::Length(3),
         Constraint::Min(0),
     ])
+    .spacing(apart)
     .areas(frame.area());
     draw_head(frame, head, scene);
     draw_queues(frame, queues, scene);
@@ -94,15 +100,16 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, scene: &Scene) {
         state,
         Span::raw("  q ends it").dim(),
     ]);
-    let text = format!(
-        "{} of {} recipients reached",
-        HumanCount(scene.reached),
-        HumanCount(scene.touches)
-    );
+    let text = format!("{} of {} recipients reached", HumanCount(scene.reached), HumanCount(scene.touches));
     let rate = format!("  {}/s", HumanCount(scene.rate as u64));
     let width = usize::from(area.width).saturating_sub(text.len() + rate.len() + 2);
-    let line = Line::from(vec![Span::raw(text), Span::raw(rate).cyan(), Span::raw("  ")].into_iter().chain(bar(scene.reached, scene.touches, width)).collect::<Vec<_>>());
-    frame.render_widget(Paragraph::new(vec![title, Line::default(), line]), area);
+    let line = Line::from(
+        vec![Span::raw(text), Span::raw(rate).cyan(), Span::raw("  ")]
+            .into_iter()
+            .chain(bar(scene.reached, scene.touches, width))
+            .collect::<Vec<_>>(),
+    );
+    frame.render_widget(Paragraph::new(vec![title, line]), area);
 }
 
 fn draw_queues(frame: &mut Frame<'_>, area: Rect, scene: &Scene) {
@@ -149,7 +156,7 @@ fn campaign_line(campaign: &Bar, width: usize) -> Line<'static> {
 fn draw_providers(frame: &mut Frame<'_>, area: Rect, scene: &Scene) {
     let line = |name: &'static str, counters: &windlass_campaigns::sim::Counters| {
         Line::from(format!(
-            "{name:<22} {} taken, {} told to wait, {} times down, {} replies lost, {} refused",
+            "{name:<16}{} taken, {} deferred, {} unavailable, {} replies lost, {} refused",
             HumanCount(counters.accepted),
             HumanCount(counters.deferred),
             HumanCount(counters.unavailable),
@@ -163,7 +170,7 @@ fn draw_providers(frame: &mut Frame<'_>, area: Rect, scene: &Scene) {
 
 fn draw_notes(frame: &mut Frame<'_>, area: Rect, scene: &Scene) {
     let lines: Vec<Line<'_>> = scene.notes.iter().map(|note| Line::from(note.as_str()).yellow()).collect();
-    frame.render_widget(Paragraph::new(lines).block(titled("kills")), area);
+    frame.render_widget(Paragraph::new(lines).block(titled("what happened")), area);
 }
 
 fn titled(title: &str) -> Block<'static> {

@@ -1,0 +1,198 @@
+//! `windlass demo` through the built binary: what a user, and a script, gets of it.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// A process that has not ended by then never will.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn windlass(dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+    command.args(arguments).current_dir(dir).stdin(Stdio::null());
+    command.env_remove("WINDLASS_STORE").env_remove("WINDLASS_LOG");
+    command
+}
+
+fn demo(dir: &Path, arguments: &[&str]) -> Output {
+    windlass(dir, &[&["demo"], arguments].concat()).output().unwrap()
+}
+
+fn summary(output: &Output) -> Value {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let stdout = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(stdout.lines().count(), 1, "one object and nothing else: {stdout}");
+    serde_json::from_str(&stdout).unwrap()
+}
+
+fn count(summary: &Value, name: &str) -> u64 {
+    summary[name].as_u64().unwrap_or_else(|| panic!("no {name} in {summary}"))
+}
+
+#[test]
+fn a_day_with_two_kills_loses_nothing_and_every_repeat_has_its_cause() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = summary(&demo(dir.path(), &["--size", "3000", "--json", "--no-compare", "--seed", "11"]));
+    assert_eq!(count(&told, "contacts"), 3_000);
+    assert_eq!(count(&told, "campaigns"), 100);
+    assert_eq!(count(&told, "kills"), 2, "{told}");
+    assert_eq!(count(&told, "lost"), 0, "{told}");
+    assert_eq!(count(&told, "unexplained_repeats"), 0, "{told}");
+    assert_eq!(count(&told, "strays"), 0, "{told}");
+    assert_eq!(count(&told, "refused"), 1, "a bad day has a dead letter: {told}");
+    assert_eq!(count(&told, "dead"), 1, "{told}");
+    assert_eq!(count(&told, "delivered"), 2_999);
+    assert_eq!(count(&told, "deliveries"), 2_999 + count(&told, "repeats"));
+    let causes = told["repeats_by_cause"].as_object().unwrap();
+    let explained: u64 = causes.values().map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(explained, count(&told, "repeats"), "{told}");
+    for seconds in ["small_p50_s", "small_p95_s", "whale_s", "seconds"] {
+        assert!(told[seconds].as_f64().unwrap() > 0.0, "{seconds} in {told}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn with_fair_groups_small_campaigns_are_through_before_the_whale_and_in_one_group_they_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = summary(&demo(dir.path(), &["--size", "6000", "--json", "--no-kill"]));
+    assert_eq!(count(&told, "kills"), 0);
+    let compared = &told["comparison"];
+    let before_whale = |how: &str| compared[how]["small_before_whale"].as_u64().unwrap();
+    let (fair, one) = (before_whale("fair_groups"), before_whale("one_group"));
+    assert!(fair >= one + 30, "{fair} of 99 with fair groups, {one} in one group: {compared}");
+}
+
+#[test]
+fn without_fairness_the_day_is_still_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = summary(&demo(dir.path(), &["--size", "500", "--json", "--no-compare", "--no-fairness"]));
+    assert_eq!(told["fairness"], false);
+    assert_eq!((count(&told, "lost"), count(&told, "unexplained_repeats")), (0, 0), "{told}");
+}
+
+#[test]
+fn a_users_list_loses_its_bad_rows_by_line_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rows = String::from("name,email,phone\n");
+    for number in 0..300 {
+        rows.push_str(&format!("Person {number},p{number}@example.org,+4477009{number:05}\n"));
+    }
+    rows.push_str("Nobody,,\nWrong,not-an-address,\nAgain,p7@example.org,\n\"Open,p900@example.org,\n");
+    rows.push_str("Last,last@example.org,\n");
+    fs::write(dir.path().join("people.csv"), rows).unwrap();
+    let output = demo(dir.path(), &["--contacts", "people.csv", "--json", "--no-compare"]);
+    let told = summary(&output);
+    assert_eq!((count(&told, "contacts"), count(&told, "delivered")), (301, 301), "{told}");
+    assert_eq!((count(&told, "lost"), count(&told, "refused")), (0, 0), "{told}");
+    assert_eq!(count(&told, "skipped"), 4);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let rows = told["skipped_rows"].as_array().unwrap();
+    let lines: Vec<u64> = rows.iter().map(|row| row["line"].as_u64().unwrap()).collect();
+    assert_eq!(lines, [302, 303, 304, 305]);
+    for line in lines {
+        assert!(stderr.contains(&format!("people.csv, line {line}: ")), "{stderr}");
+    }
+    assert!(fs::exists(dir.path().join("people.csv")).unwrap());
+}
+
+#[test]
+fn nonsense_is_refused_with_exit_code_2_before_anything_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("empty.csv"), "").unwrap();
+    fs::write(dir.path().join("nobody.csv"), "name,email\nAnn,\n").unwrap();
+    fs::write(dir.path().join("columns.csv"), "a,b\n1,2\n").unwrap();
+    let before = fs::read_dir(dir.path()).unwrap().count();
+    for (arguments, says) in [
+        (&["--size", "0"][..], "0"),
+        (&["--size", "many"], "many"),
+        (&["--size", "5", "--contacts", "empty.csv"], "--contacts"),
+        (&["--contacts", "missing.csv"], "missing.csv"),
+        (&["--contacts", "empty.csv"], "header"),
+        (&["--contacts", "nobody.csv"], "no contact"),
+        (&["--contacts", "columns.csv"], "column"),
+        (&["--dir", "."], "not empty"),
+        (&["--dir", "empty.csv"], "empty.csv"),
+        (&["--store", "memory:"], "--dir"),
+        (&["--fairness"], "--fairness"),
+    ] {
+        let output = demo(dir.path(), arguments);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(says), "{arguments:?}: {stderr}");
+        assert!(output.stdout.is_empty());
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), before);
+}
+
+#[test]
+fn a_kept_day_can_be_looked_at_with_the_other_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    let output =
+        demo(dir.path(), &["--size", "300", "--keep", "--dir", "kept", "--no-kill", "--no-compare", "-q"]);
+    let story = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{story}");
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(story.contains("What to try next"), "{story}");
+    let dead =
+        windlass(dir.path(), &["--store", "file:kept/day/store", "jobs", "ls", "--state", "dead", "--json"]);
+    let dead = { dead }.output().unwrap();
+    let dead = String::from_utf8(dead.stdout).unwrap();
+    assert_eq!(dead.lines().count(), 1, "{dead}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_demo_that_is_ended_leaves_no_process_behind() {
+    for signal in ["-INT", "-TERM", "-KILL"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut parent = windlass(
+            dir.path(),
+            &["demo", "--size", "200000", "--no-kill", "--no-compare", "--dir", "day", "-q"],
+        )
+        .spawn()
+        .unwrap();
+        let holder = until("a worker process", || worker_of(parent.id()));
+        let sent = Command::new("kill").args([signal, &parent.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        parent.wait().unwrap();
+        until("the worker's end", || (!is_alive(holder)).then_some(()));
+        if signal != "-KILL" {
+            assert!(!fs::exists(dir.path().join("day")).unwrap(), "{signal} leaves data behind");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(begun.elapsed() < DEADLINE, "waited for {what} for {DEADLINE:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The child of that process, once it is the worker and no longer its parent's copy.
+#[cfg(target_os = "linux")]
+fn worker_of(parent: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    let child: u32 = children.split_whitespace().next()?.parse().ok()?;
+    let command = fs::read_to_string(format!("/proc/{child}/cmdline")).ok()?;
+    command.contains("demo-worker").then_some(child)
+}
+
+/// A zombie whose new parent has not looked yet is as dead as one that is gone.
+#[cfg(target_os = "linux")]
+fn is_alive(process: u32) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{process}/stat")) else { return false };
+    !status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+}
