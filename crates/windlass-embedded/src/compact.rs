@@ -15,10 +15,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-/// Bytes that may lie dead before anything is copied: the fixed part of the bound on disk use.
+/// Bytes that may lie dead before anything is copied: the fixed part of the bound on disk use, and
+/// at least so much of the event log for readers that come later.
 const SLACK_BYTES: u64 = 256 << 20;
-/// In a small store, whose segments are small, that many of them instead.
-const SLACK_SEGMENTS: u64 = 4;
 /// Dead bytes above which copying begins, in percent of the live ones.
 const DEAD_PERCENT: u64 = 100;
 /// A chunk of records that is handed to the engine at once.
@@ -54,9 +53,7 @@ impl Compactor {
         }
         let used = journal.disk_bytes().saturating_sub(journal.spare_bytes());
         let live = machine.live.total();
-        let largest = journal.segments().map(|segment| u64::from(segment.capacity)).max().unwrap_or(0);
-        let slack = SLACK_BYTES.min(SLACK_SEGMENTS * largest);
-        if used <= live + live * DEAD_PERCENT / 100 + slack {
+        if used <= live + live * DEAD_PERCENT / 100 + SLACK_BYTES {
             self.settled = None;
             return None;
         }
@@ -192,6 +189,7 @@ fn ask(
     let request = Request {
         at: None,
         bytes,
+        bytes_when_low: bytes,
         run: Box::new(move |core| {
             let done = core.map(run).ok();
             (

@@ -24,6 +24,11 @@ const FLUSH_BYTES: usize = 512 << 10;
 /// Room kept in a segment for what one request may cause beside what it brings: released children,
 /// ticks, removals.
 pub(crate) const REQUEST_ROOM: usize = 512 << 10;
+/// Room that a request or a round of upkeep gets when the disk is full and the rest of the segment
+/// is all there is; they do less at once then.
+const TIGHT_ROOM: usize = 64 << 10;
+/// Children and steps of upkeep that fit into it.
+const TIGHT_STEPS: usize = 64;
 /// Steps of upkeep between two requests: keeps every request's wait short.
 const UPKEEP_STEPS: usize = 512;
 /// How long the store must be idle before it states in the journal that all of it is durable.
@@ -34,6 +39,8 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(crate) enum Wait {
     /// Every fact so far but claims.
     All,
+    /// Every fact so far, claims too: what a reader of events must see.
+    Every,
     /// The record at that place.
     Place(Position),
     /// Nothing.
@@ -51,6 +58,8 @@ pub(crate) struct Request {
     pub(crate) at: Option<u64>,
     /// The most bytes of facts that it brings.
     pub(crate) bytes: usize,
+    /// The same when space runs out: nothing for enqueues, which are refused then.
+    pub(crate) bytes_when_low: usize,
     pub(crate) run: Run,
 }
 
@@ -321,6 +330,7 @@ impl Engine {
         self.core.space_low = self.journal.space_low();
         if self.core.space_low {
             self.journal.retry_spares();
+            self.core.space_low = self.journal.space_low();
         }
         self.upkeep(None)?;
         for message in messages.drain(..) {
@@ -345,7 +355,8 @@ impl Engine {
         if self.core.out.bytes() >= FLUSH_BYTES {
             self.flush()?;
         }
-        if !self.make_room(request.bytes + REQUEST_ROOM)? {
+        let roomy = self.make_room(request.bytes + REQUEST_ROOM)?;
+        if !roomy && !self.fits(request.bytes_when_low + TIGHT_ROOM) {
             let why = StoreError {
                 operation: "write",
                 cause: "no space is left on the disk, and the reserve is used up".into(),
@@ -358,6 +369,9 @@ impl Engine {
         }
         self.core.begin(self.time.now(request.at));
         self.core.children_budget();
+        if !roomy {
+            self.core.children_left = TIGHT_STEPS;
+        }
         let answer = (request.run)(Ok(&mut self.core));
         self.pending.push(answer);
         Ok(())
@@ -370,11 +384,15 @@ impl Engine {
         if self.core.next_due().is_none_or(|due| due > now.wall) {
             return Ok(());
         }
+        let mut steps = UPKEEP_STEPS;
         if !self.make_room(REQUEST_ROOM + self.core.next_tick_bytes())? {
-            return Ok(());
+            if !self.fits(TIGHT_ROOM) {
+                return Ok(());
+            }
+            steps = TIGHT_STEPS;
         }
         self.core.begin(now);
-        let done = self.core.upkeep(UPKEEP_STEPS);
+        let done = self.core.upkeep(steps);
         self.more_due |= done > 0 && self.core.next_due().is_some_and(|due| due <= now.wall);
         if self.core.out.bytes() >= FLUSH_BYTES {
             self.flush()?;
@@ -382,10 +400,13 @@ impl Engine {
         Ok(())
     }
 
+    fn fits(&self, bytes: usize) -> bool {
+        self.core.out.bytes() + bytes <= self.journal.remaining() as usize
+    }
+
     /// Sees to it that so many more bytes fit into the segment; false when the disk has no room.
     fn make_room(&mut self, bytes: usize) -> Result<bool, JournalError> {
-        let needed = self.core.out.bytes() + bytes;
-        if needed <= self.journal.remaining() as usize {
+        if self.fits(bytes) {
             return Ok(true);
         }
         self.flush()?;
@@ -450,6 +471,9 @@ impl Engine {
         let mut rings = Vec::new();
         self.core.rings(&mut rings);
         let durable = if self.ack == Ack::Process { u64::MAX } else { self.syncer.durable_lsn() };
+        if self.ack == Ack::Process {
+            self.shared.durable.send_if_modified(|lsn| std::mem::replace(lsn, self.last_lsn) != self.last_lsn);
+        }
         while self.unsynced.front().is_some_and(|(lsn, _)| *lsn <= durable) {
             self.unsynced.pop_front();
         }
@@ -458,6 +482,7 @@ impl Engine {
             let lsn = match wait {
                 Wait::Nothing => 0,
                 Wait::All => self.last_dirty,
+                Wait::Every => self.last_lsn,
                 Wait::Place(place) => {
                     let holds = self.unsynced.iter().rev().find(|(_, start)| *start <= place);
                     holds.map_or(0, |(lsn, _)| *lsn)
@@ -474,9 +499,6 @@ impl Engine {
         }
         if !later.is_empty() {
             self.syncs.push(&mut later);
-        }
-        if self.ack == Ack::Process {
-            self.shared.durable.send_if_modified(|lsn| std::mem::replace(lsn, self.last_lsn) != self.last_lsn);
         }
         Ok(())
     }

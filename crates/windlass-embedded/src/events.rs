@@ -38,12 +38,12 @@ pub(crate) enum Unreadable {
     Journal(String),
 }
 
-/// Reads on from a cursor. `first` is the oldest segment that is kept.
+/// Reads on from a cursor, between the oldest segment that is kept and the place where the names end.
 pub(crate) fn read(
     reader: &Reader,
     names: &Names,
     from: Cursor,
-    first: u32,
+    (first, end): (u32, Position),
     limit: usize,
     lsn: u64,
 ) -> Result<EventPage, Unreadable> {
@@ -73,6 +73,10 @@ pub(crate) fn read(
             break;
         }
         for batch in &run.batches {
+            if batch.position >= end {
+                page.next = cursor_of(batch.position, 0);
+                return Ok(page);
+            }
             looked += batch.body.len();
             let skipped = if batch.position == at { skip } else { 0 };
             let more = read_batch(&batch.body, batch.position, names, skipped, limit, &mut page);

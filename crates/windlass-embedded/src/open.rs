@@ -53,7 +53,7 @@ impl Default for EmbeddedOptions {
             leases: AtOpen::EndLeases,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
-            journal: JournalOptions { segment_bytes_min: 4 << 20, ..JournalOptions::default() },
+            journal: JournalOptions::default(),
         }
     }
 }

@@ -83,10 +83,22 @@ impl EmbeddedStore {
         bytes: usize,
         run: impl FnOnce(&mut Core) -> (Wait, T) + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.call_when_low(at, bytes, bytes, run).await
+    }
+
+    /// As `call`, for a verb that brings less when space runs out.
+    async fn call_when_low<T: Send + 'static>(
+        &self,
+        at: Option<Time>,
+        bytes: usize,
+        bytes_when_low: usize,
+        run: impl FnOnce(&mut Core) -> (Wait, T) + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (tell, told) = oneshot::channel();
         let request = Request {
             at: at.map(|at| at.0),
             bytes,
+            bytes_when_low,
             run: Box::new(move |core| match core {
                 Ok(core) => {
                     let (wait, answer) = run(core);
@@ -236,7 +248,7 @@ impl Queue for EmbeddedStore {
             let refused = jobs.iter().map(|_| Err(Rejection::Invalid { what: "batch", why: why.clone() })).collect();
             return Box::pin(async { Ok(refused) });
         }
-        self.verb(at, bytes, move |core| core.enqueue(&jobs, all_or_nothing))
+        Box::pin(self.call_when_low(at, bytes, 0, move |core| (Wait::All, core.enqueue(&jobs, all_or_nothing))))
     }
 
     fn claim(&self, claim: Claim, at: Option<Time>) -> StoreFuture<'_, Claimed> {
@@ -461,31 +473,25 @@ impl Admin for EmbeddedStore {
 
     fn events(&self, from: From, limit: usize, wait_ms: u64) -> StoreFuture<'_, Result<EventPage, Rejection>> {
         Box::pin(async move {
-            let (names, first, end) = self
-                .call(None, 0, |core| {
-                    let names = Names {
-                        queues: core.machine.queues.iter().map(|q| q.name.clone()).collect(),
-                        kinds: core.machine.kinds.clone(),
-                    };
-                    (Wait::All, (names, core.first_segment, core.next_position()))
-                })
-                .await?;
-            let mut cursor = match from {
-                From::Earliest => events::cursor_of(Position::start_of(first), 0),
-                From::Latest => events::cursor_of(end, 0),
-                From::After(cursor) => cursor,
-            };
-            if cursor.place > events::cursor_of(end, 0).place {
-                return Ok(Err(Rejection::BadCursor));
-            }
-            if cursor == Cursor::default() {
-                cursor = events::cursor_of(Position::start_of(first), 0);
-            }
             let mut durable = self.0.shared.durable.subscribe();
             let deadline = tokio::time::Instant::now() + std::time::Duration::from_millis(wait_ms);
+            let mut from = from;
             loop {
+                let (names, first, end) = self.call(None, 0, |core| (Wait::Every, core.log_state())).await?;
+                let mut cursor = match from {
+                    From::Earliest => events::cursor_of(Position::start_of(first), 0),
+                    From::Latest => events::cursor_of(end, 0),
+                    From::After(cursor) => cursor,
+                };
+                if cursor.place > events::cursor_of(end, 0).place {
+                    return Ok(Err(Rejection::BadCursor));
+                }
+                if cursor == Cursor::default() {
+                    cursor = events::cursor_of(Position::start_of(first), 0);
+                }
+                // Events of this stretch name only queues and kinds that the names hold: both are as of `end`.
                 let lsn = *durable.borrow_and_update();
-                let page = match events::read(&self.0.reader, &names, cursor, first, limit.max(1), lsn) {
+                let page = match events::read(&self.0.reader, &names, cursor, (first, end), limit.max(1), lsn) {
                     Ok(page) => page,
                     Err(events::Unreadable::Cursor) => return Ok(Err(Rejection::BadCursor)),
                     Err(events::Unreadable::Journal(why)) => return Err(StoreError::stopped("events", why)),
@@ -493,7 +499,7 @@ impl Admin for EmbeddedStore {
                 if !page.events.is_empty() || page.gap || wait_ms == 0 {
                     return Ok(Ok(page));
                 }
-                cursor = page.next;
+                from = From::After(page.next);
                 if tokio::time::timeout_at(deadline, durable.changed()).await.is_err() {
                     return Ok(Ok(page));
                 }
@@ -581,6 +587,16 @@ impl Store for EmbeddedStore {
 }
 
 impl Core {
+    /// What a reader of events needs to know: names by number, the oldest segment, and where the log
+    /// ends.
+    fn log_state(&self) -> (Names, u32, Position) {
+        let names = Names {
+            queues: self.machine.queues.iter().map(|q| q.name.clone()).collect(),
+            kinds: self.machine.kinds.clone(),
+        };
+        (names, self.first_segment, self.next_position())
+    }
+
     fn watch(&mut self, watch: Watch, ring: oneshot::Sender<Signal>) {
         let now = self.machine.now.store;
         let work = watch.queues.iter().any(|(name, slots)| {

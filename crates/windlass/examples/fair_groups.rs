@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let worker = client.worker(order.clone()).queue("email", 10).handle(send).start().await?;
     loop {
         let queues = client.store().queues(None, None).await?;
-        if queues.iter().all(|queue| queue.counts.waiting() == 0) {
+        if queues.iter().all(|queue| queue.totals.completed == queue.totals.enqueued) {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;

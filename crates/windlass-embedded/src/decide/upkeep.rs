@@ -12,7 +12,7 @@ use windlass_core::lifecycle::{Step, Token, Verb, step};
 impl Core {
     /// Does at most `budget` steps that are due now; answers how many it did.
     pub(crate) fn upkeep(&mut self, budget: usize) -> usize {
-        self.children_budget();
+        self.children_left = windlass_core::bounds::CHILDREN_PER_STEP.min(budget);
         let mut done = self.release_more(budget);
         done += self.tick_schedules(budget - done.min(budget));
         let now = self.machine.now;

@@ -47,8 +47,8 @@ pub(crate) enum Standing {
     Idle,
     /// In its group's order, under that sequence.
     In { key: u64 },
-    /// In the line of that limit, under that virtual time and sequence.
-    AtLimit { limit: u32, vt: u64, seq: u64 },
+    /// In the line of that limit, under that sequence.
+    AtLimit { limit: u32, seq: u64 },
 }
 
 /// Ready jobs of one group, priority and set of limits.
@@ -422,9 +422,13 @@ impl Machine {
                 self.groups[group].standing.remove(&(-priority, key, lane));
                 self.refresh(group);
             }
-            Standing::AtLimit { limit, vt, seq } => {
+            Standing::AtLimit { limit, seq } => {
                 let queue = self.groups[group].queue;
-                self.limits[limit].leave_line(queue, (-priority, vt, seq, lane));
+                self.limits[limit].leave_line(queue, priority, group, seq, lane);
+                self.lanes[lane].standing = Standing::Idle;
+                // Whoever is first in line now may want less than this one did.
+                self.wake_one(limit, queue);
+                return;
             }
         }
         self.lanes[lane].standing = Standing::Idle;

@@ -16,8 +16,48 @@ use windlass_core::limit::LimitSettings;
 use windlass_core::rate::Tat;
 use windlass_core::{LimitName, Time};
 
-/// A lane in a limit's line: priority (negated), its group's virtual time, its head's sequence, lane.
-pub(crate) type Waiting = (i8, u64, u64, u32);
+/// Lanes of one queue that wait for a limit: groups by priority and virtual time, and each group's
+/// lanes in the order in which their heads became ready, whatever else they take.
+#[derive(Default)]
+pub(crate) struct Line {
+    /// (priority negated, virtual time, group); the time may be behind the group's and is then
+    /// brought up to date by whoever looks.
+    order: BTreeSet<(i8, u64, u32)>,
+    /// Each group's time in `order`, and its lanes by the sequence of their heads.
+    lanes: BTreeMap<(i8, u32), (u64, BTreeSet<(u64, u32)>)>,
+}
+
+impl Line {
+    fn insert(&mut self, priority: i8, group: u32, vt: u64, seq: u64, lane: u32) {
+        let entry = self.lanes.entry((-priority, group)).or_insert_with(|| {
+            self.order.insert((-priority, vt, group));
+            (vt, BTreeSet::new())
+        });
+        entry.1.insert((seq, lane));
+    }
+
+    fn remove(&mut self, priority: i8, group: u32, seq: u64, lane: u32) {
+        let Some((vt, lanes)) = self.lanes.get_mut(&(-priority, group)) else { return };
+        lanes.remove(&(seq, lane));
+        if lanes.is_empty() {
+            self.order.remove(&(-priority, *vt, group));
+            self.lanes.remove(&(-priority, group));
+        }
+    }
+
+    fn set_time(&mut self, priority: i8, group: u32, vt: u64) {
+        if let Some((old, _)) = self.lanes.get_mut(&(priority, group)) {
+            self.order.remove(&(priority, *old, group));
+            self.order.insert((priority, vt, group));
+            *old = vt;
+        }
+    }
+
+    /// Lanes that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.lanes.values().map(|(_, lanes)| lanes.len()).sum()
+    }
+}
 
 /// A named limit of the store.
 pub(crate) struct Limit {
@@ -29,16 +69,16 @@ pub(crate) struct Limit {
     pub(crate) tat: Tat,
     pub(crate) hold_until: u64,
     pub(crate) timer_at: u64,
-    pub(crate) lines: BTreeMap<u16, BTreeSet<Waiting>>,
+    pub(crate) lines: BTreeMap<u16, Line>,
     /// Limit sets that name it.
     pub(crate) sets: u32,
 }
 
 impl Limit {
-    pub(crate) fn leave_line(&mut self, queue: u16, entry: Waiting) {
+    pub(crate) fn leave_line(&mut self, queue: u16, priority: i8, group: u32, seq: u64, lane: u32) {
         if let Some(line) = self.lines.get_mut(&queue) {
-            line.remove(&entry);
-            if line.is_empty() {
+            line.remove(priority, group, seq, lane);
+            if line.order.is_empty() {
                 self.lines.remove(&queue);
             }
         }
@@ -192,7 +232,9 @@ impl Machine {
         let l = &self.lanes[lane];
         let uses = self.limit_sets.uses(set).iter().map(|(limit, _)| *limit);
         uses.filter(|limit| *limit != l.woken_by).find(|limit| {
-            self.first_in_line(*limit, queue).is_some_and(|(priority, ..)| priority <= -l.priority)
+            let Some(line) = self.limits[*limit].lines.get(&queue) else { return false };
+            let before = line.order.range(..=(-l.priority, u64::MAX, u32::MAX));
+            before.into_iter().any(|(priority, _, group)| self.possible(*limit, line, *priority, *group).is_some())
         })
     }
 
@@ -203,8 +245,8 @@ impl Machine {
         let (group, priority) = (self.lanes[lane].group, self.lanes[lane].priority);
         let (queue, vt) = (self.groups[group].queue, self.groups[group].vt.0);
         let seq = self.slots.at(self.head(lane)).seq;
-        self.lanes[lane].standing = Standing::AtLimit { limit, vt, seq };
-        self.limits[limit].lines.entry(queue).or_default().insert((-priority, vt, seq, lane));
+        self.lanes[lane].standing = Standing::AtLimit { limit, seq };
+        self.limits[limit].lines.entry(queue).or_default().insert(priority, group, vt, seq, lane);
         if let Some(at) = opens_at {
             self.set_limit_timer(limit, at);
         }
@@ -233,12 +275,30 @@ impl Machine {
         uses.iter().find(|(l, _)| *l == limit).map_or(1, |(_, cost)| *cost)
     }
 
-    /// The lane of a queue that the limit lets back next. One whose cost the limit cannot admit any
-    /// more, since it was lowered, holds back nobody but itself.
-    fn first_in_line(&self, limit: u32, queue: u16) -> Option<Waiting> {
-        let l = &self.limits[limit];
-        let most = l.settings.most();
-        l.lines.get(&queue)?.iter().find(|(_, _, _, lane)| self.cost(*lane, limit) <= most).copied()
+    /// The lane of a queue that the limit lets back next: (sequence, lane).
+    fn first_in_line(&mut self, limit: u32, queue: u16) -> Option<(u64, u32)> {
+        loop {
+            let line = self.limits[limit].lines.get(&queue)?;
+            let first = line.order.iter().find_map(|(priority, vt, group)| {
+                let found = self.possible(limit, line, *priority, *group)?;
+                Some((*priority, *vt, *group, found))
+            });
+            let (priority, vt, group, found) = first?;
+            let now = self.groups[group].vt.0;
+            if vt == now {
+                return Some(found);
+            }
+            // The group was served since it came here: it takes its turn behind those that were not.
+            self.limits[limit].lines.get_mut(&queue)?.set_time(priority, group, now);
+        }
+    }
+
+    /// The first lane of a group in line whose cost the limit can admit at all. One whose cost has
+    /// become impossible, since the limit was lowered, holds back nobody but itself.
+    fn possible(&self, limit: u32, line: &Line, priority: i8, group: u32) -> Option<(u64, u32)> {
+        let most = self.limits[limit].settings.most();
+        let (_, lanes) = line.lanes.get(&(priority, group))?;
+        lanes.iter().find(|(_, lane)| self.cost(*lane, limit) <= most).copied()
     }
 
     /// Something of the limit is free: one lane of each queue may try.
@@ -254,10 +314,10 @@ impl Machine {
 
     /// Lets the first lane of a queue's line back into the order, if the limit admits its head. One
     /// that cannot stand now (its group is parked) is let back too, but the next one is asked.
-    fn wake_one(&mut self, limit: u32, queue: u16) {
+    pub(crate) fn wake_one(&mut self, limit: u32, queue: u16) {
         loop {
-            let Some(entry) = self.first_in_line(limit, queue) else { return };
-            let lane = entry.3;
+            let Some((seq, lane)) = self.first_in_line(limit, queue) else { return };
+            let (group, priority) = (self.lanes[lane].group, self.lanes[lane].priority);
             let cost = self.cost(lane, limit);
             if let Err(opens_at) = self.limits[limit].open(self.now.store, cost) {
                 if let Some(at) = opens_at {
@@ -265,10 +325,9 @@ impl Machine {
                 }
                 return;
             }
-            self.limits[limit].leave_line(queue, entry);
+            self.limits[limit].leave_line(queue, priority, group, seq, lane);
             self.lanes[lane].standing = Standing::Idle;
             self.stand(lane);
-            let group = self.lanes[lane].group;
             self.touch(queue);
             if !self.groups[group].parked {
                 self.lanes[lane].woken_by = limit;

@@ -60,10 +60,12 @@ fn write() -> Written {
     println!("seed {SEED:#x}");
     let disk = SimDisk::new();
     let (looked, mut images) = (disk.clone(), Vec::new());
-    let told = block_on(tell(Arc::new(disk.clone()), SEED, SEGMENT_BYTES, STEPS, || images.push(image(&looked))));
+    let told =
+        block_on(tell(Arc::new(disk.clone()), SEED, SEGMENT_BYTES, STEPS, || images.push(image(&looked))));
     let used = |image: &Image| image.iter().filter(|(_, (bytes, _))| bytes.len() > 8_192).count();
     let before_close = images.last().expect("one for each step").clone();
-    let lengths: Vec<_> = before_close.iter().map(|(name, (bytes, whole))| (name, bytes.len(), whole)).collect();
+    let lengths: Vec<_> =
+        before_close.iter().map(|(name, (bytes, whole))| (name, bytes.len(), whole)).collect();
     assert!(used(&before_close) <= 1, "the script must stay in one segment: {lengths:?}");
     let longest = before_close.iter().max_by_key(|(_, (bytes, _))| bytes.len()).expect("a segment");
     let segment = longest.0.clone();
@@ -78,7 +80,8 @@ fn cut_at_any_byte_the_store_holds_everything_acknowledged_by_then() {
     let mut compared = 0;
     for length in written.lengths[0]..=bytes.len() {
         // Padding at the end of a batch reads as zeros: the length that matters is that of the last whole step.
-        let step = written.lengths.iter().rposition(|end| *end <= length).expect("the empty store comes first");
+        let step =
+            written.lengths.iter().rposition(|end| *end <= length).expect("the empty store comes first");
         let mut cut = written.before_close.clone();
         cut.insert(written.segment.clone(), (bytes[..length].to_vec(), whole));
         let store = open(&cut, written.told[step].at).unwrap_or_else(|why| panic!("cut at {length}: {why}"));

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use windlass_core::Time;
 use windlass_core::store::{Admin, Queue, Store};
+use windlass_embedded::EmbeddedStore;
 use windlass_embedded::clock::ManualClock;
 use windlass_embedded::disk::{Disk, MemoryDisk, SimDisk};
-use windlass_embedded::EmbeddedStore;
 
 const WRITE: &str = "WINDLASS_WRITE_FIXTURE";
 const SEED: u64 = 0x676f_6c64;

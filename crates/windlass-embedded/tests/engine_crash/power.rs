@@ -86,7 +86,10 @@ fn check_crashed(crashed: &SimDisk, told: &[Told], acknowledged: usize, dice: &m
     let third = again.crash(&[]);
     drop(store);
     let store = reopen(&third, at);
-    assert!(block_on(store.get(id)).unwrap().is_some(), "an enqueue that was acknowledged after a crash is lost");
+    assert!(
+        block_on(store.get(id)).unwrap().is_some(),
+        "an enqueue that was acknowledged after a crash is lost"
+    );
 }
 
 #[test]
@@ -110,7 +113,10 @@ fn a_power_cut_anywhere_keeps_every_acknowledged_step_and_leaves_a_state_of_the_
             let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 check_crashed(&crashed, &told, acknowledged, &mut dice.clone());
             }));
-            assert!(checked.is_ok(), "WINDLASS_SEED={seed}, cut after {after} of {operations}, fates {number}");
+            assert!(
+                checked.is_ok(),
+                "WINDLASS_SEED={seed}, cut after {after} of {operations}, fates {number}"
+            );
             states += 1;
         }
     }
@@ -126,7 +132,9 @@ fn no_claim_is_answered_before_what_it_depends_on_is_durable() {
     let mut refused = 0;
     for operations in 0.. {
         let disk = SimDisk::new();
-        let Ok(script) = Script::open(Arc::new(disk.clone()), seed, SHORT_SEGMENT) else { unreachable!("no fault is planned") };
+        let Ok(script) = Script::open(Arc::new(disk.clone()), seed, SHORT_SEGMENT) else {
+            unreachable!("no fault is planned")
+        };
         disk.power_off_after(operations);
         let run = block_on(race(&script.store));
         drop(script);
@@ -136,7 +144,10 @@ fn no_claim_is_answered_before_what_it_depends_on_is_durable() {
         block_on(async {
             for job in &run.claimed {
                 let known = store.get(*job).await.unwrap();
-                assert!(known.is_some(), "after {operations}: job {job} runs, and its enqueue was taken back");
+                assert!(
+                    known.is_some(),
+                    "after {operations}: job {job} runs, and its enqueue was taken back"
+                );
                 answered += 1;
             }
             for (child, parent) in &run.children {
@@ -181,7 +192,8 @@ async fn race(store: &EmbeddedStore) -> Race {
         };
         let (enqueued, first) = tokio::join!(store.enqueue(jobs, true, None), store.claim(want(), None));
         let (Ok(_), Ok(first)) = (enqueued, &first) else {
-            race.claimed.extend(first.iter().flat_map(|claimed| claimed.jobs.iter().map(|job| job.lease.job)));
+            race.claimed
+                .extend(first.iter().flat_map(|claimed| claimed.jobs.iter().map(|job| job.lease.job)));
             return race;
         };
         let Some(job) = first.jobs.first() else { panic!("the job that was enqueued before is there") };
@@ -196,7 +208,8 @@ async fn race(store: &EmbeddedStore) -> Race {
         let (Ok(_), Ok(second)) = (settled, second) else { return race };
         for job in second.jobs {
             let done = Settle::Complete { lease: job.lease, result: None, then: Vec::new() };
-            let settle = Claim { settle_first: vec![done], worker: WorkerId(1), nonce: 9, ..Claim::default() };
+            let settle =
+                Claim { settle_first: vec![done], worker: WorkerId(1), nonce: 9, ..Claim::default() };
             if store.claim(settle, None).await.is_err() {
                 return race;
             }

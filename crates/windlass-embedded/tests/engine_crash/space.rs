@@ -43,7 +43,8 @@ async fn claim(store: &EmbeddedStore, settle_first: Vec<Settle>, n: u32) -> Vec<
 fn when_space_runs_out_work_that_is_there_ends_and_new_work_waits_for_room() {
     let disk = SimDisk::new();
     let clock = ManualClock::new(START);
-    let store = EmbeddedStore::on_disk(Arc::new(disk.clone()), options_with(clock.clone(), 1, LONG_SEGMENT)).unwrap();
+    let store =
+        EmbeddedStore::on_disk(Arc::new(disk.clone()), options_with(clock.clone(), 1, LONG_SEGMENT)).unwrap();
     block_on(async {
         for number in 0..STOCKED {
             assert!(enqueue(&store, number).await.unwrap());
@@ -90,7 +91,9 @@ fn when_space_runs_out_work_that_is_there_ends_and_new_work_waits_for_room() {
         assert!(store.get(leases[0].job).await.unwrap().is_none(), "retention goes on");
         // A power cut in this state loses nothing of it.
         let before = dump(&store).await.unwrap();
-        let crashed = EmbeddedStore::on_disk(Arc::new(disk.crash(&[])), options_with(clock.clone(), 2, LONG_SEGMENT)).unwrap();
+        let crashed =
+            EmbeddedStore::on_disk(Arc::new(disk.crash(&[])), options_with(clock.clone(), 2, LONG_SEGMENT))
+                .unwrap();
         let after = dump(&crashed).await.unwrap();
         assert!(after == before, "{}", difference(&before, &after));
         // And with the space everything is taken again.
@@ -106,7 +109,8 @@ fn when_space_runs_out_work_that_is_there_ends_and_new_work_waits_for_room() {
 fn a_store_that_has_used_up_even_its_reserve_says_so_and_comes_back_whole() {
     let disk = SimDisk::new();
     let clock = ManualClock::new(START);
-    let store = EmbeddedStore::on_disk(Arc::new(disk.clone()), options_with(clock.clone(), 1, LONG_SEGMENT)).unwrap();
+    let store =
+        EmbeddedStore::on_disk(Arc::new(disk.clone()), options_with(clock.clone(), 1, LONG_SEGMENT)).unwrap();
     block_on(async {
         for number in 0..STOCKED {
             assert!(enqueue(&store, number).await.unwrap());
@@ -114,12 +118,12 @@ fn a_store_that_has_used_up_even_its_reserve_says_so_and_comes_back_whole() {
         disk.limit_space(Some(0));
         let refused = 'used_up: {
             for _ in 0..ENQUEUES_MAX {
-                let outcome = store.set_meta("key".into(), vec![7; 50_000], 0).await;
+                let outcome = store.set_meta("key".into(), vec![7; 400_000], 0).await;
                 let version = store.meta("key".into()).await;
                 match (outcome, version) {
                     (Err(why), _) => break 'used_up why,
                     (Ok(_), Ok((_, version))) => {
-                        if let Err(why) = store.set_meta("key".into(), vec![8; 50_000], version).await {
+                        if let Err(why) = store.set_meta("key".into(), vec![8; 400_000], version).await {
                             break 'used_up why;
                         }
                     }
@@ -131,9 +135,13 @@ fn a_store_that_has_used_up_even_its_reserve_says_so_and_comes_back_whole() {
         assert!(refused.retryable && refused.cause.contains("space"), "{refused}");
         assert!(is_well(&store).await || refused.retryable);
         disk.limit_space(None);
-        assert!(enqueue(&store, 1_000).await.unwrap() || enqueue(&store, 1_001).await.unwrap(), "there is room again");
+        assert!(
+            enqueue(&store, 1_000).await.unwrap() || enqueue(&store, 1_001).await.unwrap(),
+            "there is room again"
+        );
         let before = dump(&store).await.unwrap();
-        let crashed = EmbeddedStore::on_disk(Arc::new(disk.crash(&[])), options_with(clock, 2, LONG_SEGMENT)).unwrap();
+        let crashed =
+            EmbeddedStore::on_disk(Arc::new(disk.crash(&[])), options_with(clock, 2, LONG_SEGMENT)).unwrap();
         let after = dump(&crashed).await.unwrap();
         assert!(after == before, "{}", difference(&before, &after));
     });

@@ -19,7 +19,10 @@ async fn all_refusals(script: &Script) -> Vec<StoreError> {
     let job = NewJob::new(id, crate::script::queue("a"), Kind::new("kind").unwrap(), *b"{}");
     vec![
         store.enqueue(vec![job], false, None).await.map(drop).unwrap_err(),
-        store.claim(Claim { wants: vec![(crate::script::queue("a"), 1)], ..Claim::default() }, None).await.unwrap_err(),
+        store
+            .claim(Claim { wants: vec![(crate::script::queue("a"), 1)], ..Claim::default() }, None)
+            .await
+            .unwrap_err(),
         store.heartbeat(script.held.clone(), None).await.unwrap_err(),
         store.cancel(vec![id], None).await.unwrap_err(),
         store.get(id).await.unwrap_err(),

@@ -343,3 +343,15 @@ fn a_cursor_that_the_store_never_gave_is_refused_or_shows_nothing_wrong() {
         }
     }
 }
+
+#[test]
+fn a_claims_event_is_shown_without_waiting_for_another_write() {
+    for s in [Subject::memory(), Subject::file()] {
+        let id = s.put(s.job("q"));
+        let here = s.wait(s.store().events(From::Latest, 10, 0)).expect("a place").next;
+        s.take("q");
+        let page = s.begin(s.store().events(From::After(here), 10, 3_600_000)).answer().expect("a page");
+        let seen: Vec<_> = page.events.iter().map(|event| (event.job, event.event)).collect();
+        assert_eq!(seen, [(id, Claimed)]);
+    }
+}

@@ -89,6 +89,14 @@ impl Subject {
         Self { store: Some(store), clock, runtime, directory: None, made: Cell::new(0), nonce: Cell::new(1) }
     }
 
+    /// Lets go of the store and opens another disk, or the same one again.
+    pub(crate) fn reopen_on(&mut self, disk: Arc<dyn Disk>, leases: AtOpen) {
+        self.abandon();
+        let _inside = self.runtime.enter();
+        let options = EmbeddedOptions { leases, ..self.options() };
+        self.store = Some(EmbeddedStore::on_disk(disk, options).expect("the disk opens"));
+    }
+
     /// The directory of a `file:` store.
     pub(crate) fn path(&self) -> &Path {
         self.directory.as_ref().expect("a file: store").path()
@@ -434,6 +442,21 @@ impl Subject {
             from = From::After(page.next);
             all.extend(page.events);
         }
+    }
+
+    /// The event log from a place on, with that many claims: a claim's own record may lag behind its answer.
+    pub(crate) fn events_with_claims(&self, mut from: From, claims: usize) -> Vec<Event> {
+        let mut all = self.events_from(from);
+        let missing = |all: &[Event]| all.iter().filter(|event| event.event == EventType::Claimed).count() < claims;
+        while missing(&all) {
+            if let Some(last) = all.last() {
+                from = From::After(last.cursor);
+            }
+            let page = self.wait(self.store().events(from, 1_000, HANG.as_millis() as u64)).expect("a place in the log");
+            assert!(!page.events.is_empty(), "every claim has its event");
+            all.extend(page.events);
+        }
+        all
     }
 
     /// What happened to one job, in order.

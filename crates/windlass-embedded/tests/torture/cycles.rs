@@ -2,7 +2,7 @@
 
 use crate::dice::Dice;
 use crate::history::History;
-use crate::ledger::{LedgerReader, Record, Said};
+use crate::ledger::{LedgerReader, RECORD_BYTES, Record, Said};
 use crate::load::{self, Orders, READY};
 use crate::makeup::{QUEUES, READER};
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +13,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use windlass_core::event::{Cursor, EventType};
 use windlass_core::job::{ErrorReport, JobView};
-use windlass_core::store::{Admin, Claim, Filter, From, Queue, Reader, ReleaseReason, Report, Settle, Store, Upkeep};
+use windlass_core::store::{
+    Admin, Claim, Filter, From, Queue, Reader, ReleaseReason, Report, Settle, Store, Upkeep,
+};
 use windlass_core::{JobId, Rejection, State, Time, WorkerId};
 use windlass_embedded::clock::{Clock, ManualClock, SystemClock};
 use windlass_embedded::{EmbeddedOptions, EmbeddedStore};
@@ -24,6 +26,10 @@ const SEED: u64 = 0x0077_696e_646c_6173;
 const KILLED_EARLY: u64 = 6;
 /// A kill at full load comes so long after the store is open.
 const LOAD_MS: std::ops::Range<u64> = 100..600;
+/// Acknowledgements after which the load counts as full: from here on the moment of the kill is drawn.
+const LOADED_RECORDS: u64 = 2_000;
+/// How often the ledger's length is looked at until then.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// A store that needs longer than this to open has hung.
 const HANG: Duration = Duration::from_secs(60);
 /// Leases of former cycles shown to the store in each cycle.
@@ -161,7 +167,8 @@ impl Torture {
         let options = EmbeddedOptions { clock, ..load::options(orders.small_segments) };
         let told = format!("WINDLASS_SEED={} cycle {}", self.seed, orders.cycle);
         let opening = Instant::now();
-        let store = EmbeddedStore::open(&orders.directory, options).unwrap_or_else(|why| panic!("{told}: {why}"));
+        let store =
+            EmbeddedStore::open(&orders.directory, options).unwrap_or_else(|why| panic!("{told}: {why}"));
         println!("           {} in {} ms", store.recovery(), opening.elapsed().as_millis());
         let runtime = std::mem::replace(
             &mut self.runtime,
@@ -231,7 +238,11 @@ impl Torture {
                     *last = (record.attempt, record.token.counter);
                 }
                 Said::Completed => {
-                    assert_eq!(ends.last(), Some(&(EventType::Completed, record.attempt)), "{record:?}: {life:?}");
+                    assert_eq!(
+                        ends.last(),
+                        Some(&(EventType::Completed, record.attempt)),
+                        "{record:?}: {life:?}"
+                    );
                 }
                 Said::Failed | Said::Snoozed | Said::Released => {
                     // Asked to stop, a job that its holder gives back ends as cancelled.
@@ -390,8 +401,11 @@ impl Killable {
     }
 }
 
-/// Kills the process so long after it said that the store is open; answers how long it was.
+/// Kills the process so long after the load is up; answers how long the store was open.
 fn kill_at_full_load(orders: &Orders, after_ms: u64) -> Duration {
+    let acknowledged =
+        || std::fs::metadata(&orders.ledger).map_or(0, |file| file.len() / RECORD_BYTES as u64);
+    let loaded_at = acknowledged() + LOADED_RECORDS;
     let mut started = start(orders);
     loop {
         match started.lines.recv_timeout(HANG) {
@@ -405,10 +419,16 @@ fn kill_at_full_load(orders: &Orders, after_ms: u64) -> Duration {
         }
     }
     let ready = Instant::now();
-    let until = ready + Duration::from_millis(after_ms);
+    let mut until = None;
     loop {
-        match started.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        if until.is_none() && acknowledged() >= loaded_at {
+            until = Some(Instant::now() + Duration::from_millis(after_ms));
+        }
+        assert!(until.is_some() || ready.elapsed() < HANG, "the store is open and acknowledges nothing");
+        let wait = until.map_or(LOOK_EVERY, |until| until.saturating_duration_since(Instant::now()));
+        match started.lines.recv_timeout(wait) {
             Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) if until.is_none() => {}
             Err(RecvTimeoutError::Timeout) => break,
             Err(RecvTimeoutError::Disconnected) => {
                 started.end();
@@ -429,4 +449,3 @@ fn kill_while_it_opens(orders: &Orders, after_us: u64) {
     while let Ok(_line) = started.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {}
     started.kill();
 }
-

@@ -110,7 +110,8 @@ impl History {
     fn enqueued(&mut self, event: &Event) {
         let job = event.job;
         assert!(!self.removed.contains_key(&job), "the id of removed job {job} was issued again");
-        let queue = makeup::QUEUES.iter().position(|name| *name == event.queue.as_str()).expect("a known queue");
+        let queue =
+            makeup::QUEUES.iter().position(|name| *name == event.queue.as_str()).expect("a known queue");
         let mut life = Life {
             attempt: 0,
             running: false,

@@ -67,7 +67,8 @@ pub(crate) struct Record {
     pub(crate) token: LeaseToken,
 }
 
-const RECORD_BYTES: usize = 40;
+/// Bytes of one record.
+pub(crate) const RECORD_BYTES: usize = 40;
 
 impl Record {
     pub(crate) fn of_job(said: Said, job: JobId) -> Self {

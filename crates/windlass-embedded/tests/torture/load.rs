@@ -278,11 +278,13 @@ impl<'a> Worker<'a> {
     }
 
     async fn run(mut self) {
-        let wants: Vec<(QueueName, u32)> = self.bench.names.values().map(|name| (name.clone(), WANTED)).collect();
+        let wants: Vec<(QueueName, u32)> =
+            self.bench.names.values().map(|name| (name.clone(), WANTED)).collect();
         loop {
             let nonce = 1 + self.dice.roll(u64::MAX >> 11);
             let settle_first = std::mem::take(&mut self.ending);
-            let claim = Claim { settle_first: settle_first.clone(), wants: wants.clone(), worker: self.id, nonce };
+            let claim =
+                Claim { settle_first: settle_first.clone(), wants: wants.clone(), worker: self.id, nonce };
             let answer = self.bench.store.claim(claim, None).await.unwrap();
             let mut records = Vec::new();
             let mut ended = 0;

@@ -74,7 +74,11 @@ pub(crate) async fn set_up(store: &EmbeddedStore) {
     let slots = LimitSettings { concurrency: Some(60), rate: None };
     store.set_limit(limit("slots"), Some(slots), None).await.unwrap().unwrap();
     let rate = Some(Rate { count: 20_000, period_ms: 1_000, burst: 2_000 });
-    store.set_limit(limit("pace"), Some(LimitSettings { concurrency: None, rate }), None).await.unwrap().unwrap();
+    store
+        .set_limit(limit("pace"), Some(LimitSettings { concurrency: None, rate }), None)
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 /// An id that is never made twice; `key` is 0 for jobs without a unique key.

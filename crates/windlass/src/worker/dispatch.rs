@@ -343,7 +343,7 @@ impl Dispatcher {
                 }
             }
             Err(error) => {
-                
+                self.settles.splice(..0, flight.settles);
                 self.pause(&error);
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::store::Watched;
 use crate::worker::{Bell, Seen};
-use crate::{Number, until, until_state};
+use crate::{DEADLINE, Number, until, until_state};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -42,7 +42,6 @@ async fn a_handler_whose_lease_is_lost_is_stopped_and_says_nothing_more() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handler_whose_job_was_taken_away_is_stopped() {
     let (store, client) = Watched::memory().await;
-    client.set_queue("numbers", with_lease(1_000)).await.expect("set");
     async fn handle(_: Number, State((bell, reasons)): State<(Arc<Notify>, Seen)>, cx: Ctx) {
         let _bell = Bell(bell);
         tokio::spawn(async move { reasons.add(format!("{:?}", cx.cancelled().await)) });
@@ -56,7 +55,8 @@ async fn a_handler_whose_job_was_taken_away_is_stopped() {
     // Somebody ends the lease behind the worker's back, as an upkeep elsewhere would.
     let late = job.deadline.expect("a deadline").plus_ms(60_000);
     store.upkeep_at(late).await;
-    bell.notified().await;
+    // Told by the store, long before its own clock would stop it.
+    tokio::time::timeout(DEADLINE, bell.notified()).await.expect("the handler is stopped");
     until("the reason is told", || async { reasons.all().first().cloned() }).await;
     assert_eq!(reasons.all()[0], "LeaseLost");
     worker.shutdown_within(Duration::ZERO).await;
@@ -106,7 +106,7 @@ async fn a_worker_whose_store_fails_goes_on_and_loses_no_end() {
     let worker = client.worker(()).queue("numbers", 1).handle(handle).start().await.expect("starts");
     let first = client.enqueue(Number { n: 1 }).await.expect("taken").id;
     until_state(&client, first, JobState::Completed).await;
-    store.failing_claims.store(4, Ordering::SeqCst);
+    store.failing_settles.store(4, Ordering::SeqCst);
     let second = client.enqueue(Number { n: 2 }).await.expect("taken").id;
     let job = until_state(&client, second, JobState::Completed).await;
     assert_eq!((job.view.failures, job.view.losses), (0, 0));

@@ -22,6 +22,8 @@ pub(crate) struct Watched {
     pub(crate) upkeeps: AtomicUsize,
     /// So many more claims fail.
     pub(crate) failing_claims: AtomicU64,
+    /// So many more claims that settle something fail, every other one after the fact.
+    pub(crate) failing_settles: AtomicU64,
     /// So many more heartbeats fail.
     pub(crate) failing_beats: AtomicU64,
 }
@@ -44,6 +46,7 @@ impl Watched {
             beats: AtomicUsize::new(0),
             upkeeps: AtomicUsize::new(0),
             failing_claims: AtomicU64::new(0),
+            failing_settles: AtomicU64::new(0),
             failing_beats: AtomicU64::new(0),
         });
         (store.clone(), Client::new(store))
@@ -68,15 +71,18 @@ impl Queue for Watched {
     fn claim(&self, claim: Claim, at: Option<Time>) -> StoreFuture<'_, Claimed> {
         self.claims.fetch_add(1, Ordering::SeqCst);
         if take(&self.failing_claims) {
-            // Half of the failures come after the fact: the caller cannot know.
-            if self.failing_claims.load(Ordering::SeqCst).is_multiple_of(2) && claim.wants.is_empty() {
-                let done = self.inner.store().claim(claim, at);
-                return Box::pin(async move {
-                    done.await?;
-                    Err(broken("claim"))
-                });
-            }
             return Box::pin(std::future::ready(Err(broken("claim"))));
+        }
+        if !claim.settle_first.is_empty() && take(&self.failing_settles) {
+            if !self.failing_settles.load(Ordering::SeqCst).is_multiple_of(2) {
+                return Box::pin(std::future::ready(Err(broken("claim"))));
+            }
+            // It is done and the answer is lost: the caller cannot know.
+            let settled = self.inner.store().claim(Claim { wants: Vec::new(), ..claim }, at);
+            return Box::pin(async move {
+                settled.await?;
+                Err(broken("claim"))
+            });
         }
         self.inner.store().claim(claim, at)
     }
