@@ -316,20 +316,29 @@ impl NewJob {
         let refuse = |what, why: String| Err(Rejection::Invalid { what, why });
         if self.payload.len() > bounds::PAYLOAD_BYTES_MAX {
             let bytes = self.payload.len();
-            return refuse("payload", format!("{bytes} bytes are more than 1 MiB; store it elsewhere and pass its address"));
+            return refuse(
+                "payload",
+                format!("{bytes} bytes are more than 1 MiB; store it elsewhere and pass its address"),
+            );
         }
         if !(bounds::PRIORITY_MIN..=bounds::PRIORITY_MAX).contains(&self.priority) {
             return refuse("priority", format!("{} is not between -9 and 9", self.priority));
         }
         if self.id.time() > now.plus_ms(bounds::ID_AHEAD_MS_MAX) {
-            return refuse("id", format!("{} lies more than 1 h in the future; check this machine's clock", self.id));
+            return refuse(
+                "id",
+                format!("{} lies more than 1 h in the future; check this machine's clock", self.id),
+            );
         }
         if self.run_at.is_some() && self.delay_ms.is_some() {
             return refuse("delay", "run_at and delay exclude each other".into());
         }
         let ahead = self.delay_ms.unwrap_or_else(|| self.run_at.map_or(0, |at| at.since(now)));
         if ahead > bounds::DELAY_MS_MAX {
-            return refuse("run_at", "lies more than ten years ahead; is the unit right (milliseconds)?".into());
+            return refuse(
+                "run_at",
+                "lies more than ten years ahead; is the unit right (milliseconds)?".into(),
+            );
         }
         if self.limits.len() > bounds::LIMITS_PER_JOB_MAX {
             return refuse("limits", format!("{} are more than 4", self.limits.len()));

@@ -267,10 +267,7 @@ mod tests {
             (Verb::Snooze, ["S", "S", "scheduled", "S", "S", "S", "S", "S"]),
             (Verb::Release { delayed: false }, ["S", "S", "ready", "S", "S", "S", "S", "S"]),
             (Verb::Release { delayed: true }, ["S", "S", "scheduled", "S", "S", "S", "S", "S"]),
-            (
-                Verb::Cancel,
-                ["cancelled", "cancelled", "ask", "cancelled", "cancelled", ".", ".", "already"],
-            ),
+            (Verb::Cancel, ["cancelled", "cancelled", "ask", "cancelled", "cancelled", ".", ".", "already"]),
             (Verb::EndGrace, ["S", "S", "stay", "S", "S", "S", "S", "S"]),
             (Verb::Unblock { due: true }, [".", ".", ".", ".", "ready", ".", ".", "."]),
             (Verb::Unblock { due: false }, [".", ".", ".", ".", "scheduled", ".", ".", "."]),

@@ -36,7 +36,12 @@ pub struct GroupSettings {
 
 impl Default for GroupSettings {
     fn default() -> Self {
-        Self { weight: 1, limits: LimitSettings::default(), ordered: false, on_head_death: OnHeadDeath::Block }
+        Self {
+            weight: 1,
+            limits: LimitSettings::default(),
+            ordered: false,
+            on_head_death: OnHeadDeath::Block,
+        }
     }
 }
 

@@ -294,7 +294,12 @@ pub struct Hello {
 pub trait Queue: Send + Sync {
     /// T1. Takes the batch in one atomic step, one answer per item in order; with `all_or_nothing`,
     /// one refused item refuses all.
-    fn enqueue(&self, jobs: Vec<NewJob>, all_or_nothing: bool, at: Option<Time>) -> StoreFuture<'_, PerItem<Enqueued>>;
+    fn enqueue(
+        &self,
+        jobs: Vec<NewJob>,
+        all_or_nothing: bool,
+        at: Option<Time>,
+    ) -> StoreFuture<'_, PerItem<Enqueued>>;
     /// T5, T6, T8, then T3: settles, then claims, in one step and one round trip.
     fn claim(&self, claim: Claim, at: Option<Time>) -> StoreFuture<'_, Claimed>;
     /// T4. Moves the deadline of every lease that is still current; [`Rejection::Stale`] means
@@ -647,9 +652,19 @@ pub trait Admin: Send + Sync {
     fn delete(&self, jobs: Vec<JobId>, at: Option<Time>) -> StoreFuture<'_, PerItem<()>>;
 
     /// Sets a queue; in force for every claim that begins after the answer.
-    fn set_queue(&self, name: QueueName, settings: QueueSettings, at: Option<Time>) -> StoreFuture<'_, Result<(), Rejection>>;
+    fn set_queue(
+        &self,
+        name: QueueName,
+        settings: QueueSettings,
+        at: Option<Time>,
+    ) -> StoreFuture<'_, Result<(), Rejection>>;
     /// Pauses or resumes: no claim that begins after the answer takes from a paused queue.
-    fn pause(&self, name: QueueName, paused: bool, at: Option<Time>) -> StoreFuture<'_, Result<(), Rejection>>;
+    fn pause(
+        &self,
+        name: QueueName,
+        paused: bool,
+        at: Option<Time>,
+    ) -> StoreFuture<'_, Result<(), Rejection>>;
     /// All queues, or the one named.
     fn queues(&self, name: Option<QueueName>, at: Option<Time>) -> StoreFuture<'_, Vec<QueueInfo>>;
     /// Charts of one queue.
@@ -663,20 +678,32 @@ pub trait Admin: Send + Sync {
         at: Option<Time>,
     ) -> StoreFuture<'_, Result<(), Rejection>>;
     /// Groups of a queue by key.
-    fn groups(&self, queue: QueueName, after: Option<GroupKey>, limit: usize) -> StoreFuture<'_, Page<GroupInfo>>;
+    fn groups(
+        &self,
+        queue: QueueName,
+        after: Option<GroupKey>,
+        limit: usize,
+    ) -> StoreFuture<'_, Page<GroupInfo>>;
     /// Sets a named limit; `None` removes it.
-    fn set_limit(&self, name: LimitName, settings: Option<LimitSettings>, at: Option<Time>) -> StoreFuture<'_, Result<(), Rejection>>;
+    fn set_limit(
+        &self,
+        name: LimitName,
+        settings: Option<LimitSettings>,
+        at: Option<Time>,
+    ) -> StoreFuture<'_, Result<(), Rejection>>;
     /// Named limits by name.
     fn limits(&self, after: Option<LimitName>, limit: usize) -> StoreFuture<'_, Page<LimitInfo>>;
     /// Creates or changes a schedule; its next tick lies after the answer.
     fn set_schedule(&self, spec: ScheduleSpec, at: Option<Time>) -> StoreFuture<'_, Result<(), Rejection>>;
     /// Removes a schedule; jobs that it made stay.
-    fn delete_schedule(&self, name: ScheduleName, at: Option<Time>) -> StoreFuture<'_, Result<(), Rejection>>;
+    fn delete_schedule(&self, name: ScheduleName, at: Option<Time>)
+    -> StoreFuture<'_, Result<(), Rejection>>;
     /// All schedules.
     fn schedules(&self) -> StoreFuture<'_, Vec<ScheduleInfo>>;
 
     /// The next events; waits up to `wait_ms` for the first one when there are none.
-    fn events(&self, from: From, limit: usize, wait_ms: u64) -> StoreFuture<'_, Result<EventPage, Rejection>>;
+    fn events(&self, from: From, limit: usize, wait_ms: u64)
+    -> StoreFuture<'_, Result<EventPage, Rejection>>;
     /// Registers a reader or moves its place.
     fn set_reader(&self, reader: Reader) -> StoreFuture<'_, ()>;
     /// Forgets a reader.

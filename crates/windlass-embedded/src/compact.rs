@@ -47,7 +47,12 @@ impl Compactor {
     }
 
     /// The segment to give back next, and the LSN that must be durable first.
-    pub(crate) fn wanted(&mut self, journal: &Journal, machine: &Machine, last_lsn: u64) -> Option<(u32, u64)> {
+    pub(crate) fn wanted(
+        &mut self,
+        journal: &Journal,
+        machine: &Machine,
+        last_lsn: u64,
+    ) -> Option<(u32, u64)> {
         if self.busy {
             return None;
         }
@@ -134,14 +139,20 @@ fn carry_on(segment: u32, shared: &Arc<Shared>, reader: &Reader) -> Option<()> {
         from = run.next;
     }
     hand_over(shared, chunk)?;
-    while ask(shared, REMEMBER_STEP * 32, move |core| core.remember_anew(segment, REMEMBER_STEP))? == REMEMBER_STEP {}
+    while ask(shared, REMEMBER_STEP * 32, move |core| core.remember_anew(segment, REMEMBER_STEP))?
+        == REMEMBER_STEP
+    {}
     shared.post(Message::Reclaim(segment)).ok()
 }
 
 /// A segment that cannot be read whole is kept, and nothing behind it is given back either, until
 /// the store is opened again: losing a record would be worse than losing disk space.
 fn give_up(segment: u32, why: &str) -> Option<()> {
-    tracing::error!(segment, why, "the oldest segment cannot be given back; compaction stops until the next open");
+    tracing::error!(
+        segment,
+        why,
+        "the oldest segment cannot be given back; compaction stops until the next open"
+    );
     Some(())
 }
 

@@ -472,7 +472,9 @@ impl Engine {
         self.core.rings(&mut rings);
         let durable = if self.ack == Ack::Process { u64::MAX } else { self.syncer.durable_lsn() };
         if self.ack == Ack::Process {
-            self.shared.durable.send_if_modified(|lsn| std::mem::replace(lsn, self.last_lsn) != self.last_lsn);
+            self.shared
+                .durable
+                .send_if_modified(|lsn| std::mem::replace(lsn, self.last_lsn) != self.last_lsn);
         }
         while self.unsynced.front().is_some_and(|(lsn, _)| *lsn <= durable) {
             self.unsynced.pop_front();

@@ -92,7 +92,14 @@ pub(crate) fn read(
 }
 
 /// Adds the events of one batch; true when the page is full before its end.
-fn read_batch(body: &[u8], position: Position, names: &Names, skip: u32, limit: usize, page: &mut EventPage) -> bool {
+fn read_batch(
+    body: &[u8],
+    position: Position,
+    names: &Names,
+    skip: u32,
+    limit: usize,
+    page: &mut EventPage,
+) -> bool {
     let mut from = Decoder::new(body);
     let (mut wall, mut index) = (0, 0);
     while !from.is_empty() {
@@ -118,7 +125,8 @@ fn read_batch(body: &[u8], position: Position, names: &Names, skip: u32, limit: 
 fn event_of(fact: &Fact<'_>, names: &Names, wall: u64) -> Option<Event> {
     use EventType as T;
     let plain = |job: Ref<'_>, event, cause| build(names, wall, job, event, cause, None);
-    let held = |job: Ref<'_>, event, cause, held: Held| build(names, wall, job, event, cause, Some(held.worker));
+    let held =
+        |job: Ref<'_>, event, cause, held: Held| build(names, wall, job, event, cause, Some(held.worker));
     match *fact {
         Fact::Job(job) if job.origin == Origin::Enqueued => plain(job.job, T::Enqueued, Cause::None),
         Fact::Job(job) if job.origin == Origin::Edited => plain(job.job, T::Edited, Cause::None),
@@ -133,10 +141,13 @@ fn event_of(fact: &Fact<'_>, names: &Names, wall: u64) -> Option<Event> {
         Fact::Failed { job, held: h, dead, cause, error, .. } => {
             let mut event = held(job, if dead { T::Died } else { T::Failed }, cause, h)?;
             let error: Option<windlass_core::job::ErrorReport> = serde_json::from_slice(error).ok();
-            event.text = error.map(|e| crate::decide::settle::cut(&e.message, EVENT_TEXT_BYTES_MAX).to_owned());
+            event.text =
+                error.map(|e| crate::decide::settle::cut(&e.message, EVENT_TEXT_BYTES_MAX).to_owned());
             Some(event)
         }
-        Fact::Lost { job, held: h, dead, cause, .. } => held(job, if dead { T::Died } else { T::Lost }, cause, h),
+        Fact::Lost { job, held: h, dead, cause, .. } => {
+            held(job, if dead { T::Died } else { T::Lost }, cause, h)
+        }
         Fact::Snoozed { job, held: h, cause, reason, .. } => {
             let mut event = held(job, T::Snoozed, cause, h)?;
             event.text = Some(reason.to_owned()).filter(|reason| !reason.is_empty());

@@ -435,7 +435,9 @@ impl<'a> Fact<'a> {
             tag::QUEUE => Fact::Queue { number: from.u16()?, name: from.short()? },
             tag::KIND => Fact::Kind { number: from.u16()?, name: from.short()? },
             tag::JOB => Fact::Job(JobFact::decode(from, verify)?),
-            tag::PROMOTED => Fact::Promoted { job: Ref::decode(from)?, seq: from.u64()?, cause: cause(from)? },
+            tag::PROMOTED => {
+                Fact::Promoted { job: Ref::decode(from)?, seq: from.u64()?, cause: cause(from)? }
+            }
             tag::CLAIMED => {
                 Fact::Claimed { job: Ref::decode(from)?, held: Held::decode(from)?, deadline: from.u64()? }
             }
@@ -499,12 +501,9 @@ impl<'a> Fact<'a> {
                 Fact::SetGroup { queue: from.u16()?, group: from.short()?, settings: from.bytes()? }
             }
             tag::SET_LIMIT => Fact::SetLimit { name: from.short()?, settings: from.bytes()? },
-            tag::HELD => Fact::Held {
-                what: from.u8()?,
-                queue: from.u16()?,
-                name: from.short()?,
-                until: from.u64()?,
-            },
+            tag::HELD => {
+                Fact::Held { what: from.u8()?, queue: from.u16()?, name: from.short()?, until: from.u64()? }
+            }
             tag::SET_SCHEDULE => Fact::SetSchedule { name: from.short()?, spec: from.bytes()? },
             tag::TICKED => Fact::Ticked {
                 name: from.short()?,

@@ -7,7 +7,9 @@ use crate::decide::{Core, Out};
 use crate::disk::{Disk, FileDisk, MemoryDisk, OpenDirectoryError};
 use crate::engine::{Ack, Engine, Shared, SyncQueue, TimeBase};
 use crate::fact::Fact;
-use crate::journal::{BATCH_HEADER_BYTES, Journal, JournalOptions, Position, Recovery, ReplayError, Replayed};
+use crate::journal::{
+    BATCH_HEADER_BYTES, Journal, JournalOptions, Position, Recovery, ReplayError, Replayed,
+};
 use crate::lock::{DirectoryLock, LockError};
 use crate::machine::Machine;
 use crate::store::{EmbeddedStore, Handle};
@@ -236,7 +238,10 @@ fn describe(recovery: &Recovery) -> String {
         recovery.batches, recovery.bytes, recovery.segments
     );
     if recovery.torn_bytes > 0 {
-        said.push_str(&format!("; cut a torn tail of {} bytes that was never acknowledged", recovery.torn_bytes));
+        said.push_str(&format!(
+            "; cut a torn tail of {} bytes that was never acknowledged",
+            recovery.torn_bytes
+        ));
     }
     for healed in &recovery.healed_headers {
         said.push_str("; ");

@@ -21,9 +21,10 @@ use windlass_core::limit::LimitSettings;
 use windlass_core::name::{GroupKey, LimitName, QueueName, ScheduleName};
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::{
-    AckLevel, Admin, Beat, Cancelled, Claim, Claimed, ClaimedJob, Edit, Enqueued, EventPage, FailureMode, Filter,
-    From, GroupInfo, Hello, LimitInfo, Page, PerItem, Queue, QueueInfo, QueueSeries, Reader, Report, ScheduleInfo,
-    ScheduleSpec, Settle, Signal, Store, StoreFuture, StoreInfo, Upkeep, UpkeepReport, Watch, WorkerInfo,
+    AckLevel, Admin, Beat, Cancelled, Claim, Claimed, ClaimedJob, Edit, Enqueued, EventPage, FailureMode,
+    Filter, From, GroupInfo, Hello, LimitInfo, Page, PerItem, Queue, QueueInfo, QueueSeries, Reader, Report,
+    ScheduleInfo, ScheduleSpec, Settle, Signal, Store, StoreFuture, StoreInfo, Upkeep, UpkeepReport, Watch,
+    WorkerInfo,
 };
 use windlass_core::why::Why;
 use windlass_core::{Lease, Rejection, State, StoreError, Time, WorkerId};
@@ -170,7 +171,13 @@ impl EmbeddedStore {
     }
 
     /// Bytes of the journal. What was moved by compaction in between is asked of the engine.
-    async fn read(&self, job: JobId, place: Position, len: u32, checkpoint: bool) -> Result<Vec<u8>, StoreError> {
+    async fn read(
+        &self,
+        job: JobId,
+        place: Position,
+        len: u32,
+        checkpoint: bool,
+    ) -> Result<Vec<u8>, StoreError> {
         match self.0.reader.read(place, len as usize) {
             Ok(bytes) => return Ok(bytes),
             Err(ReadError::Gone) => {}
@@ -238,23 +245,32 @@ fn none_done(why: &str, n: usize) -> Vec<Result<(), Rejection>> {
 }
 
 impl Queue for EmbeddedStore {
-    fn enqueue(&self, jobs: Vec<NewJob>, all_or_nothing: bool, at: Option<Time>) -> StoreFuture<'_, PerItem<Enqueued>> {
+    fn enqueue(
+        &self,
+        jobs: Vec<NewJob>,
+        all_or_nothing: bool,
+        at: Option<Time>,
+    ) -> StoreFuture<'_, PerItem<Enqueued>> {
         if let Some(refused) = too_many(jobs.len()) {
             return Box::pin(async { Ok(refused) });
         }
         let bytes: usize = jobs.iter().map(bytes_of).sum();
         if bytes > BATCH_BYTES_MAX {
             let why = format!("the batch has {bytes} bytes, more than 256 MiB; send several batches");
-            let refused = jobs.iter().map(|_| Err(Rejection::Invalid { what: "batch", why: why.clone() })).collect();
+            let refused =
+                jobs.iter().map(|_| Err(Rejection::Invalid { what: "batch", why: why.clone() })).collect();
             return Box::pin(async { Ok(refused) });
         }
-        Box::pin(self.call_when_low(at, bytes, 0, move |core| (Wait::All, core.enqueue(&jobs, all_or_nothing))))
+        Box::pin(
+            self.call_when_low(at, bytes, 0, move |core| (Wait::All, core.enqueue(&jobs, all_or_nothing))),
+        )
     }
 
     fn claim(&self, claim: Claim, at: Option<Time>) -> StoreFuture<'_, Claimed> {
         Box::pin(async move {
             if claim.settle_first.len() > BATCH_ITEMS_MAX {
-                let settled = none_done("more than 1,000 settlements; send several batches", claim.settle_first.len());
+                let settled =
+                    none_done("more than 1,000 settlements; send several batches", claim.settle_first.len());
                 return Ok(Claimed { settled, ..Claimed::default() });
             }
             let mut wants = claim.wants;
@@ -264,12 +280,14 @@ impl Queue for EmbeddedStore {
                 left -= *n;
             }
             let jobs: u32 = wants.iter().map(|(_, n)| *n).sum();
-            let bytes = claim.settle_first.iter().map(bytes_of_settle).sum::<usize>() + jobs as usize * ITEM_BYTES;
+            let bytes =
+                claim.settle_first.iter().map(bytes_of_settle).sum::<usize>() + jobs as usize * ITEM_BYTES;
             let (settle_first, worker, nonce) = (claim.settle_first, claim.worker, claim.nonce);
             let (settled, taken, again) = self
                 .call(at, bytes, move |core| {
                     core.machine.warm(settle_first.iter().map(|settle| settle.lease().job.0));
-                    let settled: PerItem<()> = settle_first.iter().map(|settle| core.settle(settle)).collect();
+                    let settled: PerItem<()> =
+                        settle_first.iter().map(|settle| core.settle(settle)).collect();
                     let (taken, again) = core.claim(&wants, worker, nonce);
                     core.heard_of(worker);
                     let wait = if !settled.is_empty() || taken.iter().any(|job| !job.fresh) {
@@ -414,7 +432,12 @@ impl Admin for EmbeddedStore {
         self.verb(at, 16 << 10, move |core| core.set_queue(&name, &settings))
     }
 
-    fn pause(&self, name: QueueName, paused: bool, at: Option<Time>) -> StoreFuture<'_, Result<(), Rejection>> {
+    fn pause(
+        &self,
+        name: QueueName,
+        paused: bool,
+        at: Option<Time>,
+    ) -> StoreFuture<'_, Result<(), Rejection>> {
         self.verb(at, 16 << 10, move |core| core.pause(&name, paused))
     }
 
@@ -440,7 +463,12 @@ impl Admin for EmbeddedStore {
         self.verb(at, 4 << 10, move |core| core.set_group(&queue, key.as_ref(), settings.as_ref()))
     }
 
-    fn groups(&self, queue: QueueName, after: Option<GroupKey>, limit: usize) -> StoreFuture<'_, Page<GroupInfo>> {
+    fn groups(
+        &self,
+        queue: QueueName,
+        after: Option<GroupKey>,
+        limit: usize,
+    ) -> StoreFuture<'_, Page<GroupInfo>> {
         self.verb(None, 0, move |core| core.groups(&queue, after.as_ref(), limit))
     }
 
@@ -463,7 +491,11 @@ impl Admin for EmbeddedStore {
         self.verb(at, bytes, move |core| core.set_schedule(&spec))
     }
 
-    fn delete_schedule(&self, name: ScheduleName, at: Option<Time>) -> StoreFuture<'_, Result<(), Rejection>> {
+    fn delete_schedule(
+        &self,
+        name: ScheduleName,
+        at: Option<Time>,
+    ) -> StoreFuture<'_, Result<(), Rejection>> {
         self.verb(at, 1 << 10, move |core| core.delete_schedule(&name))
     }
 
@@ -471,7 +503,12 @@ impl Admin for EmbeddedStore {
         self.verb(None, 0, |core| core.schedules())
     }
 
-    fn events(&self, from: From, limit: usize, wait_ms: u64) -> StoreFuture<'_, Result<EventPage, Rejection>> {
+    fn events(
+        &self,
+        from: From,
+        limit: usize,
+        wait_ms: u64,
+    ) -> StoreFuture<'_, Result<EventPage, Rejection>> {
         Box::pin(async move {
             let mut durable = self.0.shared.durable.subscribe();
             let deadline = tokio::time::Instant::now() + std::time::Duration::from_millis(wait_ms);
@@ -491,7 +528,8 @@ impl Admin for EmbeddedStore {
                 }
                 // Events of this stretch name only queues and kinds that the names hold: both are as of `end`.
                 let lsn = *durable.borrow_and_update();
-                let page = match events::read(&self.0.reader, &names, cursor, (first, end), limit.max(1), lsn) {
+                let page = match events::read(&self.0.reader, &names, cursor, (first, end), limit.max(1), lsn)
+                {
                     Ok(page) => page,
                     Err(events::Unreadable::Cursor) => return Ok(Err(Rejection::BadCursor)),
                     Err(events::Unreadable::Journal(why)) => return Err(StoreError::stopped("events", why)),
@@ -637,7 +675,8 @@ impl Core {
                 Err(None) => continue,
             }
             let ready = queue.counts.of(State::Ready);
-            let room = queue.settings.limits.concurrency.map_or(u64::MAX, |most| u64::from(most - queue.running));
+            let room =
+                queue.settings.limits.concurrency.map_or(u64::MAX, |most| u64::from(most - queue.running));
             self.watchers.ring(&queue.name, ready.min(room), rings);
         }
         for (worker, lease) in std::mem::take(&mut self.machine.notices) {

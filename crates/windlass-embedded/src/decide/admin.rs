@@ -10,9 +10,7 @@ use windlass_core::event::EventType;
 use windlass_core::fingerprint::Fingerprint;
 use windlass_core::job::{AttemptRecord, JobDetail, Progress};
 use windlass_core::limit::LimitSettings;
-use windlass_core::store::{
-    Counts, FailureMode, GroupInfo, LimitInfo, Page, QueueInfo, ScheduleInfo,
-};
+use windlass_core::store::{Counts, FailureMode, GroupInfo, LimitInfo, Page, QueueInfo, ScheduleInfo};
 use windlass_core::{GroupKey, JobId, LimitName, QueueName, Rejection, State, Time, WorkerId};
 
 impl Core {
@@ -111,7 +109,9 @@ impl Core {
         let kept: Vec<_> = self
             .machine
             .extra(at)
-            .map(|extra| extra.kept.iter().filter(|k| k.what == What::Log && k.attempt == attempt).copied().collect())
+            .map(|extra| {
+                extra.kept.iter().filter(|k| k.what == What::Log && k.attempt == attempt).copied().collect()
+            })
             .unwrap_or_default();
         let mut log = String::new();
         for kept in kept {
@@ -151,7 +151,12 @@ impl Core {
         infos
     }
 
-    pub(crate) fn groups(&self, queue: &QueueName, after: Option<&GroupKey>, limit: usize) -> Page<GroupInfo> {
+    pub(crate) fn groups(
+        &self,
+        queue: &QueueName,
+        after: Option<&GroupKey>,
+        limit: usize,
+    ) -> Page<GroupInfo> {
         let Some(number) = self.machine.queue_number(queue) else { return Page::default() };
         let mut members: Vec<(&str, u32)> =
             self.machine.queues[usize::from(number)].groups.iter().map(|(key, at)| (&**key, *at)).collect();

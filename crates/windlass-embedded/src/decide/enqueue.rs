@@ -29,11 +29,17 @@ enum Plan {
 
 impl Core {
     /// One answer per job, in order.
-    pub(crate) fn enqueue(&mut self, jobs: &[NewJob], all_or_nothing: bool) -> Vec<Result<Enqueued, Rejection>> {
+    pub(crate) fn enqueue(
+        &mut self,
+        jobs: &[NewJob],
+        all_or_nothing: bool,
+    ) -> Vec<Result<Enqueued, Rejection>> {
         self.machine.warm(jobs.iter().map(|job| job.id.0));
         let order = match parents_first(jobs) {
             Some(order) => order,
-            None => return self.enqueue_each(jobs, &(0..jobs.len()).collect::<Vec<_>>(), all_or_nothing, true),
+            None => {
+                return self.enqueue_each(jobs, &(0..jobs.len()).collect::<Vec<_>>(), all_or_nothing, true);
+            }
         };
         self.enqueue_each(jobs, &order, all_or_nothing, false)
     }
@@ -85,7 +91,9 @@ impl Core {
     /// its work is there already.
     pub(crate) fn follow_ups_in_order(&self, then: &[NewJob]) -> Result<Vec<usize>, Rejection> {
         let Some(order) = parents_first(then) else {
-            return Err(Rejection::BadParents { why: "the follow-ups wait for each other in a cycle".into() });
+            return Err(Rejection::BadParents {
+                why: "the follow-ups wait for each other in a cycle".into(),
+            });
         };
         let mut promised = Promised::default();
         for i in &order {
@@ -192,9 +200,14 @@ impl Core {
         let refuse = Err(Rejection::UniqueConflict { holder: id });
         let Some(at) = self.machine.find(id) else {
             // A deleted holder answers by its id only.
-            let state = self.machine.remembered.find(holder.id, self.machine.now.wall).unwrap_or(State::Completed);
+            let state =
+                self.machine.remembered.find(holder.id, self.machine.now.wall).unwrap_or(State::Completed);
             let answer = Enqueued { id, status: EnqueueStatus::Existing, state };
-            return if unique.on_conflict == OnConflict::Existing { Ok(Some(Plan::Known(answer))) } else { refuse };
+            return if unique.on_conflict == OnConflict::Existing {
+                Ok(Some(Plan::Known(answer)))
+            } else {
+                refuse
+            };
         };
         let changeable = self.machine.slots.at(at).state().is_waiting();
         match unique.on_conflict {
@@ -231,7 +244,8 @@ impl Core {
 
     /// When a full queue may have room for one more, from its last minute of work.
     fn room_in_ms(&self, queue: u16) -> u64 {
-        let per_minute = self.machine.queues[usize::from(queue)].tally.completed.last_minute(self.machine.now.wall);
+        let per_minute =
+            self.machine.queues[usize::from(queue)].tally.completed.last_minute(self.machine.now.wall);
         (60_000 / per_minute.max(1)).clamp(1, FULL_RETRY_MS_MAX)
     }
 
@@ -344,7 +358,8 @@ fn cycle_members(jobs: &[NewJob]) -> HashSet<u128> {
 fn sort(jobs: &[NewJob]) -> (Vec<usize>, Vec<usize>) {
     let place: HashMap<u128, usize> = jobs.iter().enumerate().map(|(i, job)| (job.id.0, i)).collect();
     let inside = |parent: &Parent| place.get(&parent.id.0).copied();
-    let mut waits: Vec<usize> = jobs.iter().map(|job| job.parents.iter().filter_map(inside).count()).collect();
+    let mut waits: Vec<usize> =
+        jobs.iter().map(|job| job.parents.iter().filter_map(inside).count()).collect();
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); jobs.len()];
     for (i, job) in jobs.iter().enumerate() {
         for parent in job.parents.iter().filter_map(inside) {

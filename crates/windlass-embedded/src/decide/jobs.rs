@@ -160,7 +160,8 @@ impl Core {
             (_, Some(_)) => (State::Ready, now),
         };
         let fresh_order = state == State::Ready
-            && (slot.state() != State::Ready || priority.is_some_and(|p| p != self.machine.lane_of(at).priority));
+            && (slot.state() != State::Ready
+                || priority.is_some_and(|p| p != self.machine.lane_of(at).priority));
         let seq = if fresh_order { self.machine.take_seq() } else { slot.seq };
         let dynamic = self.dynamic_of(at);
         // A blocked job keeps its time until its parents let it go.

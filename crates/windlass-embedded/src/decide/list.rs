@@ -64,7 +64,8 @@ impl Core {
         limit: usize,
         budget: usize,
     ) -> Result<Page<JobView>, Rejection> {
-        let list = self.machine.queues[usize::from(queue)].ended[if state == State::Completed { 0 } else { 2 }];
+        let list =
+            self.machine.queues[usize::from(queue)].ended[if state == State::Completed { 0 } else { 2 }];
         let mut at = list.tail;
         if let Some(cursor) = cursor {
             let (slot, seq) = parse_cursor(cursor)?;
@@ -194,7 +195,11 @@ impl Core {
             losses: extra.map_or(0, |e| e.losses),
             snoozes: extra.map_or(0, |e| e.snoozes),
             enqueued_at: Time(fact.enqueued_at),
-            since: Time(if slot.state() == State::Running { self.machine.held(at).started_at } else { slot.when }),
+            since: Time(if slot.state() == State::Running {
+                self.machine.held(at).started_at
+            } else {
+                slot.when
+            }),
             last_error: extra.and_then(|e| e.last_error.as_deref()).map(Into::into),
             fingerprint: extra.and_then(|e| e.fingerprint),
             cause,

@@ -10,8 +10,8 @@ pub(crate) mod enqueue;
 pub(crate) mod jobs;
 pub(crate) mod list;
 pub(crate) mod relocate;
-pub(crate) mod settle;
 pub(crate) mod settings;
+pub(crate) mod settle;
 pub(crate) mod upkeep;
 pub(crate) mod why;
 
@@ -104,7 +104,9 @@ impl Core {
     /// Where the next batch begins, or this one ends as it stands.
     pub(crate) fn next_position(&self) -> Position {
         let start = self.out.start();
-        if self.out.is_empty() { return start }
+        if self.out.is_empty() {
+            return start;
+        }
         let end = (self.out.bytes() as u32).next_multiple_of(8);
         Position { segment: start.segment, offset: start.offset + end }
     }
@@ -152,7 +154,8 @@ impl Core {
         if number >= windlass_core::bounds::QUEUES_MAX {
             return Err(Rejection::Invalid {
                 what: "queue name",
-                why: "this store has 60,000 queues; use groups inside a queue for tenants or campaigns".into(),
+                why: "this store has 60,000 queues; use groups inside a queue for tenants or campaigns"
+                    .into(),
             });
         }
         self.emit(&Fact::Queue { number: number as u16, name: name.as_str() });
@@ -167,7 +170,8 @@ impl Core {
         if number >= windlass_core::bounds::KINDS_MAX {
             return Err(Rejection::Invalid {
                 what: "kind",
-                why: "this store has 60,000 kinds; a kind names a handler, data belongs in the payload".into(),
+                why: "this store has 60,000 kinds; a kind names a handler, data belongs in the payload"
+                    .into(),
             });
         }
         self.emit(&Fact::Kind { number: number as u16, name: name.as_str() });

@@ -72,7 +72,8 @@ impl Core {
             log_bytes: extra.log_bytes,
             snoozed: slot.is(flag::SNOOZED),
             cancel_requested: running && slot.is(flag::CANCEL),
-            unique_given_up: given_up || extra.unique.as_ref().is_some_and(|u| until_start(u.scope) && slot.attempt > 0),
+            unique_given_up: given_up
+                || extra.unique.as_ref().is_some_and(|u| until_start(u.scope) && slot.attempt > 0),
             lease: (running && slot.aux != NONE).then(|| {
                 let lease = &machine.leases[slot.aux];
                 DynamicLease {

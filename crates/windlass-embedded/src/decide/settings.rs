@@ -67,12 +67,16 @@ impl Core {
 
     fn has_live_jobs(&self, group: u32) -> bool {
         let counts = &self.machine.groups[group].counts;
-        windlass_core::State::ALL.into_iter().any(|s| {
-            (!s.is_terminal() || s == windlass_core::State::Dead) && counts[s as usize] > 0
-        })
+        windlass_core::State::ALL
+            .into_iter()
+            .any(|s| (!s.is_terminal() || s == windlass_core::State::Dead) && counts[s as usize] > 0)
     }
 
-    pub(crate) fn set_limit(&mut self, name: &LimitName, settings: Option<&LimitSettings>) -> Result<(), Rejection> {
+    pub(crate) fn set_limit(
+        &mut self,
+        name: &LimitName,
+        settings: Option<&LimitSettings>,
+    ) -> Result<(), Rejection> {
         match settings {
             Some(settings) => settings.validate()?,
             None if !self.machine.limit_numbers.contains_key(name) => {
@@ -81,7 +85,10 @@ impl Core {
             None => {}
         }
         if self.machine.limit_numbers.len() >= LIMITS_MAX && !self.machine.limit_numbers.contains_key(name) {
-            return Err(Rejection::Invalid { what: "limit", why: "this store has 1,000,000 named limits".into() });
+            return Err(Rejection::Invalid {
+                what: "limit",
+                why: "this store has 1,000,000 named limits".into(),
+            });
         }
         let settings = settings.map(json).unwrap_or_default();
         self.emit(&Fact::SetLimit { name: name.as_str(), settings: &settings });
@@ -130,9 +137,9 @@ impl Core {
                     // A large payload is written once a step; the rest goes on with the next.
                     return budget;
                 }
-                let busy = last_job.and_then(|id| self.machine.find(id)).is_some_and(|at| {
-                    !self.machine.slots.at(at).state().is_terminal()
-                });
+                let busy = last_job
+                    .and_then(|id| self.machine.find(id))
+                    .is_some_and(|at| !self.machine.slots.at(at).state().is_terminal());
                 if busy && spec.overlap == windlass_core::schedule::Overlap::Skip {
                     skipped = skipped.saturating_add(1);
                     continue;
@@ -147,7 +154,12 @@ impl Core {
                 done += 1;
             }
             if skipped > 0 || due.ticks.is_empty() {
-                self.emit(&Fact::Ticked { name: name.as_str(), tick: due.through.0.max(at), job: 0, skipped });
+                self.emit(&Fact::Ticked {
+                    name: name.as_str(),
+                    tick: due.through.0.max(at),
+                    job: 0,
+                    skipped,
+                });
                 done += 1;
             }
         }

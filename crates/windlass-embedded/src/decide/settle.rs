@@ -18,8 +18,12 @@ impl Core {
         let Some(at) = self.machine.find(lease.job) else { return Err(Rejection::Stale) };
         match settle {
             Settle::Complete { result, then, .. } => self.complete(at, lease, result.as_deref(), then),
-            Settle::Fail { error, retry_in_ms, fatal, .. } => self.fail(at, lease, error, *retry_in_ms, *fatal),
-            Settle::Snooze { delay_ms, reason, holds, .. } => self.snooze(at, lease, *delay_ms, reason, holds.as_ref()),
+            Settle::Fail { error, retry_in_ms, fatal, .. } => {
+                self.fail(at, lease, error, *retry_in_ms, *fatal)
+            }
+            Settle::Snooze { delay_ms, reason, holds, .. } => {
+                self.snooze(at, lease, *delay_ms, reason, holds.as_ref())
+            }
             Settle::Release { reason, .. } => self.release(at, lease, *reason),
         }
     }
@@ -66,10 +70,8 @@ impl Core {
             let why = format!("{} follow-ups are more than 1,000", then.len());
             return Err(Rejection::Invalid { what: "batch", why });
         }
-        if !then.is_empty() {
-            if self.space_low {
-                return Err(Rejection::OutOfSpace);
-            }
+        if !then.is_empty() && self.space_low {
+            return Err(Rejection::OutOfSpace);
         }
         let order = self.follow_ups_in_order(then)?;
         let (held, group) = (self.machine.held(at), self.machine.group_name(at));

@@ -60,7 +60,8 @@ impl Core {
 
     /// The most bytes that the next tick of a schedule brings.
     pub(crate) fn next_tick_bytes(&self) -> usize {
-        let next = self.machine.schedules.due.first().and_then(|(_, name)| self.machine.schedules.by_name.get(name));
+        let next =
+            self.machine.schedules.due.first().and_then(|(_, name)| self.machine.schedules.by_name.get(name));
         next.map_or(0, |schedule| schedule.spec.payload.len() + 4_096)
     }
 
@@ -94,7 +95,8 @@ impl Core {
             Timer::Due(job) => self.promote(job, Cause::None),
             Timer::Expiry(job) => {
                 self.machine.timers.wall.remove(&(at, timer));
-                if matches!(step(self.standing(job), Verb::ExpireUnstarted, Token::Current), Ok(Step::To(_))) {
+                if matches!(step(self.standing(job), Verb::ExpireUnstarted, Token::Current), Ok(Step::To(_)))
+                {
                     self.end(job, Cause::Expired);
                 }
             }
@@ -115,7 +117,8 @@ impl Core {
         let entry = self.machine.leases[lease];
         let now = self.machine.now.store;
         let at = entry.slot;
-        let ends = if entry.grace_until != 0 { entry.deadline.min(entry.grace_until) } else { entry.deadline };
+        let ends =
+            if entry.grace_until != 0 { entry.deadline.min(entry.grace_until) } else { entry.deadline };
         if ends > now {
             self.machine.leases[lease].timer_at = ends;
             self.machine.timers.leases.insert((ends, lease));

@@ -94,13 +94,25 @@ impl Core {
                 let head = machine.slots.at(head);
                 (JobId(head.id).to_string(), head.state().to_string())
             };
-            return why(Reason::OrderedBehind, format!("its group goes in order; {id} is before it ({state})"), None);
+            return why(
+                Reason::OrderedBehind,
+                format!("its group goes in order; {id} is before it ({state})"),
+                None,
+            );
         }
         if let Some(most) = queue.settings.limits.concurrency.filter(|most| queue.running >= *most) {
-            return why(Reason::QueueConcurrency, format!("{most} jobs of queue {name} run, as many as may"), None);
+            return why(
+                Reason::QueueConcurrency,
+                format!("{most} jobs of queue {name} run, as many as may"),
+                None,
+            );
         }
         if let Err(Some(at)) = queue.open(now) {
-            return why(Reason::RateLimited, format!("the rate of queue {name} is used up, or it is held"), Some(at));
+            return why(
+                Reason::RateLimited,
+                format!("the rate of queue {name} is used up, or it is held"),
+                Some(at),
+            );
         }
         match machine.group_open(lane.group, now) {
             Err(Shut::Concurrency) => {
@@ -108,7 +120,11 @@ impl Core {
                 return why(Reason::GroupConcurrency, detail, None);
             }
             Err(Shut::Until(at)) => {
-                return why(Reason::RateLimited, "the rate of its group is used up, or it is held".into(), Some(at));
+                return why(
+                    Reason::RateLimited,
+                    "the rate of its group is used up, or it is held".into(),
+                    Some(at),
+                );
             }
             Ok(()) => {}
         }
@@ -125,10 +141,15 @@ impl Core {
             return if full {
                 why(Reason::Limit, format!("limit {} is in use: {}", limit.name, limit.in_use), None)
             } else {
-                why(Reason::RateLimited, format!("the rate of limit {} is used up, or it is held", limit.name), at)
+                why(
+                    Reason::RateLimited,
+                    format!("the rate of limit {} is used up, or it is held", limit.name),
+                    at,
+                )
             };
         }
-        if !machine.workers.values().any(|w| w.hello.queues.iter().any(|(q, slots)| q == name && *slots > 0)) {
+        if !machine.workers.values().any(|w| w.hello.queues.iter().any(|(q, slots)| q == name && *slots > 0))
+        {
             return why(Reason::NoWorker, format!("no worker asks for queue {name}"), None);
         }
         let head = machine.head(slot.lane);

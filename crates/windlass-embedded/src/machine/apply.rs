@@ -171,10 +171,8 @@ impl Machine {
             Fact::Checkpoint { job, .. } => self.keep(job, What::Checkpoint, place, len, 0),
             Fact::Progress { job, .. } => self.keep(job, What::Progress, place, len, 0),
             Fact::Kept { id, segment, offset, fact } => {
-                let inner = Position {
-                    segment: place.segment,
-                    offset: place.offset + (len - fact.len() as u32),
-                };
+                let inner =
+                    Position { segment: place.segment, offset: place.offset + (len - fact.len() as u32) };
                 self.move_kept(id, Position { segment, offset }, inner);
             }
             Fact::SetQueue { queue, settings } => {
@@ -184,7 +182,8 @@ impl Machine {
             Fact::SetGroup { queue, group, settings } => {
                 self.check_queue(queue)?;
                 let at = self.group_for(queue, group);
-                let own: Option<GroupSettings> = if settings.is_empty() { None } else { Some(json(settings)?) };
+                let own: Option<GroupSettings> =
+                    if settings.is_empty() { None } else { Some(json(settings)?) };
                 self.apply_group_settings(at, own);
             }
             Fact::SetLimit { name, settings } => {
@@ -233,7 +232,11 @@ impl Machine {
     }
 
     pub(crate) fn check_queue(&self, queue: u16) -> Result<(), String> {
-        if usize::from(queue) < self.queues.len() { Ok(()) } else { Err(format!("queue number {queue} is unknown")) }
+        if usize::from(queue) < self.queues.len() {
+            Ok(())
+        } else {
+            Err(format!("queue number {queue} is unknown"))
+        }
     }
 
     pub(crate) fn define_queue(&mut self, number: u16, name: QueueName) -> Result<(), String> {
@@ -486,6 +489,10 @@ impl Machine {
                     let slot = self.slots.at_mut(at);
                     slot.set(flag::SETTLED, false);
                     slot.aux = settled.extra;
+                    if !to.is_terminal() {
+                        // A second ack of the completion is still one after the job was retried.
+                        self.extra_mut(at).ack = Some(settled.ack());
+                    }
                 }
             }
         }
@@ -679,7 +686,8 @@ impl Machine {
         let old_lane = self.slots.at(at).lane;
         let (group, set) = (self.lanes[old_lane].group, self.lanes[old_lane].limits);
         let lane = self.lane_for(group, fact.priority, set);
-        let moves = lane != old_lane || state != self.slots.at(at).state() || fact.when != self.slots.at(at).when;
+        let moves =
+            lane != old_lane || state != self.slots.at(at).state() || fact.when != self.slots.at(at).when;
         if !moves {
             return;
         }
@@ -832,7 +840,9 @@ impl Machine {
             g.places = ordered.then(List::default);
         }
         // A head that has died may have shut the group until now and does no longer.
-        while let Some(head) = self.groups[group].places.map(|places| places.head).filter(|head| *head != NONE) {
+        while let Some(head) =
+            self.groups[group].places.map(|places| places.head).filter(|head| *head != NONE)
+        {
             if self.slots.at(head).state() != State::Dead || self.keeps_place(head, State::Dead) {
                 break;
             }

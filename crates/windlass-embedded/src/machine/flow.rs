@@ -109,26 +109,24 @@ impl Machine {
             return (at, if parent_state.is_terminal() { Verdict::Forbidden } else { Verdict::Nothing });
         }
         let waits = extra.parents.iter().any(|(id, _)| {
-            *id != parent_id
-                && self.find(JobId(*id)).is_some_and(|p| !self.slots.at(p).state().is_terminal())
+            *id != parent_id && self.find(JobId(*id)).is_some_and(|p| !self.slots.at(p).state().is_terminal())
         });
         (at, if waits { Verdict::StillWaits } else { Verdict::Go })
     }
 
     /// Whether a job has to wait for one of its parents as they stand now.
     pub(crate) fn must_wait(&self, parents: &[(u128, OnParent)]) -> bool {
-        parents
-            .iter()
-            .any(|(id, on)| self.find(JobId(*id)).is_some_and(|p| !released_by(self.slots.at(p).state(), *on)))
+        parents.iter().any(|(id, on)| {
+            self.find(JobId(*id)).is_some_and(|p| !released_by(self.slots.at(p).state(), *on))
+        })
     }
 
     /// Whether some child of the job is live.
     pub(crate) fn has_live_children(&self, at: u32) -> bool {
         self.extra(at).is_some_and(|extra| {
-            extra
-                .children
-                .iter()
-                .any(|child| self.find(JobId(*child)).is_some_and(|c| !self.slots.at(c).state().is_terminal()))
+            extra.children.iter().any(|child| {
+                self.find(JobId(*child)).is_some_and(|c| !self.slots.at(c).state().is_terminal())
+            })
         })
     }
 }

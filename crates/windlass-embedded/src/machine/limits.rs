@@ -24,8 +24,11 @@ pub(crate) struct Line {
     /// brought up to date by whoever looks.
     order: BTreeSet<(i8, u64, u32)>,
     /// Each group's time in `order`, and its lanes by the sequence of their heads.
-    lanes: BTreeMap<(i8, u32), (u64, BTreeSet<(u64, u32)>)>,
+    lanes: BTreeMap<(i8, u32), Turn>,
 }
+
+/// A group's time in a line's order, and its waiting lanes by the sequence of their heads.
+type Turn = (u64, BTreeSet<(u64, u32)>);
 
 impl Line {
     fn insert(&mut self, priority: i8, group: u32, vt: u64, seq: u64, lane: u32) {
@@ -234,7 +237,9 @@ impl Machine {
         uses.filter(|limit| *limit != l.woken_by).find(|limit| {
             let Some(line) = self.limits[*limit].lines.get(&queue) else { return false };
             let before = line.order.range(..=(-l.priority, u64::MAX, u32::MAX));
-            before.into_iter().any(|(priority, _, group)| self.possible(*limit, line, *priority, *group).is_some())
+            before
+                .into_iter()
+                .any(|(priority, _, group)| self.possible(*limit, line, *priority, *group).is_some())
         })
     }
 

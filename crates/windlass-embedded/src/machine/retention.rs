@@ -45,7 +45,9 @@ impl Remembered {
     }
 
     pub(crate) fn find(&self, id: u128, now: u64) -> Option<State> {
-        let at = *self.index.find(mix(id, self.key), |at| self.ring[at.wrapping_sub(self.base) as usize].id == id)?;
+        let at = *self
+            .index
+            .find(mix(id, self.key), |at| self.ring[at.wrapping_sub(self.base) as usize].id == id)?;
         let gone = &self.ring[at.wrapping_sub(self.base) as usize];
         (gone.at.saturating_add(REMEMBERED_MS) > now).then_some(gone.state)
     }
@@ -65,7 +67,8 @@ impl Remembered {
         let at = self.base.wrapping_add(self.ring.len() as u32);
         self.ring.push_back(gone);
         let (ring, base, key) = (&self.ring, self.base, self.key);
-        self.index.insert_unique(mix(gone.id, key), at, |at| mix(ring[at.wrapping_sub(base) as usize].id, key));
+        self.index
+            .insert_unique(mix(gone.id, key), at, |at| mix(ring[at.wrapping_sub(base) as usize].id, key));
     }
 
     fn pop(&mut self) {

@@ -74,7 +74,8 @@ impl Schedules {
         if let Some(next) = schedule.next {
             self.due.remove(&(next.0, name.clone()));
         }
-        schedule.next = if schedule.spec.paused { None } else { schedule.compiled.next_after(schedule.through) };
+        schedule.next =
+            if schedule.spec.paused { None } else { schedule.compiled.next_after(schedule.through) };
         if let Some(next) = schedule.next {
             self.due.insert((next.0, name.clone()));
         }

@@ -144,7 +144,11 @@ impl Machine {
                 })
                 .collect(),
             readers: self.readers.iter().map(|(name, at)| (name.clone(), *at)).collect(),
-            meta: self.meta.iter().map(|(k, (version, value))| (k.clone(), *version, value.clone())).collect(),
+            meta: self
+                .meta
+                .iter()
+                .map(|(k, (version, value))| (k.clone(), *version, value.clone()))
+                .collect(),
             unique: self
                 .unique
                 .expiring
@@ -224,11 +228,8 @@ impl Machine {
         for queue in &mut self.queues {
             queue.oldest.clear();
         }
-        let lanes: Vec<(u32, u16, u32)> = self
-            .lanes
-            .iter()
-            .map(|(at, lane)| (at, self.groups[lane.group].queue, self.head(at)))
-            .collect();
+        let lanes: Vec<(u32, u16, u32)> =
+            self.lanes.iter().map(|(at, lane)| (at, self.groups[lane.group].queue, self.head(at))).collect();
         for (lane, queue, head) in lanes {
             let ready = head != NONE && self.slots.at(head).state() == windlass_core::State::Ready;
             self.lanes[lane].in_oldest = ready;

@@ -179,6 +179,22 @@ fn a_second_acknowledgement_with_the_same_outcome_is_ok_and_changes_nothing() {
 }
 
 #[test]
+fn a_second_acknowledgement_is_ok_though_the_job_was_retried_since() {
+    for end in [complete as fn(&Lease) -> Settle, fatal] {
+        let s = Subject::memory();
+        let (id, lease) = job_in(&s, Running, false);
+        assert_eq!(s.end(end(&lease)), Ok(()));
+        s.retry(id).unwrap();
+        let (before, events) = (s.get(id), s.events());
+        assert_eq!(s.end(end(&lease)), Ok(()));
+        assert_eq!(s.end(snooze(&lease, 1)), Err(Rejection::Stale));
+        assert_eq!((s.get(id), s.events()), (before, events));
+        s.complete(&s.take("q"));
+        assert_eq!(s.end(end(&lease)), Err(Rejection::Stale), "not the last attempt any more");
+    }
+}
+
+#[test]
 fn a_rescued_job_cannot_be_touched_by_its_old_holder() {
     let s = Subject::memory();
     let (id, old) = job_in(&s, Running, false);

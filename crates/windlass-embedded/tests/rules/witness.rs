@@ -16,6 +16,7 @@ use windlass_core::store::{Admin, ClaimedJob, Filter, From};
 use windlass_core::{JobId, Lease, LeaseToken, NewJob, Rejection, Time};
 
 /// What is known of one job.
+#[derive(Debug)]
 struct Known {
     asked: NewJob,
     /// The states it may be in, as far as the events tell.
@@ -148,9 +149,9 @@ impl Witness {
             token == lease.token && (by == verb || (by == "any but complete" && verb != "complete"))
         });
         match answer {
-            Ok(()) => assert!(again, "{verb} of {} with a stale token was answered ok", lease.job),
+            Ok(()) => assert!(again, "{verb} with stale {lease:?} was answered ok; {known:?}"),
             Err(why) => {
-                assert!(!again, "a second {verb} of {} was answered {why:?}", lease.job);
+                assert!(!again, "a second {verb} with {lease:?} was answered {why:?}; {known:?}");
                 assert_eq!(*why, Rejection::Stale);
             }
         }
