@@ -95,3 +95,8 @@ pub mod __private {
     pub use windlass_core::job::{OnConflict, UniqueScope};
     pub use windlass_core::retry::{Jitter, RetryPolicy};
 }
+
+/// Compiles the program in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;

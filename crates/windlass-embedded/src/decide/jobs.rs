@@ -43,7 +43,7 @@ impl Core {
     pub(crate) fn retry(&mut self, id: JobId) -> Result<(), Rejection> {
         let at = self.known(id)?;
         let parents = self.machine.extra(at).map(|extra| extra.parents.clone()).unwrap_or_default();
-        let blocked = self.machine.waits_for_live(&parents);
+        let blocked = self.machine.must_wait(&parents);
         self.ask(at, Verb::Retry { blocked })?;
         let key = self.machine.extra(at).and_then(|extra| extra.unique.clone());
         if let Some(unique) = key

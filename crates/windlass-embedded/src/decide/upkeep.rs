@@ -139,7 +139,8 @@ impl Core {
     /// T7: the attempt is lost. No failure is spent; too many losses are a dead letter.
     pub(crate) fn lose(&mut self, at: u32, cause: Cause) {
         if self.machine.slots.at(at).is(flag::CANCEL) {
-            self.end_cancelled(at, Cause::Requested).expect("ending a cancellation refuses nothing");
+            // Its cause tells that its holder has not settled it.
+            self.end_cancelled(at, cause).expect("ending a cancellation refuses nothing");
             return;
         }
         let losses = self.machine.extra(at).map_or(0, |extra| extra.losses) + 1;

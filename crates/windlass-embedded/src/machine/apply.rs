@@ -122,12 +122,12 @@ impl Machine {
                 self.tally(job.queue).totals.cancelled += 1;
                 if let Some(at) = self.find(JobId(job.id)) {
                     if self.slots.at(at).state() == State::Running {
-                        if cause == Cause::GraceOver {
-                            // The store ended it, not its holder.
-                            self.extra_mut(at).ack = None;
-                        } else {
+                        if cause == Cause::Requested {
                             let held = self.held(at);
                             self.settle(at, held, AckOutcome::Cancelled);
+                        } else {
+                            // The store ended it, not its holder, who is stale from now on.
+                            self.extra_mut(at).ack = None;
                         }
                     }
                     if cause != Cause::Requested {

@@ -45,8 +45,11 @@ impl Machine {
             }
             for (parent, _) in self.extra(at).map(|extra| extra.parents.as_slice()).unwrap_or_default() {
                 let Some(slot) = self.find(JobId(*parent)) else { continue };
-                let ended = self.slots.at(slot).state().is_terminal();
-                if ended == blocked {
+                let state = self.slots.at(slot).state();
+                // One that was retried although a parent had failed waits for that parent's retry.
+                let retried = self.extra(at).is_some_and(|extra| extra.generation > 0);
+                let owed = if blocked && retried { state == State::Completed } else { state.is_terminal() };
+                if owed == blocked {
                     errands.insert((*parent, if blocked { Errand::Release } else { Errand::Revive }));
                 }
             }
@@ -66,14 +69,6 @@ impl Machine {
                         })
                     })
             })
-    }
-
-    /// Whether some parent is still to end. A parent that has ended in a way that would have
-    /// forbidden the job does not hold back one that was retried all the same.
-    pub(crate) fn waits_for_live(&self, parents: &[(u128, OnParent)]) -> bool {
-        parents
-            .iter()
-            .any(|(id, _)| self.find(JobId(*id)).is_some_and(|p| !self.slots.at(p).state().is_terminal()))
     }
 
     /// Registers a blocked job with each parent that has not ended.
@@ -108,8 +103,9 @@ impl Machine {
         if !released_by(parent_state, *on) {
             return (at, if parent_state.is_terminal() { Verdict::Forbidden } else { Verdict::Nothing });
         }
-        let waits = extra.parents.iter().any(|(id, _)| {
-            *id != parent_id && self.find(JobId(*id)).is_some_and(|p| !self.slots.at(p).state().is_terminal())
+        let waits = extra.parents.iter().any(|(id, on)| {
+            *id != parent_id
+                && self.find(JobId(*id)).is_some_and(|p| !released_by(self.slots.at(p).state(), *on))
         });
         (at, if waits { Verdict::StillWaits } else { Verdict::Go })
     }

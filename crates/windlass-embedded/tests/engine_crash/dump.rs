@@ -66,7 +66,9 @@ fn line_settings(settings: &windlass_core::queue::QueueSettings) -> Value {
 }
 
 async fn job(store: &EmbeddedStore, id: JobId) -> Result<Value, StoreError> {
-    let detail = store.get(id).await?.expect("a listed job is known");
+    let mut detail = store.get(id).await?.expect("a listed job is known");
+    // A set, of which a copied record may change the order.
+    detail.children.sort();
     let mut logs = Vec::new();
     for attempt in 1..=detail.view.attempt {
         logs.push(store.logs(id, attempt).await?.expect("a known job"));

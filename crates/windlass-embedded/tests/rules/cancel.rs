@@ -131,11 +131,14 @@ fn a_lease_that_runs_out_after_a_request_ends_in_cancelled() {
     let s = Subject::memory();
     s.set_queue("q", QueueSettings { lease_ms: 2_000, ..QueueSettings::default() });
     let id = s.put(s.job("q"));
-    s.take("q");
+    let held = s.take("q");
     s.cancel(id).unwrap();
     s.advance(2_001);
     assert_eq!(s.state(id), Cancelled);
     assert_eq!(s.get(id).view.losses, 0, "a cancelled attempt was not lost");
+    for late in [complete(&held.lease), fail(&held.lease), snooze(&held.lease, 5)] {
+        assert_eq!(s.end(late), Err(Rejection::Stale), "its holder has not settled it, and cannot any more");
+    }
 }
 
 #[test]

@@ -96,6 +96,26 @@ fn a_parent_that_has_ended_already_is_judged_at_once() {
 }
 
 #[test]
+fn a_parent_that_forbids_is_heard_in_whatever_order_the_ended_parents_stand() {
+    let s = Subject::memory();
+    let ids = s.put_many("parents", 3);
+    s.complete(&s.take("parents"));
+    s.kill(&s.take("parents"));
+    let (done, dead, live) = (after_any_end(&ids[..1]), after(&ids[1..2]), after_any_end(&ids[2..]));
+    for parents in [[&done, &dead, &live], [&dead, &live, &done], [&live, &done, &dead], [&done, &live, &dead]] {
+        let parents = parents.into_iter().flatten().copied().collect();
+        let id = s.put(NewJob { parents, ..s.job("children") });
+        assert_eq!(s.state(id), Cancelled);
+    }
+    for parents in [[&done, &dead], [&dead, &done]] {
+        let parents = parents.into_iter().flatten().copied().collect();
+        let id = s.put(NewJob { parents, ..s.job("children") });
+        assert_eq!(s.state(id), Cancelled);
+    }
+    assert!(s.claim("children", 9).is_empty());
+}
+
+#[test]
 fn a_child_that_needs_success_is_cancelled_by_any_other_end_with_its_cause() {
     let ends: [(&str, fn(&Subject, JobId)); 3] = [
         ("dead", |s, _| s.kill(&s.take("parents"))),

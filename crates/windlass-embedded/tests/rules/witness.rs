@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use windlass_core::event::EventType as E;
 use windlass_core::event::{Cause, Event};
 use windlass_core::job::State::{self, Blocked, Cancelled, Completed, Dead, Ready, Retrying, Running, Scheduled};
+use windlass_core::job::OnParent;
 use windlass_core::limit::LimitSettings;
 use windlass_core::rate::Rate;
 use windlass_core::store::{Admin, ClaimedJob, Filter, From};
@@ -28,6 +29,8 @@ struct Known {
     /// The token that ended its last attempt, and by which verb.
     settled: Option<(LeaseToken, &'static str)>,
     asked_to_stop: bool,
+    /// Somebody started another generation.
+    retried: bool,
 }
 
 impl Known {
@@ -121,6 +124,7 @@ impl Witness {
             not_before,
             settled: None,
             asked_to_stop: false,
+            retried: false,
             asked,
         };
         assert!(self.jobs.insert(known.asked.id, known).is_none(), "an id is given to one job");
@@ -176,17 +180,12 @@ impl Witness {
         self.check_unique();
     }
 
-    /// I2, I4, I6, I7, I9, I11: one job was granted.
+    /// I2, I4, I6, I7, I9: one job was granted.
     fn claimed(&mut self, now: Time, job: &ClaimedJob) {
         let (id, name) = (job.lease.job, job.queue.to_string());
         assert!(job.lease.token.counter > self.last_counter, "I4: the counter only grows");
         self.last_counter = job.lease.token.counter;
         assert!(!self.paused.get(&name).copied().unwrap_or(false), "I9: {id} claimed from paused {name}");
-        let parents = self.jobs[&id].asked.parents.clone();
-        for parent in parents {
-            let ended = self.jobs.get(&parent.id).is_none_or(|p| !p.is_live());
-            assert!(ended, "I11: {id} claimed before its parent {}", parent.id);
-        }
         let known = self.jobs.get_mut(&id).expect("known");
         assert!(known.lease.is_none(), "I2: {id} has a lease already");
         assert!(known.not_before <= now, "I9: {id} is due at {} and was claimed at {now}", known.not_before);
@@ -230,6 +229,7 @@ impl Witness {
     /// The life of a job, event by event: each must be possible where the job stands (I10).
     fn follow(&mut self, event: &Event) {
         let id = event.job;
+        let waits = self.waits_for_parents(id);
         let known = self.jobs.get_mut(&id).unwrap_or_else(|| panic!("an event of nobody: {event:?}"));
         let (from, to): (&[State], &[State]) = match event.event {
             E::Enqueued => (&[Scheduled, Ready, Blocked, Cancelled], &[]),
@@ -243,7 +243,10 @@ impl Witness {
             E::Released => (&[Running], &[Ready]),
             E::Cancelled => (&[Scheduled, Ready, Retrying, Blocked, Running], &[Cancelled]),
             E::CancelRequested => (&[Running], &[Running]),
-            E::Retried => (&[Completed, Dead, Cancelled], &[Ready, Blocked]),
+            E::Retried if waits => (&[Completed, Dead, Cancelled], &[Blocked]),
+            E::Retried => (&[Completed, Dead, Cancelled], &[Ready]),
+            // I11: a parent that is retried later takes nobody back.
+            E::Unblocked if waits => (&[], &[]),
             E::Unblocked => (&[Blocked], &[Ready, Scheduled]),
             E::Edited => (&[Scheduled, Ready, Retrying, Blocked], &[]),
             E::Removed => (&[Scheduled, Ready, Retrying, Blocked, Completed, Dead, Cancelled], &[]),
@@ -252,13 +255,12 @@ impl Witness {
         if event.event == E::Enqueued && known.may_be == [Cancelled] {
             known.may_be = vec![Scheduled, Ready, Blocked];
         }
-        assert!(known.may_be.iter().any(|state| from.contains(state)), "I10: {event:?} while it is {:?}", known.may_be);
+        let possible = known.may_be.iter().any(|state| from.contains(state));
+        assert!(possible, "I10, I11: {event:?} while it is {:?}, parents to wait for: {waits}", known.may_be);
         match event.event {
             E::Enqueued => {}
-            E::Edited => {
-                let stays = known.may_be.clone();
-                known.may_be = stays.into_iter().chain([Ready, Scheduled]).collect();
-            }
+            E::Edited if known.may_be == [Blocked] => {}
+            E::Edited => known.may_be.extend([Ready, Scheduled]),
             _ => known.may_be = to.to_vec(),
         }
         match event.event {
@@ -272,10 +274,11 @@ impl Witness {
         if matches!(event.event, E::Lost | E::Retried) {
             known.not_before = Time::ZERO;
         }
+        known.retried |= event.event == E::Retried;
         if event.event == E::Lost || (event.event == E::Died && event.cause == Cause::Lost) {
             known.settled = None;
         }
-        if event.event == E::Cancelled && event.cause == Cause::GraceOver {
+        if event.event == E::Cancelled && matches!(event.cause, Cause::GraceOver | Cause::Lost | Cause::Restart) {
             known.settled = None;
         }
         if known.asked.queue == queue("ordered") {
@@ -291,6 +294,23 @@ impl Witness {
         if event.event == E::Removed {
             self.jobs.remove(&id);
         }
+    }
+
+    /// Whether some parent has not let the job go: one that is live, or one that failed where success
+    /// was asked for, which only a job waits for that was retried by hand.
+    fn waits_for_parents(&self, id: JobId) -> bool {
+        let parents = self.jobs.get(&id).map(|known| known.asked.parents.as_slice()).unwrap_or_default();
+        parents.iter().any(|parent| {
+            self.jobs.get(&parent.id).is_some_and(|known| match parent.on {
+                OnParent::Always => known.is_live(),
+                OnParent::Success => known.may_be != [Completed],
+            })
+        })
+    }
+
+    fn has_live_parent(&self, id: JobId) -> bool {
+        let parents = &self.jobs[&id].asked.parents;
+        parents.iter().any(|parent| self.jobs.get(&parent.id).is_some_and(Known::is_live))
     }
 
     /// I5: at most one live job holds a key.
@@ -320,7 +340,7 @@ impl Witness {
             for taken in known.asked.limits.iter().filter(|_| state == Running) {
                 *in_use.entry(taken.name.to_string()).or_default() += u64::from(taken.cost);
             }
-            let waits = known.asked.parents.iter().any(|p| self.jobs.get(&p.id).is_some_and(Known::is_live));
+            let waits = if known.retried { self.waits_for_parents(id) } else { self.has_live_parent(id) };
             assert!(state != Blocked || waits, "I11: {id} is blocked and all its parents have ended");
         }
         for info in s.wait(s.store().queues(None, None)) {
@@ -363,8 +383,7 @@ impl Witness {
                     let head = self.places.get(key.as_str()).and_then(|line| line.first());
                     head.is_some_and(|head| self.jobs[head].may_be == [Dead])
                 });
-            let waits = known.asked.parents.iter().any(|p| self.jobs.get(&p.id).is_some_and(Known::is_live));
-            assert!(shut || waits, "I15: {id} has not ended: {:?}", s.why(*id));
+            assert!(shut || self.waits_for_parents(*id), "I15: {id} has not ended: {:?}", s.why(*id));
         }
     }
 }
