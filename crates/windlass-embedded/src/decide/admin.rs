@@ -36,7 +36,12 @@ impl Core {
             unique: options.unique,
             limits: options.limits,
             parents: options.parents,
-            children: extra.children.iter().map(|id| JobId(*id)).collect(),
+            children: extra
+                .children
+                .iter()
+                .map(|id| JobId(*id))
+                .filter(|id| self.machine.find(*id).is_some())
+                .collect(),
             retry: options.retry,
             expires_at: options.expires_at.map(Time),
             timeout_ms: options.timeout_ms,

@@ -317,6 +317,9 @@ impl Machine {
         if let Some(dynamic) = &dynamic {
             self.take_dynamic(at, dynamic, state);
         }
+        if !options.parents.is_empty() {
+            self.know_parents(at);
+        }
         self.slots.set_state(at, state);
         self.count(at, 1);
         self.attach(at, state, dynamic.as_ref());
@@ -350,7 +353,9 @@ impl Machine {
         }
         if let Some(expires_at) = options.expires_at {
             self.extra_mut(at).expires_at = Some(expires_at);
-            if self.attempt(at) == 0 && !self.slots.at(at).state().is_terminal() {
+            // One that somebody retried is to run, however late it is.
+            let retried = dynamic.is_some_and(|d| d.generation > 0);
+            if self.attempt(at) == 0 && !retried && !self.slots.at(at).state().is_terminal() {
                 self.timers.wall.insert((expires_at, Timer::Expiry(at)));
             }
         }
@@ -693,7 +698,7 @@ impl Machine {
         }
         self.detach(at, State::Cancelled);
         if self.slots.at(at).attempt == 0
-            && let Some(expires_at) = self.extra(at).and_then(|extra| extra.expires_at)
+            && let Some(expires_at) = self.extra(at).filter(|e| e.generation == 0).and_then(|e| e.expires_at)
         {
             self.timers.wall.insert((expires_at, Timer::Expiry(at)));
         }

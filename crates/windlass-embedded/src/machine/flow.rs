@@ -40,7 +40,7 @@ impl Machine {
         while let Some(at) = self.slots.next_in(from, &wanted) {
             from = at + 1;
             let blocked = self.slots.at(at).state() == State::Blocked;
-            if !blocked && !self.is_revivable(at) {
+            if !blocked && !(self.is_revivable(at) && self.knows_parents_of(at)) {
                 continue;
             }
             for (parent, _) in self.extra(at).map(|extra| extra.parents.as_slice()).unwrap_or_default() {
@@ -57,33 +57,63 @@ impl Machine {
         self.releases.extend(errands.into_iter().map(|(parent, errand)| (parent, 0, errand)));
     }
 
+    /// Whether what became of each parent of a job is still known. A parent that nobody remembers may be
+    /// the one that cancelled it: then no retry of another one is owed to it.
+    fn knows_parents_of(&self, at: u32) -> bool {
+        self.extra(at).is_some_and(|extra| {
+            extra.parents.iter().all(|(id, _)| {
+                self.find(JobId(*id)).is_some() || self.remembered.find(*id, self.now.wall).is_some()
+            })
+        })
+    }
+
     /// Whether a job was cancelled by a parent's end, and none of its parents forbids it any more.
     pub(crate) fn is_revivable(&self, at: u32) -> bool {
         self.slots.at(at).state() == State::Cancelled
             && self.extra(at).is_some_and(|extra| {
                 extra.cause == Cause::ParentFailed
                     && extra.parents.iter().all(|(id, on)| {
-                        self.find(JobId(*id)).is_none_or(|p| {
-                            let state = self.slots.at(p).state();
-                            !state.is_terminal() || released_by(state, *on)
-                        })
+                        // One that was removed forbids it for good, if that is what its end did.
+                        let live = self.find(JobId(*id)).map(|p| self.slots.at(p).state());
+                        let state = live.or_else(|| self.remembered.find(*id, self.now.wall));
+                        state.is_none_or(|state| !state.is_terminal() || released_by(state, *on))
                     })
             })
     }
 
-    /// Registers a blocked job with each parent that has not ended.
-    pub(crate) fn wait_for_parents(&mut self, at: u32) {
+    /// Registers a job with each of its parents. While a journal is replayed the copy of a child may come before that
+    /// of its parent: such edges are joined at the end.
+    pub(crate) fn know_parents(&mut self, at: u32) {
         let id = self.slots.at(at).id;
+        let parents = self.extra(at).map(|extra| extra.parents.clone()).unwrap_or_default();
+        for (parent, _) in parents {
+            match self.find(JobId(parent)) {
+                Some(slot) => self.extra_mut(slot).children.push(id),
+                None if self.replaying => self.orphans.push((parent, id)),
+                None => {}
+            }
+        }
+    }
+
+    /// After a replay: the edges whose parent came after the child.
+    pub(crate) fn join_orphans(&mut self) {
+        for (parent, child) in std::mem::take(&mut self.orphans) {
+            if let Some(parent) = self.find(JobId(parent))
+                && self.find(JobId(child)).is_some()
+            {
+                self.extra_mut(parent).children.push(child);
+            }
+        }
+    }
+
+    /// Counts the parents that a blocked job waits for.
+    pub(crate) fn wait_for_parents(&mut self, at: u32) {
         let parents = self.extra(at).map(|extra| extra.parents.clone()).unwrap_or_default();
         let mut left = 0;
         for (parent, on) in parents {
             let Some(slot) = self.find(JobId(parent)) else { continue };
             if !released_by(self.slots.at(slot).state(), on) {
                 left += 1;
-            }
-            let children = &mut self.extra_mut(slot).children;
-            if !children.contains(&id) || children.len() > 64 {
-                children.push(id);
             }
         }
         self.extra_mut(at).parents_left = left;

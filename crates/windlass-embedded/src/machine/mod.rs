@@ -82,6 +82,8 @@ pub(crate) struct Machine {
     /// Set while the journal is replayed: nobody waits, and order is repaired at the end.
     pub(crate) replaying: bool,
     pub(crate) unsorted: HashSet<u32>,
+    /// Edges met in a replay before their parent: parent, child.
+    pub(crate) orphans: Vec<(u128, u128)>,
 }
 
 /// Bytes of each segment that jobs still need.
@@ -168,6 +170,7 @@ impl Machine {
             notices: Vec::new(),
             replaying: true,
             unsorted: HashSet::new(),
+            orphans: Vec::new(),
         }
     }
 
@@ -297,6 +300,7 @@ impl Machine {
         self.sort_lanes();
         self.sort_ended();
         self.recount_dead();
+        self.join_orphans();
         self.find_errands();
         self.replaying = false;
     }

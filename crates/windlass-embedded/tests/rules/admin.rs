@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use windlass_core::bounds;
 use windlass_core::event::EventType;
 use windlass_core::job::ErrorReport;
-use windlass_core::job::State::{self, Blocked, Cancelled, Completed, Dead, Ready, Retrying, Running, Scheduled};
+use windlass_core::job::State::{
+    self, Blocked, Cancelled, Completed, Dead, Ready, Retrying, Running, Scheduled,
+};
 use windlass_core::name::Tag;
 use windlass_core::queue::QueueSettings;
 use windlass_core::store::{Admin, Edit, Filter, Hello, Queue, Settle, Signal};
@@ -19,7 +21,13 @@ fn edit(id: JobId) -> Edit {
 fn an_edit_changes_what_it_names_and_nothing_else() {
     let s = Subject::memory();
     let tags = vec![Tag::new("t").unwrap()];
-    let job = NewJob { tags, retry: Some(fixed(7, 7)), timeout_ms: Some(5), limits: uses(&[("l", 2)]), ..s.job_of("q", "g") };
+    let job = NewJob {
+        tags,
+        retry: Some(fixed(7, 7)),
+        timeout_ms: Some(5),
+        limits: uses(&[("l", 2)]),
+        ..s.job_of("q", "g")
+    };
     let id = s.put(job);
     let before = s.get(id);
     s.clock.advance_ms(5);
@@ -52,7 +60,10 @@ fn an_edited_retrying_job_keeps_its_history() {
     let due = s.now().plus_ms(77);
     s.edit(Edit { payload: Some(b"new".to_vec()), run_at: Some(due), ..edit(id) }).unwrap();
     let job = s.get(id);
-    assert_eq!((job.view.state, job.view.since, job.view.failures, job.attempts.len()), (Retrying, due, 1, 1));
+    assert_eq!(
+        (job.view.state, job.view.since, job.view.failures, job.attempts.len()),
+        (Retrying, due, 1, 1)
+    );
     s.advance(77);
     let held = s.take("q");
     assert_eq!((held.lease.attempt, held.failures, held.payload.as_slice()), (2, 1, &b"new"[..]));
@@ -208,7 +219,13 @@ fn filled(s: &Subject) -> Vec<JobId> {
                 0 => s.complete(held),
                 1 => {
                     let error = ErrorReport { detail: Some("deep".into()), ..error("connection refused") };
-                    s.end(Settle::Fail { lease: held.lease, error, retry_in_ms: Some(500_000), fatal: false }).unwrap();
+                    s.end(Settle::Fail {
+                        lease: held.lease,
+                        error,
+                        retry_in_ms: Some(500_000),
+                        fatal: false,
+                    })
+                    .unwrap();
                 }
                 2 => s.kill(held),
                 3 => {
@@ -250,7 +267,11 @@ fn lists_select_exactly_by_every_part_of_a_filter() {
         filters.push(Filter { states: vec![state], ..Filter::default() });
         filters.push(Filter { states: vec![state], queue: Some(queue("a")), ..Filter::default() });
     }
-    filters.push(Filter { states: vec![Dead, Completed, Cancelled], queue: Some(queue("b")), ..Filter::default() });
+    filters.push(Filter {
+        states: vec![Dead, Completed, Cancelled],
+        queue: Some(queue("b")),
+        ..Filter::default()
+    });
     for filter in filters {
         let want: BTreeSet<JobId> = all
             .iter()
@@ -268,9 +289,10 @@ fn lists_select_exactly_by_every_part_of_a_filter() {
                     && filter.error_contains.as_ref().is_none_or(|text| {
                         view.last_error.as_ref().is_some_and(|error| error.contains(text.as_str()))
                     })
-                    && filter.payload_contains.as_ref().is_none_or(|text| {
-                        String::from_utf8_lossy(&job.payload).contains(text.as_str())
-                    })
+                    && filter
+                        .payload_contains
+                        .as_ref()
+                        .is_none_or(|text| String::from_utf8_lossy(&job.payload).contains(text.as_str()))
             })
             .map(|job| job.view.id)
             .collect();
@@ -342,7 +364,8 @@ fn counts_equal_a_scan() {
     for name in ["a", "b", "parents"] {
         let counts = s.counts(name);
         for state in State::ALL {
-            let scanned = s.list(&Filter { queue: Some(queue(name)), states: vec![state], ..Filter::default() });
+            let scanned =
+                s.list(&Filter { queue: Some(queue(name)), states: vec![state], ..Filter::default() });
             assert_eq!(counts.of(state), scanned.len() as u64, "{name} {state}");
         }
         let mut sum = windlass_core::store::Counts::default();

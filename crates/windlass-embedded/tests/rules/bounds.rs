@@ -80,8 +80,12 @@ fn a_result_and_a_checkpoint_above_64_kib_are_refused_and_the_lease_stays() {
     let id = s.put(s.job("q"));
     let held = s.take("q");
     let result = |bytes| Settle::Complete { lease: held.lease, result: Some(vec![1; bytes]), then: vec![] };
-    let checkpoint = |bytes| Report { lease: held.lease, progress: None, log: None, checkpoint: Some(vec![2; bytes]) };
-    assert!(matches!(s.report(checkpoint((64 << 10) + 1)), Err(Rejection::Invalid { what: "checkpoint", .. })));
+    let checkpoint =
+        |bytes| Report { lease: held.lease, progress: None, log: None, checkpoint: Some(vec![2; bytes]) };
+    assert!(matches!(
+        s.report(checkpoint((64 << 10) + 1)),
+        Err(Rejection::Invalid { what: "checkpoint", .. })
+    ));
     assert_eq!(s.report(checkpoint(64 << 10)), Ok(()));
     assert!(matches!(s.end(result((64 << 10) + 1)), Err(Rejection::Invalid { what: "result", .. })));
     assert_eq!(s.state(id), Running);
@@ -120,7 +124,9 @@ fn the_log_of_an_attempt_is_bounded_and_says_that_it_was_cut() {
     let s = Subject::memory();
     let id = s.put(s.job("q"));
     let held = s.take("q");
-    let say = |log: String| s.report(Report { lease: held.lease, progress: None, log: Some(log), checkpoint: None });
+    let say = |log: String| {
+        s.report(Report { lease: held.lease, progress: None, log: Some(log), checkpoint: None })
+    };
     for i in 0..10 {
         assert_eq!(say(format!("{i}{}\n", "x".repeat(40 << 10))), Ok(()), "a full log refuses no report");
     }
@@ -132,7 +138,8 @@ fn the_log_of_an_attempt_is_bounded_and_says_that_it_was_cut() {
     assert!(!last.contains("xxx"), "its last line says that it was cut: {last}");
     s.release(&held);
     let held = s.take("q");
-    s.report(Report { lease: held.lease, progress: None, log: Some("new".into()), checkpoint: None }).unwrap();
+    s.report(Report { lease: held.lease, progress: None, log: Some("new".into()), checkpoint: None })
+        .unwrap();
     assert_eq!(s.wait(s.store().logs(id, 2)).expect("the log"), "new", "the next attempt has its own bound");
 }
 
@@ -157,7 +164,8 @@ fn a_huge_error_loses_no_failure_and_is_kept_within_its_bound() {
     let mut huge = error(&"ö".repeat(100_000));
     huge.detail = Some("ß".repeat(100_000));
     huge.class = Some("c".repeat(5_000));
-    s.end(Settle::Fail { lease: held.lease, error: huge, retry_in_ms: None, fatal: true }).expect("a failure counts");
+    s.end(Settle::Fail { lease: held.lease, error: huge, retry_in_ms: None, fatal: true })
+        .expect("a failure counts");
     assert_eq!(s.state(id), Dead);
     let kept = s.get(id).attempts[0].error.clone().expect("its error");
     let bytes = kept.message.len() + kept.detail.map_or(0, |d| d.len()) + kept.class.map_or(0, |c| c.len());
@@ -199,6 +207,7 @@ fn a_delay_above_ten_years_is_refused_wherever_it_is_given() {
     let held = s.take("q");
     assert!(matches!(s.end(snooze(&held.lease, bounds::DELAY_MS_MAX + 1)), Err(Rejection::Invalid { .. })));
     assert_eq!(s.state(id), Running);
-    s.end(Settle::Fail { lease: held.lease, error: error("x"), retry_in_ms: Some(u64::MAX), fatal: false }).ok();
+    s.end(Settle::Fail { lease: held.lease, error: error("x"), retry_in_ms: Some(u64::MAX), fatal: false })
+        .ok();
     assert!(s.get(id).view.since <= s.now().plus_ms(bounds::DELAY_MS_MAX), "no time that never comes");
 }

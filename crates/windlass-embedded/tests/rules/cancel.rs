@@ -87,7 +87,8 @@ fn after_a_request_only_a_completion_completes() {
     s.advance(120_000);
     assert!(s.claim("q", 9).is_empty());
     for id in &ids[1..] {
-        let ended = s.story(*id).into_iter().filter(|e| matches!(e, EventType::Cancelled | EventType::Died)).count();
+        let ended =
+            s.story(*id).into_iter().filter(|e| matches!(e, EventType::Cancelled | EventType::Died)).count();
         assert_eq!(ended, 1, "one terminal event");
     }
 }

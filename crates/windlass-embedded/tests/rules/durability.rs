@@ -56,7 +56,10 @@ fn a_closed_store_refuses_everything_and_says_so() {
     assert!(fault.to_string().contains("closed"), "{fault}");
     assert!(!fault.retryable);
     assert!(s.try_wait(s.store().info()).is_err());
-    assert!(s.try_wait(s.store().close()).is_ok() || s.try_wait(s.store().close()).is_err(), "and does not hang");
+    assert!(
+        s.try_wait(s.store().close()).is_ok() || s.try_wait(s.store().close()).is_err(),
+        "and does not hang"
+    );
 }
 
 #[test]
@@ -98,7 +101,8 @@ fn whatever_was_acknowledged_is_there_after_a_power_cut_at_any_moment() {
     let held = c.s.take("parents");
     let follow_up = c.s.job("next");
     let then = vec![follow_up.clone()];
-    c.s.end(windlass_core::store::Settle::Complete { lease: held.lease, result: Some(vec![1]), then }).unwrap();
+    c.s.end(windlass_core::store::Settle::Complete { lease: held.lease, result: Some(vec![1]), then })
+        .unwrap();
     let after = c.after_power_cut();
     assert_eq!([parent, child, follow_up.id].map(|id| after.state(id)), [Completed, Ready, Ready]);
     assert_eq!(after.end(complete(&held.lease)), Ok(()), "a second acknowledgement after the cut is ok");
@@ -154,7 +158,8 @@ fn a_power_cut_during_recovery_changes_nothing() {
     c.s.put_many("q", 30);
     c.s.claim("q", 9).iter().for_each(|job| c.s.complete(job));
     let mut disk = c.disk.crash(&[]);
-    let want = dump(&Subject::on_disk(Arc::new(disk.fork()), ManualClock::new(c.s.now()), AtOpen::RenewLeases));
+    let want =
+        dump(&Subject::on_disk(Arc::new(disk.fork()), ManualClock::new(c.s.now()), AtOpen::RenewLeases));
     for _ in 0..5 {
         drop(Subject::on_disk(Arc::new(disk.clone()), ManualClock::new(c.s.now()), AtOpen::RenewLeases));
         disk = disk.crash(&[]);
@@ -233,7 +238,8 @@ fn after_a_failed_sync_nothing_is_acknowledged_any_more() {
     let c = Crashing::new();
     let acknowledged = c.s.put_many("q", 3);
     c.disk.fail_nth(Operation::Sync, 1, true);
-    let fault = c.s.try_wait(c.s.store().enqueue(vec![c.s.job("q")], false, None)).expect_err("the sync failed");
+    let fault =
+        c.s.try_wait(c.s.store().enqueue(vec![c.s.job("q")], false, None)).expect_err("the sync failed");
     assert!(!fault.retryable, "{fault:?}");
     assert_eq!(fault.outcome, windlass_core::error::Outcome::Unknown);
     for _ in 0..3 {

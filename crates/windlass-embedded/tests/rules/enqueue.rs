@@ -78,9 +78,13 @@ fn a_repeated_enqueue_answers_the_job_in_every_state_and_changes_nothing() {
         (NewJob { parents: after(&[blocker]), ..s.job("q") }, Blocked),
     ];
     s.put_all(jobs.iter().map(|(job, _)| job.clone()).collect());
-    for (name, state) in
-        [("running", Running), ("retrying", Retrying), ("completed", Completed), ("dead", Dead), ("cancelled", Cancelled)]
-    {
+    for (name, state) in [
+        ("running", Running),
+        ("retrying", Retrying),
+        ("completed", Completed),
+        ("dead", Dead),
+        ("cancelled", Cancelled),
+    ] {
         let job = s.job(name);
         s.put(job.clone());
         match state {
@@ -94,7 +98,8 @@ fn a_repeated_enqueue_answers_the_job_in_every_state_and_changes_nothing() {
     }
     for (job, state) in jobs {
         let before = s.get(job.id);
-        let other = NewJob { payload: b"another".to_vec(), priority: 3, queue: queue("other"), ..job.clone() };
+        let other =
+            NewJob { payload: b"another".to_vec(), priority: 3, queue: queue("other"), ..job.clone() };
         let want = Ok(Enqueued { id: job.id, status: Known, state });
         assert_eq!(s.offer(other), want, "{state}");
         assert_eq!(s.offer(job.clone()), want, "{state}");
@@ -179,14 +184,23 @@ fn an_all_or_nothing_batch_is_refused_whole_by_one_refusal() {
     // The same ids are free: nothing remembers them.
     let good: Vec<NewJob> = batch.into_iter().map(|job| NewJob { priority: 1, ..job }).collect();
     let answers = s.wait(s.store().enqueue(good, true, None));
-    assert!(answers.iter().all(|a| matches!(a, Ok(Enqueued { status: Created, state: Ready, .. }))), "{answers:?}");
+    assert!(
+        answers.iter().all(|a| matches!(a, Ok(Enqueued { status: Created, state: Ready, .. }))),
+        "{answers:?}"
+    );
 }
 
 #[test]
 fn an_all_or_nothing_batch_gives_back_the_unique_keys_and_the_room_that_it_took() {
     let s = Subject::memory();
     s.set_queue("q", QueueSettings { max_waiting: Some(3), ..QueueSettings::default() });
-    let unique = |key: &str| Some(Unique { key: UniqueKey::new(key).unwrap(), scope: UniqueScope::WhileLive, on_conflict: windlass_core::job::OnConflict::Refuse });
+    let unique = |key: &str| {
+        Some(Unique {
+            key: UniqueKey::new(key).unwrap(),
+            scope: UniqueScope::WhileLive,
+            on_conflict: windlass_core::job::OnConflict::Refuse,
+        })
+    };
     let parent = s.job("q");
     let batch = vec![
         NewJob { unique: unique("a"), ..parent.clone() },
@@ -243,7 +257,11 @@ fn a_full_queue_refuses_new_jobs_and_says_when_to_try_again() {
 fn a_full_queue_still_answers_the_holder_of_a_unique_key() {
     let s = Subject::memory();
     s.set_queue("q", QueueSettings { max_waiting: Some(1), ..QueueSettings::default() });
-    let unique = Some(Unique { key: UniqueKey::new("k").unwrap(), scope: UniqueScope::WhileLive, on_conflict: Default::default() });
+    let unique = Some(Unique {
+        key: UniqueKey::new("k").unwrap(),
+        scope: UniqueScope::WhileLive,
+        on_conflict: Default::default(),
+    });
     let holder = s.put(NewJob { unique: unique.clone(), ..s.job("q") });
     let answer = s.offer(NewJob { unique, ..s.job("q") });
     assert_eq!(answer, Ok(Enqueued { id: holder, status: Existing, state: Ready }));

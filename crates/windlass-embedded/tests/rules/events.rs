@@ -2,8 +2,8 @@
 
 use crate::subject::*;
 use windlass_core::event::EventType::{
-    CancelRequested, Cancelled, Claimed, Completed, Died, Edited, Enqueued, Failed, Lost, Promoted, Released, Removed,
-    Retried, Snoozed, Unblocked,
+    CancelRequested, Cancelled, Claimed, Completed, Died, Edited, Enqueued, Failed, Lost, Promoted, Released,
+    Removed, Retried, Snoozed, Unblocked,
 };
 use windlass_core::event::{Cause, Cursor, Event, EventType};
 use windlass_core::job::{OnConflict, Unique, UniqueScope};
@@ -45,7 +45,8 @@ fn every_transition_appends_exactly_one_event() {
     check(&want);
     let held = s.take("q");
     s.beat(&held.lease).unwrap();
-    s.report(Report { lease: held.lease, progress: None, log: Some("x".into()), checkpoint: Some(vec![1]) }).unwrap();
+    s.report(Report { lease: held.lease, progress: None, log: Some("x".into()), checkpoint: Some(vec![1]) })
+        .unwrap();
     want.push(Claimed);
     check(&want);
     s.advance(30_001);
@@ -82,19 +83,29 @@ fn an_event_says_which_job_attempt_worker_error_and_result() {
     s.clock.advance_ms(3);
     let held = s.take("q");
     s.clock.advance_ms(4);
-    s.end(Settle::Fail { lease: held.lease, error: error("no route"), retry_in_ms: Some(1), fatal: false }).unwrap();
+    s.end(Settle::Fail { lease: held.lease, error: error("no route"), retry_in_ms: Some(1), fatal: false })
+        .unwrap();
     s.advance(1);
     let held = s.take("q");
     s.end(Settle::Complete { lease: held.lease, result: Some(b"ok".to_vec()), then: vec![] }).unwrap();
     let events: Vec<Event> = s.events().into_iter().filter(|event| event.job == id).collect();
     for event in &events {
-        assert_eq!((&event.queue, &event.kind, &event.group), (&queue("q"), &kind("mail"), &Some(group("g"))));
+        assert_eq!(
+            (&event.queue, &event.kind, &event.group),
+            (&queue("q"), &kind("mail"), &Some(group("g")))
+        );
     }
     let attempts: Vec<(EventType, u32)> = events.iter().map(|event| (event.event, event.attempt)).collect();
-    assert_eq!(attempts, [(Enqueued, 0), (Claimed, 1), (Failed, 1), (Promoted, 1), (Claimed, 2), (Completed, 2)]);
+    assert_eq!(
+        attempts,
+        [(Enqueued, 0), (Claimed, 1), (Failed, 1), (Promoted, 1), (Claimed, 2), (Completed, 2)]
+    );
     let times: Vec<u64> = events.iter().map(|event| event.at.since(START)).collect();
     assert_eq!(times, [0, 3, 7, 8, 8, 8]);
-    assert_eq!((events[1].worker, events[2].worker, events[5].worker), (Some(WORKER), Some(WORKER), Some(WORKER)));
+    assert_eq!(
+        (events[1].worker, events[2].worker, events[5].worker),
+        (Some(WORKER), Some(WORKER), Some(WORKER))
+    );
     assert!(events[2].text.as_deref().is_some_and(|text| text.contains("no route")));
     assert_eq!(events[5].result.as_deref(), Some(&b"ok"[..]));
 }
@@ -105,7 +116,8 @@ fn long_errors_and_results_are_cut_in_events() {
     s.put_many("q", 2);
     let held = s.claim("q", 2);
     let long = "ä".repeat(20_000);
-    s.end(Settle::Fail { lease: held[0].lease, error: error(&long), retry_in_ms: None, fatal: true }).unwrap();
+    s.end(Settle::Fail { lease: held[0].lease, error: error(&long), retry_in_ms: None, fatal: true })
+        .unwrap();
     s.end(Settle::Complete { lease: held[1].lease, result: Some(vec![7; 60_000]), then: vec![] }).unwrap();
     let text = s.last_event(held[0].lease.job).text.expect("the error's text");
     assert!(!text.is_empty() && text.len() <= bounds::EVENT_TEXT_BYTES_MAX + 3, "{} bytes", text.len());
@@ -121,7 +133,11 @@ fn causes_tell_why() {
     s.advance(11);
     assert_eq!((s.last_event(expiring).event, s.last_event(expiring).cause), (Cancelled, Cause::Expired));
     let unique = |on_conflict, payload: &[u8]| NewJob {
-        unique: Some(Unique { key: UniqueKey::new("k").unwrap(), scope: UniqueScope::WhileLive, on_conflict }),
+        unique: Some(Unique {
+            key: UniqueKey::new("k").unwrap(),
+            scope: UniqueScope::WhileLive,
+            on_conflict,
+        }),
         payload: payload.to_vec(),
         ..s.job("u")
     };
@@ -204,7 +220,10 @@ fn the_latest_place_shows_only_what_is_still_to_come() {
     assert!(page.events.is_empty());
     let id = s.put(s.job("q"));
     let page = s.wait(s.store().events(From::After(page.next), 100, 0)).expect("a place");
-    assert_eq!(page.events.iter().map(|event| (event.job, event.event)).collect::<Vec<_>>(), [(id, Enqueued)]);
+    assert_eq!(
+        page.events.iter().map(|event| (event.job, event.event)).collect::<Vec<_>>(),
+        [(id, Enqueued)]
+    );
     let page = s.wait(s.store().events(From::After(page.next), 100, 0)).expect("a place");
     assert!(page.events.is_empty());
 }
@@ -339,7 +358,9 @@ fn a_cursor_that_the_store_never_gave_is_refused_or_shows_nothing_wrong() {
         let cursor = Cursor { place, index: 3 };
         match s.wait(s.store().events(From::After(cursor), 1_000, 0)) {
             Err(why) => assert_eq!(why.code(), "bad_cursor"),
-            Ok(page) => assert!(page.events.iter().all(|event| all.contains(event)), "only what is in the log"),
+            Ok(page) => {
+                assert!(page.events.iter().all(|event| all.contains(event)), "only what is in the log")
+            }
         }
     }
 }

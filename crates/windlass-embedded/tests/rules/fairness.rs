@@ -105,7 +105,8 @@ fn an_edited_payload_costs_no_place() {
 fn a_new_priority_moves_a_ready_job() {
     let s = Subject::memory();
     let ids = s.put_many("q", 4);
-    let to = |id, priority| s.edit(Edit { id, payload: None, priority: Some(priority), run_at: None }).unwrap();
+    let to =
+        |id, priority| s.edit(Edit { id, payload: None, priority: Some(priority), run_at: None }).unwrap();
     to(ids[3], 2);
     to(ids[0], -2);
     assert_eq!(s.drain("q"), [ids[3], ids[1], ids[2], ids[0]]);
@@ -310,8 +311,12 @@ fn claims_by_weight_never_drift_apart_whatever_the_weights_and_arrivals() {
                     let apart = share(a) - share(b);
                     let span = spans.entry((a, b)).or_insert((apart, apart));
                     *span = (span.0.min(apart), span.1.max(apart));
-                    let bound = f64::from(batch) * (1.0 / f64::from(weights[a]) + 1.0 / f64::from(weights[b]));
-                    assert!(span.1 - span.0 <= bound + 0.01, "{a} and {b} of {weights:?}: {span:?} by {batch}");
+                    let bound =
+                        f64::from(batch) * (1.0 / f64::from(weights[a]) + 1.0 / f64::from(weights[b]));
+                    assert!(
+                        span.1 - span.0 <= bound + 0.01,
+                        "{a} and {b} of {weights:?}: {span:?} by {batch}"
+                    );
                 }
             }
         }

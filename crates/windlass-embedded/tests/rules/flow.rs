@@ -102,7 +102,9 @@ fn a_parent_that_forbids_is_heard_in_whatever_order_the_ended_parents_stand() {
     s.complete(&s.take("parents"));
     s.kill(&s.take("parents"));
     let (done, dead, live) = (after_any_end(&ids[..1]), after(&ids[1..2]), after_any_end(&ids[2..]));
-    for parents in [[&done, &dead, &live], [&dead, &live, &done], [&live, &done, &dead], [&done, &live, &dead]] {
+    for parents in
+        [[&done, &dead, &live], [&dead, &live, &done], [&live, &done, &dead], [&done, &live, &dead]]
+    {
         let parents = parents.into_iter().flatten().copied().collect();
         let id = s.put(NewJob { parents, ..s.job("children") });
         assert_eq!(s.state(id), Cancelled);
@@ -133,7 +135,10 @@ fn a_child_that_needs_success_is_cancelled_by_any_other_end_with_its_cause() {
         s.upkeep();
         for id in [child, grandchild] {
             assert_eq!((s.state(id), s.get(id).view.cause), (Cancelled, Some(Cause::ParentFailed)), "{end}");
-            assert_eq!((s.last_event(id).event, s.last_event(id).cause), (EventType::Cancelled, Cause::ParentFailed));
+            assert_eq!(
+                (s.last_event(id).event, s.last_event(id).cause),
+                (EventType::Cancelled, Cause::ParentFailed)
+            );
         }
         assert_eq!(s.state(always), Ready, "{end}: it waits for an end, and a cancellation is one");
         s.complete(&s.take("others"));
@@ -224,6 +229,23 @@ fn a_revived_child_whose_other_parent_failed_stays_cancelled() {
     s.complete(&s.take("parents"));
     s.upkeep();
     assert_eq!(s.state(child), Ready, "now both have completed");
+}
+
+#[test]
+fn a_child_cancelled_by_a_parent_that_was_deleted_since_is_not_revived_by_another_or_by_a_restart() {
+    let mut s = Subject::file();
+    let parents = s.put_many("parents", 2);
+    let child = s.put(child_of(&s, &parents));
+    s.kill(&s.take("parents"));
+    assert_eq!(s.state(child), Cancelled);
+    s.delete(parents[0]).unwrap();
+    s.reopen();
+    s.upkeep();
+    assert_eq!(s.state(child), Cancelled, "by a restart");
+    s.kill(&s.take("parents"));
+    s.retry(parents[1]).unwrap();
+    s.upkeep();
+    assert_eq!(s.state(child), Cancelled, "by another parent");
 }
 
 #[test]

@@ -201,7 +201,8 @@ fn a_slot_is_freed_by_every_end_of_an_attempt() {
         s.set_queue("q", QueueSettings { groups: group_limits(at_once(1)), ..limited(at_once(1)) });
         s.set_limit("slot", at_once(1));
         s.set_limit("double", at_once(2));
-        let jobs = (0..2).map(|_| NewJob { group: Some(group("g")), ..on(&s, "q", &[("slot", 1), ("double", 2)]) });
+        let jobs =
+            (0..2).map(|_| NewJob { group: Some(group("g")), ..on(&s, "q", &[("slot", 1), ("double", 2)]) });
         let ids = s.put_all(jobs.collect());
         let held = s.take("q");
         assert!(s.claim("q", 1).is_empty());
@@ -223,7 +224,8 @@ fn a_job_that_leaves_a_limits_line_leaves_the_line_to_the_next() {
             s.edit(windlass_core::store::Edit { id, payload: None, priority: None, run_at }).unwrap();
         }),
         ("new priority", |s, id| {
-            s.edit(windlass_core::store::Edit { id, payload: None, priority: Some(-3), run_at: None }).unwrap();
+            s.edit(windlass_core::store::Edit { id, payload: None, priority: Some(-3), run_at: None })
+                .unwrap();
         }),
     ];
     for (leave, act) in leaves {
@@ -271,7 +273,9 @@ fn raising_a_limit_lets_go_at_once_and_rings_who_waits() {
     for (what, set) in raises {
         let s = Subject::memory();
         set(&s, Some(1));
-        s.put_all((0..9).map(|_| NewJob { group: Some(group("g")), ..on(&s, "q", &[("slots", 1)]) }).collect());
+        s.put_all(
+            (0..9).map(|_| NewJob { group: Some(group("g")), ..on(&s, "q", &[("slots", 1)]) }).collect(),
+        );
         assert_eq!(s.claim("q", 9).len(), 1, "{what}");
         let mut waiting = s.watch(WorkerId(5), "q", 1);
         assert!(!waiting.has_answered(), "{what}");
@@ -317,7 +321,9 @@ fn a_job_that_a_limit_holds_back_stops_no_other_of_its_group_queue_or_limit() {
     s.take("elsewhere");
     s.put_all((0..50).map(|_| NewJob { priority: 9, ..on(&s, "q", &[("closed", 1)]) }).collect());
     let free = s.put_many("q", 3);
-    let held_group = s.put_all((0..50).map(|_| NewJob { group: Some(group("g")), ..on(&s, "q", &[("closed", 1)]) }).collect());
+    let held_group = s.put_all(
+        (0..50).map(|_| NewJob { group: Some(group("g")), ..on(&s, "q", &[("closed", 1)]) }).collect(),
+    );
     let free_of_group = s.put(s.job_of("q", "g"));
     let mut got = s.claim_ids("q", 100);
     got.sort();
@@ -332,7 +338,8 @@ fn a_job_that_a_limit_holds_back_stops_no_other_of_its_group_queue_or_limit() {
 fn a_thousand_lanes_that_wait_for_a_limit_stop_no_other_lane() {
     let s = Subject::memory();
     s.set_limit("closed", at_once(0));
-    let jobs = (0..1_000).map(|i| NewJob { group: Some(group(&format!("g{i}"))), ..on(&s, "q", &[("closed", 1)]) });
+    let jobs =
+        (0..1_000).map(|i| NewJob { group: Some(group(&format!("g{i}"))), ..on(&s, "q", &[("closed", 1)]) });
     s.put_all(jobs.collect());
     assert!(s.claim("q", 100).is_empty());
     let free = s.put(s.job_of("q", "free"));
@@ -364,7 +371,8 @@ fn many_lanes_that_wait_for_one_limit_all_get_their_turn_fairly() {
     const GROUPS: usize = 12;
     const EACH: usize = 6;
     for g in 0..GROUPS {
-        let jobs = (0..EACH).map(|_| NewJob { group: Some(group(&format!("g{g:02}"))), ..on(&s, "q", &[("slot", 1)]) });
+        let jobs = (0..EACH)
+            .map(|_| NewJob { group: Some(group(&format!("g{g:02}"))), ..on(&s, "q", &[("slot", 1)]) });
         s.put_all(jobs.collect());
     }
     let mut claimed = BTreeMap::new();
@@ -422,7 +430,11 @@ fn jobs_let_back_by_one_limit_and_held_by_another_all_run_in_the_end() {
             _ => &[],
         };
         let key = format!("g{}", dice.below(5));
-        ids.push(s.put(NewJob { group: Some(group(&key)), priority: dice.below(3) as i8, ..on(&s, "q", limits) }));
+        ids.push(s.put(NewJob {
+            group: Some(group(&key)),
+            priority: dice.below(3) as i8,
+            ..on(&s, "q", limits)
+        }));
     }
     let mut running: Vec<ClaimedJob> = Vec::new();
     let mut ran = Vec::new();
@@ -444,7 +456,8 @@ fn grants(s: &Subject, dice: &mut Dice, rounds: usize, pause_ms: u64) -> Vec<(Ti
     let mut grants = Vec::new();
     for _ in 0..rounds {
         let held = s.claim("q", 1 + dice.below(20) as u32);
-        let cost: u64 = held.iter().map(|job| u64::from(s.get(job.lease.job).limits.first().map_or(1, |l| l.cost))).sum();
+        let cost: u64 =
+            held.iter().map(|job| u64::from(s.get(job.lease.job).limits.first().map_or(1, |l| l.cost))).sum();
         grants.push((s.now(), cost));
         held.iter().for_each(|job| s.complete(job));
         s.advance(dice.below(pause_ms));
@@ -480,7 +493,8 @@ fn grants_in_any_window_are_at_most_burst_and_rate() {
                 _ => s.set_limit("speed", limits),
             }
             let job = || NewJob { group: Some(group("g")), ..s.job("q") };
-            let job = || if place == "limit" { NewJob { limits: uses(&[("speed", 1)]), ..job() } } else { job() };
+            let job =
+                || if place == "limit" { NewJob { limits: uses(&[("speed", 1)]), ..job() } } else { job() };
             s.put_all((0..600).map(|_| job()).collect());
             let seen = grants(&s, &mut dice, 60, 2 * period_ms / u64::from(count) + 2);
             check_windows(rate, &seen);
@@ -519,7 +533,11 @@ fn a_rate_that_is_always_asked_for_gives_exactly_its_rate() {
 fn a_refilled_rate_rings_who_waits_and_lets_back_only_what_it_admits() {
     let s = Subject::memory();
     s.set_limit("speed", per(2, 1_000, 2));
-    s.put_all((0..20).map(|i| NewJob { group: Some(group(&format!("g{i}"))), ..on(&s, "q", &[("speed", 1)]) }).collect());
+    s.put_all(
+        (0..20)
+            .map(|i| NewJob { group: Some(group(&format!("g{i}"))), ..on(&s, "q", &[("speed", 1)]) })
+            .collect(),
+    );
     assert_eq!(s.claim("q", 9).len(), 2);
     for _ in 0..4 {
         let mut waiting = s.watch(WorkerId(4), "q", 1);
@@ -636,8 +654,12 @@ fn within_a_group_the_first_to_wait_for_a_limit_is_the_first_to_get_it_whatever_
     s.set_limit("slot", at_once(1));
     s.put(on(&s, "q", &[("slot", 1)]));
     let held = s.take("q");
-    let sets: [&[(&str, u32)]; 4] =
-        [&[("slot", 1), ("b", 1)], &[("slot", 1)], &[("slot", 1), ("a", 1)], &[("slot", 1), ("a", 1), ("b", 1)]];
+    let sets: [&[(&str, u32)]; 4] = [
+        &[("slot", 1), ("b", 1)],
+        &[("slot", 1)],
+        &[("slot", 1), ("a", 1)],
+        &[("slot", 1), ("a", 1), ("b", 1)],
+    ];
     // The lanes of these sets are older than the jobs, and in another order.
     for set in sets.iter().rev() {
         s.put(NewJob { delay_ms: Some(9_000_000), ..on(&s, "q", set) });

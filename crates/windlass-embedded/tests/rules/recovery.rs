@@ -97,11 +97,13 @@ fn full() -> Subject {
             _ => {
                 let progress = Some(Progress { percent: 40, message: Some("on the way".into()) });
                 let checkpoint = Some(vec![i as u8; 9]);
-                s.report(Report { lease: job.lease, progress, log: Some(format!("log {i}\n")), checkpoint }).unwrap();
+                s.report(Report { lease: job.lease, progress, log: Some(format!("log {i}\n")), checkpoint })
+                    .unwrap();
             }
         }
     }
-    s.cancel(s.list(&Filter { queue: Some(queue("q")), states: vec![Ready], ..Filter::default() })[0]).unwrap();
+    s.cancel(s.list(&Filter { queue: Some(queue("q")), states: vec![Ready], ..Filter::default() })[0])
+        .unwrap();
     s
 }
 
@@ -120,7 +122,8 @@ fn a_restart_for_workers_elsewhere_changes_nothing_that_people_can_see() {
         }
         assert_eq!(dump(&s), want, "round {round}");
     }
-    let states: Vec<State> = State::ALL.into_iter().filter(|state| want.jobs.values().any(|j| j.view.state == *state)).collect();
+    let states: Vec<State> =
+        State::ALL.into_iter().filter(|state| want.jobs.values().any(|j| j.view.state == *state)).collect();
     assert_eq!(states, State::ALL, "jobs of every state were there");
 }
 
@@ -294,7 +297,8 @@ fn limits_count_what_runs_after_a_restart() {
     let mut s = Subject::file();
     s.set_queue("q", limited(at_once(5)));
     s.set_limit("slots", at_once(3));
-    let jobs = (0..10).map(|i| NewJob { limits: uses(&[("slots", 1)]), ..s.job_of("q", &format!("g{}", i % 3)) });
+    let jobs =
+        (0..10).map(|i| NewJob { limits: uses(&[("slots", 1)]), ..s.job_of("q", &format!("g{}", i % 3)) });
     s.put_all(jobs.collect());
     let held = s.claim("q", 9);
     assert_eq!(held.len(), 3);
@@ -340,8 +344,13 @@ fn a_hold_by_a_provider_outlives_a_restart() {
     s.put_many("q", 3);
     let held = s.take("q");
     let holds = Some(windlass_core::store::Hold::Queue);
-    s.end(windlass_core::store::Settle::Snooze { lease: held.lease, delay_ms: 5_000, reason: "429".into(), holds })
-        .unwrap();
+    s.end(windlass_core::store::Settle::Snooze {
+        lease: held.lease,
+        delay_ms: 5_000,
+        reason: "429".into(),
+        holds,
+    })
+    .unwrap();
     s.reopen();
     assert!(s.claim("q", 9).is_empty());
     s.advance(4_999);
@@ -370,7 +379,8 @@ fn what_became_due_while_nobody_was_there_is_due_at_the_open() {
     let failed = s.put(s.job("q"));
     s.fail(&s.take("q"));
     let early = s.put(NewJob { delay_ms: Some(10_000), ..s.job("q") });
-    let expiring = s.put(NewJob { expires_at: Some(s.now().plus_ms(5_000)), delay_ms: Some(15_000), ..s.job("q") });
+    let expiring =
+        s.put(NewJob { expires_at: Some(s.now().plus_ms(5_000)), delay_ms: Some(15_000), ..s.job("q") });
     let late = s.put(NewJob { delay_ms: Some(90_000), ..s.job("q") });
     s.abandon();
     s.clock.advance_ms(30_000);

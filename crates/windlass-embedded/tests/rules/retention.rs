@@ -19,7 +19,8 @@ fn complete_all(s: &Subject, name: &str, jobs: usize) -> Vec<JobId> {
 #[test]
 fn each_kind_of_end_has_its_own_age() {
     let s = Subject::memory();
-    let retention = Retention { completed_ms: 1_000, cancelled_ms: 2_000, dead_ms: 3_000, ..Retention::default() };
+    let retention =
+        Retention { completed_ms: 1_000, cancelled_ms: 2_000, dead_ms: 3_000, ..Retention::default() };
     s.set_queue("q", kept(retention));
     let ids = s.put_many("q", 3);
     s.complete(&s.take("q"));
@@ -53,7 +54,8 @@ fn age_counts_from_the_end_and_not_from_the_enqueue() {
 #[test]
 fn the_newest_are_kept_by_count() {
     let s = Subject::memory();
-    let retention = Retention { completed_count: 3, cancelled_count: 2, dead_count: 1, ..Retention::default() };
+    let retention =
+        Retention { completed_count: 3, cancelled_count: 2, dead_count: 1, ..Retention::default() };
     s.set_queue("q", kept(retention));
     let completed = complete_all(&s, "q", 10);
     let dead = s.put_many("q", 5);
@@ -105,7 +107,14 @@ fn the_defaults_keep_a_day_and_dead_ones_for_ninety() {
 #[test]
 fn live_jobs_are_never_pruned() {
     let s = Subject::memory();
-    let retention = Retention { completed_ms: 0, cancelled_ms: 0, dead_ms: 0, completed_count: 0, cancelled_count: 0, dead_count: 0 };
+    let retention = Retention {
+        completed_ms: 0,
+        cancelled_ms: 0,
+        dead_ms: 0,
+        completed_count: 0,
+        cancelled_count: 0,
+        dead_count: 0,
+    };
     s.set_queue("q", QueueSettings { lease_ms: bounds::LEASE_MS_MAX, ..kept(retention) });
     let parent = s.put(s.job("parents"));
     let running = s.put(s.job("q"));
@@ -121,7 +130,10 @@ fn live_jobs_are_never_pruned() {
 #[test]
 fn a_parent_is_kept_as_long_as_a_dependent_is_live() {
     let s = Subject::memory();
-    s.set_queue("parents", kept(Retention { completed_ms: 1_000, completed_count: 1, ..Retention::default() }));
+    s.set_queue(
+        "parents",
+        kept(Retention { completed_ms: 1_000, completed_count: 1, ..Retention::default() }),
+    );
     let parent = s.put(s.job("parents"));
     let child = s.put(NewJob { parents: after(&[parent]), ..s.job("children") });
     s.complete(&s.take("parents"));

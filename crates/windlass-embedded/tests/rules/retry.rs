@@ -18,9 +18,12 @@ fn retried_by(policy: RetryPolicy) -> QueueSettings {
 
 #[test]
 fn the_delay_after_each_failure_is_the_policys_for_that_job_and_number() {
-    let exponential = |jitter| RetryPolicy::Exponential { base_ms: 1_000, cap_ms: 9_000, max_failures: 6, jitter };
+    let exponential =
+        |jitter| RetryPolicy::Exponential { base_ms: 1_000, cap_ms: 9_000, max_failures: 6, jitter };
     let list = RetryPolicy::List { delays_ms: vec![5, 0, 700] };
-    for policy in [exponential(Jitter::Full), exponential(Jitter::None), fixed(40, 4), list, RetryPolicy::never()] {
+    for policy in
+        [exponential(Jitter::Full), exponential(Jitter::None), fixed(40, 4), list, RetryPolicy::never()]
+    {
         let s = Subject::memory();
         s.set_queue("q", retried_by(policy.clone()));
         let id = s.put(s.job("q"));
@@ -80,14 +83,16 @@ fn a_worker_may_give_its_own_delay() {
     s.set_queue("q", retried_by(fixed(60_000, 3)));
     let id = s.put(s.job("q"));
     let held = s.take("q");
-    s.end(Settle::Fail { lease: held.lease, error: error("x"), retry_in_ms: Some(123), fatal: false }).unwrap();
+    s.end(Settle::Fail { lease: held.lease, error: error("x"), retry_in_ms: Some(123), fatal: false })
+        .unwrap();
     assert_eq!((s.get(id).view.since, s.get(id).view.failures), (s.now().plus_ms(123), 1));
     s.advance(123);
     let held = s.take("q");
     s.end(Settle::Fail { lease: held.lease, error: error("x"), retry_in_ms: Some(0), fatal: false }).unwrap();
     s.upkeep();
     let held = s.take("q");
-    s.end(Settle::Fail { lease: held.lease, error: error("x"), retry_in_ms: Some(123), fatal: false }).unwrap();
+    s.end(Settle::Fail { lease: held.lease, error: error("x"), retry_in_ms: Some(123), fatal: false })
+        .unwrap();
     assert_eq!(s.state(id), Dead, "its own delay does not buy another try");
 }
 
@@ -186,7 +191,11 @@ fn every_ended_job_can_be_retried_and_no_live_one() {
 #[test]
 fn a_retry_checks_the_unique_key_again() {
     let s = Subject::memory();
-    let unique = Some(Unique { key: UniqueKey::new("k").unwrap(), scope: Default::default(), on_conflict: Default::default() });
+    let unique = Some(Unique {
+        key: UniqueKey::new("k").unwrap(),
+        scope: Default::default(),
+        on_conflict: Default::default(),
+    });
     let first = s.put(NewJob { unique: unique.clone(), ..s.job("q") });
     s.complete(&s.take("q"));
     let second = s.put(NewJob { unique: unique.clone(), ..s.job("q") });
@@ -195,7 +204,11 @@ fn a_retry_checks_the_unique_key_again() {
     assert_eq!(s.state(first), Completed);
     s.complete(&s.take("q"));
     assert_eq!(s.retry(first), Ok(()));
-    assert_eq!(s.retry(second), Err(Rejection::UniqueConflict { holder: first }), "the retried job holds it again");
+    assert_eq!(
+        s.retry(second),
+        Err(Rejection::UniqueConflict { holder: first }),
+        "the retried job holds it again"
+    );
     let answer = s.offer(NewJob { unique, ..s.job("q") }).unwrap();
     assert_eq!(answer.id, first);
 }
@@ -279,5 +292,8 @@ fn a_running_attempt_stands_in_the_history_without_an_end() {
     let id = s.put(s.job("q"));
     s.take("q");
     let job = s.get(id);
-    assert_eq!((job.view.state, job.attempts.last().map(|a| (a.attempt, a.ended_at))), (Running, Some((1, None))));
+    assert_eq!(
+        (job.view.state, job.attempts.last().map(|a| (a.attempt, a.ended_at))),
+        (Running, Some((1, None)))
+    );
 }

@@ -87,7 +87,12 @@ fn a_tick_of_an_ended_job_makes_a_new_one() {
 #[test]
 fn ticks_of_an_absence_are_caught_up_as_the_policy_says() {
     let ten_minutes = 10 * MINUTE_MS + 30_000;
-    for (catch_up, jobs) in [(CatchUp::Skip, 0), (CatchUp::Last, 1), (CatchUp::All { max: 4 }, 4), (CatchUp::All { max: 100 }, 10)] {
+    for (catch_up, jobs) in [
+        (CatchUp::Skip, 0),
+        (CatchUp::Last, 1),
+        (CatchUp::All { max: 4 }, 4),
+        (CatchUp::All { max: 100 }, 10),
+    ] {
         let s = Subject::memory();
         set(&s, ScheduleSpec { catch_up, ..every_minute() });
         s.advance(ten_minutes);
@@ -186,7 +191,13 @@ fn a_changed_schedule_ticks_by_its_new_timing_and_payload_after_the_answer() {
     let s = Subject::memory();
     set(&s, every_minute());
     s.advance(MINUTE_MS + 1_000);
-    set(&s, ScheduleSpec { payload: b"new".to_vec(), ..spec(Timing::Interval { every_ms: 10_000, anchor: Time::ZERO }) });
+    set(
+        &s,
+        ScheduleSpec {
+            payload: b"new".to_vec(),
+            ..spec(Timing::Interval { every_ms: 10_000, anchor: Time::ZERO })
+        },
+    );
     assert_eq!(made(&s).len(), 1, "no tick of before is made up");
     s.advance(9_000);
     let all = made(&s);

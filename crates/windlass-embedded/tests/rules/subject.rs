@@ -19,12 +19,13 @@ use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::rate::Rate;
 use windlass_core::retry::RetryPolicy;
 use windlass_core::store::{
-    Admin, Beat, Cancelled, Claim, Claimed, ClaimedJob, Counts, Edit, Enqueued, Filter, From, LimitInfo, PerItem, Queue,
-    QueueInfo, ReleaseReason, Report, Settle, Signal, Store, StoreFuture, Upkeep, Watch,
+    Admin, Beat, Cancelled, Claim, Claimed, ClaimedJob, Counts, Edit, Enqueued, Filter, From, LimitInfo,
+    PerItem, Queue, QueueInfo, ReleaseReason, Report, Settle, Signal, Store, StoreFuture, Upkeep, Watch,
 };
 use windlass_core::why::{Reason, Why};
 use windlass_core::{
-    GroupKey, JobId, Kind, Lease, LimitName, NewJob, QueueName, Rejection, ScheduleName, State, StoreError, Time, WorkerId,
+    GroupKey, JobId, Kind, Lease, LimitName, NewJob, QueueName, Rejection, ScheduleName, State, StoreError,
+    Time, WorkerId,
 };
 use windlass_embedded::clock::ManualClock;
 use windlass_embedded::disk::Disk;
@@ -409,7 +410,10 @@ impl Subject {
     /// A named limit that must be known.
     pub(crate) fn limit_info(&self, name: &str) -> LimitInfo {
         let page = self.wait(self.store().limits(None, 1_000));
-        page.items.into_iter().find(|info| info.name == limit(name)).unwrap_or_else(|| panic!("limit {name} is known"))
+        page.items
+            .into_iter()
+            .find(|info| info.name == limit(name))
+            .unwrap_or_else(|| panic!("limit {name} is known"))
     }
 
     /// The ids that a filter selects, over all pages.
@@ -447,12 +451,15 @@ impl Subject {
     /// The event log from a place on, with that many claims: a claim's own record may lag behind its answer.
     pub(crate) fn events_with_claims(&self, mut from: From, claims: usize) -> Vec<Event> {
         let mut all = self.events_from(from);
-        let missing = |all: &[Event]| all.iter().filter(|event| event.event == EventType::Claimed).count() < claims;
+        let missing =
+            |all: &[Event]| all.iter().filter(|event| event.event == EventType::Claimed).count() < claims;
         while missing(&all) {
             if let Some(last) = all.last() {
                 from = From::After(last.cursor);
             }
-            let page = self.wait(self.store().events(from, 1_000, HANG.as_millis() as u64)).expect("a place in the log");
+            let page = self
+                .wait(self.store().events(from, 1_000, HANG.as_millis() as u64))
+                .expect("a place in the log");
             assert!(!page.events.is_empty(), "every claim has its event");
             all.extend(page.events);
         }
@@ -466,7 +473,10 @@ impl Subject {
 
     /// The last event of one job.
     pub(crate) fn last_event(&self, id: JobId) -> Event {
-        self.events().into_iter().rfind(|event| event.job == id).unwrap_or_else(|| panic!("job {id} has events"))
+        self.events()
+            .into_iter()
+            .rfind(|event| event.job == id)
+            .unwrap_or_else(|| panic!("job {id} has events"))
     }
 
     // ---- watching ----
@@ -642,7 +652,8 @@ impl Dice {
     pub(crate) fn new(test: &str) -> Self {
         use std::hash::{BuildHasher, Hasher};
         let fresh = || std::collections::hash_map::RandomState::new().build_hasher().finish();
-        let seed = std::env::var("WINDLASS_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(fresh);
+        let seed =
+            std::env::var("WINDLASS_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(fresh);
         println!("{test}: WINDLASS_SEED={seed}");
         Self(seed | 1)
     }

@@ -55,7 +55,16 @@ fn new_job() -> impl Strategy<Value = New> {
     let parents = prop::collection::vec((any::<usize>(), any::<bool>()), 0..3);
     let some = |ms: std::ops::Range<u64>| prop::option::weighted(0.2, ms);
     let unique = prop::option::weighted(0.2, 0..4u8);
-    (0..3usize, 0..3usize, -1..2i8, some(0..5_000), unique, 0..8u8, prop::option::weighted(0.2, parents), some(1..9_000))
+    (
+        0..3usize,
+        0..3usize,
+        -1..2i8,
+        some(0..5_000),
+        unique,
+        0..8u8,
+        prop::option::weighted(0.2, parents),
+        some(1..9_000),
+    )
         .prop_map(|(queue, group, priority, delay_ms, unique, limits, parents, expires_ms)| New {
             queue,
             group,
@@ -115,7 +124,11 @@ impl Town {
         town.witness.groups_are_limited("tight", 2);
         let groups = GroupSettings { ordered: true, ..GroupSettings::default() };
         town.s.set_queue("ordered", QueueSettings { groups, ..retry() });
-        for (name, limits) in LIMITS.into_iter().zip([at_once(3), per(5, 1_000, 3), LimitSettings { concurrency: Some(4), ..per(9, 1_000, 5) }]) {
+        for (name, limits) in LIMITS.into_iter().zip([
+            at_once(3),
+            per(5, 1_000, 3),
+            LimitSettings { concurrency: Some(4), ..per(9, 1_000, 5) },
+        ]) {
             town.s.set_limit(name, limits);
             town.witness.limit_is(name, limits);
         }
@@ -139,12 +152,14 @@ impl Town {
         let name = QUEUES[new.queue];
         let ordered = name == "ordered";
         let costs = [("slots", 1), ("speed", 1), ("both", 2)];
-        let limits: Vec<(&str, u32)> = (0..3).filter(|bit| new.limits & (1 << bit) != 0).map(|bit| costs[bit]).collect();
+        let limits: Vec<(&str, u32)> =
+            (0..3).filter(|bit| new.limits & (1 << bit) != 0).map(|bit| costs[bit]).collect();
         let ids = self.witness.ids();
-        let parents = new.parents.iter().filter(|_| !ids.is_empty() && !ordered).map(|(which, always)| Parent {
-            id: ids[which % ids.len()],
-            on: if *always { OnParent::Always } else { OnParent::Success },
-        });
+        let parents =
+            new.parents.iter().filter(|_| !ids.is_empty() && !ordered).map(|(which, always)| Parent {
+                id: ids[which % ids.len()],
+                on: if *always { OnParent::Always } else { OnParent::Success },
+            });
         let mut parents: Vec<Parent> = parents.collect();
         parents.dedup_by_key(|parent| parent.id);
         NewJob {
@@ -176,7 +191,14 @@ impl Town {
         }
     }
 
-    fn told(&mut self, lease: &Lease, verb: &'static str, due: Option<Time>, answer: &Result<(), windlass_core::Rejection>, was_current: bool) {
+    fn told(
+        &mut self,
+        lease: &Lease,
+        verb: &'static str,
+        due: Option<Time>,
+        answer: &Result<(), windlass_core::Rejection>,
+        was_current: bool,
+    ) {
         self.witness.settled(lease, verb, answer);
         if let Some(due) = due.filter(|_| was_current && answer.is_ok()) {
             self.witness.due(lease.job, due);
@@ -205,7 +227,8 @@ impl Town {
             }
             Act::Claim { queue, n, settle } => {
                 let settle = settle.and_then(|(which, how)| self.lease(which).map(|lease| (lease, how)));
-                let first = settle.map(|(lease, how)| (lease, self.settlement(&lease, how), self.is_current(&lease)));
+                let first =
+                    settle.map(|(lease, how)| (lease, self.settlement(&lease, how), self.is_current(&lease)));
                 let settle_first = first.iter().map(|(_, (settlement, ..), _)| settlement.clone()).collect();
                 let answer = self.s.ask(WorkerId(1 + (*n as u64)), settle_first, &[(QUEUES[*queue], *n)]);
                 if let Some((lease, (_, verb, due), current)) = first {
@@ -296,7 +319,11 @@ impl Town {
         let leases = if end_leases { AtOpen::EndLeases } else { AtOpen::RenewLeases };
         self.s.reopen_on(Arc::new(self.disk.clone()), leases);
         if !end_leases {
-            assert_eq!(self.jobs(), before, "I17: a restart changes nothing");
+            let after = self.jobs();
+            assert_eq!(after.len(), before.len(), "I17: as many jobs as before");
+            for (id, job) in &before {
+                assert_eq!(&after[id], job, "I17: {id} after a restart");
+            }
         }
     }
 

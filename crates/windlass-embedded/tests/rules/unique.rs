@@ -10,7 +10,8 @@ use windlass_core::{JobId, NewJob, Rejection, State};
 
 const POLICIES: [OnConflict; 4] =
     [OnConflict::Existing, OnConflict::Replace, OnConflict::Reschedule, OnConflict::Refuse];
-const SCOPES: [UniqueScope; 3] = [UniqueScope::WhileLive, UniqueScope::UntilStart, UniqueScope::For { ttl_ms: TTL_MS }];
+const SCOPES: [UniqueScope; 3] =
+    [UniqueScope::WhileLive, UniqueScope::UntilStart, UniqueScope::For { ttl_ms: TTL_MS }];
 const TTL_MS: u64 = 10_000_000;
 
 fn key(key: &str, scope: UniqueScope, on_conflict: OnConflict) -> Option<Unique> {
@@ -18,7 +19,12 @@ fn key(key: &str, scope: UniqueScope, on_conflict: OnConflict) -> Option<Unique>
 }
 
 fn second(s: &Subject, scope: UniqueScope, on_conflict: OnConflict) -> NewJob {
-    NewJob { unique: key("k", scope, on_conflict), payload: b"second".to_vec(), delay_ms: Some(5_000), ..s.job("q2") }
+    NewJob {
+        unique: key("k", scope, on_conflict),
+        payload: b"second".to_vec(),
+        delay_ms: Some(5_000),
+        ..s.job("q2")
+    }
 }
 
 /// A job that holds the key, in that state.
@@ -56,7 +62,8 @@ fn a_held_key_is_met_by_the_new_jobs_own_policy_in_every_live_state() {
                 let told = format!("{policy:?} against a {state} holder in {scope:?}: {answer:?}");
                 assert_eq!(s.find(new_id), None, "{told}");
                 let now = s.get(holder);
-                let refused = policy == OnConflict::Refuse || (policy != OnConflict::Existing && state == Running);
+                let refused =
+                    policy == OnConflict::Refuse || (policy != OnConflict::Existing && state == Running);
                 if refused {
                     assert_eq!(answer, Err(Rejection::UniqueConflict { holder }), "{told}");
                     assert_eq!(now, before, "{told}");
@@ -71,7 +78,11 @@ fn a_held_key_is_met_by_the_new_jobs_own_policy_in_every_live_state() {
                     }
                     OnConflict::Replace => {
                         assert_eq!(answer.status, Replaced);
-                        assert_eq!((now.payload.as_slice(), now.view.state), (&b"second"[..], state), "{told}");
+                        assert_eq!(
+                            (now.payload.as_slice(), now.view.state),
+                            (&b"second"[..], state),
+                            "{told}"
+                        );
                     }
                     _ => {
                         assert_eq!(answer.status, Rescheduled);
@@ -164,7 +175,9 @@ fn a_key_for_a_time_stays_taken_for_that_time_whatever_becomes_of_the_job() {
                     let answer = answer.expect("the holder is answered");
                     assert_eq!((answer.id, answer.status), (id, Existing), "{end}");
                 }
-                OnConflict::Refuse => assert_eq!(answer, Err(Rejection::UniqueConflict { holder: id }), "{end}"),
+                OnConflict::Refuse => {
+                    assert_eq!(answer, Err(Rejection::UniqueConflict { holder: id }), "{end}")
+                }
                 _ => assert!(answer.is_err() || answer.is_ok_and(|a| a.id == id), "{end}: no second job"),
             }
         }
@@ -177,7 +190,8 @@ fn a_key_for_a_time_stays_taken_for_that_time_whatever_becomes_of_the_job() {
 #[test]
 fn a_key_is_one_namespace_over_all_queues_and_kinds() {
     let s = Subject::memory();
-    let holder = s.put(NewJob { unique: key("k", UniqueScope::WhileLive, OnConflict::Existing), ..s.job("a") });
+    let holder =
+        s.put(NewJob { unique: key("k", UniqueScope::WhileLive, OnConflict::Existing), ..s.job("a") });
     let other = NewJob {
         unique: key("k", UniqueScope::WhileLive, OnConflict::Existing),
         kind: kind("other"),
@@ -205,7 +219,8 @@ fn the_second_of_a_batch_meets_the_first() {
         new(OnConflict::Refuse, b"4"),
     ]);
     let first = answers[0].as_ref().expect("created").id;
-    let statuses: Vec<_> = answers[..3].iter().map(|a| a.as_ref().map(|a| (a.id, a.status)).unwrap()).collect();
+    let statuses: Vec<_> =
+        answers[..3].iter().map(|a| a.as_ref().map(|a| (a.id, a.status)).unwrap()).collect();
     assert_eq!(statuses, [(first, Created), (first, Existing), (first, Replaced)]);
     assert_eq!(answers[3], Err(Rejection::UniqueConflict { holder: first }));
     let held = s.claim("q", 9);
@@ -264,8 +279,7 @@ fn keys_are_held_and_free_in_the_same_way_after_a_restart() {
         };
         names.iter().zip(scopes).map(probe).collect()
     };
-    let want =
-        vec![Some(ids[0]), None, Some(ids[2]), None, Some(ids[4]), Some(ids[5]), Some(ids[6])];
+    let want = vec![Some(ids[0]), None, Some(ids[2]), None, Some(ids[4]), Some(ids[5]), Some(ids[6])];
     assert_eq!(held_by(&s), want);
     for _ in 0..3 {
         s.reopen();
