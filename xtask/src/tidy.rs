@@ -36,7 +36,18 @@ struct Allowed {
 }
 
 /// The exceptions. A reason says what breaks without the word, not that it is convenient.
-const ALLOWED: [Allowed; 0] = [];
+const ALLOWED: [Allowed; 2] = [
+    Allowed {
+        path: "crates/windlass-cli/src/demo/room.rs",
+        word: "thread::sleep",
+        reason: "a killed worker's last file appears in the folder that is being removed: the system tells nobody when",
+    },
+    Allowed {
+        path: "crates/windlass-cli/tests/demo/main.rs",
+        word: "thread::sleep",
+        reason: "waits, with a deadline, for the end of a process that is not its child: nothing signals that",
+    },
+];
 
 /// One broken rule.
 #[derive(Debug, PartialEq, Eq)]

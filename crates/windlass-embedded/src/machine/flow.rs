@@ -40,7 +40,8 @@ impl Machine {
         while let Some(at) = self.slots.next_in(from, &wanted) {
             from = at + 1;
             let blocked = self.slots.at(at).state() == State::Blocked;
-            if !blocked && !(self.is_revivable(at) && self.knows_parents_of(at)) {
+            let owed = blocked || (self.is_revivable(at) && self.knows_parents_of(at));
+            if !owed {
                 continue;
             }
             for (parent, _) in self.extra(at).map(|extra| extra.parents.as_slice()).unwrap_or_default() {

@@ -124,7 +124,7 @@ fn flipped_at_any_byte_a_closed_store_is_whole_or_refused() {
     let written = write();
     let last = written.told.last().expect("the last step");
     let (bytes, whole) = written.closed[&written.segment].clone();
-    let is_unused = |at: &usize| *at < 4_096 && at % 2_048 >= 256 && at % UNUSED_STEP != 0;
+    let is_unused = |at: &usize| *at < 4_096 && at % 2_048 >= 256 && !at.is_multiple_of(UNUSED_STEP);
     let flipped: Vec<usize> = (0..bytes.len()).filter(|at| !is_unused(at)).collect();
     let mut opened = 0;
     for at in &flipped {

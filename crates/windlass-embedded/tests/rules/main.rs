@@ -5,6 +5,7 @@
 //! [`witness`] the checker that judges random traffic by its answers and its event log alone.
 //! A module is a section or a verb of the contract, a test is one rule.
 
+#![allow(clippy::print_stdout, reason = "the seed of a random test is printed")]
 #![allow(clippy::unwrap_used, reason = "an answer that is not there is a failed test")]
 #![allow(clippy::type_complexity, reason = "tables of cases are read where they stand")]
 #![allow(clippy::disallowed_methods, reason = "tests reach directories as users do")]
