@@ -233,6 +233,12 @@ impl Core {
             for child in &children[from.min(until)..until] {
                 match errand {
                     Errand::Release => self.release_child(at, *child),
+                    Errand::Resume => {
+                        let (slot, verdict) = self.machine.verdict(at, *child);
+                        if verdict != Verdict::Forbidden || !self.machine.waits_for_retry(slot) {
+                            self.release_child(at, *child);
+                        }
+                    }
                     Errand::Revive => self.revive_child(*child),
                 }
             }

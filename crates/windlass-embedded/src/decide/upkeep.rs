@@ -101,8 +101,9 @@ impl Core {
                 }
             }
             Timer::Retention(queue) => {
-                if let Some(job) = self.machine.next_removable(queue as u16) {
-                    self.remove(job, Cause::Retention);
+                match self.machine.next_removable(queue as u16) {
+                    Some(job) => self.remove(job, Cause::Retention),
+                    None => self.machine.rest_retention(queue as u16),
                 }
                 self.machine.plan_retention(queue as u16);
             }

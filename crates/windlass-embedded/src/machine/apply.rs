@@ -458,6 +458,7 @@ impl Machine {
             State::Blocked => self.wait_for_parents(at),
             State::Completed | State::Dead | State::Cancelled => {
                 self.free_unique(at);
+                self.wake_retention(at);
                 if !self.slots.at(at).is(flag::LINKED) {
                     let seq = self.take_seq();
                     self.slots.at_mut(at).seq = seq;

@@ -25,6 +25,9 @@ pub(crate) enum Verdict {
 pub(crate) enum Errand {
     /// The job has ended: let them go, or cancel them.
     Release,
+    /// The same, found after a replay: a child that was retried by hand although the job had failed waits
+    /// for the job's retry, and is not cancelled over again with its siblings.
+    Resume,
     /// The job has been retried: revive those that its end cancelled.
     Revive,
 }
@@ -48,14 +51,18 @@ impl Machine {
                 let Some(slot) = self.find(JobId(*parent)) else { continue };
                 let state = self.slots.at(slot).state();
                 // One that was retried although a parent had failed waits for that parent's retry.
-                let retried = self.extra(at).is_some_and(|extra| extra.generation > 0);
-                let owed = if blocked && retried { state == State::Completed } else { state.is_terminal() };
+                let owed = if self.waits_for_retry(at) { state == State::Completed } else { state.is_terminal() };
                 if owed == blocked {
-                    errands.insert((*parent, if blocked { Errand::Release } else { Errand::Revive }));
+                    errands.insert((*parent, if blocked { Errand::Resume } else { Errand::Revive }));
                 }
             }
         }
         self.releases.extend(errands.into_iter().map(|(parent, errand)| (parent, 0, errand)));
+    }
+
+    /// Whether a blocked job waits for the retry of a parent that has failed.
+    pub(crate) fn waits_for_retry(&self, at: u32) -> bool {
+        self.slots.at(at).state() == State::Blocked && self.extra(at).is_some_and(|extra| extra.generation > 0)
     }
 
     /// Whether what became of each parent of a job is still known. A parent that nobody remembers may be

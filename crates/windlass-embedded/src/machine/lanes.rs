@@ -110,6 +110,8 @@ pub(crate) struct Queue {
     /// Ended jobs, oldest first: completed, dead, cancelled.
     pub(crate) ended: [List; 3],
     pub(crate) retention_at: u64,
+    /// Until then nothing is removed: all that could be has live children.
+    pub(crate) retention_rests_until: u64,
     /// Lanes by the sequence of their heads, kept lazily: only a read pays for it.
     pub(crate) oldest: BinaryHeap<Reverse<(u64, u32)>>,
     pub(crate) touched: bool,
@@ -131,6 +133,7 @@ impl Queue {
             tally: Tally::default(),
             ended: [List::default(); 3],
             retention_at: 0,
+            retention_rests_until: 0,
             oldest: BinaryHeap::new(),
             touched: false,
         }

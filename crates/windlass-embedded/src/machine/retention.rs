@@ -6,8 +6,8 @@ use super::slots::{NONE, flag, mix};
 use super::timers::Timer;
 use hashbrown::HashTable;
 use std::collections::VecDeque;
-use windlass_core::State;
 use windlass_core::bounds::{REMEMBERED_MAX, REMEMBERED_MS};
+use windlass_core::{JobId, State};
 
 /// Which of a queue's lists of ended jobs that state has.
 fn list_number(state: State) -> usize {
@@ -17,6 +17,9 @@ fn list_number(state: State) -> usize {
         _ => 2,
     }
 }
+
+/// How long retention rests when every job that it looked at has live children; the end of a child ends the rest.
+const REST_MS: u64 = 1_000;
 
 const ENDED: [State; 3] = [State::Completed, State::Dead, State::Cancelled];
 
@@ -174,8 +177,12 @@ impl Machine {
     /// Sets the queue's timer for its next removal.
     pub(crate) fn plan_retention(&mut self, queue: u16) {
         let next = ENDED.into_iter().filter_map(|state| self.removable_at(queue, state)).min();
+        let now = self.now.wall;
         let q = &mut self.queues[usize::from(queue)];
-        let wanted = next.unwrap_or(0).max(u64::from(next.is_some()));
+        // A clock that was set back must not make the rest longer.
+        let rest =
+            Some(q.retention_rests_until).filter(|until| *until <= now.saturating_add(REST_MS)).unwrap_or(0);
+        let wanted = next.map_or(0, |next| next.max(rest).max(1));
         if q.retention_at == wanted {
             return;
         }
@@ -186,6 +193,23 @@ impl Machine {
         q.retention_at = wanted;
         if wanted != 0 {
             self.timers.wall.insert((wanted, timer));
+        }
+    }
+
+    /// Nothing that could be removed may be: it has live children.
+    pub(crate) fn rest_retention(&mut self, queue: u16) {
+        self.queues[usize::from(queue)].retention_rests_until = self.now.wall.saturating_add(REST_MS);
+    }
+
+    /// A job has ended: parents that were kept for its sake may go.
+    pub(crate) fn wake_retention(&mut self, child: u32) {
+        let Some(extra) = self.extra(child) else { return };
+        let parents: Vec<u32> = extra.parents.iter().filter_map(|(id, _)| self.find(JobId(*id))).collect();
+        for parent in parents {
+            let queue = self.queue_of(parent);
+            if std::mem::take(&mut self.queues[usize::from(queue)].retention_rests_until) != 0 {
+                self.plan_retention(queue);
+            }
         }
     }
 

@@ -261,6 +261,26 @@ fn a_child_retried_while_its_parent_is_not_done_waits_again() {
 }
 
 #[test]
+fn a_child_retried_by_hand_waits_for_its_failed_parent_whatever_its_siblings_wait_for() {
+    let mut s = Subject::file();
+    let parents = s.put_many("parents", 2);
+    let child = s.put(child_of(&s, &parents[..1]));
+    let mut edges = after_any_end(&parents[..1]);
+    edges.extend(after(&parents[1..]));
+    let sibling = s.put(NewJob { parents: edges, ..s.job("children") });
+    s.kill(&s.take("parents"));
+    s.retry(child).unwrap();
+    for _ in 0..3 {
+        assert_eq!((s.state(child), s.state(sibling)), (Blocked, Blocked));
+        s.reopen();
+        s.upkeep();
+    }
+    s.retry(parents[0]).unwrap();
+    assert_eq!(s.drain("parents").len(), 2);
+    assert_eq!((s.state(child), s.state(sibling)), (Ready, Ready));
+}
+
+#[test]
 fn a_child_with_a_time_of_its_own_waits_for_that_too() {
     let s = Subject::memory();
     let parent = s.put(s.job("parents"));
