@@ -156,6 +156,7 @@ impl Machine {
             }
             Fact::Removed { job, state, cause: _ } => {
                 if let Some(at) = self.find(JobId(job.id)) {
+                    self.wake_retention(at);
                     self.remove_job(at);
                 }
                 let state = State::from_number(state).ok_or("unknown state")?;

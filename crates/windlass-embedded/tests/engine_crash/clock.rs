@@ -4,6 +4,8 @@ use crate::script::{START, block_on, options, queue};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use windlass_core::job::{OnParent, Parent};
+use windlass_core::queue::{QueueSettings, Retention};
 use windlass_core::schedule::{CatchUp, Overlap, Timing};
 use windlass_core::store::{Admin, Claim, ClaimedJob, Queue, ScheduleSpec, Settle, Upkeep};
 use windlass_core::{JobId, Kind, NewJob, Rejection, ScheduleName, State, Time, WorkerId};
@@ -226,5 +228,34 @@ fn a_store_reopened_under_a_clock_that_lies_before_its_last_one_serves_and_its_c
         clock.pass(31_000);
         settle_upkeep(&store).await;
         assert_eq!(store.heartbeat(vec![again], None).await.unwrap(), [Err(Rejection::Stale)]);
+    });
+}
+
+#[test]
+fn upkeep_comes_to_an_end_although_all_that_could_be_removed_has_live_children() {
+    let (disk, clock) = (SimDisk::new(), Jumping::new());
+    let store = open(&disk, clock.clone());
+    block_on(async {
+        let retention = Retention { completed_count: 0, ..Retention::default() };
+        let settings = QueueSettings { retention, ..QueueSettings::default() };
+        store.set_queue(queue("q"), settings, None).await.unwrap().unwrap();
+        let parent = put(&store, job("parent")).await;
+        let parents = vec![Parent { id: parent, on: OnParent::Success }];
+        let child = put(&store, NewJob { parents, delay_ms: Some(HOUR), ..job("child") }).await;
+        let lease = take(&store).await.unwrap().lease;
+        let done = Settle::Complete { lease, result: None, then: Vec::new() };
+        let claim = Claim { settle_first: vec![done], worker: WorkerId(1), nonce: 3, ..Claim::default() };
+        assert_eq!(store.claim(claim, None).await.unwrap().settled, [Ok(())]);
+        for _ in 0..100 {
+            let report = store.upkeep(10, None).await.unwrap();
+            if report.next_due.is_some_and(|due| due > START) {
+                assert!(store.get(parent).await.unwrap().is_some(), "its child is live");
+                assert!(store.delete(vec![child], None).await.unwrap()[0].is_ok());
+                settle_upkeep(&store).await;
+                assert!(store.get(parent).await.unwrap().is_none(), "nothing keeps it any more");
+                return;
+            }
+        }
+        panic!("upkeep is always due");
     });
 }
