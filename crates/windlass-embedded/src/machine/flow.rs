@@ -51,7 +51,8 @@ impl Machine {
                 let Some(slot) = self.find(JobId(*parent)) else { continue };
                 let state = self.slots.at(slot).state();
                 // One that was retried although a parent had failed waits for that parent's retry.
-                let owed = if self.waits_for_retry(at) { state == State::Completed } else { state.is_terminal() };
+                let owed =
+                    if self.waits_for_retry(at) { state == State::Completed } else { state.is_terminal() };
                 if owed == blocked {
                     errands.insert((*parent, if blocked { Errand::Resume } else { Errand::Revive }));
                 }
@@ -62,7 +63,8 @@ impl Machine {
 
     /// Whether a blocked job waits for the retry of a parent that has failed.
     pub(crate) fn waits_for_retry(&self, at: u32) -> bool {
-        self.slots.at(at).state() == State::Blocked && self.extra(at).is_some_and(|extra| extra.generation > 0)
+        self.slots.at(at).state() == State::Blocked
+            && self.extra(at).is_some_and(|extra| extra.generation > 0)
     }
 
     /// Whether what became of each parent of a job is still known. A parent that nobody remembers may be
