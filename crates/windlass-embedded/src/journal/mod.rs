@@ -420,7 +420,7 @@ impl Salts {
 fn target_after(last: &Segment, at_start: bool, options: &JournalOptions) -> u32 {
     let capacity = last.header.capacity;
     let target = match at_start {
-        false if last.is_filled_to(1, 2) => capacity.saturating_mul(2),
+        false if last.is_filled_to(1, 4) => capacity.saturating_mul(2),
         true if !last.is_filled_to(1, 4) => capacity / 2,
         _ => capacity,
     };

@@ -22,8 +22,9 @@ use super::sync::Durability;
 use super::{JournalOptions, RESERVE_SEGMENTS};
 use crate::disk::{Disk, DiskFile};
 
-/// Zeros are written in pieces of this size: large enough for the disk's full speed, small enough to stop soon.
-const ZERO_PIECE_BYTES: usize = 1024 * 1024;
+/// Zeros are written in pieces of this size: large enough for the disk's speed, small enough that a commit which comes
+/// meanwhile waits for a fraction of a millisecond.
+const ZERO_PIECE_BYTES: usize = 256 * 1024;
 
 /// Spares kept above the wanted number, so that steady rotation neither makes nor deletes files.
 const SURPLUS_SEGMENTS: usize = 2;
@@ -325,6 +326,8 @@ impl Spares {
             file.write_all_at(&zeros[..piece as usize], at)?;
             // Synced piece by piece: a commit that comes meanwhile waits behind one piece, not behind a segment.
             file.sync_data()?;
+            // Zeros need no place in the system's cache, and memory that was just given back is the quickest to get.
+            file.drop_cache(at, piece);
             at += piece;
         }
         Ok(())
