@@ -12,6 +12,7 @@ use crate::journal::{
 };
 use crate::lock::{DirectoryLock, LockError};
 use crate::machine::Machine;
+use crate::machine::slots::{Nursery, chunks_of, empty_chunk};
 use crate::store::{EmbeddedStore, Handle};
 use crate::watch::Watchers;
 use std::collections::VecDeque;
@@ -121,6 +122,13 @@ impl EmbeddedStore {
     }
 }
 
+/// Jobs that a replay makes room for at once: what a snapshot says is checked by nothing else than this.
+const OUTLOOK_JOBS_MAX: usize = 1 << 28;
+/// Jobs below which a replay ends before a thread of its own would pay.
+const NURSERY_JOBS_MIN: usize = 100_000;
+/// Chunks made ahead, 256 KiB each: the replay takes one in a few milliseconds.
+const NURSERY_AHEAD: usize = 8;
+
 fn start(
     disk: Arc<dyn Disk>,
     kind: &'static str,
@@ -130,9 +138,12 @@ fn start(
 ) -> Result<EmbeddedStore, OpenError> {
     let entropy = Arc::clone(&options.entropy);
     let mut machine = Machine::new(entropy.next_u64());
+    let threads = !options.journal.inline_spares;
     let (journal, recovery) =
-        Journal::open(disk, options.journal.clone(), &mut || entropy.next_u64(), &mut |shown| {
-            replay(&mut machine, &shown)
+        Journal::open(disk, options.journal.clone(), &mut || entropy.next_u64(), &mut |shown| match shown {
+            Replayed::Outlook { body } => prepare(&mut machine, body, threads),
+            Replayed::Segment { .. } => Ok(()),
+            Replayed::Batch { position, body, .. } => replay(&mut machine, position, body),
         })?;
     machine.finish_replay();
 
@@ -200,10 +211,39 @@ fn start(
     })))
 }
 
-/// Applies one shown piece of the journal.
-fn replay(machine: &mut Machine, shown: &Replayed<'_>) -> Result<(), ReplayError> {
-    let Replayed::Batch { position, body, .. } = shown else { return Ok(()) };
-    warm(machine, body);
+/// Makes room for the jobs that are to come.
+fn prepare(machine: &mut Machine, snapshot: &[u8], threads: bool) -> Result<(), ReplayError> {
+    let mut from = Decoder::new(snapshot);
+    let mut jobs = 0;
+    while let Ok(fact) = Fact::decode(&mut from, false) {
+        if let Fact::Snapshot { state } = fact {
+            jobs = Machine::jobs_in_snapshot(state).min(OUTLOOK_JOBS_MAX);
+        }
+    }
+    machine.index.reserve(jobs);
+    if threads && jobs >= NURSERY_JOBS_MIN {
+        machine.slots.set_nursery(Some(nursery(chunks_of(jobs))?));
+    }
+    Ok(())
+}
+
+/// A thread that makes so many chunks of slots, a few ahead; it ends with them, or when nobody takes them any more.
+fn nursery(chunks: usize) -> Result<Nursery, ReplayError> {
+    let (made, taken) = std::sync::mpsc::sync_channel(NURSERY_AHEAD);
+    let work = move || {
+        for _ in 0..chunks {
+            if made.send(empty_chunk()).is_err() {
+                return;
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("windlass-nursery".into()).spawn(work);
+    thread.map_err(|why| ReplayError::new(format!("cannot start a thread: {why}")))?;
+    Ok(Box::new(taken.into_iter()))
+}
+
+/// Applies one batch of the journal.
+fn replay(machine: &mut Machine, position: Position, body: &[u8]) -> Result<(), ReplayError> {
     let mut from = Decoder::new(body);
     while !from.is_empty() {
         let at = from.pos();
@@ -215,18 +255,6 @@ fn replay(machine: &mut Machine, shown: &Replayed<'_>) -> Result<(), ReplayError
         machine.apply(&fact, place, (from.pos() - at) as u32).map_err(ReplayError::new)?;
     }
     Ok(())
-}
-
-/// A first look at the ids of a batch: see [`Machine::warm`].
-fn warm(machine: &Machine, body: &[u8]) {
-    let mut ids = Vec::new();
-    let mut from = Decoder::new(body);
-    while let Ok(fact) = Fact::decode(&mut from, false) {
-        if let Fact::Job(job) = fact {
-            ids.push(job.job.id);
-        }
-    }
-    machine.warm(ids.iter().copied());
 }
 
 fn describe(recovery: &Recovery) -> String {

@@ -19,9 +19,18 @@ use super::sync::Durability;
 use super::{Journal, JournalOptions, Position, Salts, target_after};
 use crate::disk::Disk;
 
+/// The newest segment may be torn at its first batch; the one before it then says nearly the same.
+const OUTLOOK_SEGMENTS: usize = 2;
+
 /// What replay shows, in order.
 #[derive(Debug)]
 pub enum Replayed<'a> {
+    /// Before all else, the snapshot that opens the newest segment, if it can be read: only an outlook on how much is
+    /// to come. It is shown again where it stands.
+    Outlook {
+        /// The batch's body.
+        body: &'a [u8],
+    },
     /// A segment begins.
     Segment {
         /// Its sequence number.
@@ -151,6 +160,14 @@ fn replay(
 ) -> Result<Option<Stop>, OpenError> {
     if run.is_empty() {
         return Ok(None);
+    }
+    for span in run.iter().rev().take(OUTLOOK_SEGMENTS) {
+        let body = scan::first_body(span).map_err(blame.io("read", &span.segment.name))?;
+        let Some(body) = body else { continue };
+        let position = Position::start_of(span.segment.sequence());
+        let refused = |source| OpenError::Replay { place: blame.place.clone(), position, lsn: 0, source };
+        visit(Replayed::Outlook { body: &body }).map_err(refused)?;
+        break;
     }
     let mut shown = None;
     let scanned = scan::scan(run, !options.inline_spares, |piece| {

@@ -212,6 +212,25 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// The body of a segment's first batch, if it is whole.
+pub(super) fn first_body(span: &Span) -> io::Result<Option<Vec<u8>>> {
+    let at = u64::from(SEGMENT_HEADER_BYTES);
+    let bound = u64::from(span.bound);
+    if at + BATCH_HEADER_BYTES as u64 > bound {
+        return Ok(None);
+    }
+    let mut header = [0; BATCH_HEADER_BYTES];
+    span.segment.file.read_exact_at(&mut header, at)?;
+    let Some(header) = BatchHeader::decode(&header).filter(|header| at + header.stored_bytes() <= bound)
+    else {
+        return Ok(None);
+    };
+    let mut body = vec![0; header.body_len as usize];
+    span.segment.file.read_exact_at(&mut body, at + BATCH_HEADER_BYTES as u64)?;
+    let whole = header.checksum(span.segment.place(SEGMENT_HEADER_BYTES), &body) == header.crc;
+    Ok(whole.then_some(body))
+}
+
 /// Looks for valid batches of this segment within `from..span.bound` at every place where one may start, and shows
 /// those whose LSN is at least `lsn`.
 pub(super) fn search(

@@ -20,6 +20,11 @@ use windlass_core::{JobId, Kind, QueueName, State, Time};
 /// Bytes of an error's first line that are kept in memory, for lists.
 const LAST_ERROR_BYTES: usize = 200;
 
+/// Whether the fact is a new job that names no other: applying it looks for none.
+fn is_plain_enqueue(job: &JobFact<'_>) -> bool {
+    job.origin == Origin::Enqueued && job.options.is_empty()
+}
+
 impl Machine {
     /// Applies a fact that stands at `place` with `len` bytes. Facts about jobs that the machine does
     /// not know (their records were reclaimed, or come later as copies) change only totals.
@@ -27,6 +32,9 @@ impl Machine {
     /// # Errors
     /// What is wrong with a fact that cannot be: replay refuses the journal with it.
     pub(crate) fn apply(&mut self, fact: &Fact<'_>, place: Position, len: u32) -> Result<(), String> {
+        if self.replaying && !matches!(fact, Fact::Job(job) if is_plain_enqueue(job)) {
+            self.index.catch_up(&self.slots);
+        }
         match *fact {
             Fact::Tick { wall, store } => {
                 self.now.wall = wall;
@@ -285,7 +293,13 @@ impl Machine {
             tally.totals.enqueued += 1;
             tally.enqueued.add(wall);
         }
-        if let Some(at) = self.find(JobId(fact.job.id)) {
+        // An enqueue is the first that is ever told of a job: nobody needs to look for it.
+        debug_assert!(
+            fact.origin != Origin::Enqueued || self.replaying || self.find(JobId(fact.job.id)).is_none(),
+            "a job is enqueued once"
+        );
+        let known = if fact.origin == Origin::Enqueued { None } else { self.find(JobId(fact.job.id)) };
+        if let Some(at) = known {
             let old = *self.slots.at(at);
             self.unneed(old.place(), old.len());
             self.need(place, len);
@@ -309,7 +323,11 @@ impl Machine {
         slot.when = fact.when;
         slot.put(place, len);
         let at = self.slots.insert(slot);
-        self.index.insert(&self.slots, fact.job.id, at);
+        if self.replaying && is_plain_enqueue(fact) {
+            self.index.insert_late(&self.slots, fact.job.id, at);
+        } else {
+            self.index.insert(&self.slots, fact.job.id, at);
+        }
         self.need(place, len);
         if fact.job.attempt > 0 {
             self.set_attempt(at, fact.job.attempt);

@@ -297,6 +297,8 @@ impl Machine {
 
     /// After a replay: puts back into order what was copied forward out of order.
     pub(crate) fn finish_replay(&mut self) {
+        self.index.catch_up(&self.slots);
+        self.slots.set_nursery(None);
         self.sort_lanes();
         self.sort_ended();
         self.recount_dead();

@@ -26,6 +26,8 @@ struct State {
     epoch: u64,
     next_counter: u64,
     next_seq: u64,
+    /// Jobs known at that time: how large a replay's index should be from the start.
+    jobs: u64,
     queues: Vec<QueueState>,
     kinds: Vec<Kind>,
     groups: Vec<GroupState>,
@@ -77,6 +79,16 @@ struct ScheduleState {
 }
 
 impl Machine {
+    /// Jobs that were known when the snapshot was written; 0 where it does not say.
+    pub(crate) fn jobs_in_snapshot(bytes: &[u8]) -> usize {
+        #[derive(Deserialize)]
+        struct Outlook {
+            #[serde(default)]
+            jobs: usize,
+        }
+        serde_json::from_slice(bytes).map_or(0, |outlook: Outlook| outlook.jobs)
+    }
+
     /// The snapshot as JSON. Groups that stand level and have no settings of their own need none.
     pub(crate) fn snapshot(&mut self) -> Vec<u8> {
         self.forget_idle_groups();
@@ -86,6 +98,7 @@ impl Machine {
             epoch: self.epoch,
             next_counter: self.next_counter,
             next_seq: self.next_seq,
+            jobs: self.slots.len() as u64,
             queues: self
                 .queues
                 .iter()
