@@ -28,7 +28,7 @@ const CALLERS: usize = 2;
 const SAMPLE_SHARE: u64 = 50;
 const SAMPLE_MAX: u64 = 200_000;
 /// The best round counts: what else the machine does can only slow a round down.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 6;
 /// Completed jobs leave at once, so that memory is the waiting jobs' alone.
 const KEEP: Duration = Duration::from_secs(1);
 

@@ -2,13 +2,15 @@
 //!
 //! A profile is a defined load, not a tunable one: its name means the same everywhere, and the options only scale it.
 //! Payloads have 200 bytes. Every call waits for its acknowledgement, at the level that the report states.
-//! `load` makes the work, `pace` spreads it evenly over time, `latency` counts how long calls took, `place` says where
+//! `load` makes the work, `pace` spreads it evenly over time, `latency` counts how long calls took, `floor` what the disk alone
+//! needs, `place` says where
 //! stores are made, and each profile is a module that reads from top to bottom.
 
 mod backlog;
 mod burst;
 mod contended;
 mod enqueue;
+mod floor;
 mod latency;
 mod lifecycle;
 mod load;

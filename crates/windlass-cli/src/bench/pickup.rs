@@ -1,4 +1,5 @@
-//! `latency`: from the start of an enqueue to the start of its handler, at an even rate of single awaited enqueues.
+//! `latency`: from the start of an enqueue to the start of its handler, at an even rate of single awaited enqueues;
+//! before and after it, the same rate of bare writes to the same disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use windlass::{RawJob, State};
+use windlass_core::store::AckLevel;
 
 use super::Scale;
 use super::enqueue::{client_fault, finish};
+use super::floor::Floor;
 use super::latency::Latencies;
 use super::load::{Bench, QUEUE};
 use super::pace::paced;
@@ -20,6 +23,8 @@ use crate::output::{Output, progress};
 
 const RATE: u64 = 2_000;
 const SECONDS: u64 = 20;
+/// Of the bare writes, before and after each.
+const FLOOR_SECONDS: u64 = 5;
 /// Digits of a start time in the payload: nanoseconds since the run began.
 const STAMP_DIGITS: usize = 20;
 
@@ -54,6 +59,11 @@ pub(super) async fn run(place: &Place, out: &Output, scale: Scale) -> Result<Rep
         left: Arc::new(AtomicU64::new(jobs)),
         done: Arc::new(Notify::new()),
     };
+    let mut floor = floor(&bench).await?;
+    let floor_writes = u32::try_from(jobs.min(rate * FLOOR_SECONDS)).unwrap_or(u32::MAX);
+    if let Some(before) = floor.take() {
+        floor = Some(before.measure(floor_writes, rate).await?);
+    }
     let kind = bench.job("").kind;
     let worker = bench.client().worker(arrivals.clone()).queue(QUEUE, CONCURRENCY);
     let worker = worker.handle_kind(kind.as_str(), handle).start().await.map_err(client_fault)?;
@@ -77,6 +87,18 @@ pub(super) async fn run(place: &Place, out: &Output, scale: Scale) -> Result<Rep
     let mut report =
         Report::new("latency", &bench, jobs, took).await?.with_latencies(&arrivals.latencies).called(1, 1);
     report.rate = Some(rate);
+    if let Some(before) = floor {
+        let both = before.measure(floor_writes, rate).await?;
+        report.floor_p50_ms = both.latencies.quantile_ms(0.5);
+        report.floor_p99_ms = both.latencies.quantile_ms(0.99);
+        report.floor_p999_ms = both.latencies.quantile_ms(0.999);
+    }
     finish(bench, place, &url).await?;
     Ok(report)
+}
+
+/// Where answers wait for a disk, that disk.
+async fn floor(bench: &Bench) -> Result<Option<Floor>, Fault> {
+    let waits = bench.store().info().await?.ack_level == AckLevel::Power;
+    waits.then(|| Place::beside(bench.url())).flatten().map(Floor::new).transpose()
 }

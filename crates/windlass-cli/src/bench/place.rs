@@ -64,6 +64,12 @@ impl Place {
         }
     }
 
+    /// A file for a measurement on the disk of that store; none where there is no such disk.
+    pub(super) fn beside(url: &str) -> Option<PathBuf> {
+        let path = url.strip_prefix("file:")?;
+        Some(format!("{}.floor", path.split('?').next().unwrap_or(path)).into())
+    }
+
     /// A store that is measured only needs room until the next one is made.
     pub(super) fn discard(&self, url: &str) {
         if self.temporary.is_some()

@@ -31,6 +31,12 @@ pub(super) struct Report {
     pub(super) rss_bytes: u64,
     pub(super) disk_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) floor_p50_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) floor_p99_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) floor_p999_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) worst_second_per_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reopen_s: Option<f64>,
@@ -157,6 +163,10 @@ impl Record for Report {
         {
             fields
                 .push(("latency", format!("p50 {p50} ms, p99 {p99} ms, p99.9 {p999} ms, longest {max} ms")));
+        }
+        if let (Some(p50), Some(p99), Some(p999)) = (self.floor_p50_ms, self.floor_p99_ms, self.floor_p999_ms)
+        {
+            fields.push(("disk alone", format!("p50 {p50} ms, p99 {p99} ms, p99.9 {p999} ms")));
         }
         fields.push(("memory", HumanBytes(self.rss_bytes).to_string()));
         fields.push(("disk", HumanBytes(self.disk_bytes).to_string()));

@@ -69,7 +69,10 @@ fn workers_run_every_preloaded_job() {
 fn latency_measures_every_pick_up() {
     let report = bench("latency", &["--jobs", "100", "--rate", "500"]);
     assert_eq!((&report["jobs"], &report["rate"]), (&100.into(), &500.into()));
-    assert!(report["p999_ms"].is_f64());
+    assert!(report["p999_ms"].is_f64() && report["floor_p99_ms"].is_f64(), "{report}");
+    let unsynced =
+        Shell::new().object(&["--store", "memory:", "bench", "--profile", "latency", "--jobs", "100"]);
+    assert!(unsynced["p999_ms"].is_f64() && unsynced["floor_p99_ms"].is_null(), "{unsynced}");
 }
 
 #[test]
