@@ -206,6 +206,9 @@ impl Slots {
 
 /// Shards of the index: a growth rehashes one of them, 18 million jobs / 1,024 = 18,000 entries.
 const SHARDS: usize = 1_024;
+/// How much more the last shard holds than the first, which is nearly twice as much. Were all alike, all would be full
+/// at the same moment, and 14 million jobs would be hashed anew within seconds; so one after the other is.
+const SHARD_BEND: f64 = 0.343;
 
 /// Late entries before they go into their tables: enough to keep the processor's queue of loads full, and few enough
 /// to lie in its first cache.
@@ -222,6 +225,13 @@ pub(crate) struct IdIndex {
     late: Vec<(u64, u32)>,
 }
 
+/// The share of all jobs in the shards before that one: [`IdIndex::shard`] the other way round.
+fn share_before(shard: usize) -> f64 {
+    let bent = shard as f64 / SHARDS as f64;
+    let line = 1.0 + SHARD_BEND;
+    (line - (line * line - 4.0 * SHARD_BEND * bent).sqrt()) / (2.0 * SHARD_BEND)
+}
+
 impl IdIndex {
     /// `key` comes from the store's own random id, so that nobody can choose ids that collide.
     pub(crate) fn new(key: u64) -> Self {
@@ -231,11 +241,12 @@ impl IdIndex {
 
     /// Makes room for so many jobs at once, so that no table grows step by step on the way there.
     pub(crate) fn reserve(&mut self, jobs: usize) {
-        let each = jobs / SHARDS;
-        // Hashing spreads them evenly: a shard of n holds more than n + 4 sqrt(n) once in 30,000 times.
-        let each = each + 4 * each.isqrt();
-        for shard in &mut self.shards {
-            shard.reserve(each, |_| unreachable!("the tables are reserved while they are empty"));
+        for (number, shard) in self.shards.iter_mut().enumerate() {
+            let share = share_before(number + 1) - share_before(number);
+            let mean = (jobs as f64 * share) as usize;
+            // Hashing is fair: a shard of n holds more than n + 4 sqrt(n) once in 30,000 times.
+            let most = mean + 4 * mean.isqrt();
+            shard.reserve(most, |_| unreachable!("the tables are reserved while they are empty"));
         }
     }
 
@@ -243,9 +254,14 @@ impl IdIndex {
         mix(id, self.key)
     }
 
-    /// Bits that the tables inside do not look at: they place by the lowest and tag by the highest.
+    /// By bits that the tables inside do not look at: they place by the lowest and tag by the highest.
     fn shard(hash: u64) -> usize {
-        (hash >> 40) as usize % SHARDS
+        const ONE: u64 = 1 << 32;
+        const BEND: u64 = (SHARD_BEND * ONE as f64) as u64;
+        let part = (hash >> 24) % ONE;
+        // Bent from a straight line to nearly log2(1 + part), whose slope halves from one end to the other.
+        let bent = part + ((part * (ONE - part) / ONE) * BEND) / ONE;
+        (bent * SHARDS as u64 / ONE) as usize
     }
 
     pub(crate) fn find(&self, slots: &Slots, id: u128) -> Option<u32> {
@@ -392,6 +408,25 @@ mod tests {
         assert_eq!((slot.state(), slot.len()), (State::Cancelled, LEN_BITS));
         slot.set(flag::SNOOZED, false);
         assert!(!slot.is(flag::SNOOZED) && slot.is(flag::NO_HANDLER));
+    }
+
+    #[test]
+    fn shards_grow_one_after_the_other_and_room_made_at_once_is_enough() {
+        const JOBS: usize = 1 << 19;
+        let (slots, mut index) = (Slots::default(), IdIndex::new(42));
+        index.reserve(JOBS);
+        let room: Vec<usize> = index.shards.iter().map(HashTable::capacity).collect();
+        for id in 0..JOBS as u128 {
+            index.insert_late(&slots, id, 0);
+        }
+        index.catch_up(&slots);
+        let after: Vec<usize> = index.shards.iter().map(HashTable::capacity).collect();
+        assert_eq!(room, after, "no table has grown");
+        let held = |shards: std::ops::Range<usize>| -> usize {
+            index.shards[shards].iter().map(HashTable::len).sum()
+        };
+        let ratio = held(SHARDS - 64..SHARDS) as f64 / held(0..64) as f64;
+        assert!((1.85..2.15).contains(&ratio), "the last shards hold {ratio} times what the first ones do");
     }
 
     #[test]
