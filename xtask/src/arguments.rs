@@ -9,6 +9,9 @@ use std::path::PathBuf;
 /// How many times `torture` kills the engine when the caller does not say: what CI runs.
 pub(crate) const TORTURE_CYCLES: u32 = 100;
 
+/// The stores that have a certificate; the crate of each is called after it.
+pub(crate) const STORES: [&str; 1] = ["embedded"];
+
 /// Every profile of `windlass bench`, in the order `bench` runs them.
 pub(crate) const BENCH_PROFILES: [&str; 8] =
     ["enqueue", "lifecycle", "workers", "latency", "backlog", "groups", "held", "burst"];
@@ -22,6 +25,8 @@ pub(crate) enum Task {
     Check { with_tests: bool },
     /// The tests of the named packages, or of all when none is named.
     Test { packages: Vec<String>, extra: Vec<String> },
+    /// The certificate of these stores.
+    Certify { stores: Vec<String>, extra: Vec<String> },
     /// The import table alone.
     Imports,
     /// The tidy rules alone.
@@ -105,15 +110,25 @@ fn check(rest: &[String]) -> Result<Task, UsageError> {
 
 fn test(rest: &[String]) -> Result<Task, UsageError> {
     let mut words = Words::new(rest);
-    let mut packages = Vec::new();
+    let (mut packages, mut stores) = (Vec::new(), Vec::new());
     while let Some((word, attached)) = words.next_option() {
         match word {
             "--help" | "-h" => return Ok(Task::Help(HELP_TEST)),
             "--package" | "-p" => packages.push(words.value("--package", attached)?.to_owned()),
+            "--store" => stores.extend(stores_of(words.value("--store", attached)?)?),
             _ => return Err(unknown("test", word)),
         }
     }
-    Ok(Task::Test { packages, extra: words.after_dashes() })
+    let extra = words.after_dashes();
+    match (packages.first(), stores.first()) {
+        (_, None) => Ok(Task::Test { packages, extra }),
+        (None, Some(_)) => Ok(Task::Certify { stores, extra }),
+        (Some(package), Some(_)) => Err(UsageError::BadValue {
+            option: "--package",
+            value: package.clone(),
+            expected: "no --store beside it: a certificate is of a store, not of a package".to_owned(),
+        }),
+    }
 }
 
 fn torture(rest: &[String]) -> Result<Task, UsageError> {
@@ -164,6 +179,17 @@ fn profile(value: &str) -> Result<String, UsageError> {
     }
     let expected = format!("one of {}", BENCH_PROFILES.join(", "));
     Err(UsageError::BadValue { option: "--profile", value: value.to_owned(), expected })
+}
+
+fn stores_of(value: &str) -> Result<Vec<String>, UsageError> {
+    if value == "all" {
+        return Ok(STORES.map(str::to_owned).to_vec());
+    }
+    if STORES.contains(&value) {
+        return Ok(vec![value.to_owned()]);
+    }
+    let expected = format!("one of {} or all", STORES.join(", "));
+    Err(UsageError::BadValue { option: "--store", value: value.to_owned(), expected })
 }
 
 fn number<N: std::str::FromStr>(option: &'static str, value: &str) -> Result<N, UsageError> {
@@ -252,8 +278,10 @@ const HELP_TEST: &str = "\
 Run all tests: unit, rule and integration tests (with cargo-nextest when it is installed), then the doctests.
 
 Usage: cargo xtask test [--package NAME]... [-- ARGS]
+       cargo xtask test --store NAME [-- ARGS]
 
   -p, --package NAME   only this package; may be repeated
+  --store NAME         only the certificate of this store: embedded, or all; may be repeated
   -- ARGS              go to the test runner as they are, for example a part of a test's name;
                        the doctests are then left out";
 
@@ -298,6 +326,16 @@ mod tests {
     fn parsed(line: &str) -> Result<Task, UsageError> {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         parse(&words)
+    }
+
+    #[test]
+    fn a_certificate_is_asked_for_by_store() {
+        let all =
+            Task::Certify { stores: STORES.map(str::to_owned).to_vec(), extra: vec!["claim".to_owned()] };
+        assert_eq!(parsed("test --store all -- claim"), Ok(all));
+        let refused = parsed("test --store mongo").expect_err("no such store").to_string();
+        assert!(refused.contains("one of embedded or all"), "{refused}");
+        assert!(parsed("test --store embedded -p windlass-core").is_err());
     }
 
     #[test]

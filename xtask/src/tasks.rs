@@ -24,6 +24,7 @@ pub(crate) fn run(task: Task) -> Result<(), Failure> {
         }
         Task::Check { with_tests } => check::run(&root, with_tests),
         Task::Test { packages, extra } => test::run(&root, &packages, extra),
+        Task::Certify { stores, extra } => test::certify(&root, &stores, &extra),
         Task::Imports => timed("imports", "cargo xtask imports", || imports::check(&workspace::read(&root)?)),
         Task::Tidy => timed("tidy", "cargo xtask tidy", || tidy::check(&root)),
         Task::Deny => deny::run(&root),

@@ -24,6 +24,17 @@ pub(super) fn run(root: &Path, packages: &[String], extra: Vec<String>) -> Resul
     })
 }
 
+/// Runs the certificate of each store, in one process each, so that what a store needs beside itself is started once.
+pub(super) fn certify(root: &Path, stores: &[String], extra: &[String]) -> Result<(), Failure> {
+    with_services(|| stores.iter().try_for_each(|store| certificate(store, extra).run(root)))
+}
+
+fn certificate(store: &str, extra: &[String]) -> Step {
+    let package = format!("windlass-{store}");
+    let step = Step::cargo("certificate", ["test", "--package", &package, "--test", "certificate"]);
+    if extra.is_empty() { step } else { step.and(["--"]).and(extra.iter().cloned()) }
+}
+
 /// Runs `work` with whatever the tests need beside themselves: nothing, since every store so far is in-process.
 fn with_services(work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     work()
@@ -90,6 +101,12 @@ mod tests {
     fn the_same_tests_run_with_and_without_nextest() {
         assert_eq!(runner(true, &[], Vec::new()).to_string(), "cargo nextest run --workspace");
         assert_eq!(runner(false, &[], Vec::new()).to_string(), "cargo test --all-targets --workspace");
+    }
+
+    #[test]
+    fn a_certificate_is_a_test_target_of_its_store() {
+        let step = certificate("embedded", &names(&["claim"])).to_string();
+        assert_eq!(step, "cargo test --package windlass-embedded --test certificate -- claim");
     }
 
     #[test]

@@ -1,18 +1,46 @@
 //! Section 3, rule 4: ordered groups.
 
+use crate::host::Host;
 use crate::subject::*;
 use windlass_core::job::State::{Blocked, Completed, Dead, Ready, Retrying, Running, Scheduled};
 use windlass_core::queue::{GroupSettings, OnHeadDeath, QueueSettings, Retention};
-use windlass_core::store::{Admin, ClaimedJob, Edit, ReleaseReason};
+use windlass_core::store::{ClaimedJob, Edit, ReleaseReason};
 use windlass_core::why::Reason;
 use windlass_core::{JobId, NewJob, Rejection, bounds};
+
+cases![
+    an_ordered_group_has_one_lease_at_a_time_and_goes_in_order,
+    ordered_groups_run_beside_each_other,
+    the_head_keeps_its_place_through_retry_snooze_release_and_loss,
+    a_job_takes_its_place_when_it_first_becomes_ready,
+    a_scheduled_job_that_was_never_ready_stops_nobody,
+    a_dead_head_shuts_the_group_until_it_is_retried_in_place,
+    a_dead_head_shuts_the_group_until_it_is_deleted,
+    a_head_that_dies_by_losses_or_out_of_tries_shuts_the_group_too,
+    a_dead_head_may_die_again_and_again_and_keeps_its_place,
+    a_shut_group_stops_no_other,
+    retention_leaves_alone_the_dead_head_that_shuts_its_group,
+    parked_the_next_goes_on_and_the_dead_head_joins_the_tail_when_it_is_retried,
+    a_cancelled_head_leaves_its_place_to_the_next,
+    a_running_head_that_ignores_its_cancellation_opens_the_group_after_the_grace,
+    jobs_behind_the_head_may_be_cancelled_deleted_and_edited,
+    a_completed_job_that_is_retried_joins_the_tail,
+    a_retrying_head_can_be_run_now,
+    a_held_back_head_stays_the_head_and_stops_no_other_group,
+    the_priority_of_a_job_in_an_ordered_group_cannot_be_changed,
+    a_group_becomes_ordered_or_not_only_while_it_has_no_jobs,
+    the_default_for_groups_becomes_ordered_or_not_only_while_they_have_no_jobs,
+    a_shut_group_opens_when_it_is_set_to_park,
+    a_child_in_an_ordered_group_whose_parent_stands_behind_it_is_not_its_head,
+    order_the_head_and_a_shut_group_outlive_a_restart restarts,
+];
 
 fn ordered(on_head_death: OnHeadDeath) -> GroupSettings {
     GroupSettings { ordered: true, on_head_death, ..GroupSettings::default() }
 }
 
-fn subject(on_head_death: OnHeadDeath) -> Subject {
-    let s = Subject::memory();
+fn subject(host: &dyn Host, on_head_death: OnHeadDeath) -> Subject {
+    let s = Subject::new(host);
     s.set_queue("q", QueueSettings { retry: fixed(1_000, 3), ..grouped(ordered(on_head_death)) });
     s
 }
@@ -26,9 +54,8 @@ fn shut_by(s: &Subject) -> Option<JobId> {
     page.items.iter().find(|info| info.key == Some(group("g"))).and_then(|info| info.shut_by)
 }
 
-#[test]
-fn an_ordered_group_has_one_lease_at_a_time_and_goes_in_order() {
-    let s = subject(OnHeadDeath::Block);
+fn an_ordered_group_has_one_lease_at_a_time_and_goes_in_order(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     let ids = put(&s, 20);
     for id in &ids {
         let held = s.claim("q", 10);
@@ -38,17 +65,15 @@ fn an_ordered_group_has_one_lease_at_a_time_and_goes_in_order() {
     }
 }
 
-#[test]
-fn ordered_groups_run_beside_each_other() {
-    let s = subject(OnHeadDeath::Block);
+fn ordered_groups_run_beside_each_other(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     for key in ["a", "b", "c"] {
         s.put_all((0..3).map(|_| s.job_of("q", key)).collect());
     }
     assert_eq!(s.claim("q", 10).len(), 3);
 }
 
-#[test]
-fn the_head_keeps_its_place_through_retry_snooze_release_and_loss() {
+fn the_head_keeps_its_place_through_retry_snooze_release_and_loss(host: &dyn Host) {
     let ends: [(&str, fn(&Subject, &ClaimedJob)); 5] = [
         ("fail", |s, job| s.fail(job)),
         ("snooze", |s, job| s.snooze(job, 5_000)),
@@ -57,7 +82,7 @@ fn the_head_keeps_its_place_through_retry_snooze_release_and_loss() {
         ("loss", |s, _| s.advance(30_001)),
     ];
     for (end, act) in ends {
-        let s = subject(OnHeadDeath::Block);
+        let s = subject(host, OnHeadDeath::Block);
         let ids = put(&s, 3);
         let held = s.take("q");
         act(&s, &held);
@@ -71,9 +96,8 @@ fn the_head_keeps_its_place_through_retry_snooze_release_and_loss() {
     }
 }
 
-#[test]
-fn a_job_takes_its_place_when_it_first_becomes_ready() {
-    let s = subject(OnHeadDeath::Block);
+fn a_job_takes_its_place_when_it_first_becomes_ready(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     let parent = s.put(s.job("parents"));
     let scheduled = s.put(NewJob { delay_ms: Some(100), ..s.job_of("q", "g") });
     let blocked = s.put(NewJob { parents: after(&[parent]), ..s.job_of("q", "g") });
@@ -85,17 +109,15 @@ fn a_job_takes_its_place_when_it_first_becomes_ready() {
     assert_eq!(s.drain("q"), [first, blocked, second, scheduled, third]);
 }
 
-#[test]
-fn a_scheduled_job_that_was_never_ready_stops_nobody() {
-    let s = subject(OnHeadDeath::Block);
+fn a_scheduled_job_that_was_never_ready_stops_nobody(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     s.put(NewJob { delay_ms: Some(60_000), ..s.job_of("q", "g") });
     let ready = s.put(s.job_of("q", "g"));
     assert_eq!(s.drain("q"), [ready]);
 }
 
-#[test]
-fn a_dead_head_shuts_the_group_until_it_is_retried_in_place() {
-    let s = subject(OnHeadDeath::Block);
+fn a_dead_head_shuts_the_group_until_it_is_retried_in_place(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     let ids = put(&s, 3);
     s.kill(&s.take("q"));
     assert_eq!(shut_by(&s), Some(ids[0]));
@@ -110,9 +132,8 @@ fn a_dead_head_shuts_the_group_until_it_is_retried_in_place() {
     assert_eq!(s.drain("q"), [ids[0], ids[1], ids[2], late]);
 }
 
-#[test]
-fn a_dead_head_shuts_the_group_until_it_is_deleted() {
-    let s = subject(OnHeadDeath::Block);
+fn a_dead_head_shuts_the_group_until_it_is_deleted(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     let ids = put(&s, 3);
     s.kill(&s.take("q"));
     let mut waiting = s.watch(WORKER, "q", 1);
@@ -123,10 +144,9 @@ fn a_dead_head_shuts_the_group_until_it_is_deleted() {
     assert_eq!(s.drain("q"), ids[1..]);
 }
 
-#[test]
-fn a_head_that_dies_by_losses_or_out_of_tries_shuts_the_group_too() {
+fn a_head_that_dies_by_losses_or_out_of_tries_shuts_the_group_too(host: &dyn Host) {
     for by_loss in [true, false] {
-        let s = subject(OnHeadDeath::Block);
+        let s = subject(host, OnHeadDeath::Block);
         let ids = put(&s, 2);
         for _ in 0..3 {
             let held = s.take("q");
@@ -143,9 +163,8 @@ fn a_head_that_dies_by_losses_or_out_of_tries_shuts_the_group_too() {
     }
 }
 
-#[test]
-fn a_dead_head_may_die_again_and_again_and_keeps_its_place() {
-    let s = subject(OnHeadDeath::Block);
+fn a_dead_head_may_die_again_and_again_and_keeps_its_place(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     let ids = put(&s, 3);
     for _ in 0..4 {
         let held = s.take("q");
@@ -157,18 +176,16 @@ fn a_dead_head_may_die_again_and_again_and_keeps_its_place() {
     assert_eq!(s.drain("q"), ids);
 }
 
-#[test]
-fn a_shut_group_stops_no_other() {
-    let s = subject(OnHeadDeath::Block);
+fn a_shut_group_stops_no_other(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     put(&s, 3);
     s.kill(&s.take("q"));
     let other = s.put(s.job_of("q", "other"));
     assert_eq!(s.drain("q"), [other]);
 }
 
-#[test]
-fn retention_leaves_alone_the_dead_head_that_shuts_its_group() {
-    let s = subject(OnHeadDeath::Block);
+fn retention_leaves_alone_the_dead_head_that_shuts_its_group(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     let retention = Retention { dead_ms: 1_000, dead_count: 0, ..Retention::default() };
     s.set_queue("q", QueueSettings { retention, ..grouped(ordered(OnHeadDeath::Block)) });
     let ids = put(&s, 2);
@@ -183,9 +200,8 @@ fn retention_leaves_alone_the_dead_head_that_shuts_its_group() {
     assert!(s.claim("q", 9).is_empty());
 }
 
-#[test]
-fn parked_the_next_goes_on_and_the_dead_head_joins_the_tail_when_it_is_retried() {
-    let s = subject(OnHeadDeath::Park);
+fn parked_the_next_goes_on_and_the_dead_head_joins_the_tail_when_it_is_retried(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Park);
     let ids = put(&s, 4);
     s.kill(&s.take("q"));
     assert_eq!(shut_by(&s), None);
@@ -197,9 +213,8 @@ fn parked_the_next_goes_on_and_the_dead_head_joins_the_tail_when_it_is_retried()
     assert_eq!(s.drain("q"), [ids[2], ids[3], ids[0]]);
 }
 
-#[test]
-fn a_cancelled_head_leaves_its_place_to_the_next() {
-    let s = subject(OnHeadDeath::Block);
+fn a_cancelled_head_leaves_its_place_to_the_next(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     let ids = put(&s, 5);
     s.cancel(ids[0]).unwrap();
     let held = s.take("q");
@@ -215,9 +230,8 @@ fn a_cancelled_head_leaves_its_place_to_the_next() {
     assert_eq!(s.drain("q"), ids[3..], "cancelled while it was retrying");
 }
 
-#[test]
-fn a_running_head_that_ignores_its_cancellation_opens_the_group_after_the_grace() {
-    let s = subject(OnHeadDeath::Block);
+fn a_running_head_that_ignores_its_cancellation_opens_the_group_after_the_grace(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     let ids = put(&s, 2);
     s.take("q");
     s.cancel(ids[0]).unwrap();
@@ -225,9 +239,8 @@ fn a_running_head_that_ignores_its_cancellation_opens_the_group_after_the_grace(
     assert_eq!(s.drain("q"), [ids[1]]);
 }
 
-#[test]
-fn jobs_behind_the_head_may_be_cancelled_deleted_and_edited() {
-    let s = subject(OnHeadDeath::Block);
+fn jobs_behind_the_head_may_be_cancelled_deleted_and_edited(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     let ids = put(&s, 5);
     let held = s.take("q");
     s.cancel(ids[1]).unwrap();
@@ -240,27 +253,24 @@ fn jobs_behind_the_head_may_be_cancelled_deleted_and_edited() {
     assert_eq!(s.drain("q"), [ids[4]]);
 }
 
-#[test]
-fn a_completed_job_that_is_retried_joins_the_tail() {
-    let s = subject(OnHeadDeath::Block);
+fn a_completed_job_that_is_retried_joins_the_tail(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     let ids = put(&s, 3);
     s.complete(&s.take("q"));
     s.retry(ids[0]).unwrap();
     assert_eq!(s.drain("q"), [ids[1], ids[2], ids[0]]);
 }
 
-#[test]
-fn a_retrying_head_can_be_run_now() {
-    let s = subject(OnHeadDeath::Block);
+fn a_retrying_head_can_be_run_now(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     let ids = put(&s, 2);
     s.fail(&s.take("q"));
     s.run_now(ids[0]).unwrap();
     assert_eq!(s.drain("q"), ids);
 }
 
-#[test]
-fn a_held_back_head_stays_the_head_and_stops_no_other_group() {
-    let s = subject(OnHeadDeath::Block);
+fn a_held_back_head_stays_the_head_and_stops_no_other_group(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     s.set_limit("slot", at_once(1));
     s.put(NewJob { limits: uses(&[("slot", 1)]), ..s.job("elsewhere") });
     let holder = s.take("elsewhere");
@@ -273,21 +283,19 @@ fn a_held_back_head_stays_the_head_and_stops_no_other_group() {
     assert_eq!(s.drain("q"), [head, next]);
 }
 
-#[test]
-fn the_priority_of_a_job_in_an_ordered_group_cannot_be_changed() {
-    let s = subject(OnHeadDeath::Block);
+fn the_priority_of_a_job_in_an_ordered_group_cannot_be_changed(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     let ids = put(&s, 2);
     let answer = s.edit(Edit { id: ids[1], payload: None, priority: Some(3), run_at: None });
     assert!(matches!(answer, Err(Rejection::Invalid { what: "priority", .. })), "{answer:?}");
     assert_eq!(s.drain("q"), ids);
 }
 
-#[test]
-fn a_group_becomes_ordered_or_not_only_while_it_has_no_jobs() {
-    let s = Subject::memory();
+fn a_group_becomes_ordered_or_not_only_while_it_has_no_jobs(host: &dyn Host) {
+    let s = Subject::new(host);
     let set = |ordered| {
         let settings = GroupSettings { ordered, ..GroupSettings::default() };
-        s.wait(s.store().set_group(queue("q"), Some(group("g")), Some(settings), None))
+        s.wait(s.store().set_group(queue("q"), Some(group("g")), Some(settings), s.at()))
     };
     let ids = put(&s, 3);
     assert!(matches!(set(true), Err(Rejection::Invalid { .. })));
@@ -305,18 +313,16 @@ fn a_group_becomes_ordered_or_not_only_while_it_has_no_jobs() {
     assert_eq!(s.claim("q", 3).len(), 3);
 }
 
-#[test]
-fn the_default_for_groups_becomes_ordered_or_not_only_while_they_have_no_jobs() {
-    let s = Subject::memory();
+fn the_default_for_groups_becomes_ordered_or_not_only_while_they_have_no_jobs(host: &dyn Host) {
+    let s = Subject::new(host);
     put(&s, 3);
-    let answer = s.wait(s.store().set_queue(queue("q"), grouped(ordered(OnHeadDeath::Block)), None));
+    let answer = s.wait(s.store().set_queue(queue("q"), grouped(ordered(OnHeadDeath::Block)), s.at()));
     assert!(matches!(answer, Err(Rejection::Invalid { .. })), "{answer:?}");
     assert_eq!(s.claim("q", 3).len(), 3, "a refused setting changes nothing");
 }
 
-#[test]
-fn a_shut_group_opens_when_it_is_set_to_park() {
-    let s = Subject::memory();
+fn a_shut_group_opens_when_it_is_set_to_park(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_group("q", "g", ordered(OnHeadDeath::Block));
     let ids = put(&s, 3);
     s.kill(&s.take("q"));
@@ -324,34 +330,32 @@ fn a_shut_group_opens_when_it_is_set_to_park() {
     assert_eq!(s.claim_ids("q", 9), [ids[1]]);
 }
 
-#[test]
-fn order_the_head_and_a_shut_group_outlive_a_restart() {
-    let mut s = Subject::file();
+fn order_the_head_and_a_shut_group_outlive_a_restart(host: &dyn Host) {
+    let mut s = Subject::new(host);
     s.set_queue("q", QueueSettings { retry: fixed(1_000, 3), ..grouped(ordered(OnHeadDeath::Block)) });
     let ids = put(&s, 4);
     s.fail(&s.take("q"));
-    s.reopen();
+    s.restart();
     assert!(s.claim("q", 9).is_empty(), "nobody passes the head that is retrying");
     s.advance(1_000);
-    s.reopen();
+    s.restart();
     let held = s.take("q");
     assert_eq!(held.lease.job, ids[0]);
-    s.reopen();
+    s.restart();
     s.advance(3_600_000);
     let held = s.take("q");
     assert_eq!(held.lease.job, ids[0], "after a loss by restart too");
     s.kill(&held);
-    s.reopen();
+    s.restart();
     assert!(s.claim("q", 9).is_empty());
     assert_eq!(shut_by(&s), Some(ids[0]));
     s.retry(ids[0]).unwrap();
-    s.reopen();
+    s.restart();
     assert_eq!(s.drain("q"), ids);
 }
 
-#[test]
-fn a_child_in_an_ordered_group_whose_parent_stands_behind_it_is_not_its_head() {
-    let s = subject(OnHeadDeath::Block);
+fn a_child_in_an_ordered_group_whose_parent_stands_behind_it_is_not_its_head(host: &dyn Host) {
+    let s = subject(host, OnHeadDeath::Block);
     let parent = s.job_of("q", "g");
     let child = NewJob { parents: after(&[parent.id]), ..s.job_of("q", "g") };
     s.put_all(vec![child.clone(), parent.clone()]);

@@ -1,30 +1,46 @@
 //! Section 6: one reason for every live job.
 
+use crate::host::Host;
 use crate::subject::*;
 use windlass_core::limit::LimitSettings;
 use windlass_core::queue::{GroupSettings, QueueSettings};
-use windlass_core::store::{Hello, Hold, Queue, ReleaseReason, Settle};
+use windlass_core::store::{Hello, Hold, ReleaseReason, Settle};
 use windlass_core::why::Reason;
 use windlass_core::{JobId, NewJob};
+
+cases![
+    a_job_that_waits_for_its_time_says_until_when,
+    a_job_that_failed_says_so_and_when_it_tries_again,
+    a_snoozed_job_carries_its_workers_own_words,
+    a_paused_queue_comes_before_every_other_reason_of_a_ready_job,
+    a_full_queue_and_a_full_group_are_told_apart,
+    a_full_limit_is_named,
+    a_used_up_rate_says_when_it_opens_wherever_it_is,
+    a_hold_by_a_provider_is_a_rate_limit_with_its_end,
+    a_job_that_waits_its_turn_says_how_many_of_its_group_are_before_it,
+    a_job_behind_the_head_of_an_ordered_group_names_it,
+    a_blocked_job_names_the_parents_it_waits_for,
+    a_job_for_which_no_worker_asks_says_so,
+    a_job_that_no_handler_knows_says_so_until_one_takes_it,
+    a_running_and_an_ended_job_say_so_too,
+];
 
 /// A worker that asks for the queue.
 fn staffed(s: &Subject, name: &str) {
     let queues = vec![(queue(name), 5)];
     let hello = Hello { worker: WORKER, host: "here".into(), version: "1".into(), queues };
-    s.wait(s.store().hello(hello, None));
+    s.wait(s.store().hello(hello, s.at()));
 }
 
-#[test]
-fn a_job_that_waits_for_its_time_says_until_when() {
-    let s = Subject::memory();
+fn a_job_that_waits_for_its_time_says_until_when(host: &dyn Host) {
+    let s = Subject::new(host);
     let due = s.now().plus_ms(5_000);
     let id = s.put(NewJob { run_at: Some(due), ..s.job("q") });
     assert_eq!((s.reason(id), s.why(id).eta), (Reason::Scheduled, Some(due)));
 }
 
-#[test]
-fn a_job_that_failed_says_so_and_when_it_tries_again() {
-    let s = Subject::memory();
+fn a_job_that_failed_says_so_and_when_it_tries_again(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", QueueSettings { retry: fixed(900, 5), ..QueueSettings::default() });
     let id = s.put(s.job("q"));
     s.fail(&s.take("q"));
@@ -33,9 +49,8 @@ fn a_job_that_failed_says_so_and_when_it_tries_again() {
     assert!(why.detail.contains("boom"), "{}", why.detail);
 }
 
-#[test]
-fn a_snoozed_job_carries_its_workers_own_words() {
-    let s = Subject::memory();
+fn a_snoozed_job_carries_its_workers_own_words(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     let reason = "the office opens at 9".to_owned();
@@ -47,17 +62,15 @@ fn a_snoozed_job_carries_its_workers_own_words() {
     assert_ne!(s.reason(id), Reason::Snoozed, "it is over");
 }
 
-#[test]
-fn a_paused_queue_comes_before_every_other_reason_of_a_ready_job() {
-    let s = Subject::memory();
+fn a_paused_queue_comes_before_every_other_reason_of_a_ready_job(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", QueueSettings { paused: true, ..limited(at_once(0)) });
     let id = s.put(s.job("q"));
     assert_eq!(s.reason(id), Reason::QueuePaused);
 }
 
-#[test]
-fn a_full_queue_and_a_full_group_are_told_apart() {
-    let s = Subject::memory();
+fn a_full_queue_and_a_full_group_are_told_apart(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", limited(at_once(1)));
     s.put_many("q", 2);
     let id = s.put(s.job("q"));
@@ -67,9 +80,8 @@ fn a_full_queue_and_a_full_group_are_told_apart() {
     assert_eq!(s.reason(id), Reason::GroupConcurrency);
 }
 
-#[test]
-fn a_full_limit_is_named() {
-    let s = Subject::memory();
+fn a_full_limit_is_named(host: &dyn Host) {
+    let s = Subject::new(host);
     staffed(&s, "q");
     s.set_limit("smtp", at_once(10));
     let job = |cost| NewJob { limits: uses(&[("smtp", cost)]), ..s.job("q") };
@@ -84,8 +96,7 @@ fn a_full_limit_is_named() {
     }
 }
 
-#[test]
-fn a_used_up_rate_says_when_it_opens_wherever_it_is() {
+fn a_used_up_rate_says_when_it_opens_wherever_it_is(host: &dyn Host) {
     type Put = fn(&Subject, LimitSettings);
     let places: [(&str, Put); 3] = [
         ("queue", |s, limits| s.set_queue("q", limited(limits))),
@@ -93,7 +104,7 @@ fn a_used_up_rate_says_when_it_opens_wherever_it_is() {
         ("limit", |s, limits| s.set_limit("speed", limits)),
     ];
     for (place, set) in places {
-        let s = Subject::memory();
+        let s = Subject::new(host);
         set(&s, per(1, 8_000, 1));
         let jobs = (0..2).map(|_| NewJob { limits: uses(&[("speed", 1)]), ..s.job_of("q", "g") });
         let ids = s.put_all(jobs.collect());
@@ -106,11 +117,10 @@ fn a_used_up_rate_says_when_it_opens_wherever_it_is() {
     }
 }
 
-#[test]
-fn a_hold_by_a_provider_is_a_rate_limit_with_its_end() {
+fn a_hold_by_a_provider_is_a_rate_limit_with_its_end(host: &dyn Host) {
     let holds = [Hold::Queue, Hold::Group, Hold::Limit(limit("l"))];
     for hold in holds {
-        let s = Subject::memory();
+        let s = Subject::new(host);
         let jobs = (0..2).map(|_| NewJob { limits: uses(&[("l", 1)]), ..s.job_of("q", "g") });
         let ids = s.put_all(jobs.collect());
         let held = s.take("q");
@@ -121,9 +131,8 @@ fn a_hold_by_a_provider_is_a_rate_limit_with_its_end() {
     }
 }
 
-#[test]
-fn a_job_that_waits_its_turn_says_how_many_of_its_group_are_before_it() {
-    let s = Subject::memory();
+fn a_job_that_waits_its_turn_says_how_many_of_its_group_are_before_it(host: &dyn Host) {
+    let s = Subject::new(host);
     staffed(&s, "q");
     let ids = s.put_all((0..5).map(|_| s.job_of("q", "g")).collect());
     s.put_all((0..50).map(|_| s.job_of("q", "other")).collect());
@@ -135,9 +144,8 @@ fn a_job_that_waits_its_turn_says_how_many_of_its_group_are_before_it() {
     }
 }
 
-#[test]
-fn a_job_behind_the_head_of_an_ordered_group_names_it() {
-    let s = Subject::memory();
+fn a_job_behind_the_head_of_an_ordered_group_names_it(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", grouped(GroupSettings { ordered: true, ..GroupSettings::default() }));
     let ids = s.put_all((0..3).map(|_| s.job_of("q", "g")).collect());
     let why = s.why(ids[2]);
@@ -147,9 +155,8 @@ fn a_job_behind_the_head_of_an_ordered_group_names_it() {
     assert_eq!(s.reason(ids[1]), Reason::OrderedBehind);
 }
 
-#[test]
-fn a_blocked_job_names_the_parents_it_waits_for() {
-    let s = Subject::memory();
+fn a_blocked_job_names_the_parents_it_waits_for(host: &dyn Host) {
+    let s = Subject::new(host);
     let parents = s.put_many("parents", 2);
     let id = s.put(NewJob { parents: after(&parents), ..s.job("q") });
     s.complete(&s.take("parents"));
@@ -158,22 +165,20 @@ fn a_blocked_job_names_the_parents_it_waits_for() {
     assert!(why.detail.contains(&parents[1].to_string()) && !why.detail.contains(&parents[0].to_string()));
 }
 
-#[test]
-fn a_job_for_which_no_worker_asks_says_so() {
-    let s = Subject::memory();
+fn a_job_for_which_no_worker_asks_says_so(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     assert_eq!(s.reason(id), Reason::NoWorker);
     staffed(&s, "elsewhere");
     assert_eq!(s.reason(id), Reason::NoWorker);
     staffed(&s, "q");
     assert_eq!(s.reason(id), Reason::FairShare);
-    s.wait(s.store().bye(WORKER, None));
+    s.wait(s.store().bye(WORKER, s.at()));
     assert_eq!(s.reason(id), Reason::NoWorker);
 }
 
-#[test]
-fn a_job_that_no_handler_knows_says_so_until_one_takes_it() {
-    let s = Subject::memory();
+fn a_job_that_no_handler_knows_says_so_until_one_takes_it(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(NewJob { kind: kind("exotic"), ..s.job("q") });
     let held = s.take("q");
     s.end(release(&held.lease, ReleaseReason::NoHandler)).unwrap();
@@ -185,9 +190,8 @@ fn a_job_that_no_handler_knows_says_so_until_one_takes_it() {
     assert_eq!(s.reason(id), Reason::RetryBackoff);
 }
 
-#[test]
-fn a_running_and_an_ended_job_say_so_too() {
-    let s = Subject::memory();
+fn a_running_and_an_ended_job_say_so_too(host: &dyn Host) {
+    let s = Subject::new(host);
     let id: JobId = s.put(s.job("q"));
     let held = s.take("q");
     assert_eq!(s.reason(id), Reason::Running);

@@ -1,15 +1,29 @@
 //! T9 and T10: cancelling a waiting job, and asking a running one to stop.
 
+use crate::host::Host;
 use crate::subject::*;
 use windlass_core::event::{Cause, EventType};
 use windlass_core::job::State::{Cancelled, Completed, Ready, Running};
 use windlass_core::queue::QueueSettings;
-use windlass_core::store::{Beat, Cancelled as Outcome, Queue, ReleaseReason, Signal};
+use windlass_core::store::{Beat, Cancelled as Outcome, ReleaseReason, Signal};
 use windlass_core::{NewJob, Rejection, WorkerId, bounds};
 
-#[test]
-fn a_waiting_job_is_cancelled_at_once_and_never_runs() {
-    let s = Subject::memory();
+cases![
+    a_waiting_job_is_cancelled_at_once_and_never_runs,
+    a_running_job_is_asked_to_stop_and_its_holder_hears_it,
+    a_cancellation_reaches_the_watch_of_the_worker_that_holds_the_job,
+    a_cancellation_is_told_to_a_worker_that_watches_later,
+    after_a_request_only_a_completion_completes,
+    a_job_that_ignores_the_request_is_ended_after_the_grace_though_it_beats,
+    a_heartbeat_after_the_request_does_not_put_off_the_grace,
+    a_lease_that_runs_out_after_a_request_ends_in_cancelled,
+    the_slot_of_a_job_that_ignored_its_cancellation_is_free_again,
+    a_retry_clears_the_request,
+    cancellations_are_answered_one_by_one,
+];
+
+fn a_waiting_job_is_cancelled_at_once_and_never_runs(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = s.put(s.job("parents"));
     let ready = s.put(s.job("q"));
     let scheduled = s.put(NewJob { delay_ms: Some(10), ..s.job("q") });
@@ -26,9 +40,8 @@ fn a_waiting_job_is_cancelled_at_once_and_never_runs() {
     assert!(s.claim("q", 9).is_empty());
 }
 
-#[test]
-fn a_running_job_is_asked_to_stop_and_its_holder_hears_it() {
-    let s = Subject::memory();
+fn a_running_job_is_asked_to_stop_and_its_holder_hears_it(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     assert_eq!(s.cancel(id), Ok(Outcome::Requested));
@@ -40,9 +53,8 @@ fn a_running_job_is_asked_to_stop_and_its_holder_hears_it() {
     assert_eq!(asked, 1);
 }
 
-#[test]
-fn a_cancellation_reaches_the_watch_of_the_worker_that_holds_the_job() {
-    let s = Subject::memory();
+fn a_cancellation_reaches_the_watch_of_the_worker_that_holds_the_job(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     let mut other = s.watch(WorkerId(1), "q", 1);
@@ -54,9 +66,8 @@ fn a_cancellation_reaches_the_watch_of_the_worker_that_holds_the_job() {
     assert!(!other.has_answered(), "nobody else is told");
 }
 
-#[test]
-fn a_cancellation_is_told_to_a_worker_that_watches_later() {
-    let s = Subject::memory();
+fn a_cancellation_is_told_to_a_worker_that_watches_later(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     s.cancel(id).unwrap();
@@ -64,9 +75,8 @@ fn a_cancellation_is_told_to_a_worker_that_watches_later() {
     assert_eq!((lease.job, lease.token), (id, held.lease.token));
 }
 
-#[test]
-fn after_a_request_only_a_completion_completes() {
-    let s = Subject::memory();
+fn after_a_request_only_a_completion_completes(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = s.put_many("q", 5);
     let held = s.claim("q", 5);
     for id in &ids {
@@ -93,9 +103,8 @@ fn after_a_request_only_a_completion_completes() {
     }
 }
 
-#[test]
-fn a_job_that_ignores_the_request_is_ended_after_the_grace_though_it_beats() {
-    let s = Subject::memory();
+fn a_job_that_ignores_the_request_is_ended_after_the_grace_though_it_beats(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     s.cancel(id).unwrap();
@@ -113,9 +122,8 @@ fn a_job_that_ignores_the_request_is_ended_after_the_grace_though_it_beats() {
     assert_eq!(s.beat(&held.lease), Err(Rejection::Stale));
 }
 
-#[test]
-fn a_heartbeat_after_the_request_does_not_put_off_the_grace() {
-    let s = Subject::memory();
+fn a_heartbeat_after_the_request_does_not_put_off_the_grace(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", QueueSettings { lease_ms: 3_600_000, ..QueueSettings::default() });
     let id = s.put(s.job("q"));
     let held = s.take("q");
@@ -127,9 +135,8 @@ fn a_heartbeat_after_the_request_does_not_put_off_the_grace() {
     assert_eq!(s.state(id), Cancelled, "neither does asking again");
 }
 
-#[test]
-fn a_lease_that_runs_out_after_a_request_ends_in_cancelled() {
-    let s = Subject::memory();
+fn a_lease_that_runs_out_after_a_request_ends_in_cancelled(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", QueueSettings { lease_ms: 2_000, ..QueueSettings::default() });
     let id = s.put(s.job("q"));
     let held = s.take("q");
@@ -142,9 +149,8 @@ fn a_lease_that_runs_out_after_a_request_ends_in_cancelled() {
     }
 }
 
-#[test]
-fn the_slot_of_a_job_that_ignored_its_cancellation_is_free_again() {
-    let s = Subject::memory();
+fn the_slot_of_a_job_that_ignored_its_cancellation_is_free_again(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", limited(at_once(1)));
     s.put_many("q", 2);
     let held = s.take("q");
@@ -154,9 +160,8 @@ fn the_slot_of_a_job_that_ignored_its_cancellation_is_free_again() {
     assert_eq!(s.claim("q", 1).len(), 1);
 }
 
-#[test]
-fn a_retry_clears_the_request() {
-    let s = Subject::memory();
+fn a_retry_clears_the_request(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     s.cancel(id).unwrap();
@@ -175,13 +180,12 @@ fn a_retry_clears_the_request() {
     assert_eq!(s.state(id), Ready, "and so is the old request");
 }
 
-#[test]
-fn cancellations_are_answered_one_by_one() {
-    let s = Subject::memory();
+fn cancellations_are_answered_one_by_one(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = s.put_many("q", 3);
     let held = s.take("q");
     let unknown = s.id();
-    let answers = s.wait(s.store().cancel(vec![ids[0], unknown, ids[1], ids[1]], None));
+    let answers = s.wait(s.store().cancel(vec![ids[0], unknown, ids[1], ids[1]], s.at()));
     assert_eq!(answers[0], Ok(Outcome::Requested));
     assert!(matches!(answers[1], Err(Rejection::NotFound { .. })));
     assert_eq!(answers[2..], [Ok(Outcome::Now), Ok(Outcome::Now)]);

@@ -1,11 +1,25 @@
 //! Rule e: everything is bounded, and a refusal says by what.
 
+use crate::host::Host;
 use crate::subject::*;
 use windlass_core::bounds;
 use windlass_core::job::State::{Completed, Dead, Ready, Running};
 use windlass_core::name::Tag;
-use windlass_core::store::{Admin, Filter, Queue, Report, Settle};
+use windlass_core::store::{Filter, Report, Settle};
 use windlass_core::{JobId, NewJob, Rejection, StoreError};
+
+cases![
+    a_batch_of_a_thousand_is_taken_and_one_more_refused_whole,
+    every_argument_out_of_its_bound_is_refused_by_name,
+    a_result_and_a_checkpoint_above_64_kib_are_refused_and_the_lease_stays,
+    more_than_a_thousand_follow_ups_refuse_the_completion_whole,
+    the_log_of_an_attempt_is_bounded_and_says_that_it_was_cut,
+    a_log_is_kept_to_the_letter,
+    a_huge_error_loses_no_failure_and_is_kept_within_its_bound,
+    a_page_holds_at_most_a_thousand_jobs,
+    a_budget_of_nothing_still_gets_on,
+    a_delay_above_ten_years_is_refused_wherever_it_is_given,
+];
 
 /// A refusal of a whole batch, in either of its forms.
 fn refused_whole<T>(answer: &Result<Vec<Result<T, Rejection>>, StoreError>) -> bool {
@@ -15,25 +29,23 @@ fn refused_whole<T>(answer: &Result<Vec<Result<T, Rejection>>, StoreError>) -> b
     }
 }
 
-#[test]
-fn a_batch_of_a_thousand_is_taken_and_one_more_refused_whole() {
-    let s = Subject::memory();
+fn a_batch_of_a_thousand_is_taken_and_one_more_refused_whole(host: &dyn Host) {
+    let s = Subject::new(host);
     assert_eq!(s.put_many("q", 1_000).len(), 1_000);
     let jobs: Vec<NewJob> = (0..1_001).map(|_| s.job("q")).collect();
-    let answer = s.try_wait(s.store().enqueue(jobs, false, None));
+    let answer = s.try_wait(s.store().enqueue(jobs, false, s.at()));
     assert!(refused_whole(&answer), "{answer:?}");
     assert_eq!(s.counts("q").of(Ready), 1_000);
     let ids: Vec<JobId> = (0..1_001).map(|_| s.id()).collect();
-    assert!(refused_whole(&s.try_wait(s.store().cancel(ids.clone(), None))));
-    assert!(refused_whole(&s.try_wait(s.store().retry(ids.clone(), None))));
-    assert!(refused_whole(&s.try_wait(s.store().run_now(ids.clone(), None))));
-    assert!(refused_whole(&s.try_wait(s.store().delete(ids, None))));
+    assert!(refused_whole(&s.try_wait(s.store().cancel(ids.clone(), s.at()))));
+    assert!(refused_whole(&s.try_wait(s.store().retry(ids.clone(), s.at()))));
+    assert!(refused_whole(&s.try_wait(s.store().run_now(ids.clone(), s.at()))));
+    assert!(refused_whole(&s.try_wait(s.store().delete(ids, s.at()))));
     assert_eq!(s.counts("q").of(Ready), 1_000, "the store goes on");
 }
 
-#[test]
-fn every_argument_out_of_its_bound_is_refused_by_name() {
-    let s = Subject::memory();
+fn every_argument_out_of_its_bound_is_refused_by_name(host: &dyn Host) {
+    let s = Subject::new(host);
     let tag = |i: usize| Tag::new(format!("t{i}")).unwrap();
     let limits: Vec<String> = (0..5).map(|i| format!("l{i}")).collect();
     let named: Vec<(&str, u32)> = limits.iter().map(|name| (name.as_str(), 1)).collect();
@@ -74,9 +86,8 @@ fn every_argument_out_of_its_bound_is_refused_by_name() {
     assert_eq!(s.take("q").payload, most.payload);
 }
 
-#[test]
-fn a_result_and_a_checkpoint_above_64_kib_are_refused_and_the_lease_stays() {
-    let s = Subject::memory();
+fn a_result_and_a_checkpoint_above_64_kib_are_refused_and_the_lease_stays(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     let result = |bytes| Settle::Complete { lease: held.lease, result: Some(vec![1; bytes]), then: vec![] };
@@ -94,9 +105,8 @@ fn a_result_and_a_checkpoint_above_64_kib_are_refused_and_the_lease_stays() {
     assert_eq!(s.get(id).result.map(|bytes| bytes.len()), Some(64 << 10));
 }
 
-#[test]
-fn more_than_a_thousand_follow_ups_refuse_the_completion_whole() {
-    let s = Subject::memory();
+fn more_than_a_thousand_follow_ups_refuse_the_completion_whole(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     let many = |n: usize| -> Vec<NewJob> { (0..n).map(|_| s.job("next")).collect() };
@@ -108,7 +118,7 @@ fn more_than_a_thousand_follow_ups_refuse_the_completion_whole() {
             worker: WORKER,
             nonce: 1,
         },
-        None,
+        s.at(),
     ));
     match answer {
         Ok(claimed) => assert!(matches!(claimed.settled[0], Err(Rejection::Invalid { .. }))),
@@ -119,9 +129,8 @@ fn more_than_a_thousand_follow_ups_refuse_the_completion_whole() {
     assert_eq!((s.state(id), s.counts("next").of(Ready)), (Completed, 1_000));
 }
 
-#[test]
-fn the_log_of_an_attempt_is_bounded_and_says_that_it_was_cut() {
-    let s = Subject::memory();
+fn the_log_of_an_attempt_is_bounded_and_says_that_it_was_cut(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     let say = |log: String| {
@@ -143,9 +152,8 @@ fn the_log_of_an_attempt_is_bounded_and_says_that_it_was_cut() {
     assert_eq!(s.wait(s.store().logs(id, 2)).expect("the log"), "new", "the next attempt has its own bound");
 }
 
-#[test]
-fn a_log_is_kept_to_the_letter() {
-    let s = Subject::memory();
+fn a_log_is_kept_to_the_letter(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     let pieces = ["  indented\n", "trailing space ", "and on\n", "\n", "ü\u{1F980}\t\r\n", "end   "];
@@ -156,9 +164,8 @@ fn a_log_is_kept_to_the_letter() {
     assert_eq!(s.wait(s.store().logs(id, 1)).expect("the log"), pieces.concat());
 }
 
-#[test]
-fn a_huge_error_loses_no_failure_and_is_kept_within_its_bound() {
-    let s = Subject::memory();
+fn a_huge_error_loses_no_failure_and_is_kept_within_its_bound(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     let mut huge = error(&"ö".repeat(100_000));
@@ -173,9 +180,8 @@ fn a_huge_error_loses_no_failure_and_is_kept_within_its_bound() {
     assert!(kept.message.starts_with("öö"));
 }
 
-#[test]
-fn a_page_holds_at_most_a_thousand_jobs() {
-    let s = Subject::memory();
+fn a_page_holds_at_most_a_thousand_jobs(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("q", 1_200);
     let page = s.wait(s.store().list(Filter::default(), None, usize::MAX, usize::MAX)).expect("a page");
     assert_eq!(page.items.len(), bounds::PAGE_MAX);
@@ -183,9 +189,8 @@ fn a_page_holds_at_most_a_thousand_jobs() {
     assert_eq!(s.list(&Filter::default()).len(), 1_200);
 }
 
-#[test]
-fn a_budget_of_nothing_still_gets_on() {
-    let s = Subject::memory();
+fn a_budget_of_nothing_still_gets_on(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("q", 3);
     let filter = Filter { payload_contains: Some("nowhere".into()), ..Filter::default() };
     let mut cursor = None;
@@ -200,9 +205,8 @@ fn a_budget_of_nothing_still_gets_on() {
     panic!("the list finds no end");
 }
 
-#[test]
-fn a_delay_above_ten_years_is_refused_wherever_it_is_given() {
-    let s = Subject::memory();
+fn a_delay_above_ten_years_is_refused_wherever_it_is_given(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     assert!(matches!(s.end(snooze(&held.lease, bounds::DELAY_MS_MAX + 1)), Err(Rejection::Invalid { .. })));

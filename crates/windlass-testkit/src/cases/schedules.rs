@@ -1,11 +1,31 @@
 //! Schedules: one job per tick, overlap, catch-up, time zones, and restarts.
 
+use crate::host::{Host, START};
 use crate::subject::*;
 use windlass_core::job::State::{Ready, Running};
 use windlass_core::name::ScheduleName;
 use windlass_core::schedule::{CatchUp, Overlap, Timing};
-use windlass_core::store::{Admin, Filter, ScheduleInfo, ScheduleSpec};
+use windlass_core::store::{Filter, ScheduleInfo, ScheduleSpec};
 use windlass_core::{JobId, Rejection, Time};
+
+cases![
+    every_tick_makes_one_job_as_the_schedule_says,
+    a_tick_of_an_ended_job_makes_a_new_one,
+    ticks_of_an_absence_are_caught_up_as_the_policy_says,
+    a_tick_that_is_only_a_little_late_is_on_time,
+    a_tick_skips_while_the_last_ones_job_is_live_if_overlap_is_not_allowed,
+    jobs_pile_up_if_overlap_is_allowed,
+    a_paused_schedule_makes_no_jobs_and_catches_none_up,
+    a_schedule_with_an_anchor_begins_there,
+    cron_ticks_at_the_local_time_of_its_zone,
+    a_changed_schedule_ticks_by_its_new_timing_and_payload_after_the_answer,
+    a_deleted_schedule_ticks_no_more_and_its_jobs_stay,
+    a_schedule_that_cannot_be_kept_is_refused,
+    many_schedules_tick_each_by_itself,
+    an_interval_schedule_does_not_drift_when_upkeep_is_late,
+    one_job_per_tick_holds_over_any_number_of_restarts restarts,
+    a_paused_schedule_and_an_overlap_are_remembered_over_a_restart restarts,
+];
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -34,7 +54,7 @@ fn cron(expression: &str, time_zone: &str) -> ScheduleSpec {
 }
 
 fn set(s: &Subject, spec: ScheduleSpec) {
-    s.wait(s.store().set_schedule(spec, None)).expect("the schedule is valid");
+    s.wait(s.store().set_schedule(spec, s.at())).expect("the schedule is valid");
 }
 
 fn info(s: &Subject) -> ScheduleInfo {
@@ -47,9 +67,8 @@ fn made(s: &Subject) -> Vec<JobId> {
     s.list(&Filter { kind: Some(kind("tick")), ..Filter::default() })
 }
 
-#[test]
-fn every_tick_makes_one_job_as_the_schedule_says() {
-    let s = Subject::memory();
+fn every_tick_makes_one_job_as_the_schedule_says(host: &dyn Host) {
+    let s = Subject::new(host);
     set(&s, ScheduleSpec { group: Some(group("g")), priority: 4, ..every_minute() });
     assert_eq!(info(&s).next_tick, Some(START.plus_ms(MINUTE_MS)), "the next tick lies after the answer");
     assert!(made(&s).is_empty());
@@ -71,9 +90,8 @@ fn every_tick_makes_one_job_as_the_schedule_says() {
     assert_eq!(s.claim("q", 100).len(), 10);
 }
 
-#[test]
-fn a_tick_of_an_ended_job_makes_a_new_one() {
-    let s = Subject::memory();
+fn a_tick_of_an_ended_job_makes_a_new_one(host: &dyn Host) {
+    let s = Subject::new(host);
     set(&s, every_minute());
     let mut ids = Vec::new();
     for _ in 0..5 {
@@ -84,8 +102,7 @@ fn a_tick_of_an_ended_job_makes_a_new_one() {
     assert_eq!(ids.len(), 5);
 }
 
-#[test]
-fn ticks_of_an_absence_are_caught_up_as_the_policy_says() {
+fn ticks_of_an_absence_are_caught_up_as_the_policy_says(host: &dyn Host) {
     let ten_minutes = 10 * MINUTE_MS + 30_000;
     for (catch_up, jobs) in [
         (CatchUp::Skip, 0),
@@ -93,7 +110,7 @@ fn ticks_of_an_absence_are_caught_up_as_the_policy_says() {
         (CatchUp::All { max: 4 }, 4),
         (CatchUp::All { max: 100 }, 10),
     ] {
-        let s = Subject::memory();
+        let s = Subject::new(host);
         set(&s, ScheduleSpec { catch_up, ..every_minute() });
         s.advance(ten_minutes);
         assert_eq!(made(&s).len(), jobs, "{catch_up:?}");
@@ -104,17 +121,15 @@ fn ticks_of_an_absence_are_caught_up_as_the_policy_says() {
     }
 }
 
-#[test]
-fn a_tick_that_is_only_a_little_late_is_on_time() {
-    let s = Subject::memory();
+fn a_tick_that_is_only_a_little_late_is_on_time(host: &dyn Host) {
+    let s = Subject::new(host);
     set(&s, ScheduleSpec { catch_up: CatchUp::Skip, ..every_minute() });
     s.advance(MINUTE_MS + 9_000);
     assert_eq!(made(&s).len(), 1);
 }
 
-#[test]
-fn a_tick_skips_while_the_last_ones_job_is_live_if_overlap_is_not_allowed() {
-    let s = Subject::memory();
+fn a_tick_skips_while_the_last_ones_job_is_live_if_overlap_is_not_allowed(host: &dyn Host) {
+    let s = Subject::new(host);
     set(&s, ScheduleSpec { overlap: Overlap::Skip, ..every_minute() });
     s.advance(MINUTE_MS);
     let first = made(&s)[0];
@@ -135,9 +150,8 @@ fn a_tick_skips_while_the_last_ones_job_is_live_if_overlap_is_not_allowed() {
     assert_eq!((told.ticks, told.skipped), (2, 2));
 }
 
-#[test]
-fn jobs_pile_up_if_overlap_is_allowed() {
-    let s = Subject::memory();
+fn jobs_pile_up_if_overlap_is_allowed(host: &dyn Host) {
+    let s = Subject::new(host);
     set(&s, every_minute());
     for _ in 0..4 {
         s.advance(MINUTE_MS);
@@ -145,9 +159,8 @@ fn jobs_pile_up_if_overlap_is_allowed() {
     assert_eq!(s.counts("q").of(Ready), 4);
 }
 
-#[test]
-fn a_paused_schedule_makes_no_jobs_and_catches_none_up() {
-    let s = Subject::memory();
+fn a_paused_schedule_makes_no_jobs_and_catches_none_up(host: &dyn Host) {
+    let s = Subject::new(host);
     set(&s, ScheduleSpec { catch_up: CatchUp::All { max: 100 }, ..every_minute() });
     s.advance(MINUTE_MS);
     set(&s, ScheduleSpec { catch_up: CatchUp::All { max: 100 }, paused: true, ..every_minute() });
@@ -162,9 +175,8 @@ fn a_paused_schedule_makes_no_jobs_and_catches_none_up() {
     assert_eq!(made(&s).len(), 2);
 }
 
-#[test]
-fn a_schedule_with_an_anchor_begins_there() {
-    let s = Subject::memory();
+fn a_schedule_with_an_anchor_begins_there(host: &dyn Host) {
+    let s = Subject::new(host);
     let anchor = START.plus_ms(10_500);
     set(&s, spec(Timing::Interval { every_ms: 7_000, anchor }));
     assert_eq!(info(&s).next_tick, Some(anchor));
@@ -173,9 +185,8 @@ fn a_schedule_with_an_anchor_begins_there() {
     assert_eq!(info(&s).next_tick, Some(anchor.plus_ms(7_000)));
 }
 
-#[test]
-fn cron_ticks_at_the_local_time_of_its_zone() {
-    let s = Subject::memory();
+fn cron_ticks_at_the_local_time_of_its_zone(host: &dyn Host) {
+    let s = Subject::new(host);
     // 04:40 UTC is 05:40 in Berlin (winter) and 10:10 in Kolkata.
     set(&s, cron("0 9 * * *", "Europe/Berlin"));
     assert_eq!(info(&s).next_tick, Some(START.plus_ms((3 * 60 + 20) * MINUTE_MS)));
@@ -186,9 +197,8 @@ fn cron_ticks_at_the_local_time_of_its_zone() {
     assert_eq!(info(&s).next_tick, Some(START.plus_ms((24 * 60 + 5) * MINUTE_MS)));
 }
 
-#[test]
-fn a_changed_schedule_ticks_by_its_new_timing_and_payload_after_the_answer() {
-    let s = Subject::memory();
+fn a_changed_schedule_ticks_by_its_new_timing_and_payload_after_the_answer(host: &dyn Host) {
+    let s = Subject::new(host);
     set(&s, every_minute());
     s.advance(MINUTE_MS + 1_000);
     set(
@@ -206,22 +216,20 @@ fn a_changed_schedule_ticks_by_its_new_timing_and_payload_after_the_answer() {
     assert!(payloads.contains(&b"new".to_vec()) && payloads.contains(&b"payload".to_vec()));
 }
 
-#[test]
-fn a_deleted_schedule_ticks_no_more_and_its_jobs_stay() {
-    let s = Subject::memory();
+fn a_deleted_schedule_ticks_no_more_and_its_jobs_stay(host: &dyn Host) {
+    let s = Subject::new(host);
     set(&s, every_minute());
     s.advance(MINUTE_MS);
-    assert_eq!(s.wait(s.store().delete_schedule(schedule("s"), None)), Ok(()));
+    assert_eq!(s.wait(s.store().delete_schedule(schedule("s"), s.at())), Ok(()));
     s.advance(10 * MINUTE_MS);
     assert_eq!((made(&s).len(), s.counts("q").of(Ready)), (1, 1));
     assert!(s.wait(s.store().schedules()).is_empty());
-    let again = s.wait(s.store().delete_schedule(schedule("s"), None));
+    let again = s.wait(s.store().delete_schedule(schedule("s"), s.at()));
     assert!(matches!(again, Err(Rejection::NotFound { .. })), "{again:?}");
 }
 
-#[test]
-fn a_schedule_that_cannot_be_kept_is_refused() {
-    let s = Subject::memory();
+fn a_schedule_that_cannot_be_kept_is_refused(host: &dyn Host) {
+    let s = Subject::new(host);
     for bad in [
         cron("61 * * * *", "UTC"),
         cron("0 9 * * *", "Europe/Atlantis"),
@@ -231,32 +239,31 @@ fn a_schedule_that_cannot_be_kept_is_refused() {
         ScheduleSpec { priority: 10, ..every_minute() },
         ScheduleSpec { payload: vec![0; (1 << 20) + 1], ..every_minute() },
     ] {
-        let answer = s.wait(s.store().set_schedule(bad.clone(), None));
+        let answer = s.wait(s.store().set_schedule(bad.clone(), s.at()));
         assert!(matches!(answer, Err(Rejection::Invalid { .. })), "{answer:?} for {:?}", bad.timing);
     }
     assert!(s.wait(s.store().schedules()).is_empty());
 }
 
-#[test]
-fn one_job_per_tick_holds_over_any_number_of_restarts() {
-    let mut s = Subject::file();
+fn one_job_per_tick_holds_over_any_number_of_restarts(host: &dyn Host) {
+    let mut s = Subject::new(host);
     set(&s, ScheduleSpec { catch_up: CatchUp::All { max: 100 }, ..every_minute() });
     s.advance(MINUTE_MS);
-    s.reopen();
+    s.restart();
     s.upkeep();
     assert_eq!(made(&s).len(), 1);
     s.advance(MINUTE_MS / 2);
-    s.reopen();
-    s.reopen();
+    s.restart();
+    s.restart();
     s.upkeep();
     assert_eq!(made(&s).len(), 1);
     // Time passes while nobody is there.
     s.abandon();
-    s.clock.advance_ms(5 * MINUTE_MS);
+    s.pass(5 * MINUTE_MS);
     s.open();
     s.upkeep();
     assert_eq!(made(&s).len(), 6);
-    s.reopen();
+    s.restart();
     s.upkeep();
     let told = info(&s);
     assert_eq!((made(&s).len(), told.ticks, told.skipped), (6, 6, 0));
@@ -264,24 +271,22 @@ fn one_job_per_tick_holds_over_any_number_of_restarts() {
     assert_eq!(made(&s).len(), 7);
 }
 
-#[test]
-fn a_paused_schedule_and_an_overlap_are_remembered_over_a_restart() {
-    let mut s = Subject::file();
+fn a_paused_schedule_and_an_overlap_are_remembered_over_a_restart(host: &dyn Host) {
+    let mut s = Subject::new(host);
     set(&s, ScheduleSpec { overlap: Overlap::Skip, ..every_minute() });
     s.advance(MINUTE_MS);
-    s.reopen();
+    s.restart();
     s.advance(MINUTE_MS);
     assert_eq!(made(&s).len(), 1, "the job of the last tick is live");
     set(&s, ScheduleSpec { paused: true, ..every_minute() });
-    s.reopen();
+    s.restart();
     s.advance(MINUTE_MS);
     assert_eq!(made(&s).len(), 1);
     assert!(info(&s).spec.paused);
 }
 
-#[test]
-fn many_schedules_tick_each_by_itself() {
-    let s = Subject::memory();
+fn many_schedules_tick_each_by_itself(host: &dyn Host) {
+    let s = Subject::new(host);
     for i in 1..=20u64 {
         let name = ScheduleName::new(format!("s{i}")).unwrap();
         let timing = Timing::Interval { every_ms: i * 1_000, anchor: Time::ZERO };
@@ -296,9 +301,8 @@ fn many_schedules_tick_each_by_itself() {
     }
 }
 
-#[test]
-fn an_interval_schedule_does_not_drift_when_upkeep_is_late() {
-    let s = Subject::memory();
+fn an_interval_schedule_does_not_drift_when_upkeep_is_late(host: &dyn Host) {
+    let s = Subject::new(host);
     set(&s, every_minute());
     for _ in 0..10 {
         s.advance(MINUTE_MS + 777);

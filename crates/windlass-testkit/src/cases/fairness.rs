@@ -1,11 +1,36 @@
 //! Section 3, rules 1 to 3: priority, fair groups, first in first out.
 
+use crate::Dice;
+use crate::host::Host;
 use crate::subject::*;
 use std::collections::{BTreeMap, HashMap};
 use windlass_core::job::State::Running;
 use windlass_core::queue::QueueSettings;
-use windlass_core::store::{Admin, Edit};
+use windlass_core::store::Edit;
 use windlass_core::{JobId, NewJob};
+
+cases![
+    a_higher_priority_goes_first_strictly,
+    a_job_of_higher_priority_that_comes_late_goes_before_the_backlog,
+    within_a_group_the_first_to_become_ready_goes_first,
+    scheduled_jobs_join_in_the_order_in_which_they_became_due,
+    whatever_became_ready_later_stands_behind,
+    an_edited_payload_costs_no_place,
+    a_new_priority_moves_a_ready_job,
+    equal_groups_take_turns,
+    a_whale_does_not_make_small_groups_wait,
+    groups_share_by_weight,
+    a_changed_weight_is_in_force_at_once,
+    the_queues_default_weight_is_in_force_for_groups_that_have_none,
+    a_group_that_comes_late_starts_level,
+    a_group_that_went_away_and_came_back_starts_level_too,
+    leaving_for_a_moment_does_not_wipe_out_what_a_group_was_given,
+    one_virtual_time_counts_over_all_priorities,
+    a_large_claim_is_shared_like_single_ones,
+    a_group_that_is_held_back_loses_nothing_and_costs_the_others_nothing,
+    claims_by_weight_never_drift_apart_whatever_the_weights_and_arrivals,
+    fairness_is_per_queue,
+];
 
 /// The groups of the next `n` jobs, claimed one at a time and completed.
 fn turns(s: &Subject, n: usize) -> Vec<String> {
@@ -25,9 +50,8 @@ fn put_group(s: &Subject, key: &str, jobs: usize) -> Vec<JobId> {
     s.put_all((0..jobs).map(|_| s.job_of("q", key)).collect())
 }
 
-#[test]
-fn a_higher_priority_goes_first_strictly() {
-    let s = Subject::memory();
+fn a_higher_priority_goes_first_strictly(host: &dyn Host) {
+    let s = Subject::new(host);
     let mut dice = Dice::new("priorities");
     let mut jobs: Vec<(i8, JobId)> = Vec::new();
     for _ in 0..200 {
@@ -41,27 +65,24 @@ fn a_higher_priority_goes_first_strictly() {
     assert_eq!(got, want);
 }
 
-#[test]
-fn a_job_of_higher_priority_that_comes_late_goes_before_the_backlog() {
-    let s = Subject::memory();
+fn a_job_of_higher_priority_that_comes_late_goes_before_the_backlog(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("q", 50);
     s.claim("q", 3);
     let urgent = s.put(NewJob { priority: 1, ..s.job_of("q", "late") });
     assert_eq!(s.claim_ids("q", 1), [urgent]);
 }
 
-#[test]
-fn within_a_group_the_first_to_become_ready_goes_first() {
-    let s = Subject::memory();
+fn within_a_group_the_first_to_become_ready_goes_first(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = put_group(&s, "g", 300);
     assert_eq!(s.drain("q"), ids);
     let ids = s.put_many("q", 300);
     assert_eq!(s.drain("q"), ids);
 }
 
-#[test]
-fn scheduled_jobs_join_in_the_order_in_which_they_became_due() {
-    let s = Subject::memory();
+fn scheduled_jobs_join_in_the_order_in_which_they_became_due(host: &dyn Host) {
+    let s = Subject::new(host);
     let at = |ms| s.put(NewJob { delay_ms: Some(ms), ..s.job("q") });
     let (late, early, middle) = (at(30), at(10), at(20));
     let ready = s.put(s.job("q"));
@@ -71,9 +92,8 @@ fn scheduled_jobs_join_in_the_order_in_which_they_became_due() {
     assert_eq!(s.drain("q"), [ready, early, between, middle, late]);
 }
 
-#[test]
-fn whatever_became_ready_later_stands_behind() {
-    let s = Subject::memory();
+fn whatever_became_ready_later_stands_behind(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", QueueSettings { retry: fixed(10, 9), ..QueueSettings::default() });
     let ids = s.put_many("q", 6);
     let held = s.claim("q", 4);
@@ -91,9 +111,8 @@ fn whatever_became_ready_later_stands_behind() {
     assert_eq!(s.drain("q"), want);
 }
 
-#[test]
-fn an_edited_payload_costs_no_place() {
-    let s = Subject::memory();
+fn an_edited_payload_costs_no_place(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = s.put_many("q", 3);
     s.edit(Edit { id: ids[0], payload: Some(b"new".to_vec()), priority: None, run_at: None }).unwrap();
     let held = s.claim("q", 3);
@@ -101,9 +120,8 @@ fn an_edited_payload_costs_no_place() {
     assert_eq!(held[0].payload, b"new");
 }
 
-#[test]
-fn a_new_priority_moves_a_ready_job() {
-    let s = Subject::memory();
+fn a_new_priority_moves_a_ready_job(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = s.put_many("q", 4);
     let to =
         |id, priority| s.edit(Edit { id, payload: None, priority: Some(priority), run_at: None }).unwrap();
@@ -112,9 +130,8 @@ fn a_new_priority_moves_a_ready_job() {
     assert_eq!(s.drain("q"), [ids[3], ids[1], ids[2], ids[0]]);
 }
 
-#[test]
-fn equal_groups_take_turns() {
-    let s = Subject::memory();
+fn equal_groups_take_turns(host: &dyn Host) {
+    let s = Subject::new(host);
     for key in ["a", "b", "c"] {
         put_group(&s, key, 30);
     }
@@ -127,9 +144,8 @@ fn equal_groups_take_turns() {
     }
 }
 
-#[test]
-fn a_whale_does_not_make_small_groups_wait() {
-    let s = Subject::memory();
+fn a_whale_does_not_make_small_groups_wait(host: &dyn Host) {
+    let s = Subject::new(host);
     put_group(&s, "whale", 5_000);
     s.claim("q", 100);
     for i in 0..20 {
@@ -140,9 +156,8 @@ fn a_whale_does_not_make_small_groups_wait() {
     assert_eq!(small, 100, "all small ones went while the whale got its own share");
 }
 
-#[test]
-fn groups_share_by_weight() {
-    let s = Subject::memory();
+fn groups_share_by_weight(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_group("q", "a", weight(1));
     s.set_group("q", "b", weight(3));
     s.set_group("q", "c", weight(6));
@@ -156,23 +171,21 @@ fn groups_share_by_weight() {
     }
 }
 
-#[test]
-fn a_changed_weight_is_in_force_at_once() {
-    let s = Subject::memory();
+fn a_changed_weight_is_in_force_at_once(host: &dyn Host) {
+    let s = Subject::new(host);
     put_group(&s, "a", 400);
     put_group(&s, "b", 400);
     assert_eq!(count(&turns(&s, 100), "a"), 50);
     s.set_group("q", "a", weight(4));
     let got = count(&turns(&s, 100), "a");
     assert!((78..=82).contains(&got), "{got} of 100 at 4 to 1");
-    s.wait(s.store().set_group(queue("q"), Some(group("a")), None, None)).unwrap();
+    s.wait(s.store().set_group(queue("q"), Some(group("a")), None, s.at())).unwrap();
     let got = count(&turns(&s, 100), "a");
     assert!((48..=52).contains(&got), "{got} of 100 with the queue's default again");
 }
 
-#[test]
-fn the_queues_default_weight_is_in_force_for_groups_that_have_none() {
-    let s = Subject::memory();
+fn the_queues_default_weight_is_in_force_for_groups_that_have_none(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", grouped(weight(5)));
     s.set_group("q", "own", weight(1));
     put_group(&s, "own", 100);
@@ -181,9 +194,8 @@ fn the_queues_default_weight_is_in_force_for_groups_that_have_none() {
     assert!((48..=52).contains(&got), "{got} of 60 at 5 to 1");
 }
 
-#[test]
-fn a_group_that_comes_late_starts_level() {
-    let s = Subject::memory();
+fn a_group_that_comes_late_starts_level(host: &dyn Host) {
+    let s = Subject::new(host);
     put_group(&s, "old", 500);
     turns(&s, 300);
     put_group(&s, "new", 100);
@@ -193,9 +205,8 @@ fn a_group_that_comes_late_starts_level() {
     assert!((got - 20).abs() <= 1, "it is not paid for its absence: {got} of 40");
 }
 
-#[test]
-fn a_group_that_went_away_and_came_back_starts_level_too() {
-    let s = Subject::memory();
+fn a_group_that_went_away_and_came_back_starts_level_too(host: &dyn Host) {
+    let s = Subject::new(host);
     put_group(&s, "a", 1_000);
     put_group(&s, "b", 10);
     turns(&s, 20);
@@ -205,9 +216,8 @@ fn a_group_that_went_away_and_came_back_starts_level_too() {
     assert!((got - 20).abs() <= 1, "{got} of 40");
 }
 
-#[test]
-fn leaving_for_a_moment_does_not_wipe_out_what_a_group_was_given() {
-    let s = Subject::memory();
+fn leaving_for_a_moment_does_not_wipe_out_what_a_group_was_given(host: &dyn Host) {
+    let s = Subject::new(host);
     put_group(&s, "a", 1_000);
     // b always has one job at a time: its next comes right after the last one was taken.
     let mut got = 0;
@@ -226,9 +236,8 @@ fn leaving_for_a_moment_does_not_wipe_out_what_a_group_was_given() {
     assert!((48..=52).contains(&got), "b got {got} of 100");
 }
 
-#[test]
-fn one_virtual_time_counts_over_all_priorities() {
-    let s = Subject::memory();
+fn one_virtual_time_counts_over_all_priorities(host: &dyn Host) {
+    let s = Subject::new(host);
     let urgent = (0..10).map(|_| NewJob { priority: 5, ..s.job_of("q", "a") }).collect();
     s.put_all(urgent);
     put_group(&s, "a", 20);
@@ -239,9 +248,8 @@ fn one_virtual_time_counts_over_all_priorities() {
     assert!((got - 5).abs() <= 1, "and then they are level: {got}");
 }
 
-#[test]
-fn a_large_claim_is_shared_like_single_ones() {
-    let s = Subject::memory();
+fn a_large_claim_is_shared_like_single_ones(host: &dyn Host) {
+    let s = Subject::new(host);
     for (key, w) in [("a", 1), ("b", 2), ("c", 5)] {
         s.set_group("q", key, weight(w));
         put_group(&s, key, 400);
@@ -255,9 +263,8 @@ fn a_large_claim_is_shared_like_single_ones() {
     }
 }
 
-#[test]
-fn a_group_that_is_held_back_loses_nothing_and_costs_the_others_nothing() {
-    let s = Subject::memory();
+fn a_group_that_is_held_back_loses_nothing_and_costs_the_others_nothing(host: &dyn Host) {
+    let s = Subject::new(host);
     put_group(&s, "a", 100);
     put_group(&s, "b", 100);
     s.set_group("q", "b", windlass_core::queue::GroupSettings { limits: at_once(0), ..weight(1) });
@@ -270,11 +277,10 @@ fn a_group_that_is_held_back_loses_nothing_and_costs_the_others_nothing() {
 }
 
 /// Two groups that are ready throughout differ by at most one job each for their weights.
-#[test]
-fn claims_by_weight_never_drift_apart_whatever_the_weights_and_arrivals() {
+fn claims_by_weight_never_drift_apart_whatever_the_weights_and_arrivals(host: &dyn Host) {
     let mut dice = Dice::new("fairness");
     for _ in 0..6 {
-        let s = Subject::memory();
+        let s = Subject::new(host);
         let groups = 2 + dice.below(5) as usize;
         let weights: Vec<u16> = (0..groups).map(|_| *dice.pick(&[1, 1, 2, 3, 7, 50, 999, 1_000])).collect();
         let keys: Vec<String> = (0..groups).map(|g| format!("g{g}")).collect();
@@ -323,9 +329,8 @@ fn claims_by_weight_never_drift_apart_whatever_the_weights_and_arrivals() {
     }
 }
 
-#[test]
-fn fairness_is_per_queue() {
-    let s = Subject::memory();
+fn fairness_is_per_queue(host: &dyn Host) {
+    let s = Subject::new(host);
     put_group(&s, "a", 50);
     turns(&s, 50);
     s.put_all((0..10).map(|_| s.job_of("other", "a")).collect());

@@ -1,5 +1,6 @@
 //! Rule c: unique keys, in three scopes and with four ways to meet a conflict.
 
+use crate::host::Host;
 use crate::subject::*;
 use windlass_core::job::State::{Blocked, Completed, Ready, Retrying, Running, Scheduled};
 use windlass_core::job::{OnConflict, Unique, UniqueScope};
@@ -7,6 +8,18 @@ use windlass_core::name::UniqueKey;
 use windlass_core::store::EnqueueStatus::{Created, Existing, Replaced, Rescheduled};
 use windlass_core::store::{Edit, EnqueueStatus, Enqueued};
 use windlass_core::{JobId, NewJob, Rejection, State};
+
+cases![
+    a_held_key_is_met_by_the_new_jobs_own_policy_in_every_live_state,
+    a_replaced_payload_is_the_one_that_the_handler_gets,
+    a_key_of_a_live_job_is_free_after_every_end_of_it,
+    a_key_until_start_is_given_up_for_good_at_the_claim,
+    a_key_for_a_time_stays_taken_for_that_time_whatever_becomes_of_the_job,
+    a_key_is_one_namespace_over_all_queues_and_kinds,
+    the_second_of_a_batch_meets_the_first,
+    a_retrying_job_holds_its_key_between_its_attempts,
+    keys_are_held_and_free_in_the_same_way_after_a_restart restarts,
+];
 
 const POLICIES: [OnConflict; 4] =
     [OnConflict::Existing, OnConflict::Replace, OnConflict::Reschedule, OnConflict::Refuse];
@@ -45,15 +58,14 @@ fn holder_in(s: &Subject, state: State, scope: UniqueScope) -> JobId {
     id
 }
 
-#[test]
-fn a_held_key_is_met_by_the_new_jobs_own_policy_in_every_live_state() {
+fn a_held_key_is_met_by_the_new_jobs_own_policy_in_every_live_state(host: &dyn Host) {
     for scope in SCOPES {
         for state in [Scheduled, Ready, Running, Retrying, Blocked] {
             if scope == UniqueScope::UntilStart && matches!(state, Running | Retrying) {
                 continue;
             }
             for policy in POLICIES {
-                let s = Subject::memory();
+                let s = Subject::new(host);
                 let holder = holder_in(&s, state, scope);
                 let before = s.get(holder);
                 let new = second(&s, UniqueScope::WhileLive, policy);
@@ -100,17 +112,15 @@ fn a_held_key_is_met_by_the_new_jobs_own_policy_in_every_live_state() {
     }
 }
 
-#[test]
-fn a_replaced_payload_is_the_one_that_the_handler_gets() {
-    let s = Subject::memory();
+fn a_replaced_payload_is_the_one_that_the_handler_gets(host: &dyn Host) {
+    let s = Subject::new(host);
     let holder = holder_in(&s, Ready, UniqueScope::WhileLive);
     s.put(second(&s, UniqueScope::WhileLive, OnConflict::Replace));
     let held = s.take("q");
     assert_eq!((held.lease.job, held.payload.as_slice()), (holder, &b"second"[..]));
 }
 
-#[test]
-fn a_key_of_a_live_job_is_free_after_every_end_of_it() {
+fn a_key_of_a_live_job_is_free_after_every_end_of_it(host: &dyn Host) {
     let ends: [(&str, fn(&Subject, JobId)); 6] = [
         ("completed", |s, _| s.complete(&s.take("q"))),
         ("dead", |s, _| s.kill(&s.take("q"))),
@@ -130,7 +140,7 @@ fn a_key_of_a_live_job_is_free_after_every_end_of_it() {
         }),
     ];
     for (end, act) in ends {
-        let s = Subject::memory();
+        let s = Subject::new(host);
         let id = holder_in(&s, Ready, UniqueScope::WhileLive);
         act(&s, id);
         let answer = s.offer(second(&s, UniqueScope::WhileLive, OnConflict::Refuse)).expect(end);
@@ -138,9 +148,8 @@ fn a_key_of_a_live_job_is_free_after_every_end_of_it() {
     }
 }
 
-#[test]
-fn a_key_until_start_is_given_up_for_good_at_the_claim() {
-    let s = Subject::memory();
+fn a_key_until_start_is_given_up_for_good_at_the_claim(host: &dyn Host) {
+    let s = Subject::new(host);
     let first = holder_in(&s, Ready, UniqueScope::UntilStart);
     assert!(s.offer(second(&s, UniqueScope::UntilStart, OnConflict::Refuse)).is_err());
     let held = s.take("q");
@@ -154,8 +163,7 @@ fn a_key_until_start_is_given_up_for_good_at_the_claim() {
     assert_eq!(third.status, Created);
 }
 
-#[test]
-fn a_key_for_a_time_stays_taken_for_that_time_whatever_becomes_of_the_job() {
+fn a_key_for_a_time_stays_taken_for_that_time_whatever_becomes_of_the_job(host: &dyn Host) {
     let ends: [(&str, fn(&Subject, JobId)); 4] = [
         ("completed", |s, _| s.complete(&s.take("q"))),
         ("dead", |s, _| s.kill(&s.take("q"))),
@@ -163,7 +171,7 @@ fn a_key_for_a_time_stays_taken_for_that_time_whatever_becomes_of_the_job() {
         ("deleted", |s, id| s.delete(id).unwrap()),
     ];
     for (end, act) in ends {
-        let s = Subject::memory();
+        let s = Subject::new(host);
         let scope = UniqueScope::For { ttl_ms: 60_000 };
         let id = holder_in(&s, Ready, scope);
         act(&s, id);
@@ -187,9 +195,8 @@ fn a_key_for_a_time_stays_taken_for_that_time_whatever_becomes_of_the_job() {
     }
 }
 
-#[test]
-fn a_key_is_one_namespace_over_all_queues_and_kinds() {
-    let s = Subject::memory();
+fn a_key_is_one_namespace_over_all_queues_and_kinds(host: &dyn Host) {
+    let s = Subject::new(host);
     let holder =
         s.put(NewJob { unique: key("k", UniqueScope::WhileLive, OnConflict::Existing), ..s.job("a") });
     let other = NewJob {
@@ -204,9 +211,8 @@ fn a_key_is_one_namespace_over_all_queues_and_kinds() {
     assert_eq!(s.offer(unlike).unwrap().status, Created);
 }
 
-#[test]
-fn the_second_of_a_batch_meets_the_first() {
-    let s = Subject::memory();
+fn the_second_of_a_batch_meets_the_first(host: &dyn Host) {
+    let s = Subject::new(host);
     let new = |on_conflict, payload: &[u8]| NewJob {
         unique: key("k", UniqueScope::WhileLive, on_conflict),
         payload: payload.to_vec(),
@@ -228,9 +234,8 @@ fn the_second_of_a_batch_meets_the_first() {
     assert_eq!(held[0].payload, b"3");
 }
 
-#[test]
-fn a_retrying_job_holds_its_key_between_its_attempts() {
-    let s = Subject::memory();
+fn a_retrying_job_holds_its_key_between_its_attempts(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = holder_in(&s, Retrying, UniqueScope::WhileLive);
     s.run_now(id).unwrap();
     s.snooze(&s.take("q"), 10);
@@ -242,9 +247,8 @@ fn a_retrying_job_holds_its_key_between_its_attempts() {
     assert!(s.offer(second(&s, UniqueScope::WhileLive, OnConflict::Refuse)).is_err());
 }
 
-#[test]
-fn keys_are_held_and_free_in_the_same_way_after_a_restart() {
-    let mut s = Subject::file();
+fn keys_are_held_and_free_in_the_same_way_after_a_restart(host: &dyn Host) {
+    let mut s = Subject::new(host);
     let hold = |name: &str, scope| NewJob { unique: key(name, scope, OnConflict::Refuse), ..s.job(name) };
     let for_a_time = UniqueScope::For { ttl_ms: 120_000 };
     let names = ["live", "ended", "start", "started", "time", "timed", "deleted"];
@@ -282,11 +286,11 @@ fn keys_are_held_and_free_in_the_same_way_after_a_restart() {
     let want = vec![Some(ids[0]), None, Some(ids[2]), None, Some(ids[4]), Some(ids[5]), Some(ids[6])];
     assert_eq!(held_by(&s), want);
     for _ in 0..3 {
-        s.reopen();
+        s.restart();
         assert_eq!(held_by(&s), want);
     }
     s.advance(120_001);
-    s.reopen();
+    s.restart();
     assert_eq!(held_by(&s)[5..], [None, None]);
     assert_eq!(s.counts("timed").of(Completed), 1);
 }

@@ -1,17 +1,38 @@
 //! T1: what an enqueue answers, and what it leaves behind.
 
+use crate::host::Host;
 use crate::subject::*;
 use windlass_core::job::State::{Blocked, Cancelled, Completed, Dead, Ready, Retrying, Running, Scheduled};
 use windlass_core::job::{Parent, Unique, UniqueScope};
 use windlass_core::name::UniqueKey;
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::EnqueueStatus::{Created, Existing, Known};
-use windlass_core::store::{Enqueued, Queue, Settle};
+use windlass_core::store::{Enqueued, Settle};
 use windlass_core::{JobId, NewJob, Rejection, State, Time};
 
-#[test]
-fn a_new_job_is_ready_scheduled_or_blocked_by_what_it_waits_for() {
-    let s = Subject::memory();
+cases![
+    a_new_job_is_ready_scheduled_or_blocked_by_what_it_waits_for,
+    an_enqueued_job_is_kept_as_it_was_asked_for,
+    a_repeated_enqueue_answers_the_job_in_every_state_and_changes_nothing,
+    a_batch_answers_each_item_and_a_refused_one_stops_no_other,
+    an_all_or_nothing_batch_is_refused_whole_by_one_refusal,
+    an_all_or_nothing_batch_gives_back_the_unique_keys_and_the_room_that_it_took,
+    an_id_more_than_an_hour_ahead_is_refused,
+    a_full_queue_refuses_new_jobs_and_says_when_to_try_again,
+    a_full_queue_still_answers_the_holder_of_a_unique_key,
+    a_cost_that_a_limit_could_never_admit_is_refused,
+    a_job_of_an_ordered_group_must_have_priority_0,
+    follow_ups_exist_if_and_only_if_the_completion_does,
+    a_stale_completion_enqueues_no_follow_up,
+    a_follow_up_may_wait_for_the_job_that_enqueues_it_and_for_another_follow_up,
+    a_job_past_its_expiry_never_runs,
+    a_parent_may_be_named_only_once_and_not_be_the_job_itself,
+    an_ended_id_is_remembered_after_its_job_was_removed restarts,
+    room_in_a_full_queue_comes_with_every_way_of_leaving_it restarts,
+];
+
+fn a_new_job_is_ready_scheduled_or_blocked_by_what_it_waits_for(host: &dyn Host) {
+    let s = Subject::new(host);
     let created = |job: NewJob| {
         let id = job.id;
         let answer = s.offer(job).expect("taken");
@@ -31,9 +52,8 @@ fn a_new_job_is_ready_scheduled_or_blocked_by_what_it_waits_for() {
     assert_eq!(created(timed).1, Blocked, "parents come before time");
 }
 
-#[test]
-fn an_enqueued_job_is_kept_as_it_was_asked_for() {
-    let s = Subject::memory();
+fn an_enqueued_job_is_kept_as_it_was_asked_for(host: &dyn Host) {
+    let s = Subject::new(host);
     let job = NewJob {
         payload: vec![0, 159, 146, 150, 255],
         group: Some(group("Kampagne 7 / Öl")),
@@ -68,9 +88,8 @@ fn an_enqueued_job_is_kept_as_it_was_asked_for() {
     assert_eq!((claimed.timeout_ms, claimed.trace), (job.timeout_ms, job.trace));
 }
 
-#[test]
-fn a_repeated_enqueue_answers_the_job_in_every_state_and_changes_nothing() {
-    let s = Subject::memory();
+fn a_repeated_enqueue_answers_the_job_in_every_state_and_changes_nothing(host: &dyn Host) {
+    let s = Subject::new(host);
     let blocker = s.put(s.job("elsewhere"));
     let mut jobs = vec![
         (s.job("q"), Ready),
@@ -108,9 +127,8 @@ fn a_repeated_enqueue_answers_the_job_in_every_state_and_changes_nothing() {
     assert_eq!(s.counts("other").0, [0; 8]);
 }
 
-#[test]
-fn an_ended_id_is_remembered_after_its_job_was_removed() {
-    let mut s = Subject::file();
+fn an_ended_id_is_remembered_after_its_job_was_removed(host: &dyn Host) {
+    let mut s = Subject::new(host);
     let mut retention = QueueSettings::default();
     retention.retention.completed_ms = 1_000;
     s.set_queue("q", retention);
@@ -132,13 +150,12 @@ fn an_ended_id_is_remembered_after_its_job_was_removed() {
             assert_eq!(s.find(job.id), None, "a remembered id makes no job");
         }
         s.advance(3_600_000);
-        s.reopen();
+        s.restart();
     }
 }
 
-#[test]
-fn a_batch_answers_each_item_and_a_refused_one_stops_no_other() {
-    let s = Subject::memory();
+fn a_batch_answers_each_item_and_a_refused_one_stops_no_other(host: &dyn Host) {
+    let s = Subject::new(host);
     let known = s.job("q");
     s.put(known.clone());
     let twin = s.job("q");
@@ -169,12 +186,11 @@ fn a_batch_answers_each_item_and_a_refused_one_stops_no_other() {
     assert_eq!(s.counts("q").of(Ready), 4);
 }
 
-#[test]
-fn an_all_or_nothing_batch_is_refused_whole_by_one_refusal() {
-    let s = Subject::memory();
+fn an_all_or_nothing_batch_is_refused_whole_by_one_refusal(host: &dyn Host) {
+    let s = Subject::new(host);
     let bad = NewJob { priority: 10, ..s.job("q") };
     let batch = vec![s.job("q"), bad, s.job("q")];
-    let answers = s.wait(s.store().enqueue(batch.clone(), true, None));
+    let answers = s.wait(s.store().enqueue(batch.clone(), true, s.at()));
     assert_eq!(answers[0], Err(Rejection::BatchRefused));
     assert!(matches!(answers[1], Err(Rejection::Invalid { .. })), "{answers:?}");
     assert_eq!(answers[2], Err(Rejection::BatchRefused));
@@ -183,16 +199,15 @@ fn an_all_or_nothing_batch_is_refused_whole_by_one_refusal() {
     assert!(s.claim("q", 10).is_empty());
     // The same ids are free: nothing remembers them.
     let good: Vec<NewJob> = batch.into_iter().map(|job| NewJob { priority: 1, ..job }).collect();
-    let answers = s.wait(s.store().enqueue(good, true, None));
+    let answers = s.wait(s.store().enqueue(good, true, s.at()));
     assert!(
         answers.iter().all(|a| matches!(a, Ok(Enqueued { status: Created, state: Ready, .. }))),
         "{answers:?}"
     );
 }
 
-#[test]
-fn an_all_or_nothing_batch_gives_back_the_unique_keys_and_the_room_that_it_took() {
-    let s = Subject::memory();
+fn an_all_or_nothing_batch_gives_back_the_unique_keys_and_the_room_that_it_took(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", QueueSettings { max_waiting: Some(3), ..QueueSettings::default() });
     let unique = |key: &str| {
         Some(Unique {
@@ -207,25 +222,23 @@ fn an_all_or_nothing_batch_gives_back_the_unique_keys_and_the_room_that_it_took(
         NewJob { parents: after(&[parent.id]), ..s.job("q") },
         NewJob { priority: 99, ..s.job("q") },
     ];
-    let answers = s.wait(s.store().enqueue(batch, true, None));
+    let answers = s.wait(s.store().enqueue(batch, true, s.at()));
     assert!(answers.iter().all(Result::is_err), "{answers:?}");
     let full: Vec<_> = (0..3).map(|i| NewJob { unique: unique(["a", "b", "c"][i]), ..s.job("q") }).collect();
     assert!(s.enqueue(full).iter().all(|a| matches!(a, Ok(Enqueued { status: Created, .. }))));
     assert!(matches!(s.offer(s.job("q")), Err(Rejection::QueueFull { .. })));
 }
 
-#[test]
-fn an_id_more_than_an_hour_ahead_is_refused() {
-    let s = Subject::memory();
+fn an_id_more_than_an_hour_ahead_is_refused(host: &dyn Host) {
+    let s = Subject::new(host);
     let ahead = |ms| NewJob { id: JobId::from_parts(s.now().plus_ms(ms), 5), ..s.job("q") };
     assert!(matches!(s.offer(ahead(3_600_001)), Err(Rejection::Invalid { what: "id", .. })));
     assert!(s.offer(ahead(3_600_000)).is_ok());
     assert!(s.offer(NewJob { id: JobId::from_parts(Time(1), 5), ..s.job("q") }).is_ok(), "an old id is fine");
 }
 
-#[test]
-fn a_full_queue_refuses_new_jobs_and_says_when_to_try_again() {
-    let s = Subject::memory();
+fn a_full_queue_refuses_new_jobs_and_says_when_to_try_again(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", QueueSettings { max_waiting: Some(4), ..QueueSettings::default() });
     let parent = s.put(s.job("elsewhere"));
     let known = s.job("q");
@@ -253,9 +266,8 @@ fn a_full_queue_refuses_new_jobs_and_says_when_to_try_again() {
     assert!(s.offer(s.job("elsewhere")).is_ok(), "another queue is not full");
 }
 
-#[test]
-fn a_full_queue_still_answers_the_holder_of_a_unique_key() {
-    let s = Subject::memory();
+fn a_full_queue_still_answers_the_holder_of_a_unique_key(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", QueueSettings { max_waiting: Some(1), ..QueueSettings::default() });
     let unique = Some(Unique {
         key: UniqueKey::new("k").unwrap(),
@@ -267,9 +279,8 @@ fn a_full_queue_still_answers_the_holder_of_a_unique_key() {
     assert_eq!(answer, Ok(Enqueued { id: holder, status: Existing, state: Ready }));
 }
 
-#[test]
-fn room_in_a_full_queue_comes_with_every_way_of_leaving_it() {
-    let s = Subject::memory();
+fn room_in_a_full_queue_comes_with_every_way_of_leaving_it(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", QueueSettings { max_waiting: Some(1), ..QueueSettings::default() });
     let full = || matches!(s.offer(s.job("q")), Err(Rejection::QueueFull { .. }));
     let id = s.put(s.job("q"));
@@ -293,9 +304,8 @@ fn room_in_a_full_queue_comes_with_every_way_of_leaving_it() {
     s.put(s.job("q"));
 }
 
-#[test]
-fn a_cost_that_a_limit_could_never_admit_is_refused() {
-    let s = Subject::memory();
+fn a_cost_that_a_limit_could_never_admit_is_refused(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("slots", at_once(5));
     s.set_limit("speed", per(1, 1_000, 3));
     let costs = |name: &str, cost| s.offer(NewJob { limits: uses(&[(name, cost)]), ..s.job("q") });
@@ -306,9 +316,8 @@ fn a_cost_that_a_limit_could_never_admit_is_refused() {
     assert!(costs("nobody-has-set-it", 1_000_000).is_ok(), "a limit that nobody has set admits everything");
 }
 
-#[test]
-fn a_job_of_an_ordered_group_must_have_priority_0() {
-    let s = Subject::memory();
+fn a_job_of_an_ordered_group_must_have_priority_0(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_group("q", "strict", GroupSettings { ordered: true, ..GroupSettings::default() });
     let answer = s.offer(NewJob { priority: 1, ..s.job_of("q", "strict") });
     assert!(matches!(answer, Err(Rejection::Invalid { what: "priority", .. })), "{answer:?}");
@@ -316,9 +325,8 @@ fn a_job_of_an_ordered_group_must_have_priority_0() {
     assert!(s.offer(s.job_of("q", "strict")).is_ok());
 }
 
-#[test]
-fn follow_ups_exist_if_and_only_if_the_completion_does() {
-    let s = Subject::memory();
+fn follow_ups_exist_if_and_only_if_the_completion_does(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put(s.job("q"));
     let held = s.take("q");
     let child = s.job("next");
@@ -336,9 +344,8 @@ fn follow_ups_exist_if_and_only_if_the_completion_does() {
     assert_eq!(s.counts("next").of(Ready), 2);
 }
 
-#[test]
-fn a_stale_completion_enqueues_no_follow_up() {
-    let s = Subject::memory();
+fn a_stale_completion_enqueues_no_follow_up(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put(s.job("q"));
     let held = s.take("q");
     s.advance(30_001);
@@ -348,9 +355,8 @@ fn a_stale_completion_enqueues_no_follow_up() {
     assert_eq!(s.find(child.id), None);
 }
 
-#[test]
-fn a_follow_up_may_wait_for_the_job_that_enqueues_it_and_for_another_follow_up() {
-    let s = Subject::memory();
+fn a_follow_up_may_wait_for_the_job_that_enqueues_it_and_for_another_follow_up(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put(s.job("q"));
     let held = s.take("q");
     let first = s.job("next");
@@ -362,9 +368,8 @@ fn a_follow_up_may_wait_for_the_job_that_enqueues_it_and_for_another_follow_up()
     assert_eq!(s.state(second.id), Ready);
 }
 
-#[test]
-fn a_job_past_its_expiry_never_runs() {
-    let s = Subject::memory();
+fn a_job_past_its_expiry_never_runs(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.job("q").id;
     let _ = s.offer(NewJob { id, expires_at: Some(s.now().minus_ms(1)), ..s.job("q") });
     s.upkeep();
@@ -372,9 +377,8 @@ fn a_job_past_its_expiry_never_runs() {
     assert!(s.find(id).is_none_or(|job| job.view.state == State::Cancelled));
 }
 
-#[test]
-fn a_parent_may_be_named_only_once_and_not_be_the_job_itself() {
-    let s = Subject::memory();
+fn a_parent_may_be_named_only_once_and_not_be_the_job_itself(host: &dyn Host) {
+    let s = Subject::new(host);
     let own = s.job("q");
     let itself = NewJob { parents: after(&[own.id]), ..own };
     assert_eq!(s.offer(itself).expect_err("a cycle of one").code(), "bad_parents");

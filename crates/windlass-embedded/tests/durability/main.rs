@@ -1,42 +1,50 @@
-//! Section 5: what an acknowledgement survives, who owns a directory, and how a store ends.
+//! Section 5 of `docs/contract.md`: what an acknowledgement survives, who owns a directory, and how a store ends.
+//!
+//! The certificate holds for every store; these rules are about a store that lives in files of its own.
+#![allow(clippy::unwrap_used, reason = "an answer that is not there is a failed test")]
+#![allow(clippy::disallowed_methods, reason = "tests reach directories as users do")]
 
-use crate::recovery::dump;
-use crate::subject::*;
-use std::sync::Arc;
+#[path = "../place/mod.rs"]
+mod place;
+
+use crate::place::Spot;
 use windlass_core::job::State::{Blocked, Cancelled, Completed, Ready, Running};
-use windlass_core::store::{AckLevel, Admin, EnqueueStatus, Filter, Queue, Signal, Store};
+use windlass_core::store::{AckLevel, EnqueueStatus, Filter, Signal};
 use windlass_core::{JobId, NewJob, Rejection};
-use windlass_embedded::clock::ManualClock;
 use windlass_embedded::disk::SimDisk;
-use windlass_embedded::{Ack, AtOpen, EmbeddedOptions, EmbeddedStore, OpenError};
+use windlass_embedded::{Ack, EmbeddedOptions, EmbeddedStore, OpenError};
+use windlass_testkit::subject::*;
+use windlass_testkit::{START, Subject, dump};
 
 #[test]
 fn every_store_states_what_its_acknowledgements_survive() {
-    let s = Subject::memory();
+    let s = Spot::memory().subject();
     let info = s.wait(s.store().info());
     assert_eq!((info.store.as_str(), info.ack_level), ("memory", AckLevel::None));
-    let mut s = Subject::file();
+    let spot = Spot::directory();
+    let mut s = spot.subject();
     let info = s.wait(s.store().info());
     assert_eq!((info.store.as_str(), info.ack_level), ("embedded", AckLevel::Power));
-    s.abandon();
-    s.open_with(EmbeddedOptions { ack_level: Ack::Process, ..s.options() });
+    spot.set_ack(Ack::Process);
+    s.restart();
     assert_eq!(s.wait(s.store().info()).ack_level, AckLevel::Process);
 }
 
 #[test]
 fn a_directory_has_one_owner_at_a_time() {
-    let mut s = Subject::file();
-    let second = EmbeddedStore::open(s.path(), s.options());
+    let spot = Spot::directory();
+    let mut s = spot.subject();
+    let second = EmbeddedStore::open(&spot.path(), spot.options());
     let Err(OpenError::Locked(why)) = second else { panic!("{second:?}") };
     assert!(why.to_string().contains(&std::process::id().to_string()), "it names the owner: {why}");
     let id = s.put(s.job("q"));
-    s.reopen();
+    s.restart();
     assert_eq!(s.state(id), Ready);
 }
 
 #[test]
 fn a_directory_that_is_not_there_is_made_only_if_asked_for() {
-    let s = Subject::file();
+    let s = Spot::directory();
     let missing = s.path().join("missing");
     let answer = EmbeddedStore::open(&missing, EmbeddedOptions { create: false, ..s.options() });
     assert!(matches!(answer, Err(OpenError::Directory(_))), "{answer:?}");
@@ -48,7 +56,7 @@ fn a_directory_that_is_not_there_is_made_only_if_asked_for() {
 
 #[test]
 fn a_closed_store_refuses_everything_and_says_so() {
-    let s = Subject::file();
+    let s = Spot::directory().subject();
     s.put(s.job("q"));
     s.wait(s.store().close());
     let answer = s.try_wait(s.store().enqueue(vec![s.job("q")], false, None));
@@ -64,7 +72,7 @@ fn a_closed_store_refuses_everything_and_says_so() {
 
 #[test]
 fn a_store_that_closes_tells_those_who_wait() {
-    let s = Subject::memory();
+    let s = Spot::memory().subject();
     let mut waiting = s.watch(WORKER, "q", 1);
     assert!(!waiting.has_answered());
     s.wait(s.store().close());
@@ -80,14 +88,12 @@ struct Crashing {
 impl Crashing {
     fn new() -> Self {
         let disk = SimDisk::new();
-        let s = Subject::on_disk(Arc::new(disk.clone()), ManualClock::new(START), AtOpen::RenewLeases);
-        Self { disk, s }
+        Self { s: Spot::disk(disk.clone(), START).subject(), disk }
     }
 
     /// The store that a power cut at this moment leaves behind, if the disk loses all it may.
     fn after_power_cut(&self) -> Subject {
-        let lost = self.disk.crash(&[]);
-        Subject::on_disk(Arc::new(lost), ManualClock::new(self.s.now()), AtOpen::RenewLeases)
+        Spot::disk(self.disk.crash(&[]), self.s.now()).subject()
     }
 }
 
@@ -158,12 +164,11 @@ fn a_power_cut_during_recovery_changes_nothing() {
     c.s.put_many("q", 30);
     c.s.claim("q", 9).iter().for_each(|job| c.s.complete(job));
     let mut disk = c.disk.crash(&[]);
-    let want =
-        dump(&Subject::on_disk(Arc::new(disk.fork()), ManualClock::new(c.s.now()), AtOpen::RenewLeases));
+    let want = dump(&Spot::disk(disk.fork(), c.s.now()).subject());
     for _ in 0..5 {
-        drop(Subject::on_disk(Arc::new(disk.clone()), ManualClock::new(c.s.now()), AtOpen::RenewLeases));
+        drop(Spot::disk(disk.clone(), c.s.now()).subject());
         disk = disk.crash(&[]);
-        let s = Subject::on_disk(Arc::new(disk.clone()), ManualClock::new(c.s.now()), AtOpen::RenewLeases);
+        let s = Spot::disk(disk.clone(), c.s.now()).subject();
         assert_eq!(dump(&s), want);
     }
 }

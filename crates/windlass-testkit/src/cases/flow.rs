@@ -1,21 +1,50 @@
 //! T11: parents and children.
 
+use crate::host::Host;
 use crate::subject::*;
 use windlass_core::bounds;
 use windlass_core::event::{Cause, EventType};
 use windlass_core::job::State::{Blocked, Cancelled, Completed, Dead, Ready, Running, Scheduled};
 use windlass_core::queue::QueueSettings;
-use windlass_core::store::{EnqueueStatus, Queue};
+use windlass_core::store::EnqueueStatus;
 use windlass_core::why::Reason;
 use windlass_core::{JobId, NewJob, Rejection};
+
+cases![
+    a_child_waits_for_every_parent_and_runs_when_all_have_completed,
+    a_batch_may_name_parents_and_children_in_any_order,
+    cycles_and_unknown_parents_are_refused_and_stop_no_other,
+    a_child_of_a_refused_item_is_refused,
+    a_parent_that_has_ended_already_is_judged_at_once,
+    a_parent_that_forbids_is_heard_in_whatever_order_the_ended_parents_stand,
+    a_child_that_needs_success_is_cancelled_by_any_other_end_with_its_cause,
+    a_child_that_needs_only_an_end_runs_after_any,
+    a_parents_retry_between_its_tries_lets_no_child_go,
+    retrying_a_parent_revives_the_children_that_its_end_cancelled_and_no_others,
+    a_revived_child_still_waits_for_its_other_parents,
+    a_revived_child_whose_other_parent_failed_stays_cancelled,
+    a_child_retried_while_its_parent_is_not_done_waits_again,
+    a_child_with_a_time_of_its_own_waits_for_that_too,
+    more_than_a_thousand_children_are_all_let_go_the_rest_by_upkeep,
+    more_than_a_thousand_children_are_all_cancelled_and_all_revived,
+    a_thousand_parents_are_taken_and_one_more_is_refused,
+    a_chain_of_cancellations_reaches_its_end,
+    a_job_shows_its_parents_and_its_children,
+    a_blocked_child_holds_neither_a_limit_nor_a_place_in_the_order,
+    a_parent_that_was_removed_and_is_still_remembered_is_a_known_parent,
+    deleting_a_child_lets_its_parent_be_removed_and_ends_nothing_else,
+    a_parent_with_live_children_cannot_be_deleted,
+    an_all_or_nothing_flow_exists_whole_or_not_at_all,
+    a_child_cancelled_by_a_parent_that_was_deleted_since_is_not_revived_by_another_or_by_a_restart restarts,
+    a_child_retried_by_hand_waits_for_its_failed_parent_whatever_its_siblings_wait_for restarts,
+];
 
 fn child_of(s: &Subject, parents: &[JobId]) -> NewJob {
     NewJob { parents: after(parents), ..s.job("children") }
 }
 
-#[test]
-fn a_child_waits_for_every_parent_and_runs_when_all_have_completed() {
-    let s = Subject::memory();
+fn a_child_waits_for_every_parent_and_runs_when_all_have_completed(host: &dyn Host) {
+    let s = Subject::new(host);
     let parents = s.put_many("parents", 3);
     let child = s.put(child_of(&s, &parents));
     assert_eq!(s.reason(child), Reason::WaitingOnParents);
@@ -29,9 +58,8 @@ fn a_child_waits_for_every_parent_and_runs_when_all_have_completed() {
     assert_eq!(s.claim_ids("children", 1), [child]);
 }
 
-#[test]
-fn a_batch_may_name_parents_and_children_in_any_order() {
-    let s = Subject::memory();
+fn a_batch_may_name_parents_and_children_in_any_order(host: &dyn Host) {
+    let s = Subject::new(host);
     let (a, b, c) = (s.job("parents"), s.job("middle"), s.job("children"));
     let b = NewJob { parents: after(&[a.id]), ..b };
     let c = NewJob { parents: after(&[b.id, a.id]), ..c };
@@ -44,9 +72,8 @@ fn a_batch_may_name_parents_and_children_in_any_order() {
     assert_eq!(s.state(c.id), Ready);
 }
 
-#[test]
-fn cycles_and_unknown_parents_are_refused_and_stop_no_other() {
-    let s = Subject::memory();
+fn cycles_and_unknown_parents_are_refused_and_stop_no_other(host: &dyn Host) {
+    let s = Subject::new(host);
     let (a, b, c, alone) = (s.job("q"), s.job("q"), s.job("q"), s.job("q"));
     let hangs_on = s.job("q");
     let answers = s.enqueue(vec![
@@ -66,9 +93,8 @@ fn cycles_and_unknown_parents_are_refused_and_stop_no_other() {
     }
 }
 
-#[test]
-fn a_child_of_a_refused_item_is_refused() {
-    let s = Subject::memory();
+fn a_child_of_a_refused_item_is_refused(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = NewJob { priority: 99, ..s.job("q") };
     let child = NewJob { parents: after(&[parent.id]), ..s.job("q") };
     let grandchild = NewJob { parents: after(&[child.id]), ..s.job("q") };
@@ -79,9 +105,8 @@ fn a_child_of_a_refused_item_is_refused() {
     assert_eq!(s.counts("q").0, [0; 8]);
 }
 
-#[test]
-fn a_parent_that_has_ended_already_is_judged_at_once() {
-    let s = Subject::memory();
+fn a_parent_that_has_ended_already_is_judged_at_once(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = s.put_many("parents", 3);
     s.complete(&s.take("parents"));
     s.kill(&s.take("parents"));
@@ -95,9 +120,8 @@ fn a_parent_that_has_ended_already_is_judged_at_once() {
     }
 }
 
-#[test]
-fn a_parent_that_forbids_is_heard_in_whatever_order_the_ended_parents_stand() {
-    let s = Subject::memory();
+fn a_parent_that_forbids_is_heard_in_whatever_order_the_ended_parents_stand(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = s.put_many("parents", 3);
     s.complete(&s.take("parents"));
     s.kill(&s.take("parents"));
@@ -117,15 +141,14 @@ fn a_parent_that_forbids_is_heard_in_whatever_order_the_ended_parents_stand() {
     assert!(s.claim("children", 9).is_empty());
 }
 
-#[test]
-fn a_child_that_needs_success_is_cancelled_by_any_other_end_with_its_cause() {
+fn a_child_that_needs_success_is_cancelled_by_any_other_end_with_its_cause(host: &dyn Host) {
     let ends: [(&str, fn(&Subject, JobId)); 3] = [
         ("dead", |s, _| s.kill(&s.take("parents"))),
         ("cancelled", |s, id| s.call_off(id)),
         ("expired", |s, _| s.advance(1_001)),
     ];
     for (end, act) in ends {
-        let s = Subject::memory();
+        let s = Subject::new(host);
         let parent = s.put(NewJob { expires_at: Some(s.now().plus_ms(1_000)), ..s.job("parents") });
         let other = s.put(s.job("others"));
         let child = s.put(child_of(&s, &[parent, other]));
@@ -146,10 +169,9 @@ fn a_child_that_needs_success_is_cancelled_by_any_other_end_with_its_cause() {
     }
 }
 
-#[test]
-fn a_child_that_needs_only_an_end_runs_after_any() {
+fn a_child_that_needs_only_an_end_runs_after_any(host: &dyn Host) {
     for end in ["complete", "kill", "cancel"] {
-        let s = Subject::memory();
+        let s = Subject::new(host);
         let parent = s.put(s.job("parents"));
         let child = s.put(NewJob { parents: after_any_end(&[parent]), ..s.job("children") });
         match end {
@@ -161,9 +183,8 @@ fn a_child_that_needs_only_an_end_runs_after_any() {
     }
 }
 
-#[test]
-fn a_parents_retry_between_its_tries_lets_no_child_go() {
-    let s = Subject::memory();
+fn a_parents_retry_between_its_tries_lets_no_child_go(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("parents", QueueSettings { retry: fixed(10, 3), ..QueueSettings::default() });
     let parent = s.put(s.job("parents"));
     let child = s.put(NewJob { parents: after_any_end(&[parent]), ..s.job("children") });
@@ -177,9 +198,8 @@ fn a_parents_retry_between_its_tries_lets_no_child_go() {
     assert_eq!(s.state(child), Blocked);
 }
 
-#[test]
-fn retrying_a_parent_revives_the_children_that_its_end_cancelled_and_no_others() {
-    let s = Subject::memory();
+fn retrying_a_parent_revives_the_children_that_its_end_cancelled_and_no_others(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = s.put(s.job("parents"));
     let child = s.put(child_of(&s, &[parent]));
     let grandchild = s.put(child_of(&s, &[child]));
@@ -197,9 +217,8 @@ fn retrying_a_parent_revives_the_children_that_its_end_cancelled_and_no_others()
     assert_eq!(s.state(grandchild), Blocked);
 }
 
-#[test]
-fn a_revived_child_still_waits_for_its_other_parents() {
-    let s = Subject::memory();
+fn a_revived_child_still_waits_for_its_other_parents(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = s.put(s.job("parents"));
     let other = s.put(s.job("others"));
     let child = s.put(child_of(&s, &[parent, other]));
@@ -212,9 +231,8 @@ fn a_revived_child_still_waits_for_its_other_parents() {
     assert_eq!(s.state(child), Ready);
 }
 
-#[test]
-fn a_revived_child_whose_other_parent_failed_stays_cancelled() {
-    let s = Subject::memory();
+fn a_revived_child_whose_other_parent_failed_stays_cancelled(host: &dyn Host) {
+    let s = Subject::new(host);
     let parents = s.put_many("parents", 2);
     let child = s.put(child_of(&s, &parents));
     s.cancel(parents[0]).unwrap();
@@ -231,15 +249,16 @@ fn a_revived_child_whose_other_parent_failed_stays_cancelled() {
     assert_eq!(s.state(child), Ready, "now both have completed");
 }
 
-#[test]
-fn a_child_cancelled_by_a_parent_that_was_deleted_since_is_not_revived_by_another_or_by_a_restart() {
-    let mut s = Subject::file();
+fn a_child_cancelled_by_a_parent_that_was_deleted_since_is_not_revived_by_another_or_by_a_restart(
+    host: &dyn Host,
+) {
+    let mut s = Subject::new(host);
     let parents = s.put_many("parents", 2);
     let child = s.put(child_of(&s, &parents));
     s.kill(&s.take("parents"));
     assert_eq!(s.state(child), Cancelled);
     s.delete(parents[0]).unwrap();
-    s.reopen();
+    s.restart();
     s.upkeep();
     assert_eq!(s.state(child), Cancelled, "by a restart");
     s.kill(&s.take("parents"));
@@ -248,9 +267,8 @@ fn a_child_cancelled_by_a_parent_that_was_deleted_since_is_not_revived_by_anothe
     assert_eq!(s.state(child), Cancelled, "by another parent");
 }
 
-#[test]
-fn a_child_retried_while_its_parent_is_not_done_waits_again() {
-    let s = Subject::memory();
+fn a_child_retried_while_its_parent_is_not_done_waits_again(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = s.put(s.job("parents"));
     let child = s.put(child_of(&s, &[parent]));
     s.cancel(child).unwrap();
@@ -260,9 +278,8 @@ fn a_child_retried_while_its_parent_is_not_done_waits_again() {
     assert_eq!(s.state(child), Ready);
 }
 
-#[test]
-fn a_child_retried_by_hand_waits_for_its_failed_parent_whatever_its_siblings_wait_for() {
-    let mut s = Subject::file();
+fn a_child_retried_by_hand_waits_for_its_failed_parent_whatever_its_siblings_wait_for(host: &dyn Host) {
+    let mut s = Subject::new(host);
     let parents = s.put_many("parents", 2);
     let child = s.put(child_of(&s, &parents[..1]));
     let mut edges = after_any_end(&parents[..1]);
@@ -272,7 +289,7 @@ fn a_child_retried_by_hand_waits_for_its_failed_parent_whatever_its_siblings_wai
     s.retry(child).unwrap();
     for _ in 0..3 {
         assert_eq!((s.state(child), s.state(sibling)), (Blocked, Blocked));
-        s.reopen();
+        s.restart();
         s.upkeep();
     }
     s.retry(parents[0]).unwrap();
@@ -280,9 +297,8 @@ fn a_child_retried_by_hand_waits_for_its_failed_parent_whatever_its_siblings_wai
     assert_eq!((s.state(child), s.state(sibling)), (Ready, Ready));
 }
 
-#[test]
-fn a_child_with_a_time_of_its_own_waits_for_that_too() {
-    let s = Subject::memory();
+fn a_child_with_a_time_of_its_own_waits_for_that_too(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = s.put(s.job("parents"));
     let child = s.put(NewJob { run_at: Some(s.now().plus_ms(5_000)), ..child_of(&s, &[parent]) });
     s.advance(1_000);
@@ -294,9 +310,8 @@ fn a_child_with_a_time_of_its_own_waits_for_that_too() {
     assert_eq!(s.claim_ids("children", 1), [child]);
 }
 
-#[test]
-fn more_than_a_thousand_children_are_all_let_go_the_rest_by_upkeep() {
-    let s = Subject::memory();
+fn more_than_a_thousand_children_are_all_let_go_the_rest_by_upkeep(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = s.put(s.job("parents"));
     let children = s.put_all((0..2_500).map(|_| child_of(&s, &[parent])).collect());
     s.complete(&s.take("parents"));
@@ -309,9 +324,8 @@ fn more_than_a_thousand_children_are_all_let_go_the_rest_by_upkeep() {
     assert_eq!(ran, children);
 }
 
-#[test]
-fn more_than_a_thousand_children_are_all_cancelled_and_all_revived() {
-    let s = Subject::memory();
+fn more_than_a_thousand_children_are_all_cancelled_and_all_revived(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = s.put(s.job("parents"));
     s.put_all((0..2_500).map(|_| child_of(&s, &[parent])).collect());
     s.kill(&s.take("parents"));
@@ -325,9 +339,8 @@ fn more_than_a_thousand_children_are_all_cancelled_and_all_revived() {
     assert_eq!(s.counts("children").of(Ready), 2_500);
 }
 
-#[test]
-fn a_thousand_parents_are_taken_and_one_more_is_refused() {
-    let s = Subject::memory();
+fn a_thousand_parents_are_taken_and_one_more_is_refused(host: &dyn Host) {
+    let s = Subject::new(host);
     let parents = s.put_many("parents", 1_001);
     assert!(matches!(s.offer(child_of(&s, &parents)), Err(Rejection::Invalid { what: "parents", .. })));
     let child = s.put(child_of(&s, &parents[..1_000]));
@@ -335,9 +348,8 @@ fn a_thousand_parents_are_taken_and_one_more_is_refused() {
     assert_eq!(s.state(child), Ready);
 }
 
-#[test]
-fn a_chain_of_cancellations_reaches_its_end() {
-    let s = Subject::memory();
+fn a_chain_of_cancellations_reaches_its_end(host: &dyn Host) {
+    let s = Subject::new(host);
     let mut ids = vec![s.put(s.job("parents"))];
     for _ in 0..3_000 {
         ids.push(s.put(child_of(&s, &[ids[ids.len() - 1]])));
@@ -350,9 +362,8 @@ fn a_chain_of_cancellations_reaches_its_end() {
     assert_eq!(s.counts("children").of(Blocked), 3_000);
 }
 
-#[test]
-fn a_job_shows_its_parents_and_its_children() {
-    let s = Subject::memory();
+fn a_job_shows_its_parents_and_its_children(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = s.put(s.job("parents"));
     let children = s.put_all(vec![child_of(&s, &[parent]), child_of(&s, &[parent])]);
     let mut shown = s.get(parent).children;
@@ -361,9 +372,8 @@ fn a_job_shows_its_parents_and_its_children() {
     assert_eq!(s.get(children[0]).parents, after(&[parent]));
 }
 
-#[test]
-fn a_blocked_child_holds_neither_a_limit_nor_a_place_in_the_order() {
-    let s = Subject::memory();
+fn a_blocked_child_holds_neither_a_limit_nor_a_place_in_the_order(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("children", limited(at_once(1)));
     let parent = s.put(s.job("parents"));
     let child = s.put(child_of(&s, &[parent]));
@@ -375,9 +385,8 @@ fn a_blocked_child_holds_neither_a_limit_nor_a_place_in_the_order() {
     assert_eq!(s.claim_ids("children", 1), [child]);
 }
 
-#[test]
-fn a_parent_that_was_removed_and_is_still_remembered_is_a_known_parent() {
-    let s = Subject::memory();
+fn a_parent_that_was_removed_and_is_still_remembered_is_a_known_parent(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = s.put(s.job("parents"));
     s.complete(&s.take("parents"));
     s.delete(parent).unwrap();
@@ -388,9 +397,8 @@ fn a_parent_that_was_removed_and_is_still_remembered_is_a_known_parent() {
     }
 }
 
-#[test]
-fn deleting_a_child_lets_its_parent_be_removed_and_ends_nothing_else() {
-    let s = Subject::memory();
+fn deleting_a_child_lets_its_parent_be_removed_and_ends_nothing_else(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = s.put(s.job("parents"));
     let child = s.put(child_of(&s, &[parent]));
     s.delete(child).unwrap();
@@ -399,9 +407,8 @@ fn deleting_a_child_lets_its_parent_be_removed_and_ends_nothing_else() {
     assert_eq!(s.delete(parent), Ok(()));
 }
 
-#[test]
-fn a_parent_with_live_children_cannot_be_deleted() {
-    let s = Subject::memory();
+fn a_parent_with_live_children_cannot_be_deleted(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = s.put(s.job("parents"));
     let child = s.put(child_of(&s, &[parent]));
     assert_eq!(s.delete(parent), Err(Rejection::HasLiveChildren));
@@ -415,16 +422,15 @@ fn a_parent_with_live_children_cannot_be_deleted() {
     assert_eq!(s.delete(parent), Ok(()));
 }
 
-#[test]
-fn an_all_or_nothing_flow_exists_whole_or_not_at_all() {
-    let s = Subject::memory();
+fn an_all_or_nothing_flow_exists_whole_or_not_at_all(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = s.job("parents");
     let child = child_of(&s, &[parent.id]);
     let bad = child_of(&s, &[s.id()]);
-    let answers = s.wait(s.store().enqueue(vec![child.clone(), parent.clone(), bad], true, None));
+    let answers = s.wait(s.store().enqueue(vec![child.clone(), parent.clone(), bad], true, s.at()));
     assert!(answers.iter().all(Result::is_err), "{answers:?}");
     assert!(s.find(parent.id).is_none() && s.find(child.id).is_none());
-    let answers = s.wait(s.store().enqueue(vec![child.clone(), parent.clone()], true, None));
+    let answers = s.wait(s.store().enqueue(vec![child.clone(), parent.clone()], true, s.at()));
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert_eq!(s.get(parent.id).children, [child.id]);
 }

@@ -1,15 +1,37 @@
 //! T3 and T4: claims and heartbeats.
 
+use crate::host::Host;
 use crate::subject::*;
 use windlass_core::bounds;
 use windlass_core::job::State::{Ready, Running, Scheduled};
 use windlass_core::queue::QueueSettings;
-use windlass_core::store::{Beat, Claim, Queue, Settle};
+use windlass_core::store::{Beat, Claim, Settle};
 use windlass_core::{Lease, LeaseToken, NewJob, Rejection, WorkerId};
 
-#[test]
-fn a_claim_takes_up_to_what_was_asked_of_each_queue() {
-    let s = Subject::memory();
+cases![
+    a_claim_takes_up_to_what_was_asked_of_each_queue,
+    a_claim_of_nothing_gives_nothing,
+    one_claim_gives_at_most_a_batch_and_the_rest_stay,
+    every_lease_has_a_new_counter_the_callers_nonce_and_a_deadline,
+    a_claimed_job_says_what_its_earlier_attempts_came_to,
+    what_was_settled_in_a_claim_makes_room_for_the_same_claim,
+    settlements_are_answered_one_by_one_and_a_refused_one_stops_no_other,
+    nothing_is_claimed_before_it_is_due_and_everything_once_it_is,
+    an_empty_claim_says_when_asking_again_may_give_more,
+    an_empty_claim_of_a_rated_queue_says_when_the_rate_admits_more,
+    a_paused_queue_gives_nothing_and_its_running_jobs_go_on,
+    a_heartbeat_moves_the_deadline_and_keeps_the_lease,
+    a_lease_without_heartbeat_is_lost_after_its_deadline_and_not_before,
+    a_heartbeat_is_answered_per_lease,
+    a_lease_that_was_never_given_holds_nothing,
+    another_worker_may_settle_only_with_the_whole_token,
+    a_claim_may_name_a_queue_twice_and_gets_no_job_twice,
+    a_claim_does_not_filter_by_kind,
+    the_time_of_a_claim_is_the_one_that_its_caller_names,
+];
+
+fn a_claim_takes_up_to_what_was_asked_of_each_queue(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("a", 5);
     s.put_many("b", 1);
     let jobs = s.ask(WORKER, vec![], &[("b", 3), ("a", 2), ("unknown", 7)]).jobs;
@@ -19,18 +41,16 @@ fn a_claim_takes_up_to_what_was_asked_of_each_queue() {
     assert_eq!((s.counts("b").of(Running), s.counts("b").of(Ready)), (1, 0));
 }
 
-#[test]
-fn a_claim_of_nothing_gives_nothing() {
-    let s = Subject::memory();
+fn a_claim_of_nothing_gives_nothing(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put(s.job("a"));
     assert!(s.ask(WORKER, vec![], &[]).jobs.is_empty());
     assert!(s.ask(WORKER, vec![], &[("a", 0)]).jobs.is_empty());
     assert_eq!(s.counts("a").of(Ready), 1);
 }
 
-#[test]
-fn one_claim_gives_at_most_a_batch_and_the_rest_stay() {
-    let s = Subject::memory();
+fn one_claim_gives_at_most_a_batch_and_the_rest_stay(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("a", 1_500);
     let jobs = s.claim("a", u32::MAX);
     assert!(!jobs.is_empty() && jobs.len() <= bounds::BATCH_ITEMS_MAX, "{} jobs", jobs.len());
@@ -38,16 +58,15 @@ fn one_claim_gives_at_most_a_batch_and_the_rest_stay() {
     assert_eq!(s.claim("a", 1_000).len(), (1_500 - jobs.len()).min(1_000));
 }
 
-#[test]
-fn every_lease_has_a_new_counter_the_callers_nonce_and_a_deadline() {
-    let s = Subject::memory();
+fn every_lease_has_a_new_counter_the_callers_nonce_and_a_deadline(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("a", QueueSettings { lease_ms: 7_000, ..QueueSettings::default() });
     s.put_many("a", 3);
     let mut last = 0;
     for round in 1..=5 {
         let wants = vec![(queue("a"), 3)];
         let claim = Claim { settle_first: vec![], wants, worker: WORKER, nonce: 1_000 + round };
-        let jobs = s.wait(s.store().claim(claim, None)).jobs;
+        let jobs = s.wait(s.store().claim(claim, s.at())).jobs;
         assert_eq!(jobs.len(), 3);
         for job in &jobs {
             assert_eq!(u64::from(job.lease.attempt), round);
@@ -62,13 +81,12 @@ fn every_lease_has_a_new_counter_the_callers_nonce_and_a_deadline() {
         for job in jobs {
             s.release(&job);
         }
-        s.clock.advance_ms(3);
+        s.pass(3);
     }
 }
 
-#[test]
-fn a_claimed_job_says_what_its_earlier_attempts_came_to() {
-    let s = Subject::memory();
+fn a_claimed_job_says_what_its_earlier_attempts_came_to(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", QueueSettings { retry: fixed(100, 10), ..QueueSettings::default() });
     let enqueued_at = s.now();
     s.put(s.job("q"));
@@ -85,9 +103,8 @@ fn a_claimed_job_says_what_its_earlier_attempts_came_to() {
     assert!(held.ready_at > enqueued_at && held.ready_at <= s.now());
 }
 
-#[test]
-fn what_was_settled_in_a_claim_makes_room_for_the_same_claim() {
-    let s = Subject::memory();
+fn what_was_settled_in_a_claim_makes_room_for_the_same_claim(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", limited(at_once(2)));
     s.put_many("q", 4);
     let held = s.claim("q", 10);
@@ -98,9 +115,8 @@ fn what_was_settled_in_a_claim_makes_room_for_the_same_claim() {
     assert_eq!(answer.jobs.len(), 2);
 }
 
-#[test]
-fn settlements_are_answered_one_by_one_and_a_refused_one_stops_no_other() {
-    let s = Subject::memory();
+fn settlements_are_answered_one_by_one_and_a_refused_one_stops_no_other(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("q", 3);
     let held = s.claim("q", 3);
     let mut stolen = held[1].lease;
@@ -112,9 +128,8 @@ fn settlements_are_answered_one_by_one_and_a_refused_one_stops_no_other() {
     assert!(answer.jobs.is_empty());
 }
 
-#[test]
-fn nothing_is_claimed_before_it_is_due_and_everything_once_it_is() {
-    let s = Subject::memory();
+fn nothing_is_claimed_before_it_is_due_and_everything_once_it_is(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(NewJob { delay_ms: Some(1_000), ..s.job("q") });
     assert!(s.claim("q", 1).is_empty());
     s.advance(999);
@@ -124,9 +139,8 @@ fn nothing_is_claimed_before_it_is_due_and_everything_once_it_is() {
     assert_eq!(s.claim_ids("q", 1), [id]);
 }
 
-#[test]
-fn an_empty_claim_says_when_asking_again_may_give_more() {
-    let s = Subject::memory();
+fn an_empty_claim_says_when_asking_again_may_give_more(host: &dyn Host) {
+    let s = Subject::new(host);
     assert_eq!(s.ask(WORKER, vec![], &[("q", 1)]).try_again_at, None, "only an event can give more");
     s.put(NewJob { delay_ms: Some(5_000), ..s.job("q") });
     s.put(NewJob { delay_ms: Some(2_000), ..s.job("q") });
@@ -137,9 +151,8 @@ fn an_empty_claim_says_when_asking_again_may_give_more() {
     assert!(told > s.now() && told <= first, "{told} is not within ({}, {first}]", s.now());
 }
 
-#[test]
-fn an_empty_claim_of_a_rated_queue_says_when_the_rate_admits_more() {
-    let s = Subject::memory();
+fn an_empty_claim_of_a_rated_queue_says_when_the_rate_admits_more(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", limited(per(1, 1_000, 1)));
     s.put_many("q", 3);
     assert_eq!(s.claim("q", 3).len(), 1);
@@ -151,9 +164,8 @@ fn an_empty_claim_of_a_rated_queue_says_when_the_rate_admits_more() {
     assert_eq!(s.claim("q", 3).len(), 1);
 }
 
-#[test]
-fn a_paused_queue_gives_nothing_and_its_running_jobs_go_on() {
-    let s = Subject::memory();
+fn a_paused_queue_gives_nothing_and_its_running_jobs_go_on(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("q", 3);
     let held = s.take("q");
     s.pause("q", true);
@@ -168,9 +180,8 @@ fn a_paused_queue_gives_nothing_and_its_running_jobs_go_on() {
     assert_eq!(s.claim("q", 5).len(), 3);
 }
 
-#[test]
-fn a_heartbeat_moves_the_deadline_and_keeps_the_lease() {
-    let s = Subject::memory();
+fn a_heartbeat_moves_the_deadline_and_keeps_the_lease(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put(s.job("q"));
     let held = s.take("q");
     for _ in 0..5 {
@@ -183,9 +194,8 @@ fn a_heartbeat_moves_the_deadline_and_keeps_the_lease() {
     s.complete(&held);
 }
 
-#[test]
-fn a_lease_without_heartbeat_is_lost_after_its_deadline_and_not_before() {
-    let s = Subject::memory();
+fn a_lease_without_heartbeat_is_lost_after_its_deadline_and_not_before(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     s.advance(29_999);
@@ -197,22 +207,20 @@ fn a_lease_without_heartbeat_is_lost_after_its_deadline_and_not_before() {
     assert_eq!(s.get(id).view.failures, 0);
 }
 
-#[test]
-fn a_heartbeat_is_answered_per_lease() {
-    let s = Subject::memory();
+fn a_heartbeat_is_answered_per_lease(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("q", 3);
     let held = s.claim("q", 3);
     s.complete(&held[1]);
     let leases: Vec<Lease> = held.iter().map(|job| job.lease).collect();
-    let beats = s.wait(s.store().heartbeat(leases, None));
+    let beats = s.wait(s.store().heartbeat(leases, s.at()));
     let answers: Vec<bool> = beats.iter().map(Result::is_ok).collect();
     assert_eq!(answers, [true, false, true]);
     assert_eq!(beats[1], Err(Rejection::Stale));
 }
 
-#[test]
-fn a_lease_that_was_never_given_holds_nothing() {
-    let s = Subject::memory();
+fn a_lease_that_was_never_given_holds_nothing(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let forged = Lease { job: id, attempt: 0, token: LeaseToken::default(), deadline: s.now().plus_ms(9) };
     assert_eq!(s.beat(&forged), Err(Rejection::Stale));
@@ -222,9 +230,8 @@ fn a_lease_that_was_never_given_holds_nothing() {
     assert!(s.end(complete(&unknown)).is_err());
 }
 
-#[test]
-fn another_worker_may_settle_only_with_the_whole_token() {
-    let s = Subject::memory();
+fn another_worker_may_settle_only_with_the_whole_token(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put(s.job("q"));
     let held = s.take("q");
     for wrong in [
@@ -242,9 +249,8 @@ fn another_worker_may_settle_only_with_the_whole_token() {
     assert_eq!(answer, vec![Ok(())]);
 }
 
-#[test]
-fn a_claim_may_name_a_queue_twice_and_gets_no_job_twice() {
-    let s = Subject::memory();
+fn a_claim_may_name_a_queue_twice_and_gets_no_job_twice(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("q", 3);
     let jobs = s.ask(WORKER, vec![], &[("q", 2), ("q", 2)]).jobs;
     let mut ids: Vec<_> = jobs.iter().map(|job| job.lease.job).collect();
@@ -254,9 +260,8 @@ fn a_claim_may_name_a_queue_twice_and_gets_no_job_twice() {
     assert_eq!(s.counts("q").of(Running), jobs.len() as u64);
 }
 
-#[test]
-fn a_claim_does_not_filter_by_kind() {
-    let s = Subject::memory();
+fn a_claim_does_not_filter_by_kind(host: &dyn Host) {
+    let s = Subject::new(host);
     for name in ["one", "two", "three"] {
         s.put(NewJob { kind: kind(name), ..s.job("q") });
     }
@@ -264,9 +269,8 @@ fn a_claim_does_not_filter_by_kind() {
     assert_eq!(kinds, ["one", "two", "three"]);
 }
 
-#[test]
-fn the_time_of_a_claim_is_the_one_that_its_caller_names() {
-    let s = Subject::memory();
+fn the_time_of_a_claim_is_the_one_that_its_caller_names(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put(s.job("q"));
     let at = s.now().plus_ms(500);
     let claim = Claim { settle_first: vec![], wants: vec![(queue("q"), 1)], worker: WORKER, nonce: 9 };

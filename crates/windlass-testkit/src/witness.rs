@@ -15,7 +15,7 @@ use windlass_core::job::State::{
 };
 use windlass_core::limit::LimitSettings;
 use windlass_core::rate::Rate;
-use windlass_core::store::{Admin, ClaimedJob, Filter, From};
+use windlass_core::store::{ClaimedJob, Filter, From};
 use windlass_core::{JobId, Lease, LeaseToken, NewJob, Rejection, Time};
 
 /// What is known of one job.
@@ -357,7 +357,7 @@ impl Witness {
             let waits = if known.retried { self.waits_for_parents(id) } else { self.has_live_parent(id) };
             assert!(state != Blocked || waits, "I11: {id} is blocked and all its parents have ended");
         }
-        for info in s.wait(s.store().queues(None, None)) {
+        for info in s.wait(s.store().queues(None, s.at())) {
             let scanned = counts.remove(info.name.as_str()).unwrap_or_default();
             assert_eq!(info.counts.0, scanned, "I16: counts of {}", info.name);
             let groups = s.wait(s.store().groups(info.name.clone(), None, 1_000)).items;

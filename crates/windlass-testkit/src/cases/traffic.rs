@@ -1,11 +1,12 @@
 //! Random traffic over everything at once, with restarts in the middle, judged by the [`Witness`].
 
+use crate::Dice;
+use crate::host::{End, Host};
 use crate::subject::*;
 use crate::witness::Witness;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use windlass_core::job::{JobDetail, OnConflict, OnParent, Parent, Unique, UniqueScope};
 use windlass_core::limit::LimitSettings;
 use windlass_core::name::UniqueKey;
@@ -13,8 +14,11 @@ use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::EnqueueStatus::Created;
 use windlass_core::store::{ClaimedJob, Edit, Filter, ReleaseReason, Settle};
 use windlass_core::{JobId, Lease, NewJob, Time, WorkerId};
-use windlass_embedded::AtOpen;
-use windlass_embedded::disk::{Fate, SimDisk};
+
+cases![
+    random_traffic_keeps_every_invariant,
+    random_traffic_with_restarts_keeps_every_invariant restarts,
+];
 
 const QUEUES: [&str; 3] = ["free", "tight", "ordered"];
 const GROUPS: [&str; 3] = ["a", "b", "c"];
@@ -36,7 +40,7 @@ enum Act {
     Pause { queue: usize, paused: bool },
     Limit { which: usize, concurrency: u32 },
     Pass { ms: u64 },
-    Reopen { kill: bool, end_leases: bool },
+    Reopen { how: End },
 }
 
 #[derive(Clone, Debug)]
@@ -94,27 +98,22 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (0..3usize, any::<bool>()).prop_map(|(queue, paused)| Act::Pause { queue, paused }),
         2 => (0..3usize, 0..6u32).prop_map(|(which, concurrency)| Act::Limit { which, concurrency }),
         6 => prop_oneof![0..50u64, 50..2_000u64, 2_000..40_000u64].prop_map(|ms| Act::Pass { ms }),
-        2 => (any::<bool>(), any::<bool>()).prop_map(|(kill, end_leases)| Act::Reopen { kill, end_leases }),
+        2 => prop::sample::select(vec![End::Quietly, End::Killed, End::WithWorkers])
+            .prop_map(|how| Act::Reopen { how }),
     ]
 }
 
-/// The store, its disk, the checker, and every lease that was ever given.
+/// The store, the checker, and every lease that was ever given.
 struct Town {
     s: Subject,
-    disk: SimDisk,
+    restarts: bool,
     witness: Witness,
     leases: Vec<Lease>,
 }
 
 impl Town {
-    fn new() -> Self {
-        let disk = SimDisk::new();
-        let s = Subject::on_disk(
-            Arc::new(disk.clone()),
-            windlass_embedded::clock::ManualClock::new(START),
-            AtOpen::RenewLeases,
-        );
-        let mut town = Self { s, disk, witness: Witness::new(), leases: Vec::new() };
+    fn new(host: &dyn Host, restarts: bool) -> Self {
+        let mut town = Self { s: Subject::new(host), restarts, witness: Witness::new(), leases: Vec::new() };
         let retry = || QueueSettings { retry: fixed(RETRY_MS, 3), ..QueueSettings::default() };
         town.s.set_queue("free", retry());
         let limits = LimitSettings { concurrency: Some(4), ..per(20, 1_000, 6) };
@@ -294,7 +293,8 @@ impl Town {
                 }
             }
             Act::Pass { ms } => self.s.advance(*ms),
-            Act::Reopen { kill, end_leases } => self.reopen(*kill, *end_leases),
+            Act::Reopen { how } if self.restarts => self.reopen(*how),
+            Act::Reopen { .. } => {}
         }
         self.s.upkeep();
         self.witness.look(&self.s, &claimed);
@@ -309,16 +309,11 @@ impl Town {
         ids.into_iter().map(plain).collect()
     }
 
-    /// The process ends, in order or by kill -9, and the next one opens what it left.
-    fn reopen(&mut self, kill: bool, end_leases: bool) {
+    /// The store ends and comes back as it was.
+    fn reopen(&mut self, how: End) {
         let before = self.jobs();
-        if kill {
-            let all = vec![Fate::Kept; self.disk.unsynced().len() + 64];
-            self.disk = self.disk.crash(&all);
-        }
-        let leases = if end_leases { AtOpen::EndLeases } else { AtOpen::RenewLeases };
-        self.s.reopen_on(Arc::new(self.disk.clone()), leases);
-        if !end_leases {
+        self.s.reopen(how);
+        if how != End::WithWorkers {
             let after = self.jobs();
             assert_eq!(after.len(), before.len(), "I17: as many jobs as before");
             for (id, job) in &before {
@@ -364,17 +359,24 @@ impl Town {
     }
 }
 
-#[test]
-fn random_traffic_with_restarts_keeps_every_invariant() {
+fn random_traffic_keeps_every_invariant(host: &dyn Host) {
+    traffic(host, false);
+}
+
+fn random_traffic_with_restarts_keeps_every_invariant(host: &dyn Host) {
+    traffic(host, true);
+}
+
+fn traffic(host: &dyn Host, restarts: bool) {
     let mut dice = Dice::new("traffic");
     let mut seed = [0u8; 32];
-    seed.iter_mut().for_each(|byte| *byte = dice.next() as u8);
+    seed.iter_mut().for_each(|byte| *byte = dice.any() as u8);
     // Shrinking is bounded, so that a failure is told within a minute or two.
     let config = Config { cases: 40, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     let acts = prop::collection::vec(act(), 30..160);
     let outcome = runner.run(&acts, |acts| {
-        let mut town = Town::new();
+        let mut town = Town::new(host, restarts);
         for act in &acts {
             town.act(act);
         }

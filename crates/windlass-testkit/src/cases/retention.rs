@@ -1,11 +1,27 @@
 //! T13: ended jobs are kept by age and by count, and removed on a clock.
 
+use crate::host::{Host, START};
 use crate::subject::*;
 use windlass_core::bounds;
 use windlass_core::event::{Cause, EventType};
 use windlass_core::job::State::{Blocked, Cancelled, Completed, Dead, Ready, Running};
 use windlass_core::queue::{QueueSettings, Retention};
 use windlass_core::{JobId, NewJob, Rejection};
+
+cases![
+    each_kind_of_end_has_its_own_age,
+    age_counts_from_the_end_and_not_from_the_enqueue,
+    the_newest_are_kept_by_count,
+    retention_is_per_queue_and_changed_live,
+    the_defaults_keep_a_day_and_dead_ones_for_ninety,
+    live_jobs_are_never_pruned,
+    a_parent_is_kept_as_long_as_a_dependent_is_live,
+    a_retried_job_is_no_longer_pruned_as_the_ended_one_it_was,
+    a_deleted_job_is_gone_with_everything_that_belonged_to_it,
+    a_running_job_cannot_be_deleted,
+    a_late_acknowledgement_of_a_removed_job_is_stale,
+    retention_goes_on_after_a_restart restarts,
+];
 
 fn kept(retention: Retention) -> QueueSettings {
     QueueSettings { retention, ..QueueSettings::default() }
@@ -16,9 +32,8 @@ fn complete_all(s: &Subject, name: &str, jobs: usize) -> Vec<JobId> {
     s.drain(name)
 }
 
-#[test]
-fn each_kind_of_end_has_its_own_age() {
-    let s = Subject::memory();
+fn each_kind_of_end_has_its_own_age(host: &dyn Host) {
+    let s = Subject::new(host);
     let retention =
         Retention { completed_ms: 1_000, cancelled_ms: 2_000, dead_ms: 3_000, ..Retention::default() };
     s.set_queue("q", kept(retention));
@@ -38,9 +53,8 @@ fn each_kind_of_end_has_its_own_age() {
     assert_eq!(s.counts("q").0, [0; 8]);
 }
 
-#[test]
-fn age_counts_from_the_end_and_not_from_the_enqueue() {
-    let s = Subject::memory();
+fn age_counts_from_the_end_and_not_from_the_enqueue(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", kept(Retention { completed_ms: 1_000, ..Retention::default() }));
     let id = s.put(s.job("q"));
     s.advance(50_000);
@@ -51,9 +65,8 @@ fn age_counts_from_the_end_and_not_from_the_enqueue() {
     assert_eq!(s.find(id), None);
 }
 
-#[test]
-fn the_newest_are_kept_by_count() {
-    let s = Subject::memory();
+fn the_newest_are_kept_by_count(host: &dyn Host) {
+    let s = Subject::new(host);
     let retention =
         Retention { completed_count: 3, cancelled_count: 2, dead_count: 1, ..Retention::default() };
     s.set_queue("q", kept(retention));
@@ -73,9 +86,8 @@ fn the_newest_are_kept_by_count() {
     assert_eq!((counts.of(Completed), counts.of(Dead), counts.of(Cancelled)), (3, 1, 2));
 }
 
-#[test]
-fn retention_is_per_queue_and_changed_live() {
-    let s = Subject::memory();
+fn retention_is_per_queue_and_changed_live(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("a", kept(Retention { completed_count: 1, ..Retention::default() }));
     complete_all(&s, "a", 5);
     complete_all(&s, "b", 5);
@@ -86,9 +98,8 @@ fn retention_is_per_queue_and_changed_live() {
     assert_eq!(s.counts("b").of(Completed), 0);
 }
 
-#[test]
-fn the_defaults_keep_a_day_and_dead_ones_for_ninety() {
-    let s = Subject::memory();
+fn the_defaults_keep_a_day_and_dead_ones_for_ninety(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = s.put_many("q", 3);
     s.complete(&s.take("q"));
     s.kill(&s.take("q"));
@@ -104,9 +115,8 @@ fn the_defaults_keep_a_day_and_dead_ones_for_ninety() {
     assert!(s.find(ids[1]).is_none());
 }
 
-#[test]
-fn live_jobs_are_never_pruned() {
-    let s = Subject::memory();
+fn live_jobs_are_never_pruned(host: &dyn Host) {
+    let s = Subject::new(host);
     let retention = Retention {
         completed_ms: 0,
         cancelled_ms: 0,
@@ -127,9 +137,8 @@ fn live_jobs_are_never_pruned() {
     assert!(s.find(scheduled).is_some());
 }
 
-#[test]
-fn a_parent_is_kept_as_long_as_a_dependent_is_live() {
-    let s = Subject::memory();
+fn a_parent_is_kept_as_long_as_a_dependent_is_live(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue(
         "parents",
         kept(Retention { completed_ms: 1_000, completed_count: 1, ..Retention::default() }),
@@ -150,9 +159,8 @@ fn a_parent_is_kept_as_long_as_a_dependent_is_live() {
     assert_eq!(s.find(parent), None, "and no longer");
 }
 
-#[test]
-fn a_retried_job_is_no_longer_pruned_as_the_ended_one_it_was() {
-    let s = Subject::memory();
+fn a_retried_job_is_no_longer_pruned_as_the_ended_one_it_was(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", kept(Retention { completed_ms: 1_000, ..Retention::default() }));
     let id = complete_all(&s, "q", 1)[0];
     s.advance(900);
@@ -166,9 +174,8 @@ fn a_retried_job_is_no_longer_pruned_as_the_ended_one_it_was() {
     assert_eq!(s.find(id), None);
 }
 
-#[test]
-fn a_deleted_job_is_gone_with_everything_that_belonged_to_it() {
-    let s = Subject::memory();
+fn a_deleted_job_is_gone_with_everything_that_belonged_to_it(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job_of("q", "g"));
     s.kill(&s.take("q"));
     assert_eq!(s.delete(id), Ok(()));
@@ -181,9 +188,8 @@ fn a_deleted_job_is_gone_with_everything_that_belonged_to_it() {
     assert!(s.list(&Default::default()).is_empty());
 }
 
-#[test]
-fn a_running_job_cannot_be_deleted() {
-    let s = Subject::memory();
+fn a_running_job_cannot_be_deleted(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     assert!(matches!(s.delete(id), Err(Rejection::WrongState { .. })));
@@ -191,28 +197,26 @@ fn a_running_job_cannot_be_deleted() {
     assert_eq!(s.delete(id), Ok(()));
 }
 
-#[test]
-fn retention_goes_on_after_a_restart() {
-    let mut s = Subject::file();
+fn retention_goes_on_after_a_restart(host: &dyn Host) {
+    let mut s = Subject::new(host);
     s.set_queue("q", kept(Retention { completed_ms: 60_000, completed_count: 3, ..Retention::default() }));
     let ids = complete_all(&s, "q", 10);
     s.advance(1);
-    s.reopen();
+    s.restart();
     let left: Vec<JobId> = ids.iter().filter(|id| s.find(**id).is_some()).copied().collect();
     assert_eq!(left, ids[7..]);
     let more = complete_all(&s, "q", 2);
     s.advance(1);
     assert!(s.find(ids[8]).is_none() && s.find(ids[9]).is_some(), "the oldest go first");
     s.abandon();
-    s.clock.advance_ms(60_001);
+    s.pass(60_001);
     s.open();
     s.upkeep();
     assert!(more.iter().chain(&ids).all(|id| s.find(*id).is_none()));
 }
 
-#[test]
-fn a_late_acknowledgement_of_a_removed_job_is_stale() {
-    let s = Subject::memory();
+fn a_late_acknowledgement_of_a_removed_job_is_stale(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", kept(Retention { completed_ms: 10, ..Retention::default() }));
     let id = s.put(s.job("q"));
     let held = s.take("q");

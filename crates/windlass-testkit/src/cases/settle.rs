@@ -1,13 +1,35 @@
 //! T5 to T8 and the state table as a whole: every verb that a caller has, on every state.
 
+use crate::host::{Host, START};
 use crate::subject::*;
 use windlass_core::event::EventType;
 use windlass_core::job::Progress;
 use windlass_core::job::State::{Blocked, Cancelled, Completed, Dead, Ready, Retrying, Running, Scheduled};
 use windlass_core::queue::QueueSettings;
-use windlass_core::store::{Admin, Edit, Hold, Queue, ReleaseReason, Report, Settle};
+use windlass_core::store::{Edit, Hold, ReleaseReason, Report, Settle};
 use windlass_core::why::Reason;
 use windlass_core::{JobId, Lease, LeaseToken, NewJob, Rejection, State, bounds};
+
+cases![
+    every_verb_on_every_state_does_what_the_contract_says,
+    a_verb_on_an_unknown_job_says_that_it_is_not_found,
+    a_second_acknowledgement_with_the_same_outcome_is_ok_and_changes_nothing,
+    a_second_acknowledgement_is_ok_though_the_job_was_retried_since,
+    a_rescued_job_cannot_be_touched_by_its_old_holder,
+    a_completion_keeps_its_result,
+    a_snooze_spends_neither_a_failure_nor_a_loss_and_comes_back_in_time,
+    a_snooze_of_no_delay_is_claimable_at_once,
+    a_job_may_be_snoozed_a_thousand_times_and_not_once_more,
+    a_release_puts_the_job_at_the_tail_and_spends_nothing,
+    a_job_that_nobody_can_handle_comes_back_after_a_growing_delay_and_is_counted,
+    a_rate_limited_snooze_holds_the_whole_queue_until_then,
+    a_rate_limited_snooze_holds_the_whole_group_until_then_and_no_other,
+    a_rate_limited_snooze_holds_every_job_of_the_limit_in_every_queue_until_then,
+    a_second_hold_never_shortens_the_first,
+    progress_log_and_checkpoint_are_kept_and_the_checkpoint_comes_back,
+    a_report_changes_no_deadline,
+    reports_are_answered_one_by_one,
+];
 
 /// A job in one of the states, alone in its store, with the lease that it was last held by.
 fn job_in(s: &Subject, state: State, asked_to_stop: bool) -> (JobId, Lease) {
@@ -130,12 +152,11 @@ fn table() -> Vec<(&'static str, Act, [&'static str; 9])> {
     ]
 }
 
-#[test]
-fn every_verb_on_every_state_does_what_the_contract_says() {
+fn every_verb_on_every_state_does_what_the_contract_says(host: &dyn Host) {
     for (verb, act, row) in table() {
         let stages = State::ALL.into_iter().map(|state| (state, false)).chain([(Running, true)]);
         for ((state, asked), want) in stages.zip(row) {
-            let s = Subject::memory();
+            let s = Subject::new(host);
             let (id, mut lease) = job_in(&s, state, asked);
             if state != Running {
                 // Not the lease that ended the attempt: that one's second acknowledgement is rule b's.
@@ -156,21 +177,19 @@ fn every_verb_on_every_state_does_what_the_contract_says() {
     }
 }
 
-#[test]
-fn a_verb_on_an_unknown_job_says_that_it_is_not_found() {
-    let s = Subject::memory();
+fn a_verb_on_an_unknown_job_says_that_it_is_not_found(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.id();
     let edit = Edit { id, payload: None, priority: Some(1), run_at: None };
     assert_eq!(s.find(id), None);
     for answer in [s.cancel(id).map(drop), s.retry(id), s.run_now(id), s.delete(id), s.edit(edit)] {
         assert!(matches!(answer, Err(Rejection::NotFound { .. })), "{answer:?}");
     }
-    assert!(matches!(s.wait(s.store().why(id, None)), Err(Rejection::NotFound { .. })));
+    assert!(matches!(s.wait(s.store().why(id, s.at())), Err(Rejection::NotFound { .. })));
     assert!(matches!(s.wait(s.store().logs(id, 1)), Err(Rejection::NotFound { .. })));
 }
 
-#[test]
-fn a_second_acknowledgement_with_the_same_outcome_is_ok_and_changes_nothing() {
+fn a_second_acknowledgement_with_the_same_outcome_is_ok_and_changes_nothing(host: &dyn Host) {
     // A fatal failure and one by the policy are one outcome, and so are the releases.
     let ends: [(&str, &str, fn(&Lease) -> Settle); 6] = [
         ("complete", "complete", complete),
@@ -181,7 +200,7 @@ fn a_second_acknowledgement_with_the_same_outcome_is_ok_and_changes_nothing() {
         ("release", "no handler", |l| release(l, ReleaseReason::NoHandler)),
     ];
     for (outcome, name, end) in ends {
-        let s = Subject::memory();
+        let s = Subject::new(host);
         let (id, lease) = job_in(&s, Running, false);
         assert_eq!(s.end(end(&lease)), Ok(()), "{name}");
         let (before, events) = (s.get(id), s.events());
@@ -195,10 +214,9 @@ fn a_second_acknowledgement_with_the_same_outcome_is_ok_and_changes_nothing() {
     }
 }
 
-#[test]
-fn a_second_acknowledgement_is_ok_though_the_job_was_retried_since() {
+fn a_second_acknowledgement_is_ok_though_the_job_was_retried_since(host: &dyn Host) {
     for end in [complete as fn(&Lease) -> Settle, fatal] {
-        let s = Subject::memory();
+        let s = Subject::new(host);
         let (id, lease) = job_in(&s, Running, false);
         assert_eq!(s.end(end(&lease)), Ok(()));
         s.retry(id).unwrap();
@@ -209,9 +227,8 @@ fn a_second_acknowledgement_is_ok_though_the_job_was_retried_since() {
     }
 }
 
-#[test]
-fn a_rescued_job_cannot_be_touched_by_its_old_holder() {
-    let s = Subject::memory();
+fn a_rescued_job_cannot_be_touched_by_its_old_holder(host: &dyn Host) {
+    let s = Subject::new(host);
     let (id, old) = job_in(&s, Running, false);
     s.advance(30_001);
     s.run_now(id).expect("a lost job is retrying");
@@ -237,12 +254,11 @@ fn a_rescued_job_cannot_be_touched_by_its_old_holder() {
     s.complete(&new);
 }
 
-#[test]
-fn a_completion_keeps_its_result() {
-    let s = Subject::memory();
+fn a_completion_keeps_its_result(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
-    s.clock.advance_ms(40);
+    s.pass(40);
     let end = Settle::Complete { lease: held.lease, result: Some(b"42".to_vec()), then: vec![] };
     assert_eq!(s.end(end), Ok(()));
     let done = s.get(id);
@@ -259,9 +275,8 @@ fn a_completion_keeps_its_result() {
     assert_eq!((event.event, event.result.as_deref()), (EventType::Completed, Some(&b"42"[..])));
 }
 
-#[test]
-fn a_snooze_spends_neither_a_failure_nor_a_loss_and_comes_back_in_time() {
-    let s = Subject::memory();
+fn a_snooze_spends_neither_a_failure_nor_a_loss_and_comes_back_in_time(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     let reason = "the provider is asleep";
@@ -279,18 +294,16 @@ fn a_snooze_spends_neither_a_failure_nor_a_loss_and_comes_back_in_time() {
     assert_eq!((again.lease.attempt, again.snoozes), (2, 1));
 }
 
-#[test]
-fn a_snooze_of_no_delay_is_claimable_at_once() {
-    let s = Subject::memory();
+fn a_snooze_of_no_delay_is_claimable_at_once(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     s.snooze(&s.take("q"), 0);
     s.upkeep();
     assert_eq!(s.claim_ids("q", 1), [id]);
 }
 
-#[test]
-fn a_job_may_be_snoozed_a_thousand_times_and_not_once_more() {
-    let s = Subject::memory();
+fn a_job_may_be_snoozed_a_thousand_times_and_not_once_more(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     for _ in 0..bounds::SNOOZES_MAX {
         s.snooze(&s.take("q"), 1);
@@ -309,9 +322,8 @@ fn a_job_may_be_snoozed_a_thousand_times_and_not_once_more() {
     assert_eq!(s.get(id).view.snoozes, 1, "a new generation may snooze again");
 }
 
-#[test]
-fn a_release_puts_the_job_at_the_tail_and_spends_nothing() {
-    let s = Subject::memory();
+fn a_release_puts_the_job_at_the_tail_and_spends_nothing(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = s.put_many("q", 3);
     s.release(&s.take("q"));
     let view = s.get(ids[0]).view;
@@ -319,9 +331,8 @@ fn a_release_puts_the_job_at_the_tail_and_spends_nothing() {
     assert_eq!(s.claim_ids("q", 3), [ids[1], ids[2], ids[0]]);
 }
 
-#[test]
-fn a_job_that_nobody_can_handle_comes_back_after_a_growing_delay_and_is_counted() {
-    let s = Subject::memory();
+fn a_job_that_nobody_can_handle_comes_back_after_a_growing_delay_and_is_counted(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     for delay_ms in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000] {
         let held = s.take("q");
@@ -339,9 +350,8 @@ fn a_job_that_nobody_can_handle_comes_back_after_a_growing_delay_and_is_counted(
     s.complete(&s.take("q"));
 }
 
-#[test]
-fn a_rate_limited_snooze_holds_the_whole_queue_until_then() {
-    let s = Subject::memory();
+fn a_rate_limited_snooze_holds_the_whole_queue_until_then(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("q", 3);
     s.put(s.job("other"));
     let held = s.take("q");
@@ -354,9 +364,8 @@ fn a_rate_limited_snooze_holds_the_whole_queue_until_then() {
     assert_eq!(s.claim("q", 5).len(), 3);
 }
 
-#[test]
-fn a_rate_limited_snooze_holds_the_whole_group_until_then_and_no_other() {
-    let s = Subject::memory();
+fn a_rate_limited_snooze_holds_the_whole_group_until_then_and_no_other(host: &dyn Host) {
+    let s = Subject::new(host);
     let a = s.put_all((0..3).map(|_| s.job_of("q", "a")).collect());
     let held = s.take("q");
     hold(&s, &held.lease, Hold::Group);
@@ -373,9 +382,8 @@ fn a_rate_limited_snooze_holds_the_whole_group_until_then_and_no_other() {
     assert_eq!(s.claim("q", 9).len(), 3);
 }
 
-#[test]
-fn a_rate_limited_snooze_holds_every_job_of_the_limit_in_every_queue_until_then() {
-    let s = Subject::memory();
+fn a_rate_limited_snooze_holds_every_job_of_the_limit_in_every_queue_until_then(host: &dyn Host) {
+    let s = Subject::new(host);
     let on = |name: &str| NewJob { limits: uses(&[("smtp", 1)]), ..s.job(name) };
     s.put_all(vec![on("q"), on("q"), on("other"), s.job("q")]);
     let held = s.take("q");
@@ -389,9 +397,8 @@ fn a_rate_limited_snooze_holds_every_job_of_the_limit_in_every_queue_until_then(
     assert_eq!((s.claim("q", 9).len(), s.claim("other", 9).len()), (2, 1));
 }
 
-#[test]
-fn a_second_hold_never_shortens_the_first() {
-    let s = Subject::memory();
+fn a_second_hold_never_shortens_the_first(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("q", 3);
     let held = s.claim("q", 2);
     let long = Settle::Snooze {
@@ -418,9 +425,8 @@ fn hold(s: &Subject, lease: &Lease, holds: Hold) {
     s.end(Settle::Snooze { lease: *lease, delay_ms: 2_000, reason, holds: Some(holds) }).expect("current");
 }
 
-#[test]
-fn progress_log_and_checkpoint_are_kept_and_the_checkpoint_comes_back() {
-    let s = Subject::memory();
+fn progress_log_and_checkpoint_are_kept_and_the_checkpoint_comes_back(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     assert_eq!(held.checkpoint, None);
@@ -448,9 +454,8 @@ fn progress_log_and_checkpoint_are_kept_and_the_checkpoint_comes_back() {
     assert_eq!(s.wait(s.store().logs(id, 2)).expect("the log"), "four\n");
 }
 
-#[test]
-fn a_report_changes_no_deadline() {
-    let s = Subject::memory();
+fn a_report_changes_no_deadline(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     s.advance(20_000);
@@ -460,13 +465,12 @@ fn a_report_changes_no_deadline() {
     assert_ne!(s.state(id), Running);
 }
 
-#[test]
-fn reports_are_answered_one_by_one() {
-    let s = Subject::memory();
+fn reports_are_answered_one_by_one(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("q", 2);
     let held = s.claim("q", 2);
     s.complete(&held[0]);
     let of =
         |i: usize| Report { lease: held[i].lease, progress: None, log: Some("x".into()), checkpoint: None };
-    assert_eq!(s.wait(s.store().report(vec![of(0), of(1)], None)), vec![Err(Rejection::Stale), Ok(())]);
+    assert_eq!(s.wait(s.store().report(vec![of(0), of(1)], s.at())), vec![Err(Rejection::Stale), Ok(())]);
 }

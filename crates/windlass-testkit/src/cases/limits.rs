@@ -1,14 +1,55 @@
 //! Concurrency and rates of queues, groups and named limits: exact, taken together, and in nobody's way.
 
+use crate::Dice;
+use crate::host::Host;
 use crate::subject::*;
 use std::collections::{BTreeMap, HashMap};
 use windlass_core::job::State::{Dead, Ready, Running};
 use windlass_core::limit::LimitSettings;
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::rate::Rate;
-use windlass_core::store::{Admin, ClaimedJob, ReleaseReason, Signal};
+use windlass_core::store::{ClaimedJob, ReleaseReason, Signal};
 use windlass_core::why::Reason;
 use windlass_core::{JobId, NewJob, Rejection, Time, WorkerId, bounds};
+
+cases![
+    a_queue_never_runs_more_than_its_concurrency,
+    a_concurrency_of_0_lets_nothing_run_and_refuses_nothing,
+    a_group_never_runs_more_than_its_concurrency_and_stops_no_other,
+    the_groups_default_limits_hold_for_each_group_by_itself_and_for_jobs_without_one,
+    a_named_limit_holds_over_queues_and_groups,
+    up_to_four_limits_are_taken_together_or_not_at_all,
+    a_closed_rate_keeps_the_other_limits_of_the_job_untouched,
+    a_cost_takes_as_much_of_a_limit_as_it_says,
+    a_costly_job_is_not_starved_by_cheap_ones,
+    a_slot_is_freed_by_every_end_of_an_attempt,
+    a_job_that_leaves_a_limits_line_leaves_the_line_to_the_next,
+    lowering_a_limit_revokes_nothing_and_holds_from_then_on,
+    raising_a_limit_lets_go_at_once_and_rings_who_waits,
+    a_limit_that_is_removed_admits_everything,
+    a_limit_set_while_its_jobs_run_counts_them,
+    a_job_that_a_limit_holds_back_stops_no_other_of_its_group_queue_or_limit,
+    a_thousand_lanes_that_wait_for_a_limit_stop_no_other_lane,
+    a_higher_priority_goes_first_through_a_limit_too,
+    many_lanes_that_wait_for_one_limit_all_get_their_turn_fairly,
+    lanes_of_many_queues_that_wait_for_one_limit_all_get_their_turn,
+    within_one_lane_a_limit_lets_back_in_the_order_of_becoming_ready,
+    jobs_let_back_by_one_limit_and_held_by_another_all_run_in_the_end,
+    grants_in_any_window_are_at_most_burst_and_rate,
+    a_rate_counts_costs,
+    a_rate_that_is_always_asked_for_gives_exactly_its_rate,
+    a_refilled_rate_rings_who_waits_and_lets_back_only_what_it_admits,
+    a_closed_rate_says_when_it_opens,
+    a_rate_made_faster_lets_go_at_once,
+    a_limit_lowered_below_a_waiting_jobs_cost_stops_only_that_job,
+    a_waiting_job_whose_cost_became_impossible_does_not_stop_the_line_behind_it,
+    a_waiting_job_whose_cost_became_impossible_stops_no_other_queue,
+    a_job_that_leaves_the_head_of_a_line_lets_the_next_one_try,
+    within_a_group_the_first_to_wait_for_a_limit_is_the_first_to_get_it_whatever_else_it_takes,
+    wrong_settings_of_a_limit_are_refused,
+    one_wake_is_given_per_free_slot,
+    a_dead_job_holds_no_slot,
+];
 
 fn on(s: &Subject, name: &str, limits: &[(&str, u32)]) -> NewJob {
     NewJob { limits: uses(limits), ..s.job(name) }
@@ -18,9 +59,8 @@ fn group_limits(limits: LimitSettings) -> GroupSettings {
     GroupSettings { limits, ..GroupSettings::default() }
 }
 
-#[test]
-fn a_queue_never_runs_more_than_its_concurrency() {
-    let s = Subject::memory();
+fn a_queue_never_runs_more_than_its_concurrency(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", limited(at_once(3)));
     s.put_many("q", 10);
     assert_eq!(s.claim("q", 2).len(), 2);
@@ -32,9 +72,8 @@ fn a_queue_never_runs_more_than_its_concurrency() {
     assert_eq!(s.counts("q").of(Running), 3);
 }
 
-#[test]
-fn a_concurrency_of_0_lets_nothing_run_and_refuses_nothing() {
-    let s = Subject::memory();
+fn a_concurrency_of_0_lets_nothing_run_and_refuses_nothing(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", limited(at_once(0)));
     s.put(s.job("q"));
     assert!(s.claim("q", 1).is_empty());
@@ -42,9 +81,8 @@ fn a_concurrency_of_0_lets_nothing_run_and_refuses_nothing() {
     assert_eq!(s.claim("q", 1).len(), 1);
 }
 
-#[test]
-fn a_group_never_runs_more_than_its_concurrency_and_stops_no_other() {
-    let s = Subject::memory();
+fn a_group_never_runs_more_than_its_concurrency_and_stops_no_other(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_group("q", "a", group_limits(at_once(2)));
     let a = s.put_all((0..5).map(|_| s.job_of("q", "a")).collect());
     let b = s.put_all((0..5).map(|_| s.job_of("q", "b")).collect());
@@ -58,9 +96,8 @@ fn a_group_never_runs_more_than_its_concurrency_and_stops_no_other() {
     assert_eq!(s.claim_ids("q", 100), [a[2]]);
 }
 
-#[test]
-fn the_groups_default_limits_hold_for_each_group_by_itself_and_for_jobs_without_one() {
-    let s = Subject::memory();
+fn the_groups_default_limits_hold_for_each_group_by_itself_and_for_jobs_without_one(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", grouped(group_limits(at_once(1))));
     for key in ["a", "b", "c"] {
         s.put_all((0..3).map(|_| s.job_of("q", key)).collect());
@@ -71,9 +108,8 @@ fn the_groups_default_limits_hold_for_each_group_by_itself_and_for_jobs_without_
     assert_eq!(keys, ["a", "b", "c"]);
 }
 
-#[test]
-fn a_named_limit_holds_over_queues_and_groups() {
-    let s = Subject::memory();
+fn a_named_limit_holds_over_queues_and_groups(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("smtp", at_once(2));
     for name in ["a", "b", "c"] {
         s.put_all((0..2).map(|_| on(&s, name, &[("smtp", 1)])).collect());
@@ -86,9 +122,8 @@ fn a_named_limit_holds_over_queues_and_groups() {
     assert_eq!(s.limit_info("smtp").in_use, 2);
 }
 
-#[test]
-fn up_to_four_limits_are_taken_together_or_not_at_all() {
-    let s = Subject::memory();
+fn up_to_four_limits_are_taken_together_or_not_at_all(host: &dyn Host) {
+    let s = Subject::new(host);
     let names = ["l1", "l2", "l3", "l4"];
     let all = names.map(|name| (name, 1));
     for full in names {
@@ -126,9 +161,8 @@ fn up_to_four_limits_are_taken_together_or_not_at_all() {
     }
 }
 
-#[test]
-fn a_closed_rate_keeps_the_other_limits_of_the_job_untouched() {
-    let s = Subject::memory();
+fn a_closed_rate_keeps_the_other_limits_of_the_job_untouched(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("speed", per(1, 1_000, 1));
     s.set_limit("other-speed", per(1, 60_000, 1));
     s.set_limit("slots", at_once(1));
@@ -142,9 +176,8 @@ fn a_closed_rate_keeps_the_other_limits_of_the_job_untouched() {
     assert_eq!(probe.len(), 1, "no grant of the other rate was spent");
 }
 
-#[test]
-fn a_cost_takes_as_much_of_a_limit_as_it_says() {
-    let s = Subject::memory();
+fn a_cost_takes_as_much_of_a_limit_as_it_says(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("memory", at_once(10));
     s.put_all([4, 4, 4, 2].map(|cost| on(&s, "q", &[("memory", cost)])).to_vec());
     let held = s.claim("q", 10);
@@ -156,9 +189,8 @@ fn a_cost_takes_as_much_of_a_limit_as_it_says() {
     assert!(s.limit_info("memory").in_use <= 10);
 }
 
-#[test]
-fn a_costly_job_is_not_starved_by_cheap_ones() {
-    let s = Subject::memory();
+fn a_costly_job_is_not_starved_by_cheap_ones(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("memory", at_once(10));
     s.put_all((0..10).map(|_| on(&s, "q", &[("memory", 1)])).collect());
     let mut running = s.claim("q", 10);
@@ -177,8 +209,7 @@ fn a_costly_job_is_not_starved_by_cheap_ones() {
     }
 }
 
-#[test]
-fn a_slot_is_freed_by_every_end_of_an_attempt() {
+fn a_slot_is_freed_by_every_end_of_an_attempt(host: &dyn Host) {
     let ends: [(&str, fn(&Subject, &ClaimedJob)); 9] = [
         ("complete", |s, job| s.complete(job)),
         ("fail", |s, job| s.fail(job)),
@@ -197,7 +228,7 @@ fn a_slot_is_freed_by_every_end_of_an_attempt() {
         }),
     ];
     for (end, act) in ends {
-        let s = Subject::memory();
+        let s = Subject::new(host);
         s.set_queue("q", QueueSettings { groups: group_limits(at_once(1)), ..limited(at_once(1)) });
         s.set_limit("slot", at_once(1));
         s.set_limit("double", at_once(2));
@@ -213,8 +244,7 @@ fn a_slot_is_freed_by_every_end_of_an_attempt() {
     }
 }
 
-#[test]
-fn a_job_that_leaves_a_limits_line_leaves_the_line_to_the_next() {
+fn a_job_that_leaves_a_limits_line_leaves_the_line_to_the_next(host: &dyn Host) {
     let leaves: [(&str, fn(&Subject, JobId)); 5] = [
         ("cancel", |s, id| s.call_off(id)),
         ("delete", |s, id| s.delete(id).unwrap()),
@@ -229,7 +259,7 @@ fn a_job_that_leaves_a_limits_line_leaves_the_line_to_the_next() {
         }),
     ];
     for (leave, act) in leaves {
-        let s = Subject::memory();
+        let s = Subject::new(host);
         s.set_limit("slot", at_once(1));
         let first = s.put(on(&s, "q", &[("slot", 1)]));
         let expires_at = Some(s.now().plus_ms(5_000));
@@ -244,9 +274,8 @@ fn a_job_that_leaves_a_limits_line_leaves_the_line_to_the_next() {
     }
 }
 
-#[test]
-fn lowering_a_limit_revokes_nothing_and_holds_from_then_on() {
-    let s = Subject::memory();
+fn lowering_a_limit_revokes_nothing_and_holds_from_then_on(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("slots", at_once(5));
     s.set_queue("q", limited(at_once(5)));
     s.put_all((0..10).map(|_| on(&s, "q", &[("slots", 1)])).collect());
@@ -262,8 +291,7 @@ fn lowering_a_limit_revokes_nothing_and_holds_from_then_on() {
     }
 }
 
-#[test]
-fn raising_a_limit_lets_go_at_once_and_rings_who_waits() {
+fn raising_a_limit_lets_go_at_once_and_rings_who_waits(host: &dyn Host) {
     type Raise = fn(&Subject, Option<u32>);
     let raises: [(&str, Raise); 3] = [
         ("queue", |s, n| s.set_queue("q", limited(LimitSettings { concurrency: n, rate: None }))),
@@ -271,7 +299,7 @@ fn raising_a_limit_lets_go_at_once_and_rings_who_waits() {
         ("limit", |s, n| s.set_limit("slots", LimitSettings { concurrency: n, rate: None })),
     ];
     for (what, set) in raises {
-        let s = Subject::memory();
+        let s = Subject::new(host);
         set(&s, Some(1));
         s.put_all(
             (0..9).map(|_| NewJob { group: Some(group("g")), ..on(&s, "q", &[("slots", 1)]) }).collect(),
@@ -289,22 +317,20 @@ fn raising_a_limit_lets_go_at_once_and_rings_who_waits() {
     }
 }
 
-#[test]
-fn a_limit_that_is_removed_admits_everything() {
-    let s = Subject::memory();
+fn a_limit_that_is_removed_admits_everything(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("slots", at_once(1));
     s.put_all((0..4).map(|_| on(&s, "q", &[("slots", 1)])).collect());
     assert_eq!(s.claim("q", 9).len(), 1);
-    s.wait(s.store().set_limit(limit("slots"), None, None)).unwrap();
+    s.wait(s.store().set_limit(limit("slots"), None, s.at())).unwrap();
     assert_eq!(s.claim("q", 9).len(), 3);
     s.set_limit("slots", at_once(5));
     s.put_all((0..4).map(|_| on(&s, "q", &[("slots", 1)])).collect());
     assert_eq!(s.claim("q", 9).len(), 1, "what runs already counts when it is set again");
 }
 
-#[test]
-fn a_limit_set_while_its_jobs_run_counts_them() {
-    let s = Subject::memory();
+fn a_limit_set_while_its_jobs_run_counts_them(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_all((0..4).map(|_| on(&s, "q", &[("slots", 1)])).collect());
     let held = s.claim("q", 2);
     s.set_limit("slots", at_once(2));
@@ -313,9 +339,8 @@ fn a_limit_set_while_its_jobs_run_counts_them() {
     assert_eq!(s.claim("q", 9).len(), 1);
 }
 
-#[test]
-fn a_job_that_a_limit_holds_back_stops_no_other_of_its_group_queue_or_limit() {
-    let s = Subject::memory();
+fn a_job_that_a_limit_holds_back_stops_no_other_of_its_group_queue_or_limit(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("closed", at_once(1));
     s.put(on(&s, "elsewhere", &[("closed", 1)]));
     s.take("elsewhere");
@@ -334,9 +359,8 @@ fn a_job_that_a_limit_holds_back_stops_no_other_of_its_group_queue_or_limit() {
     assert_eq!(s.counts("q").of(Ready), 100, "a job that is held back is still ready");
 }
 
-#[test]
-fn a_thousand_lanes_that_wait_for_a_limit_stop_no_other_lane() {
-    let s = Subject::memory();
+fn a_thousand_lanes_that_wait_for_a_limit_stop_no_other_lane(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("closed", at_once(0));
     let jobs =
         (0..1_000).map(|i| NewJob { group: Some(group(&format!("g{i}"))), ..on(&s, "q", &[("closed", 1)]) });
@@ -347,9 +371,8 @@ fn a_thousand_lanes_that_wait_for_a_limit_stop_no_other_lane() {
     assert_eq!(s.limit_info("closed").in_use, 0);
 }
 
-#[test]
-fn a_higher_priority_goes_first_through_a_limit_too() {
-    let s = Subject::memory();
+fn a_higher_priority_goes_first_through_a_limit_too(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("slot", at_once(1));
     s.put(on(&s, "q", &[("slot", 1)]));
     let held = s.take("q");
@@ -364,9 +387,8 @@ fn a_higher_priority_goes_first_through_a_limit_too() {
     assert_eq!(s.claim_ids("q", 9), [low]);
 }
 
-#[test]
-fn many_lanes_that_wait_for_one_limit_all_get_their_turn_fairly() {
-    let s = Subject::memory();
+fn many_lanes_that_wait_for_one_limit_all_get_their_turn_fairly(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("slot", at_once(1));
     const GROUPS: usize = 12;
     const EACH: usize = 6;
@@ -388,9 +410,8 @@ fn many_lanes_that_wait_for_one_limit_all_get_their_turn_fairly() {
     assert!(claimed.values().all(|n| *n == EACH), "{claimed:?}");
 }
 
-#[test]
-fn lanes_of_many_queues_that_wait_for_one_limit_all_get_their_turn() {
-    let s = Subject::memory();
+fn lanes_of_many_queues_that_wait_for_one_limit_all_get_their_turn(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("slot", at_once(1));
     let names = ["a", "b", "c", "d"];
     for name in names {
@@ -406,17 +427,15 @@ fn lanes_of_many_queues_that_wait_for_one_limit_all_get_their_turn() {
     assert!(names.iter().all(|name| claimed[*name] == 10), "{claimed:?}");
 }
 
-#[test]
-fn within_one_lane_a_limit_lets_back_in_the_order_of_becoming_ready() {
-    let s = Subject::memory();
+fn within_one_lane_a_limit_lets_back_in_the_order_of_becoming_ready(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("slot", at_once(1));
     let ids = s.put_all((0..6).map(|_| on(&s, "q", &[("slot", 1)])).collect());
     assert_eq!(s.drain("q"), ids);
 }
 
-#[test]
-fn jobs_let_back_by_one_limit_and_held_by_another_all_run_in_the_end() {
-    let s = Subject::memory();
+fn jobs_let_back_by_one_limit_and_held_by_another_all_run_in_the_end(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("a", at_once(1));
     s.set_limit("b", at_once(1));
     s.set_queue("q", QueueSettings { groups: group_limits(at_once(1)), ..QueueSettings::default() });
@@ -479,14 +498,13 @@ fn check_windows(rate: Rate, grants: &[(Time, u64)]) {
     }
 }
 
-#[test]
-fn grants_in_any_window_are_at_most_burst_and_rate() {
+fn grants_in_any_window_are_at_most_burst_and_rate(host: &dyn Host) {
     let mut dice = Dice::new("rates");
     for (count, period_ms, burst) in [(10, 1_000, 5), (3, 1_000, 1), (7, 10_000, 20), (1_000, 1_000, 3)] {
         let rate = Rate { count, period_ms, burst };
         let limits = LimitSettings { concurrency: None, rate: Some(rate) };
         for place in ["queue", "group", "limit"] {
-            let s = Subject::memory();
+            let s = Subject::new(host);
             match place {
                 "queue" => s.set_queue("q", limited(limits)),
                 "group" => s.set_group("q", "g", group_limits(limits)),
@@ -504,9 +522,8 @@ fn grants_in_any_window_are_at_most_burst_and_rate() {
     }
 }
 
-#[test]
-fn a_rate_counts_costs() {
-    let s = Subject::memory();
+fn a_rate_counts_costs(host: &dyn Host) {
+    let s = Subject::new(host);
     let mut dice = Dice::new("costs");
     let rate = Rate { count: 20, period_ms: 1_000, burst: 8 };
     s.set_limit("speed", LimitSettings { concurrency: None, rate: Some(rate) });
@@ -515,9 +532,8 @@ fn a_rate_counts_costs() {
     check_windows(rate, &seen);
 }
 
-#[test]
-fn a_rate_that_is_always_asked_for_gives_exactly_its_rate() {
-    let s = Subject::memory();
+fn a_rate_that_is_always_asked_for_gives_exactly_its_rate(host: &dyn Host) {
+    let s = Subject::new(host);
     // The second of the burst keeps what is earned between two questions.
     s.set_queue("q", limited(per(3, 1_000, 2)));
     s.put_many("q", 200);
@@ -529,9 +545,8 @@ fn a_rate_that_is_always_asked_for_gives_exactly_its_rate() {
     assert_eq!(claimed, 32, "one burst and three a second for ten seconds");
 }
 
-#[test]
-fn a_refilled_rate_rings_who_waits_and_lets_back_only_what_it_admits() {
-    let s = Subject::memory();
+fn a_refilled_rate_rings_who_waits_and_lets_back_only_what_it_admits(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("speed", per(2, 1_000, 2));
     s.put_all(
         (0..20)
@@ -550,9 +565,8 @@ fn a_refilled_rate_rings_who_waits_and_lets_back_only_what_it_admits() {
     }
 }
 
-#[test]
-fn a_closed_rate_says_when_it_opens() {
-    let s = Subject::memory();
+fn a_closed_rate_says_when_it_opens(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("speed", per(1, 10_000, 1));
     let ids = s.put_all((0..2).map(|_| on(&s, "q", &[("speed", 1)])).collect());
     s.take("q");
@@ -563,9 +577,8 @@ fn a_closed_rate_says_when_it_opens() {
     assert_eq!(s.limit_info("speed").closed_until, Some(opens));
 }
 
-#[test]
-fn a_rate_made_faster_lets_go_at_once() {
-    let s = Subject::memory();
+fn a_rate_made_faster_lets_go_at_once(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("speed", per(1, 3_600_000, 1));
     s.put_all((0..5).map(|_| on(&s, "q", &[("speed", 1)])).collect());
     assert_eq!(s.claim("q", 9).len(), 1);
@@ -577,9 +590,8 @@ fn a_rate_made_faster_lets_go_at_once() {
     assert_eq!(s.claim("q", 9).len(), 4);
 }
 
-#[test]
-fn a_limit_lowered_below_a_waiting_jobs_cost_stops_only_that_job() {
-    let s = Subject::memory();
+fn a_limit_lowered_below_a_waiting_jobs_cost_stops_only_that_job(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("slots", at_once(5));
     let big = s.put(on(&s, "q", &[("slots", 5)]));
     s.set_limit("slots", at_once(2));
@@ -594,9 +606,8 @@ fn a_limit_lowered_below_a_waiting_jobs_cost_stops_only_that_job() {
     assert!(got.contains(&small), "with the impossible job gone, the line goes on");
 }
 
-#[test]
-fn a_waiting_job_whose_cost_became_impossible_does_not_stop_the_line_behind_it() {
-    let s = Subject::memory();
+fn a_waiting_job_whose_cost_became_impossible_does_not_stop_the_line_behind_it(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("slots", at_once(5));
     s.put(on(&s, "q", &[("slots", 5)]));
     let held = s.take("q");
@@ -610,9 +621,8 @@ fn a_waiting_job_whose_cost_became_impossible_does_not_stop_the_line_behind_it()
     assert_eq!(s.claim_ids("q", 9), [big], "and goes when it may");
 }
 
-#[test]
-fn a_waiting_job_whose_cost_became_impossible_stops_no_other_queue() {
-    let s = Subject::memory();
+fn a_waiting_job_whose_cost_became_impossible_stops_no_other_queue(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("slots", at_once(5));
     s.put(on(&s, "q", &[("slots", 5)]));
     let held = s.take("q");
@@ -624,15 +634,14 @@ fn a_waiting_job_whose_cost_became_impossible_stops_no_other_queue() {
     assert_eq!(s.claim_ids("other", 9), [other]);
 }
 
-#[test]
-fn a_job_that_leaves_the_head_of_a_line_lets_the_next_one_try() {
+fn a_job_that_leaves_the_head_of_a_line_lets_the_next_one_try(host: &dyn Host) {
     let leaves: [(&str, fn(&Subject, JobId)); 3] = [
         ("cancel", |s, id| s.call_off(id)),
         ("delete", |s, id| s.delete(id).unwrap()),
         ("expiry", |s, _| s.advance(1_001)),
     ];
     for (leave, act) in leaves {
-        let s = Subject::memory();
+        let s = Subject::new(host);
         s.set_limit("slots", at_once(5));
         s.put_all(vec![on(&s, "q", &[("slots", 3)]), on(&s, "q", &[("slots", 2)])]);
         let held = s.claim("q", 9);
@@ -648,9 +657,10 @@ fn a_job_that_leaves_the_head_of_a_line_lets_the_next_one_try() {
     }
 }
 
-#[test]
-fn within_a_group_the_first_to_wait_for_a_limit_is_the_first_to_get_it_whatever_else_it_takes() {
-    let s = Subject::memory();
+fn within_a_group_the_first_to_wait_for_a_limit_is_the_first_to_get_it_whatever_else_it_takes(
+    host: &dyn Host,
+) {
+    let s = Subject::new(host);
     s.set_limit("slot", at_once(1));
     s.put(on(&s, "q", &[("slot", 1)]));
     let held = s.take("q");
@@ -670,20 +680,18 @@ fn within_a_group_the_first_to_wait_for_a_limit_is_the_first_to_get_it_whatever_
     assert_eq!(s.drain("q"), ids);
 }
 
-#[test]
-fn wrong_settings_of_a_limit_are_refused() {
-    let s = Subject::memory();
-    let answer = s.wait(s.store().set_limit(limit("l"), Some(per(0, 1, 1)), None));
+fn wrong_settings_of_a_limit_are_refused(host: &dyn Host) {
+    let s = Subject::new(host);
+    let answer = s.wait(s.store().set_limit(limit("l"), Some(per(0, 1, 1)), s.at()));
     assert!(matches!(answer, Err(Rejection::Invalid { what: "rate", .. })), "{answer:?}");
-    let answer = s.wait(s.store().set_group(queue("q"), None, Some(weight(0)), None));
+    let answer = s.wait(s.store().set_group(queue("q"), None, Some(weight(0)), s.at()));
     assert!(matches!(answer, Err(Rejection::Invalid { what: "weight", .. })), "{answer:?}");
     let settings = QueueSettings { lease_ms: 10, ..QueueSettings::default() };
-    assert!(s.wait(s.store().set_queue(queue("q"), settings, None)).is_err());
+    assert!(s.wait(s.store().set_queue(queue("q"), settings, s.at())).is_err());
 }
 
-#[test]
-fn one_wake_is_given_per_free_slot() {
-    let s = Subject::memory();
+fn one_wake_is_given_per_free_slot(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", limited(at_once(1)));
     s.put_many("q", 5);
     let held = s.take("q");
@@ -695,9 +703,8 @@ fn one_wake_is_given_per_free_slot() {
     assert_eq!(rung, 1);
 }
 
-#[test]
-fn a_dead_job_holds_no_slot() {
-    let s = Subject::memory();
+fn a_dead_job_holds_no_slot(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_limit("slot", at_once(1));
     let ids = s.put_all((0..2).map(|_| on(&s, "q", &[("slot", 1)])).collect());
     for _ in 0..3 {

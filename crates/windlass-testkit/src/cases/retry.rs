@@ -1,5 +1,6 @@
 //! T6, T7, T12: failures, losses, and new generations.
 
+use crate::host::Host;
 use crate::subject::*;
 use windlass_core::bounds;
 use windlass_core::event::{Cause, EventType};
@@ -8,23 +9,40 @@ use windlass_core::job::{ErrorReport, Unique};
 use windlass_core::name::UniqueKey;
 use windlass_core::queue::QueueSettings;
 use windlass_core::retry::{Jitter, RetryPolicy};
-use windlass_core::store::{Admin, Filter, Settle};
+use windlass_core::store::{Filter, Settle};
 use windlass_core::why::Reason;
 use windlass_core::{NewJob, Rejection};
+
+cases![
+    the_delay_after_each_failure_is_the_policys_for_that_job_and_number,
+    a_jobs_own_policy_comes_before_its_queues,
+    a_changed_policy_of_the_queue_is_in_force_for_jobs_that_bring_none,
+    a_worker_may_give_its_own_delay,
+    a_fatal_error_makes_the_job_dead_at_once,
+    three_losses_make_a_job_dead_as_lost_and_spend_no_failure,
+    losses_and_failures_are_counted_apart,
+    a_retried_job_starts_a_new_generation_whose_attempts_go_on,
+    every_ended_job_can_be_retried_and_no_live_one,
+    a_retry_checks_the_unique_key_again,
+    a_list_of_retries_is_answered_one_by_one_and_may_come_from_a_filter,
+    errors_are_kept_with_the_attempt_the_worker_and_the_time_the_newest_25,
+    the_error_history_goes_on_over_generations_and_through_the_dead_letter,
+    a_loss_is_in_the_history_without_an_error,
+    a_running_attempt_stands_in_the_history_without_an_end,
+];
 
 fn retried_by(policy: RetryPolicy) -> QueueSettings {
     QueueSettings { retry: policy, ..QueueSettings::default() }
 }
 
-#[test]
-fn the_delay_after_each_failure_is_the_policys_for_that_job_and_number() {
+fn the_delay_after_each_failure_is_the_policys_for_that_job_and_number(host: &dyn Host) {
     let exponential =
         |jitter| RetryPolicy::Exponential { base_ms: 1_000, cap_ms: 9_000, max_failures: 6, jitter };
     let list = RetryPolicy::List { delays_ms: vec![5, 0, 700] };
     for policy in
         [exponential(Jitter::Full), exponential(Jitter::None), fixed(40, 4), list, RetryPolicy::never()]
     {
-        let s = Subject::memory();
+        let s = Subject::new(host);
         s.set_queue("q", retried_by(policy.clone()));
         let id = s.put(s.job("q"));
         for failures in 1..policy.max_failures() {
@@ -53,9 +71,8 @@ fn the_delay_after_each_failure_is_the_policys_for_that_job_and_number() {
     }
 }
 
-#[test]
-fn a_jobs_own_policy_comes_before_its_queues() {
-    let s = Subject::memory();
+fn a_jobs_own_policy_comes_before_its_queues(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", retried_by(fixed(1, 2)));
     let own = s.put(NewJob { retry: Some(fixed(777, 9)), ..s.job("q") });
     s.fail(&s.take("q"));
@@ -65,9 +82,8 @@ fn a_jobs_own_policy_comes_before_its_queues() {
     assert_eq!(s.state(own), Retrying);
 }
 
-#[test]
-fn a_changed_policy_of_the_queue_is_in_force_for_jobs_that_bring_none() {
-    let s = Subject::memory();
+fn a_changed_policy_of_the_queue_is_in_force_for_jobs_that_bring_none(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", retried_by(fixed(10, 5)));
     let id = s.put(s.job("q"));
     s.fail(&s.take("q"));
@@ -77,9 +93,8 @@ fn a_changed_policy_of_the_queue_is_in_force_for_jobs_that_bring_none() {
     assert_eq!(s.state(id), Dead);
 }
 
-#[test]
-fn a_worker_may_give_its_own_delay() {
-    let s = Subject::memory();
+fn a_worker_may_give_its_own_delay(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", retried_by(fixed(60_000, 3)));
     let id = s.put(s.job("q"));
     let held = s.take("q");
@@ -96,9 +111,8 @@ fn a_worker_may_give_its_own_delay() {
     assert_eq!(s.state(id), Dead, "its own delay does not buy another try");
 }
 
-#[test]
-fn a_fatal_error_makes_the_job_dead_at_once() {
-    let s = Subject::memory();
+fn a_fatal_error_makes_the_job_dead_at_once(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     s.kill(&s.take("q"));
     let job = s.get(id);
@@ -106,9 +120,8 @@ fn a_fatal_error_makes_the_job_dead_at_once() {
     assert_eq!(s.last_event(id).cause, Cause::Fatal);
 }
 
-#[test]
-fn three_losses_make_a_job_dead_as_lost_and_spend_no_failure() {
-    let s = Subject::memory();
+fn three_losses_make_a_job_dead_as_lost_and_spend_no_failure(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     for losses in 1..=3 {
         s.take("q");
@@ -128,9 +141,8 @@ fn three_losses_make_a_job_dead_as_lost_and_spend_no_failure() {
     assert_eq!((totals.lost, totals.failed, totals.died), (3, 0, 1));
 }
 
-#[test]
-fn losses_and_failures_are_counted_apart() {
-    let s = Subject::memory();
+fn losses_and_failures_are_counted_apart(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", retried_by(fixed(10, 3)));
     let id = s.put(s.job("q"));
     for _ in 0..2 {
@@ -146,9 +158,8 @@ fn losses_and_failures_are_counted_apart() {
     assert_eq!((s.state(id), s.get(id).view.cause), (Dead, Some(Cause::Exhausted)));
 }
 
-#[test]
-fn a_retried_job_starts_a_new_generation_whose_attempts_go_on() {
-    let s = Subject::memory();
+fn a_retried_job_starts_a_new_generation_whose_attempts_go_on(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", retried_by(fixed(5, 2)));
     let id = s.put(s.job("q"));
     s.snooze(&s.take("q"), 5);
@@ -173,9 +184,8 @@ fn a_retried_job_starts_a_new_generation_whose_attempts_go_on() {
     assert_eq!(s.state(id), Retrying, "the new generation has all its tries");
 }
 
-#[test]
-fn every_ended_job_can_be_retried_and_no_live_one() {
-    let s = Subject::memory();
+fn every_ended_job_can_be_retried_and_no_live_one(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = s.put_many("q", 3);
     s.complete(&s.take("q"));
     s.kill(&s.take("q"));
@@ -188,9 +198,8 @@ fn every_ended_job_can_be_retried_and_no_live_one() {
     assert_eq!(s.drain("q"), ids);
 }
 
-#[test]
-fn a_retry_checks_the_unique_key_again() {
-    let s = Subject::memory();
+fn a_retry_checks_the_unique_key_again(host: &dyn Host) {
+    let s = Subject::new(host);
     let unique = Some(Unique {
         key: UniqueKey::new("k").unwrap(),
         scope: Default::default(),
@@ -213,9 +222,8 @@ fn a_retry_checks_the_unique_key_again() {
     assert_eq!(answer.id, first);
 }
 
-#[test]
-fn a_list_of_retries_is_answered_one_by_one_and_may_come_from_a_filter() {
-    let s = Subject::memory();
+fn a_list_of_retries_is_answered_one_by_one_and_may_come_from_a_filter(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = s.put_many("q", 6);
     let held = s.claim("q", 4);
     held.iter().for_each(|job| s.kill(job));
@@ -223,21 +231,20 @@ fn a_list_of_retries_is_answered_one_by_one_and_may_come_from_a_filter() {
     assert_eq!(dead.len(), 4);
     let mut asked = dead.clone();
     asked.extend([ids[5], s.id()]);
-    let answers = s.wait(s.store().retry(asked, None));
+    let answers = s.wait(s.store().retry(asked, s.at()));
     assert!(answers[..4].iter().all(Result::is_ok), "{answers:?}");
     assert!(matches!(answers[4], Err(Rejection::WrongState { .. })));
     assert!(matches!(answers[5], Err(Rejection::NotFound { .. })));
     assert_eq!(s.counts("q").of(Ready), 6);
 }
 
-#[test]
-fn errors_are_kept_with_the_attempt_the_worker_and_the_time_the_newest_25() {
-    let s = Subject::memory();
+fn errors_are_kept_with_the_attempt_the_worker_and_the_time_the_newest_25(host: &dyn Host) {
+    let s = Subject::new(host);
     s.set_queue("q", retried_by(fixed(10, 100)));
     let id = s.put(s.job("q"));
     for n in 1..=40u32 {
         let held = s.take("q");
-        s.clock.advance_ms(3);
+        s.pass(3);
         let report = ErrorReport {
             class: Some("Timeout".into()),
             message: format!("failure {n}"),
@@ -262,9 +269,8 @@ fn errors_are_kept_with_the_attempt_the_worker_and_the_time_the_newest_25() {
     assert_eq!(job.view.last_error.as_deref(), Some("failure 40"));
 }
 
-#[test]
-fn the_error_history_goes_on_over_generations_and_through_the_dead_letter() {
-    let s = Subject::memory();
+fn the_error_history_goes_on_over_generations_and_through_the_dead_letter(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     s.kill(&s.take("q"));
     s.retry(id).unwrap();
@@ -273,9 +279,8 @@ fn the_error_history_goes_on_over_generations_and_through_the_dead_letter() {
     assert_eq!(messages, [1, 2]);
 }
 
-#[test]
-fn a_loss_is_in_the_history_without_an_error() {
-    let s = Subject::memory();
+fn a_loss_is_in_the_history_without_an_error(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     s.take("q");
     s.advance(30_001);
@@ -286,9 +291,8 @@ fn a_loss_is_in_the_history_without_an_error() {
     assert_eq!(job.attempts[0].error, None);
 }
 
-#[test]
-fn a_running_attempt_stands_in_the_history_without_an_end() {
-    let s = Subject::memory();
+fn a_running_attempt_stands_in_the_history_without_an_end(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     s.take("q");
     let job = s.get(id);

@@ -1,5 +1,6 @@
 //! The event log: one event per transition, in order per job, read from any place.
 
+use crate::host::{Host, START};
 use crate::subject::*;
 use windlass_core::event::EventType::{
     CancelRequested, Cancelled, Claimed, Completed, Died, Edited, Enqueued, Failed, Lost, Promoted, Released,
@@ -8,12 +9,33 @@ use windlass_core::event::EventType::{
 use windlass_core::event::{Cause, Cursor, Event, EventType};
 use windlass_core::job::{OnConflict, Unique, UniqueScope};
 use windlass_core::name::UniqueKey;
-use windlass_core::store::{Admin, Edit, From, Queue, Reader, ReleaseReason, Report, Settle};
+use windlass_core::store::{Edit, From, Reader, ReleaseReason, Report, Settle};
 use windlass_core::{JobId, NewJob, bounds};
 
-#[test]
-fn every_transition_appends_exactly_one_event() {
-    let s = Subject::memory();
+cases![
+    every_transition_appends_exactly_one_event,
+    an_event_says_which_job_attempt_worker_error_and_result,
+    long_errors_and_results_are_cut_in_events,
+    causes_tell_why,
+    reading_goes_on_from_any_place_without_skipping_or_repeating,
+    pages_of_any_size_give_the_same_log,
+    cursors_grow_and_survive_their_text,
+    the_latest_place_shows_only_what_is_still_to_come,
+    an_empty_log_gives_a_place_to_go_on_from,
+    a_reader_that_waits_is_woken_by_the_next_event,
+    a_reader_that_waits_gets_the_first_event_of_a_new_queue_and_kind,
+    a_reader_may_wait_for_the_next_one_to_come,
+    a_reader_that_waits_in_vain_is_answered_when_its_time_is_over,
+    a_batch_is_in_the_log_in_its_order,
+    a_cursor_that_the_store_never_gave_is_refused_or_shows_nothing_wrong,
+    a_claims_event_is_shown_without_waiting_for_another_write,
+    a_reader_that_waits_at_the_end_of_a_segment_finds_what_follows_it restarts,
+    readers_are_registered_moved_and_forgotten restarts,
+    reading_goes_on_after_restarts_without_skipping_or_repeating restarts,
+];
+
+fn every_transition_appends_exactly_one_event(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = s.put(s.job("parents"));
     let id = s.put(NewJob { parents: after(&[parent]), delay_ms: Some(10), ..s.job("q") });
     let mut want = vec![Enqueued];
@@ -76,13 +98,12 @@ fn every_transition_appends_exactly_one_event() {
     check(&want);
 }
 
-#[test]
-fn an_event_says_which_job_attempt_worker_error_and_result() {
-    let s = Subject::memory();
+fn an_event_says_which_job_attempt_worker_error_and_result(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(NewJob { kind: kind("mail"), ..s.job_of("q", "g") });
-    s.clock.advance_ms(3);
+    s.pass(3);
     let held = s.take("q");
-    s.clock.advance_ms(4);
+    s.pass(4);
     s.end(Settle::Fail { lease: held.lease, error: error("no route"), retry_in_ms: Some(1), fatal: false })
         .unwrap();
     s.advance(1);
@@ -110,9 +131,8 @@ fn an_event_says_which_job_attempt_worker_error_and_result() {
     assert_eq!(events[5].result.as_deref(), Some(&b"ok"[..]));
 }
 
-#[test]
-fn long_errors_and_results_are_cut_in_events() {
-    let s = Subject::memory();
+fn long_errors_and_results_are_cut_in_events(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("q", 2);
     let held = s.claim("q", 2);
     let long = "ä".repeat(20_000);
@@ -126,9 +146,8 @@ fn long_errors_and_results_are_cut_in_events() {
     assert_eq!(s.get(held[1].lease.job).result.map(|r| r.len()), Some(60_000), "the job keeps all of it");
 }
 
-#[test]
-fn causes_tell_why() {
-    let s = Subject::memory();
+fn causes_tell_why(host: &dyn Host) {
+    let s = Subject::new(host);
     let expiring = s.put(NewJob { expires_at: Some(s.now().plus_ms(10)), ..s.job("waits") });
     s.advance(11);
     assert_eq!((s.last_event(expiring).event, s.last_event(expiring).cause), (Cancelled, Cause::Expired));
@@ -170,9 +189,8 @@ fn busy(s: &Subject) -> Vec<Event> {
     s.events()
 }
 
-#[test]
-fn reading_goes_on_from_any_place_without_skipping_or_repeating() {
-    let s = Subject::memory();
+fn reading_goes_on_from_any_place_without_skipping_or_repeating(host: &dyn Host) {
+    let s = Subject::new(host);
     let all = busy(&s);
     assert!(all.len() > 150);
     for (i, event) in all.iter().enumerate() {
@@ -183,9 +201,8 @@ fn reading_goes_on_from_any_place_without_skipping_or_repeating() {
     }
 }
 
-#[test]
-fn pages_of_any_size_give_the_same_log() {
-    let s = Subject::memory();
+fn pages_of_any_size_give_the_same_log(host: &dyn Host) {
+    let s = Subject::new(host);
     let all = busy(&s);
     for size in [1, 2, 3, 7, 64, 1_000] {
         let (mut read, mut from) = (Vec::new(), From::Earliest);
@@ -202,9 +219,8 @@ fn pages_of_any_size_give_the_same_log() {
     }
 }
 
-#[test]
-fn cursors_grow_and_survive_their_text() {
-    let s = Subject::memory();
+fn cursors_grow_and_survive_their_text(host: &dyn Host) {
+    let s = Subject::new(host);
     let all = busy(&s);
     assert!(all.windows(2).all(|pair| pair[0].cursor < pair[1].cursor));
     for event in &all {
@@ -212,9 +228,8 @@ fn cursors_grow_and_survive_their_text() {
     }
 }
 
-#[test]
-fn the_latest_place_shows_only_what_is_still_to_come() {
-    let s = Subject::memory();
+fn the_latest_place_shows_only_what_is_still_to_come(host: &dyn Host) {
+    let s = Subject::new(host);
     busy(&s);
     let page = s.wait(s.store().events(From::Latest, 100, 0)).expect("a place");
     assert!(page.events.is_empty());
@@ -228,9 +243,8 @@ fn the_latest_place_shows_only_what_is_still_to_come() {
     assert!(page.events.is_empty());
 }
 
-#[test]
-fn an_empty_log_gives_a_place_to_go_on_from() {
-    let s = Subject::memory();
+fn an_empty_log_gives_a_place_to_go_on_from(host: &dyn Host) {
+    let s = Subject::new(host);
     for from in [From::Earliest, From::Latest] {
         let page = s.wait(s.store().events(from, 10, 0)).expect("a place");
         assert!(page.events.is_empty() && !page.gap);
@@ -240,9 +254,8 @@ fn an_empty_log_gives_a_place_to_go_on_from() {
     }
 }
 
-#[test]
-fn a_reader_that_waits_is_woken_by_the_next_event() {
-    let s = Subject::memory();
+fn a_reader_that_waits_is_woken_by_the_next_event(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put(s.job("q"));
     let here = s.wait(s.store().events(From::Latest, 10, 0)).expect("a place").next;
     let mut waiting = s.begin(s.store().events(From::After(here), 10, 3_600_000));
@@ -252,9 +265,8 @@ fn a_reader_that_waits_is_woken_by_the_next_event() {
     assert_eq!(page.events.iter().map(|event| event.job).collect::<Vec<_>>(), [id]);
 }
 
-#[test]
-fn a_reader_that_waits_gets_the_first_event_of_a_new_queue_and_kind() {
-    let s = Subject::memory();
+fn a_reader_that_waits_gets_the_first_event_of_a_new_queue_and_kind(host: &dyn Host) {
+    let s = Subject::new(host);
     let here = s.wait(s.store().events(From::Latest, 10, 0)).expect("a place").next;
     let mut waiting = s.begin(s.store().events(From::After(here), 10, 3_600_000));
     assert!(!waiting.has_answered());
@@ -263,9 +275,8 @@ fn a_reader_that_waits_gets_the_first_event_of_a_new_queue_and_kind() {
     assert_eq!(page.events.iter().map(|event| event.job).collect::<Vec<_>>(), [id]);
 }
 
-#[test]
-fn a_reader_may_wait_for_the_next_one_to_come() {
-    let s = Subject::memory();
+fn a_reader_may_wait_for_the_next_one_to_come(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put(s.job("q"));
     let mut waiting = s.begin(s.store().events(From::Latest, 10, 3_600_000));
     assert!(!waiting.has_answered());
@@ -274,20 +285,18 @@ fn a_reader_may_wait_for_the_next_one_to_come() {
     assert_eq!(page.events.iter().map(|event| event.job).collect::<Vec<_>>(), [id]);
 }
 
-#[test]
-fn a_reader_that_waits_at_the_end_of_a_segment_finds_what_follows_it() {
-    let mut s = Subject::file();
+fn a_reader_that_waits_at_the_end_of_a_segment_finds_what_follows_it(host: &dyn Host) {
+    let mut s = Subject::new(host);
     s.put(s.job("q"));
     let here = s.wait(s.store().events(From::Latest, 10, 0)).expect("a place").next;
-    s.reopen();
+    s.restart();
     let id = s.put(s.job("q"));
     let page = s.begin(s.store().events(From::After(here), 10, 3_600_000)).answer().expect("a page");
     assert_eq!(page.events.iter().map(|event| event.job).collect::<Vec<_>>(), [id]);
 }
 
-#[test]
-fn a_reader_that_waits_in_vain_is_answered_when_its_time_is_over() {
-    let s = Subject::memory();
+fn a_reader_that_waits_in_vain_is_answered_when_its_time_is_over(host: &dyn Host) {
+    let s = Subject::new(host);
     let here = s.wait(s.store().events(From::Latest, 10, 0)).expect("a place").next;
     let waiting = s.begin(s.store().events(From::After(here), 10, 50));
     // Whichever clock the wait is on, both have passed it in the end.
@@ -296,9 +305,8 @@ fn a_reader_that_waits_in_vain_is_answered_when_its_time_is_over() {
     assert!(page.events.is_empty());
 }
 
-#[test]
-fn a_batch_is_in_the_log_in_its_order() {
-    let s = Subject::memory();
+fn a_batch_is_in_the_log_in_its_order(host: &dyn Host) {
+    let s = Subject::new(host);
     let jobs: Vec<NewJob> = (0..100).map(|_| s.job("q")).collect();
     let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
     s.enqueue(jobs);
@@ -306,9 +314,8 @@ fn a_batch_is_in_the_log_in_its_order() {
     assert_eq!(seen, ids);
 }
 
-#[test]
-fn readers_are_registered_moved_and_forgotten() {
-    let mut s = Subject::file();
+fn readers_are_registered_moved_and_forgotten(host: &dyn Host) {
+    let mut s = Subject::new(host);
     busy(&s);
     let all = s.events();
     let reader = |name: &str, at: usize| Reader { name: name.into(), cursor: all[at].cursor };
@@ -318,14 +325,13 @@ fn readers_are_registered_moved_and_forgotten() {
     let mut readers = s.wait(s.store().readers());
     readers.sort_by(|a, b| a.name.cmp(&b.name));
     assert_eq!(readers, [reader("archive", 10), reader("metrics", 5)]);
-    s.reopen();
+    s.restart();
     s.wait(s.store().delete_reader("metrics".into()));
     assert_eq!(s.wait(s.store().readers()), [reader("archive", 10)]);
 }
 
-#[test]
-fn reading_goes_on_after_restarts_without_skipping_or_repeating() {
-    let mut s = Subject::file();
+fn reading_goes_on_after_restarts_without_skipping_or_repeating(host: &dyn Host) {
+    let mut s = Subject::new(host);
     let mut read: Vec<Event> = Vec::new();
     let mut from = From::Earliest;
     let mut want: Vec<JobId> = Vec::new();
@@ -334,25 +340,24 @@ fn reading_goes_on_after_restarts_without_skipping_or_repeating() {
             want.push(s.put(s.job("q")));
         }
         if round % 2 == 0 {
-            s.reopen();
+            s.restart();
         }
         let page = s.wait(s.store().events(from, 3, 0)).expect("a place");
         assert!(!page.gap);
         from = From::After(page.next);
         read.extend(page.events);
-        s.reopen();
+        s.restart();
     }
     read.extend(s.events_from(from));
     assert_eq!(read.iter().map(|event| event.job).collect::<Vec<_>>(), want);
     assert_eq!(s.events(), read);
-    let answers = s.wait(s.store().enqueue(vec![], false, None));
+    let answers = s.wait(s.store().enqueue(vec![], false, s.at()));
     assert!(answers.is_empty(), "an empty batch is nothing");
     assert_eq!(s.events().len(), read.len());
 }
 
-#[test]
-fn a_cursor_that_the_store_never_gave_is_refused_or_shows_nothing_wrong() {
-    let s = Subject::memory();
+fn a_cursor_that_the_store_never_gave_is_refused_or_shows_nothing_wrong(host: &dyn Host) {
+    let s = Subject::new(host);
     let all = busy(&s);
     for place in [u64::MAX, all[0].cursor.place + 1, all[5].cursor.place ^ 0x10_0000_0000] {
         let cursor = Cursor { place, index: 3 };
@@ -365,9 +370,8 @@ fn a_cursor_that_the_store_never_gave_is_refused_or_shows_nothing_wrong() {
     }
 }
 
-#[test]
-fn a_claims_event_is_shown_without_waiting_for_another_write() {
-    for s in [Subject::memory(), Subject::file()] {
+fn a_claims_event_is_shown_without_waiting_for_another_write(host: &dyn Host) {
+    for s in [Subject::new(host), Subject::new(host)] {
         let id = s.put(s.job("q"));
         let here = s.wait(s.store().events(From::Latest, 10, 0)).expect("a place").next;
         s.take("q");

@@ -1,5 +1,6 @@
 //! The verbs of people: edit, run now, pause, lists, counts, workers, values.
 
+use crate::host::Host;
 use crate::subject::*;
 use std::collections::BTreeSet;
 use windlass_core::bounds;
@@ -10,16 +11,41 @@ use windlass_core::job::State::{
 };
 use windlass_core::name::Tag;
 use windlass_core::queue::QueueSettings;
-use windlass_core::store::{Admin, Edit, Filter, Hello, Queue, Settle, Signal};
+use windlass_core::store::{Edit, Filter, Hello, Settle, Signal};
 use windlass_core::{JobId, NewJob, Rejection, WorkerId};
+
+cases![
+    an_edit_changes_what_it_names_and_nothing_else,
+    an_edited_retrying_job_keeps_its_history,
+    an_edited_blocked_job_still_waits_for_its_parents,
+    an_edited_time_of_a_blocked_job_counts_once_its_parents_have_ended,
+    an_edit_out_of_bounds_is_refused_and_changes_nothing,
+    run_now_makes_a_waiting_job_due_and_rings,
+    pause_and_resume_are_in_force_at_once_and_ring,
+    a_new_job_rings_the_worker_that_waits_for_its_queue_and_no_other,
+    a_watch_that_begins_while_work_is_there_is_answered_at_once,
+    a_lost_lease_is_told_and_its_job_rings,
+    a_lease_and_a_policy_set_live_are_in_force_for_the_next_claim,
+    lists_select_exactly_by_every_part_of_a_filter,
+    a_view_in_a_list_is_the_one_of_the_job_itself,
+    a_page_goes_on_where_it_was_though_jobs_come_and_go,
+    a_cursor_that_is_none_is_refused,
+    counts_equal_a_scan,
+    a_queue_tells_what_it_did,
+    the_age_of_the_oldest_ready_job_is_known,
+    jobs_that_failed_alike_are_one_failure_mode,
+    groups_and_limits_are_listed_in_pages_by_name,
+    workers_say_hello_and_bye_and_show_what_they_run,
+    a_cancelled_or_retried_selection_is_answered_one_by_one,
+    a_value_is_replaced_only_by_who_knows_its_version restarts,
+];
 
 fn edit(id: JobId) -> Edit {
     Edit { id, payload: None, priority: None, run_at: None }
 }
 
-#[test]
-fn an_edit_changes_what_it_names_and_nothing_else() {
-    let s = Subject::memory();
+fn an_edit_changes_what_it_names_and_nothing_else(host: &dyn Host) {
+    let s = Subject::new(host);
     let tags = vec![Tag::new("t").unwrap()];
     let job = NewJob {
         tags,
@@ -30,7 +56,7 @@ fn an_edit_changes_what_it_names_and_nothing_else() {
     };
     let id = s.put(job);
     let before = s.get(id);
-    s.clock.advance_ms(5);
+    s.pass(5);
     s.edit(Edit { payload: Some(b"new".to_vec()), ..edit(id) }).unwrap();
     let mut want = before.clone();
     want.payload = b"new".to_vec();
@@ -52,9 +78,8 @@ fn an_edit_changes_what_it_names_and_nothing_else() {
     assert_eq!(s.limit_info("l").in_use, 2);
 }
 
-#[test]
-fn an_edited_retrying_job_keeps_its_history() {
-    let s = Subject::memory();
+fn an_edited_retrying_job_keeps_its_history(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     s.fail(&s.take("q"));
     let due = s.now().plus_ms(77);
@@ -69,9 +94,8 @@ fn an_edited_retrying_job_keeps_its_history() {
     assert_eq!((held.lease.attempt, held.failures, held.payload.as_slice()), (2, 1, &b"new"[..]));
 }
 
-#[test]
-fn an_edited_blocked_job_still_waits_for_its_parents() {
-    let s = Subject::memory();
+fn an_edited_blocked_job_still_waits_for_its_parents(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = s.put(s.job("parents"));
     let id = s.put(NewJob { parents: after(&[parent]), ..s.job("q") });
     s.edit(Edit { payload: Some(b"new".to_vec()), priority: Some(3), ..edit(id) }).unwrap();
@@ -81,9 +105,8 @@ fn an_edited_blocked_job_still_waits_for_its_parents() {
     assert_eq!((held.lease.job, held.payload.as_slice(), held.priority), (id, &b"new"[..], 3));
 }
 
-#[test]
-fn an_edited_time_of_a_blocked_job_counts_once_its_parents_have_ended() {
-    let s = Subject::memory();
+fn an_edited_time_of_a_blocked_job_counts_once_its_parents_have_ended(host: &dyn Host) {
+    let s = Subject::new(host);
     let parent = s.put(s.job("parents"));
     let id = s.put(NewJob { parents: after(&[parent]), ..s.job("q") });
     let due = s.now().plus_ms(5_000);
@@ -92,9 +115,8 @@ fn an_edited_time_of_a_blocked_job_counts_once_its_parents_have_ended() {
     assert_eq!((s.state(id), s.get(id).view.since), (Scheduled, due));
 }
 
-#[test]
-fn an_edit_out_of_bounds_is_refused_and_changes_nothing() {
-    let s = Subject::memory();
+fn an_edit_out_of_bounds_is_refused_and_changes_nothing(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let before = s.get(id);
     for bad in [
@@ -108,14 +130,13 @@ fn an_edit_out_of_bounds_is_refused_and_changes_nothing() {
     assert_eq!(s.get(id), before);
 }
 
-#[test]
-fn run_now_makes_a_waiting_job_due_and_rings() {
-    let s = Subject::memory();
+fn run_now_makes_a_waiting_job_due_and_rings(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = [s.put(NewJob { delay_ms: Some(60_000), ..s.job("q") }), s.put(s.job("q"))];
     s.fail(&s.take("q"));
     let mut waiting = s.watch(WorkerId(3), "q", 1);
     assert!(!waiting.has_answered());
-    assert_eq!(s.wait(s.store().run_now(ids.to_vec(), None)), vec![Ok(()), Ok(())]);
+    assert_eq!(s.wait(s.store().run_now(ids.to_vec(), s.at())), vec![Ok(()), Ok(())]);
     assert_eq!(waiting.answer(), Signal::Work);
     assert_eq!(s.drain("q"), ids);
     s.advance(3_600_000);
@@ -125,9 +146,8 @@ fn run_now_makes_a_waiting_job_due_and_rings() {
     }
 }
 
-#[test]
-fn pause_and_resume_are_in_force_at_once_and_ring() {
-    let s = Subject::memory();
+fn pause_and_resume_are_in_force_at_once_and_ring(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("q", 2);
     s.pause("q", true);
     assert!(s.queue_info("q").settings.paused);
@@ -143,9 +163,8 @@ fn pause_and_resume_are_in_force_at_once_and_ring() {
     assert!(s.claim("never-seen", 1).is_empty(), "a queue can be paused before its first job");
 }
 
-#[test]
-fn a_new_job_rings_the_worker_that_waits_for_its_queue_and_no_other() {
-    let s = Subject::memory();
+fn a_new_job_rings_the_worker_that_waits_for_its_queue_and_no_other(host: &dyn Host) {
+    let s = Subject::new(host);
     let mut here = s.watch(WorkerId(1), "q", 1);
     let mut there = s.watch(WorkerId(2), "other", 1);
     assert!(!here.has_answered() && !there.has_answered());
@@ -158,16 +177,14 @@ fn a_new_job_rings_the_worker_that_waits_for_its_queue_and_no_other() {
     assert_eq!(there.answer(), Signal::Work);
 }
 
-#[test]
-fn a_watch_that_begins_while_work_is_there_is_answered_at_once() {
-    let s = Subject::memory();
+fn a_watch_that_begins_while_work_is_there_is_answered_at_once(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put(s.job("q"));
     assert_eq!(s.watch(WORKER, "q", 1).answer(), Signal::Work);
 }
 
-#[test]
-fn a_lost_lease_is_told_and_its_job_rings() {
-    let s = Subject::memory();
+fn a_lost_lease_is_told_and_its_job_rings(host: &dyn Host) {
+    let s = Subject::new(host);
     let id = s.put(s.job("q"));
     let held = s.take("q");
     let mut other = s.watch(WorkerId(1), "q", 1);
@@ -180,9 +197,8 @@ fn a_lost_lease_is_told_and_its_job_rings() {
     assert_eq!(lease.token, held.lease.token);
 }
 
-#[test]
-fn a_lease_and_a_policy_set_live_are_in_force_for_the_next_claim() {
-    let s = Subject::memory();
+fn a_lease_and_a_policy_set_live_are_in_force_for_the_next_claim(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("q", 2);
     let first = s.take("q");
     s.set_queue("q", QueueSettings { lease_ms: 5_000, ..QueueSettings::default() });
@@ -200,7 +216,7 @@ fn filled(s: &Subject) -> Vec<JobId> {
     ids.push(parent);
     for (n, name) in ["a", "b"].into_iter().enumerate() {
         for i in 0..30u64 {
-            s.clock.advance_ms(1);
+            s.pass(1);
             let job = NewJob {
                 kind: kind(["mail", "sms", "call"][(i % 3) as usize]),
                 group: (i % 4 > 0).then(|| group(&format!("g{}", i % 4))),
@@ -239,9 +255,8 @@ fn filled(s: &Subject) -> Vec<JobId> {
     ids
 }
 
-#[test]
-fn lists_select_exactly_by_every_part_of_a_filter() {
-    let s = Subject::memory();
+fn lists_select_exactly_by_every_part_of_a_filter(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = filled(&s);
     let all: Vec<_> = ids.iter().map(|id| s.get(*id)).collect();
     let fatal_print = error("fatal").fingerprint;
@@ -316,9 +331,8 @@ fn lists_select_exactly_by_every_part_of_a_filter() {
     }
 }
 
-#[test]
-fn a_view_in_a_list_is_the_one_of_the_job_itself() {
-    let s = Subject::memory();
+fn a_view_in_a_list_is_the_one_of_the_job_itself(host: &dyn Host) {
+    let s = Subject::new(host);
     filled(&s);
     let page = s.wait(s.store().list(Filter::default(), None, 1_000, 10_000)).expect("a page");
     for view in page.items {
@@ -326,9 +340,8 @@ fn a_view_in_a_list_is_the_one_of_the_job_itself() {
     }
 }
 
-#[test]
-fn a_page_goes_on_where_it_was_though_jobs_come_and_go() {
-    let s = Subject::memory();
+fn a_page_goes_on_where_it_was_though_jobs_come_and_go(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = s.put_many("q", 40);
     s.drain("q");
     let filter = Filter { queue: Some(queue("q")), states: vec![Completed], ..Filter::default() };
@@ -349,17 +362,15 @@ fn a_page_goes_on_where_it_was_though_jobs_come_and_go() {
     assert!(ids.iter().all(|id| unique.contains(id)), "none of those that stayed is left out");
 }
 
-#[test]
-fn a_cursor_that_is_none_is_refused() {
-    let s = Subject::memory();
+fn a_cursor_that_is_none_is_refused(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put(s.job("q"));
     let answer = s.wait(s.store().list(Filter::default(), Some("not a cursor".into()), 10, 10));
     assert_eq!(answer.map(|page| page.items.len()), Err(Rejection::BadCursor));
 }
 
-#[test]
-fn counts_equal_a_scan() {
-    let s = Subject::memory();
+fn counts_equal_a_scan(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = filled(&s);
     for name in ["a", "b", "parents"] {
         let counts = s.counts(name);
@@ -380,9 +391,8 @@ fn counts_equal_a_scan() {
     assert_eq!(s.wait(s.store().info()).jobs, ids.len() as u64);
 }
 
-#[test]
-fn a_queue_tells_what_it_did() {
-    let s = Subject::memory();
+fn a_queue_tells_what_it_did(host: &dyn Host) {
+    let s = Subject::new(host);
     let ids = s.put_many("q", 8);
     s.advance(40);
     let held = s.claim("q", 6);
@@ -401,7 +411,7 @@ fn a_queue_tells_what_it_did() {
     assert_eq!((info.wait_ms.count(), info.run_ms.count()), (6, 6));
     assert!((38..=42).contains(&info.wait_ms.max()), "{}", info.wait_ms.max());
     assert_eq!(info.completed_last_minute, 1);
-    let series = s.wait(s.store().series(queue("q"), None)).expect("known");
+    let series = s.wait(s.store().series(queue("q"), s.at())).expect("known");
     let sums = |all: &[windlass_core::store::Series]| -> Vec<u64> {
         all.iter().map(|series| series.points.iter().map(|(_, n)| n).sum()).collect()
     };
@@ -410,10 +420,9 @@ fn a_queue_tells_what_it_did() {
     assert_eq!(sums(&series.failed), [2, 2, 2]);
 }
 
-#[test]
-fn the_age_of_the_oldest_ready_job_is_known() {
-    let s = Subject::memory();
-    assert!(s.wait(s.store().queues(None, None)).is_empty());
+fn the_age_of_the_oldest_ready_job_is_known(host: &dyn Host) {
+    let s = Subject::new(host);
+    assert!(s.wait(s.store().queues(None, s.at())).is_empty());
     let first = s.now();
     let ids = s.put_many("q", 2);
     s.advance(100);
@@ -428,9 +437,8 @@ fn the_age_of_the_oldest_ready_job_is_known() {
     assert_eq!(s.state(late), Running);
 }
 
-#[test]
-fn jobs_that_failed_alike_are_one_failure_mode() {
-    let s = Subject::memory();
+fn jobs_that_failed_alike_are_one_failure_mode(host: &dyn Host) {
+    let s = Subject::new(host);
     s.put_many("q", 6);
     s.put_many("other", 1);
     for (i, held) in s.claim("q", 6).iter().enumerate() {
@@ -448,13 +456,12 @@ fn jobs_that_failed_alike_are_one_failure_mode() {
     let filter = Filter { fingerprint: Some(modes[0].fingerprint), states: vec![Dead], ..Filter::default() };
     let dead = s.list(&filter);
     assert_eq!(dead.len(), 3);
-    s.wait(s.store().retry(dead, None));
+    s.wait(s.store().retry(dead, s.at()));
     assert_eq!(s.wait(s.store().errors(Some(queue("q")), 10)).iter().map(|m| m.dead).max(), Some(2));
 }
 
-#[test]
-fn groups_and_limits_are_listed_in_pages_by_name() {
-    let s = Subject::memory();
+fn groups_and_limits_are_listed_in_pages_by_name(host: &dyn Host) {
+    let s = Subject::new(host);
     for i in 0..25 {
         let limits = format!("l{i:02}");
         s.put(NewJob { limits: uses(&[(&limits, 1)]), ..s.job_of("q", &format!("g{i:02}")) });
@@ -486,33 +493,31 @@ fn groups_and_limits_are_listed_in_pages_by_name() {
     assert_eq!(names, (0..25).map(|i| format!("l{i:02}")).collect::<Vec<_>>());
 }
 
-#[test]
-fn workers_say_hello_and_bye_and_show_what_they_run() {
-    let s = Subject::memory();
+fn workers_say_hello_and_bye_and_show_what_they_run(host: &dyn Host) {
+    let s = Subject::new(host);
     let hello = |n: u64| Hello {
         worker: WorkerId(n),
         host: format!("host-{n}"),
         version: "1.2.3".into(),
         queues: vec![(queue("q"), 4)],
     };
-    s.wait(s.store().hello(hello(1), None));
-    s.wait(s.store().hello(hello(2), None));
+    s.wait(s.store().hello(hello(1), s.at()));
+    s.wait(s.store().hello(hello(2), s.at()));
     s.put_many("q", 3);
     let held = s.ask(WorkerId(1), vec![], &[("q", 2)]).jobs;
-    let workers = s.wait(s.store().workers(None));
+    let workers = s.wait(s.store().workers(s.at()));
     let told: Vec<_> = workers.iter().map(|w| (w.hello.clone(), w.running)).collect();
     assert_eq!(told, [(hello(1), 2), (hello(2), 0)]);
-    s.wait(s.store().bye(WorkerId(1), None));
-    assert_eq!(s.wait(s.store().workers(None)).len(), 1);
+    s.wait(s.store().bye(WorkerId(1), s.at()));
+    assert_eq!(s.wait(s.store().workers(s.at())).len(), 1);
     assert!(s.beat(&held[0].lease).is_ok(), "its leases stay until they are settled or run out");
     s.complete(&held[0]);
     s.advance(30_001);
     assert_ne!(s.state(held[1].lease.job), Running);
 }
 
-#[test]
-fn a_value_is_replaced_only_by_who_knows_its_version() {
-    let mut s = Subject::file();
+fn a_value_is_replaced_only_by_who_knows_its_version(host: &dyn Host) {
+    let mut s = Subject::new(host);
     let get = |s: &Subject, key: &str| s.wait(s.store().meta(key.into()));
     let set = |s: &Subject, key: &str, value: &[u8], version| {
         s.wait(s.store().set_meta(key.into(), value.to_vec(), version))
@@ -526,22 +531,21 @@ fn a_value_is_replaced_only_by_who_knows_its_version() {
     assert!(second > first);
     assert!(set(&s, "k", b"three", first).is_err());
     assert!(set(&s, "other", b"x", second).is_err());
-    s.reopen();
+    s.restart();
     assert_eq!(get(&s, "k"), (b"two".to_vec(), second));
     assert!(set(&s, "k", &vec![0; bounds::META_BYTES_MAX + 1], second).is_err());
     assert!(set(&s, "k", b"four", second).is_ok());
 }
 
-#[test]
-fn a_cancelled_or_retried_selection_is_answered_one_by_one() {
-    let s = Subject::memory();
+fn a_cancelled_or_retried_selection_is_answered_one_by_one(host: &dyn Host) {
+    let s = Subject::new(host);
     filled(&s);
     let live: Vec<JobId> = s.list(&Filter {
         queue: Some(queue("a")),
         states: vec![Ready, Scheduled, Retrying, Blocked, Running],
         ..Filter::default()
     });
-    let answers = s.wait(s.store().cancel(live.clone(), None));
+    let answers = s.wait(s.store().cancel(live.clone(), s.at()));
     assert!(answers.iter().all(Result::is_ok));
     s.advance(bounds::CANCEL_GRACE_MS + 1);
     assert!(live.iter().all(|id| s.state(*id) == Cancelled));

@@ -1,0 +1,27 @@
+//! The certificate for a store: what `docs/contract.md` promises, proved on any implementation of
+//! `windlass_core::store`.
+//!
+//! A store brings a [`Host`], which opens it on fresh places with a clock that a test moves, and a test target without
+//! the usual harness whose `main` is [`certify`]. It gets one test for each rule:
+//!
+//! - **cases** (`cases/`): one rule each, written by hand, by section of the contract;
+//! - **random traffic** (`cases/traffic.rs`), judged by a witness that knows only what was asked, answered and told.
+//!
+//! A case that says nothing about a store is left out with its reason, which is printed, never in silence.
+#![allow(clippy::unwrap_used, reason = "an answer that is not there is a failed test")]
+#![allow(clippy::type_complexity, reason = "tables of cases are read where they stand")]
+#![allow(clippy::print_stdout, reason = "seeds and exempted cases are printed")]
+
+mod cases;
+mod certify;
+mod dice;
+mod dump;
+mod host;
+pub mod subject;
+mod witness;
+
+pub use certify::certify;
+pub use dice::Dice;
+pub use dump::{Dump, dump};
+pub use host::{Case, End, Host, Place, START};
+pub use subject::Subject;
