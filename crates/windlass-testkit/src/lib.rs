@@ -5,6 +5,8 @@
 //! the usual harness whose `main` is [`certify`]. It gets one test for each rule:
 //!
 //! - **cases** (`cases/`): one rule each, written by hand, by section of the contract;
+//! - **the model** (`model/`): the contract done in the plainest way; random commands to it and to the store get the
+//!   same answers and leave the same picture, save where the contract leaves a store free;
 //! - **random traffic** (`cases/traffic.rs`), judged by a witness that knows only what was asked, answered and told.
 //!
 //! A case that says nothing about a store is left out with its reason, which is printed, never in silence.
@@ -17,6 +19,7 @@ mod certify;
 mod dice;
 mod dump;
 mod host;
+mod model;
 pub mod subject;
 mod witness;
 

@@ -2,6 +2,7 @@
 
 use crate::Dice;
 use crate::host::{End, Host};
+use crate::model;
 use crate::subject::*;
 use crate::witness::Witness;
 use proptest::prelude::*;
@@ -18,6 +19,8 @@ use windlass_core::{JobId, Lease, NewJob, Time, WorkerId};
 cases![
     random_traffic_keeps_every_invariant,
     random_traffic_with_restarts_keeps_every_invariant restarts,
+    random_commands_are_answered_as_by_the_model,
+    random_commands_with_restarts_are_answered_as_by_the_model restarts,
 ];
 
 const QUEUES: [&str; 3] = ["free", "tight", "ordered"];
@@ -367,21 +370,37 @@ fn random_traffic_with_restarts_keeps_every_invariant(host: &dyn Host) {
     traffic(host, true);
 }
 
+fn random_commands_are_answered_as_by_the_model(host: &dyn Host) {
+    many("model", model::act(), |acts| model::run(host, acts, false));
+}
+
+fn random_commands_with_restarts_are_answered_as_by_the_model(host: &dyn Host) {
+    many("model", model::act(), |acts| model::run(host, acts, true));
+}
+
 fn traffic(host: &dyn Host, restarts: bool) {
-    let mut dice = Dice::new("traffic");
-    let mut seed = [0u8; 32];
-    seed.iter_mut().for_each(|byte| *byte = dice.any() as u8);
-    // Shrinking is bounded, so that a failure is told within a minute or two.
-    let config = Config { cases: 40, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-    let acts = prop::collection::vec(act(), 30..160);
-    let outcome = runner.run(&acts, |acts| {
+    many("traffic", act(), |acts| {
         let mut town = Town::new(host, restarts);
-        for act in &acts {
+        for act in acts {
             town.act(act);
         }
         town.witness.compare(&town.s);
         town.wind_up();
+    });
+}
+
+/// Runs that many sequences of random acts, and shrinks the first that fails.
+fn many<A: Clone + std::fmt::Debug>(test: &str, act: impl Strategy<Value = A>, run: impl Fn(&[A])) {
+    let mut dice = Dice::new(test);
+    let mut seed = [0u8; 32];
+    seed.iter_mut().for_each(|byte| *byte = dice.any() as u8);
+    // Shrinking is bounded, so that a failure is told within a minute or two.
+    let config =
+        Config { cases: 40, failure_persistence: None, max_shrink_iters: 1_500, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+    let acts = prop::collection::vec(act, 30..160);
+    let outcome = runner.run(&acts, |acts| {
+        run(&acts);
         Ok(())
     });
     if let Err(why) = outcome {
