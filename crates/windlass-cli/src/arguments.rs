@@ -8,6 +8,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::bench;
 use crate::commands::{doctor, enqueue, errors, events, groups, jobs, limits, queues, schedules};
 use crate::demo;
+use crate::fault::{Exit, Fault};
+use crate::output::{Form, Output};
 
 /// The store when neither `--store` nor the environment names one.
 pub(crate) const STORE_DEFAULT: &str = "file:./windlass-data";
@@ -92,10 +94,16 @@ pub(crate) enum Command {
 
 /// The command line as clap knows it, help template included.
 pub(crate) fn command() -> clap::Command {
-    fn with_template(command: clap::Command) -> clap::Command {
-        command.help_template(HELP_TEMPLATE).mut_subcommands(with_template)
+    fn everywhere(command: clap::Command) -> clap::Command {
+        command.help_template(HELP_TEMPLATE).mut_args(with_any_value).mut_subcommands(everywhere)
     }
-    with_template(Cli::command())
+    everywhere(Cli::command())
+}
+
+/// `--delay -5s` gives the option a value, which the option then refuses in its own words.
+fn with_any_value(argument: clap::Arg) -> clap::Arg {
+    let takes_one = matches!(argument.get_action(), clap::ArgAction::Set | clap::ArgAction::Append);
+    if takes_one && argument.get_long().is_some() { argument.allow_hyphen_values(true) } else { argument }
 }
 
 /// Reads the process's arguments; ends the process itself for `--help`, `--version` and nonsense.
@@ -105,14 +113,28 @@ pub(crate) fn read() -> Cli {
         || std::env::args_os().any(|argument| argument == "--no-color");
     let command =
         if plain { command().styles(Styles::plain()).color(clap::ColorChoice::Never) } else { command() };
-    let matches = command.get_matches();
-    let mut cli = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(error) => error.exit(),
+    let parsed =
+        command.try_get_matches().and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (mut cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => refuse(&error),
     };
     cli.global.no_color = plain;
     cli.global.store_is_explicit = explicit_store(&matches);
     cli
+}
+
+/// Ends the process: with the help that was asked for, or with what is wrong, in the form that was asked for.
+fn refuse(error: &clap::Error) -> ! {
+    let json =
+        std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
+    if !error.use_stderr() || !json {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    Output::new(Form::Json, true, false).fault(&Fault::usage(message));
+    std::process::exit(Exit::Usage as i32);
 }
 
 /// A global option is known to the matches of the subcommand that it stood behind.

@@ -116,6 +116,7 @@ const WORDS: &[&str] = &[
     "priority",
     "run_at",
     "delay",
+    "timeout",
     "limits",
     "parents",
     "id",

@@ -335,10 +335,7 @@ impl NewJob {
         }
         let ahead = self.delay_ms.unwrap_or_else(|| self.run_at.map_or(0, |at| at.since(now)));
         if ahead > bounds::DELAY_MS_MAX {
-            return refuse(
-                "run_at",
-                "lies more than ten years ahead; is the unit right (milliseconds)?".into(),
-            );
+            return refuse("run_at", "the time lies more than ten years ahead; is its unit right?".into());
         }
         if self.limits.len() > bounds::LIMITS_PER_JOB_MAX {
             return refuse("limits", format!("{} are more than 4", self.limits.len()));
@@ -353,6 +350,9 @@ impl NewJob {
         }
         if self.tags.len() > bounds::TAGS_MAX {
             return refuse("tags", format!("{} are more than 8", self.tags.len()));
+        }
+        if self.timeout_ms == Some(0) {
+            return refuse("timeout", "0 ms leave an attempt no time; leave it out for no limit".into());
         }
         if let Some(retry) = &self.retry {
             retry.validate().map_err(|why| Rejection::Invalid { what: "retry policy", why })?;
@@ -513,5 +513,6 @@ mod tests {
         assert!(told(NewJob { id: JobId::from_parts(now.plus_ms(3_600_001), 1), ..new() }).contains("1 h"));
         assert!(told(NewJob { run_at: Some(now), delay_ms: Some(1), ..new() }).contains("exclude"));
         assert!(told(NewJob { delay_ms: Some(u64::MAX), ..new() }).contains("ten years"));
+        assert!(told(NewJob { timeout_ms: Some(0), ..new() }).contains("no time"));
     }
 }

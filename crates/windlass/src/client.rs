@@ -214,6 +214,15 @@ impl Client {
         one("run_now", self.inner.store.run_now(vec![id], None).await)
     }
 
+    /// The log of one attempt: what its handler wrote with [`Ctx::log`](crate::Ctx::log), and why a payload that does
+    /// not decode was given back.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`](windlass_core::Rejection::NotFound) when the job is not known, or the store's failure.
+    pub async fn logs(&self, id: JobId, attempt: u32) -> Result<String, Error> {
+        Ok(self.inner.store.logs(id, attempt).await??)
+    }
+
     /// Why that job is not running.
     ///
     /// # Errors

@@ -197,6 +197,18 @@ impl Held {
         Some(Report { lease: self.job.lease, progress: said.progress.take(), log, checkpoint: None })
     }
 
+    /// A line of the attempt's log.
+    pub(crate) fn log(&self, line: &str) {
+        let mut said = self.said();
+        if said.log_bytes + line.len() + 1 > LOG_BYTES_MAX {
+            said.lines_dropped += 1;
+            return;
+        }
+        said.log_bytes += line.len() + 1;
+        said.log.push_str(line);
+        said.log.push('\n');
+    }
+
     /// The last line of a log that was longer than an attempt may keep.
     pub(crate) fn close_log(&self) {
         let mut said = self.said();
@@ -330,15 +342,7 @@ impl Ctx {
 
     /// A line of the attempt's log; at most 256 KiB are kept, what comes after is counted.
     pub fn log(&self, line: impl AsRef<str>) {
-        let line = line.as_ref();
-        let mut said = self.held.said();
-        if said.log_bytes + line.len() + 1 > LOG_BYTES_MAX {
-            said.lines_dropped += 1;
-            return;
-        }
-        said.log_bytes += line.len() + 1;
-        said.log.push_str(line);
-        said.log.push('\n');
+        self.held.log(line.as_ref());
     }
 
     /// Keeps `data` for the next attempt, durable when this returns; [`Ctx::resume`] gives it back.

@@ -3,7 +3,7 @@
 use windlass_core::{Rejection, StoreError};
 
 /// Why a verb did not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The contract said no; nothing was changed.
@@ -23,6 +23,13 @@ pub enum Error {
     /// The worker was not set up so that it can run.
     #[error("worker: {0}")]
     Worker(String),
+}
+
+impl std::fmt::Debug for Error {
+    /// In words, since this is what a `main` that returns it prints.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 impl Error {

@@ -73,7 +73,7 @@ pub async fn open(url: &str) -> Result<Client, OpenError> {
 }
 
 /// Why a store could not be opened.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// The text is no URL of a store.
@@ -119,6 +119,13 @@ pub enum OpenError {
     /// The thread that opened the store ended before it was done.
     #[error("opening was interrupted: {0}")]
     Interrupted(String),
+}
+
+impl std::fmt::Debug for OpenError {
+    /// In words, since this is what a `main` that returns it prints.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -90,7 +90,7 @@ fn verify_and_doctor_find_a_sound_directory_sound() {
     assert_eq!(keys(&checks[0]), sorted("check status found advice"));
     assert!(checks.iter().all(|check| check["status"] != "bad"), "{checks:?}");
     assert!(shell.ok(&["doctor", &shell.data(), "--repair"]).contains("sound"));
-    assert_eq!(shell.run(&["verify", "/no/such/directory"]).code, 3);
+    assert_eq!(shell.run(&["verify", "/no/such/directory"]).code, 5);
 }
 
 #[test]

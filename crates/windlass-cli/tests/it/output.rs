@@ -93,3 +93,40 @@ fn a_failure_with_json_is_one_object_on_stderr() {
     assert!(error["message"].as_str().is_some_and(|message| message.contains("nowhere")));
     assert_eq!(ran.out, "");
 }
+
+#[test]
+fn a_bad_command_line_with_json_is_one_object_on_stderr_too() {
+    let shell = Shell::new();
+    for arguments in
+        [&["--json", "bogus"][..], &["enqueue", "q", "b ad", "--json"], &["queues", "--json", "ls", "--x"]]
+    {
+        let ran = shell.run(arguments);
+        let error = &lines(&ran.err)[0]["error"];
+        assert_eq!(
+            (ran.code, &error["code"], &error["exit"]),
+            (2, &"usage".into(), &2.into()),
+            "{arguments:?}"
+        );
+    }
+    let ran = shell.run(&["enqueue", "q", "b ad", "--", "--json"]);
+    assert!(ran.code == 2 && ran.err.starts_with("error:"), "{}", ran.err);
+}
+
+#[test]
+fn a_value_that_begins_with_a_dash_is_refused_by_its_option() {
+    let shell = Shell::new();
+    for (arguments, named) in [
+        (&["enqueue", "q", "k", "--delay", "-5s"][..], "--delay"),
+        (&["queues", "set", "q", "--concurrency", "-1"], "--concurrency"),
+        (&["jobs", "ls", "--limit", "-1"], "--limit"),
+    ] {
+        let ran = shell.run(arguments);
+        assert_eq!(ran.code, 2);
+        assert!(
+            ran.err.contains(&format!("invalid value '{}'", arguments[arguments.len() - 1])),
+            "{}",
+            ran.err
+        );
+        assert!(ran.err.contains(named), "{}", ran.err);
+    }
+}

@@ -127,14 +127,14 @@ impl Core {
         if edit.payload.as_ref().is_some_and(|payload| payload.len() > PAYLOAD_BYTES_MAX) {
             return refuse("payload", "is more than 1 MiB");
         }
-        if edit.priority.is_some_and(|p| !(PRIORITY_MIN..=PRIORITY_MAX).contains(&p)) {
-            return refuse("priority", "is not between -9 and 9");
+        if let Some(priority) = edit.priority.filter(|p| !(PRIORITY_MIN..=PRIORITY_MAX).contains(p)) {
+            return refuse("priority", &format!("{priority} is not between -9 and 9"));
         }
         if edit.priority.is_some_and(|p| p != 0) && self.machine.is_ordered(at) {
             return refuse("priority", "must be 0 in an ordered group");
         }
         if edit.run_at.is_some_and(|at| at.0 > now.saturating_add(DELAY_MS_MAX)) {
-            return refuse("run_at", "lies more than ten years ahead");
+            return refuse("run_at", "the time lies more than ten years ahead");
         }
         self.rewrite(at, Origin::Edited, edit.payload.as_deref(), edit.priority, edit.run_at.map(|at| at.0))
     }

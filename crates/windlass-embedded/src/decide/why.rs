@@ -38,7 +38,8 @@ impl Core {
             State::Scheduled if self.lacks_handler(at) => until(
                 Reason::NoHandler,
                 format!(
-                    "given back {} times because no worker that claimed it knows kind {} or decodes its payload",
+                    "given back {} times: no worker that claimed it knows kind {}, or its payload does not decode, and then \
+                     the attempt's log says why",
                     extra.map_or(0, |e| e.no_handler),
                     machine.kinds[usize::from(slot.kind)],
                 ),

@@ -84,6 +84,12 @@ pub(crate) async fn settle(routes: &Routes, held: &Arc<Held>) -> Option<Settle> 
     if held.is_lost() {
         return None;
     }
+    if let Stop::Returned(Err(error)) = &stop
+        && matches!(error.verdict(), Verdict::Undecodable)
+    {
+        // Giving back spends nothing and leaves no error: the log is where people look next.
+        held.log(&format!("given back: {error}"));
+    }
     held.close_log();
     if let Some(said) = held.take_report() {
         // What was said must arrive before the end: afterwards the lease is no longer current. A store

@@ -263,6 +263,8 @@ async fn a_payload_that_does_not_decode_goes_back_without_blame(client: Client) 
     let job = until_state(&client, id, JobState::Scheduled).await;
     assert_eq!((job.view.failures, job.view.losses), (0, 0));
     assert_eq!(client.why(id).await.expect("answered").reason, Reason::NoHandler);
+    let log = client.logs(id, 1).await.expect("answered");
+    assert!(log.contains("given back") && log.contains("missing field `n`"), "{log}");
     worker.shutdown().await;
 }
 

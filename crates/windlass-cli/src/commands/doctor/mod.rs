@@ -134,9 +134,15 @@ fn repair(out: &Output, path: &Path, yes: bool) -> Result<(), Fault> {
     // Owning the directory first: nobody may write between the look and the cut.
     let _lock = DirectoryLock::acquire(path).map_err(|error| crate::connect::lock_fault(&error))?;
     let disk = FileDisk::open(path, false).map_err(|error| directory_fault(&error))?;
-    let problems = read_all(out, &disk)?.problems();
+    let found = read_all(out, &disk)?;
+    let problems = found.problems();
     if problems > 0 && !yes {
-        let question = format!("cut {} at the first of {problems} damaged places?", path.display());
+        let question = format!(
+            "cut {} at the first of {problems} damaged places? {}; what is cut off stays in salvage-*.bin files, for \
+             people: it cannot be read in again",
+            path.display(),
+            found.loss(),
+        );
         confirm(out, &question, "add --yes, after a copy of the directory")?;
     }
     let report = journal::repair(&disk).map_err(|error| Fault::failed(error.to_string()))?;
@@ -150,10 +156,7 @@ fn held(path: &Path, holder: &str) -> Fault {
 
 /// A directory that is not there, or not a store's.
 pub(crate) fn directory_fault(error: &OpenDirectoryError) -> Fault {
-    match error {
-        OpenDirectoryError::Missing { .. } => Fault::new(Exit::NotFound, "not_found", error.to_string()),
-        _ => Fault::new(Exit::Unreachable, "unreachable", error.to_string()),
-    }
+    Fault::new(Exit::Unreachable, "unreachable", error.to_string())
 }
 
 #[cfg(test)]

@@ -117,6 +117,18 @@ impl From<VerifyReport> for VerifyShape {
 }
 
 impl VerifyShape {
+    /// What a repair would drop, in words.
+    pub(super) fn loss(&self) -> String {
+        let first = self.problems.iter().map(|problem| problem.lsn).filter(|lsn| *lsn > 0).min();
+        match first {
+            Some(lsn) if lsn <= self.last_lsn => format!(
+                "batches {lsn} to {} of {} go, and every job that was enqueued in them",
+                self.last_lsn, self.last_lsn
+            ),
+            _ => "no readable batch stands behind it".to_owned(),
+        }
+    }
+
     /// Damaged places.
     pub(super) fn problems(&self) -> usize {
         self.problems.len()
