@@ -27,6 +27,10 @@ const QUEUES: [&str; 3] = ["free", "tight", "ordered"];
 const GROUPS: [&str; 3] = ["a", "b", "c"];
 const LIMITS: [&str; 3] = ["slots", "speed", "both"];
 const RETRY_MS: u64 = 700;
+/// Sequences in one test: as many as take some seconds on a store that syncs.
+const TRAFFIC_RUNS: u32 = 40;
+/// As many as find what was planted: a verb that forgets one counter, a bound that is off by one.
+const MODEL_RUNS: u32 = 150;
 
 /// One thing that somebody does. Numbers pick from what is there, whatever that is.
 #[derive(Clone, Debug)]
@@ -371,15 +375,15 @@ fn random_traffic_with_restarts_keeps_every_invariant(host: &dyn Host) {
 }
 
 fn random_commands_are_answered_as_by_the_model(host: &dyn Host) {
-    many("model", model::act(), |acts| model::run(host, acts, false));
+    many("model", MODEL_RUNS, model::act(), |acts| model::run(host, acts, false));
 }
 
 fn random_commands_with_restarts_are_answered_as_by_the_model(host: &dyn Host) {
-    many("model", model::act(), |acts| model::run(host, acts, true));
+    many("model", MODEL_RUNS, model::act(), |acts| model::run(host, acts, true));
 }
 
 fn traffic(host: &dyn Host, restarts: bool) {
-    many("traffic", act(), |acts| {
+    many("traffic", TRAFFIC_RUNS, act(), |acts| {
         let mut town = Town::new(host, restarts);
         for act in acts {
             town.act(act);
@@ -390,13 +394,18 @@ fn traffic(host: &dyn Host, restarts: bool) {
 }
 
 /// Runs that many sequences of random acts, and shrinks the first that fails.
-fn many<A: Clone + std::fmt::Debug>(test: &str, act: impl Strategy<Value = A>, run: impl Fn(&[A])) {
+fn many<A: Clone + std::fmt::Debug>(
+    test: &str,
+    runs: u32,
+    act: impl Strategy<Value = A>,
+    run: impl Fn(&[A]),
+) {
     let mut dice = Dice::new(test);
     let mut seed = [0u8; 32];
     seed.iter_mut().for_each(|byte| *byte = dice.any() as u8);
     // Shrinking is bounded, so that a failure is told within a minute or two.
     let config =
-        Config { cases: 40, failure_persistence: None, max_shrink_iters: 1_500, ..Config::default() };
+        Config { cases: runs, failure_persistence: None, max_shrink_iters: 1_500, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     let acts = prop::collection::vec(act, 30..160);
     let outcome = runner.run(&acts, |acts| {

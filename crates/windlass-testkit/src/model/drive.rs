@@ -23,7 +23,8 @@ const UNIQUE: [(UniqueScope, OnConflict); 6] = [
     (UniqueScope::UntilStart, OnConflict::Existing),
     (UniqueScope::For { ttl_ms: 3_000 }, OnConflict::Existing),
 ];
-const MAX_WAITING: u64 = 25;
+/// Low enough to be met.
+const MAX_WAITING: u64 = 6;
 
 /// One command. Numbers pick from what is there, whatever that is.
 #[derive(Clone, Debug)]
