@@ -483,29 +483,30 @@ impl Model {
 
     // ---- the clock ----
 
-    /// Time passes, and everything due happens. Boundaries that may fall either way are the store's own.
+    /// Time passes, and everything due happens, one after the other as it came due. What ends in this very millisecond
+    /// may have ended or not.
     pub(crate) fn pass(&mut self, now: Time) {
         self.step += 1;
         self.now = now;
-        let ids: Vec<JobId> = self.jobs.keys().copied().collect();
-        for id in &ids {
-            let job = &self.jobs[id];
-            let over = job.lease.is_some_and(|lease| lease.deadline < now)
-                || job.grace_until.is_some_and(|until| job.state == Running && until < now);
-            if over {
-                self.lose(*id);
-            }
+        let mut due: Vec<(Time, JobId)> = Vec::new();
+        for (id, job) in &self.jobs {
+            let times =
+                [job.lease.map(|lease| lease.deadline), job.grace_until, Some(job.due), job.asked.expires_at];
+            due.extend(times.into_iter().flatten().filter(|at| *at <= now).map(|at| (at, *id)));
         }
-        for id in &ids {
-            let job = &self.jobs[id];
-            if matches!(job.state, Scheduled | Retrying) && job.due <= now {
-                self.make_ready(*id);
-            }
-        }
-        for id in ids {
+        due.sort();
+        for (at, id) in due {
             let job = &self.jobs[&id];
-            let waits = matches!(job.state, Scheduled | Ready | Blocked) && !job.started;
-            if waits && job.asked.expires_at.is_some_and(|at| at <= now) {
+            let is = |time: Option<Time>| time == Some(at);
+            if job.state == Running && at < now && (is(job.lease.map(|l| l.deadline)) || is(job.grace_until))
+            {
+                self.lose(id);
+            } else if matches!(job.state, Scheduled | Retrying) && job.due == at {
+                self.make_ready(id);
+            }
+            let job = &self.jobs[&id];
+            let unstarted = matches!(job.state, Scheduled | Ready | Blocked) && !job.started;
+            if unstarted && is(job.asked.expires_at) {
                 self.end(id, Cancelled);
             }
         }
