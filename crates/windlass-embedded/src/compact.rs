@@ -15,9 +15,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-/// Bytes that may lie dead before anything is copied: the fixed part of the bound on disk use, and
-/// at least so much of the event log for readers that come later.
-const SLACK_BYTES: u64 = 256 << 20;
 /// Dead bytes above which copying begins, in percent of the live ones.
 const DEAD_PERCENT: u64 = 100;
 /// A chunk of records that is handed to the engine at once.
@@ -30,6 +27,8 @@ const REMEMBER_STEP: usize = 1_000;
 /// What the engine knows of the compaction.
 pub(crate) struct Compactor {
     busy: bool,
+    /// Bytes that may lie dead before anything is copied: the fixed part of the bound on disk use.
+    slack_bytes: u64,
     /// The segment that was found useless, and the LSN that must be durable before it goes.
     settled: Option<(u32, u64)>,
     work: Option<SyncSender<u32>>,
@@ -38,12 +37,12 @@ pub(crate) struct Compactor {
 
 impl Compactor {
     /// With its thread, or without one when there is nothing to write to.
-    pub(crate) fn new(shared: Arc<Shared>, reader: Reader) -> std::io::Result<Self> {
+    pub(crate) fn new(shared: Arc<Shared>, reader: Reader, slack_bytes: u64) -> std::io::Result<Self> {
         let (work, orders) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("windlass-compact".into())
             .spawn(move || run(&orders, &shared, &reader))?;
-        Ok(Self { busy: false, settled: None, work: Some(work), thread: Some(thread) })
+        Ok(Self { busy: false, slack_bytes, settled: None, work: Some(work), thread: Some(thread) })
     }
 
     /// The segment to give back next, and the LSN that must be durable first.
@@ -58,7 +57,7 @@ impl Compactor {
         }
         let used = journal.disk_bytes().saturating_sub(journal.spare_bytes());
         let live = machine.live.total();
-        if used <= live + live * DEAD_PERCENT / 100 + SLACK_BYTES {
+        if used <= live + live * DEAD_PERCENT / 100 + self.slack_bytes {
             self.settled = None;
             return None;
         }
@@ -66,7 +65,7 @@ impl Compactor {
         let oldest = segments.next()?;
         segments.next()?;
         let held = machine.readers.values().map(|cursor| (cursor.place >> 32) as u32).min();
-        let overdue = used > 2 * live + SLACK_BYTES + READERS_BYTES;
+        let overdue = used > 2 * live + self.slack_bytes + READERS_BYTES;
         if held.is_some_and(|reader| reader <= oldest.sequence) && !overdue {
             return None;
         }

@@ -27,6 +27,8 @@ pub(crate) const REQUEST_ROOM: usize = 512 << 10;
 /// Room that a request or a round of upkeep gets when the disk is full and the rest of the segment
 /// is all there is; they do less at once then.
 const TIGHT_ROOM: usize = 64 << 10;
+/// Room kept for the word that a segment is given back: without it a full disk would never get space again.
+const GIVE_BACK_ROOM: usize = 256;
 /// Children and steps of upkeep that fit into it.
 const TIGHT_STEPS: usize = 64;
 /// Steps of upkeep between two requests: keeps every request's wait short.
@@ -66,7 +68,7 @@ pub(crate) struct Request {
 /// What the inbox holds.
 pub(crate) enum Message {
     Call(Request),
-    /// Every fact that made the segment useless is durable: give it back.
+    /// Every fact that made the segment useless is durable: it can be given back.
     Reclaim(u32),
     /// A clock that does not run by itself was moved, or spare space may be back.
     Wake,
@@ -274,6 +276,8 @@ pub(crate) struct Engine {
     pub(crate) marked: bool,
     /// Something is due that did not fit into the last round.
     pub(crate) more_due: bool,
+    /// A segment that is stated to be given back, and the LSN of that statement: it goes when that is durable.
+    pub(crate) giving_back: Option<(u32, u64)>,
     /// A segment was begun or given back since compaction was last thought of.
     pub(crate) check_compaction: bool,
 }
@@ -336,7 +340,7 @@ impl Engine {
         for message in messages.drain(..) {
             match message {
                 Message::Call(request) => self.call(request)?,
-                Message::Reclaim(segment) => self.reclaim(segment)?,
+                Message::Reclaim(segment) => self.give_back(segment)?,
                 Message::Wake => {}
                 Message::Close(told) => *closing = Some(told),
             }
@@ -356,7 +360,7 @@ impl Engine {
             self.flush()?;
         }
         let roomy = self.make_room(request.bytes + REQUEST_ROOM)?;
-        if !roomy && !self.fits(request.bytes_when_low + TIGHT_ROOM) {
+        if !roomy && !self.fits(request.bytes_when_low + TIGHT_ROOM + GIVE_BACK_ROOM) {
             let why = StoreError {
                 operation: "write",
                 cause: "no space is left on the disk, and the reserve is used up".into(),
@@ -386,7 +390,7 @@ impl Engine {
         }
         let mut steps = UPKEEP_STEPS;
         if !self.make_room(REQUEST_ROOM + self.core.next_tick_bytes())? {
-            if !self.fits(TIGHT_ROOM) {
+            if !self.fits(TIGHT_ROOM + GIVE_BACK_ROOM) {
                 return Ok(());
             }
             steps = TIGHT_STEPS;
@@ -523,6 +527,22 @@ impl Engine {
         Ok(())
     }
 
+    /// Nothing in the segment is needed: it goes as soon as that is stated durably. So a segment that is missing is
+    /// told from one that went.
+    fn give_back(&mut self, segment: u32) -> Result<(), JournalError> {
+        if !self.fits(GIVE_BACK_ROOM) && !self.make_room(GIVE_BACK_ROOM)? {
+            // Found again when there is room.
+            self.compactor.done();
+            return Ok(());
+        }
+        self.core.begin(self.time.now(None));
+        self.core.emit(&Fact::GivenBack { through: segment });
+        self.flush()?;
+        self.giving_back = Some((segment, self.last_lsn));
+        self.syncs.push(&mut Vec::new());
+        Ok(())
+    }
+
     fn reclaim(&mut self, segment: u32) -> Result<(), JournalError> {
         match self.journal.reclaim(segment) {
             Ok(()) => self.core.machine.live.forget(segment),
@@ -537,6 +557,14 @@ impl Engine {
 
     /// Gives back the oldest segment when too much of the disk holds nothing that is needed.
     fn compact(&mut self) -> Result<(), JournalError> {
+        if let Some((segment, lsn)) = self.giving_back {
+            if self.syncer.durable_lsn() < lsn {
+                self.syncs.push(&mut Vec::new());
+                return Ok(());
+            }
+            self.giving_back = None;
+            return self.reclaim(segment);
+        }
         if !self.check_compaction {
             return Ok(());
         }
@@ -556,7 +584,7 @@ impl Engine {
             self.compactor.start(segment);
             return Ok(());
         }
-        self.reclaim(segment)
+        self.give_back(segment)
     }
 
     /// The journal failed: everyone is told, and nothing is taken any more.

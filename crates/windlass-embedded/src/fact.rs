@@ -124,6 +124,8 @@ pub(crate) enum Fact<'a> {
     Meta { key: &'a str, version: u64, value: &'a [u8] },
     /// Everything that is in no job record (JSON); the first fact of every segment.
     Snapshot { state: &'a [u8] },
+    /// Nothing in the segments up to that one is needed: they may be gone from here on.
+    GivenBack { through: u32 },
 }
 
 impl<'a> Ref<'a> {
@@ -228,6 +230,7 @@ mod tag {
     pub(super) const READER: u8 = 29;
     pub(super) const META: u8 = 30;
     pub(super) const SNAPSHOT: u8 = 31;
+    pub(super) const GIVEN_BACK: u8 = 32;
 }
 
 impl<'a> Fact<'a> {
@@ -417,6 +420,10 @@ impl<'a> Fact<'a> {
                 out.u8(tag::SNAPSHOT);
                 out.bytes(state);
             }
+            Fact::GivenBack { through } => {
+                out.u8(tag::GIVEN_BACK);
+                out.u32(through);
+            }
         }
     }
 
@@ -519,6 +526,7 @@ impl<'a> Fact<'a> {
             },
             tag::META => Fact::Meta { key: from.short()?, version: from.u64()?, value: from.bytes()? },
             tag::SNAPSHOT => Fact::Snapshot { state: from.bytes()? },
+            tag::GIVEN_BACK => Fact::GivenBack { through: from.u32()? },
             _ => return Err(Malformed("unknown fact")),
         })
     }

@@ -21,8 +21,10 @@ pub mod lock;
 mod machine;
 mod open;
 mod store;
+mod verify;
 mod watch;
 
 pub use engine::Ack;
 pub use open::{AtOpen, EmbeddedOptions, OpenError};
 pub use store::EmbeddedStore;
+pub use verify::verify;

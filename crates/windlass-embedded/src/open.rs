@@ -31,6 +31,9 @@ pub enum AtOpen {
     RenewLeases,
 }
 
+/// At least so much of the event log stays for readers that come later; a directory of that size hurts nobody.
+const SLACK_BYTES_DEFAULT: u64 = 256 << 20;
+
 /// How a store is opened.
 #[derive(Clone)]
 pub struct EmbeddedOptions {
@@ -46,6 +49,11 @@ pub struct EmbeddedOptions {
     pub entropy: Arc<dyn Entropy>,
     /// Sizes of the journal's segments.
     pub journal: JournalOptions,
+    /// Bytes that may lie dead beside the live ones before old segments are given back, and the event log in them with
+    /// them: history against disk.
+    pub slack_bytes: u64,
+    /// Open although segments at the front are missing, and lose what they held: what `windlass doctor --repair` does.
+    pub without_missing_segments: bool,
 }
 
 impl Default for EmbeddedOptions {
@@ -57,6 +65,8 @@ impl Default for EmbeddedOptions {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             journal: JournalOptions::default(),
+            slack_bytes: SLACK_BYTES_DEFAULT,
+            without_missing_segments: false,
         }
     }
 }
@@ -139,12 +149,22 @@ fn start(
     let entropy = Arc::clone(&options.entropy);
     let mut machine = Machine::new(entropy.next_u64());
     let threads = !options.journal.inline_spares;
+    let mut first = None;
     let (journal, recovery) =
         Journal::open(disk, options.journal.clone(), &mut || entropy.next_u64(), &mut |shown| match shown {
             Replayed::Outlook { body } => prepare(&mut machine, body, threads),
-            Replayed::Segment { .. } => Ok(()),
+            Replayed::Segment { sequence } => {
+                first.get_or_insert(sequence);
+                Ok(())
+            }
             Replayed::Batch { position, body, .. } => replay(&mut machine, position, body),
+            Replayed::End => match missing(machine.given_back, first) {
+                Some(why) if !options.without_missing_segments => Err(ReplayError::new(why)),
+                _ => Ok(()),
+            },
         })?;
+    // What is gone by now, with or without anybody's word, is missed no more.
+    machine.given_back = machine.given_back.max(Some(first.map_or(0, |first| first - 1)));
     machine.finish_replay();
 
     let wall = options.clock.wall_ms();
@@ -177,13 +197,14 @@ fn start(
         syncer: syncer.clone(),
         ack: options.ack_level,
         time,
-        compactor: Compactor::new(Arc::clone(&shared), reader.clone())?,
+        compactor: Compactor::new(Arc::clone(&shared), reader.clone(), options.slack_bytes)?,
         pending: Vec::new(),
         unsynced: VecDeque::new(),
         last_dirty: 0,
         last_lsn: 0,
         marked: false,
         more_due: false,
+        giving_back: None,
         check_compaction: true,
     };
     engine.begin(options.leases)?;
@@ -209,6 +230,35 @@ fn start(
         recovery: describe(&recovery),
         thread: Mutex::new(Some(thread)),
     })))
+}
+
+/// What is wrong when a journal begins with this segment and states that all up to another one may be gone.
+pub(crate) fn missing(given_back: Option<u32>, first: Option<u32>) -> Option<String> {
+    // The first versions did not state it.
+    let (given_back, first) = (given_back?, first?);
+    let missing = given_back + 1..first;
+    (!missing.is_empty()).then(|| {
+        format!(
+            "the journal begins with segment {first}, and segments {} to {} are missing although what they hold is \
+             needed; restore a backup, or run `windlass doctor --repair`, which goes on without them",
+            missing.start,
+            first - 1,
+        )
+    })
+}
+
+/// What a batch says of segments that may be gone.
+pub(crate) fn given_back_in(body: &[u8]) -> Option<u32> {
+    let mut from = Decoder::new(body);
+    let mut through = None;
+    while let Ok(fact) = Fact::decode(&mut from, false) {
+        through = through.max(match fact {
+            Fact::GivenBack { through } => Some(through),
+            Fact::Snapshot { state } => Machine::given_back_in_snapshot(state),
+            _ => None,
+        });
+    }
+    through
 }
 
 /// Makes room for the jobs that are to come.

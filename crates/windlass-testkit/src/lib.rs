@@ -23,6 +23,7 @@ mod model;
 pub mod subject;
 mod witness;
 
+pub use cases::compare_with_model;
 pub use certify::certify;
 pub use dice::Dice;
 pub use dump::{Dump, dump};

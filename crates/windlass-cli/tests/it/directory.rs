@@ -148,3 +148,20 @@ fn damage_is_found_refused_and_repaired_with_what_was_dropped() {
     assert!(!repaired["cuts"].as_array().expect("a list").is_empty());
     shell.ok(&["jobs", "ls"]);
 }
+
+#[test]
+fn a_missing_segment_at_the_front_is_found_refused_and_given_up_only_on_demand() {
+    let shell = Shell::new();
+    for payload in ["1", "2", "3"] {
+        shell.enqueue(&["q", "k", payload]);
+    }
+    std::fs::remove_file(format!("{}/000001.wlj", shell.data())).expect("the first segment");
+    let data = shell.data();
+    let ran = shell.run(&["verify", &data]);
+    assert!(ran.code == 1 && ran.out.contains("are missing"), "{}{}", ran.out, ran.err);
+    let ran = shell.run(&["jobs", "ls"]);
+    assert!(ran.code == 1 && ran.err.contains("doctor --repair"), "{} {}", ran.code, ran.err);
+    assert_eq!(shell.run(&["doctor", &data, "--repair", "--yes"]).code, 0);
+    assert_eq!(shell.json(&["jobs", "ls"]).len(), 2);
+    assert_eq!(shell.run(&["verify", &data]).code, 0);
+}

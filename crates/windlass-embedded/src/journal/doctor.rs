@@ -153,6 +153,25 @@ pub fn verify(disk: &dyn Disk, progress: &mut dyn FnMut(u64, u64)) -> Result<Ver
     Ok(report)
 }
 
+/// Shows the bodies of the newest segment's batches, and of the one before it, should the newest be torn at once.
+///
+/// # Errors
+/// When the disk fails.
+pub fn newest(disk: &dyn Disk, visit: &mut dyn FnMut(&[u8])) -> Result<(), OpenError> {
+    let blame = Blame { place: disk.place() };
+    let (run, _) = recovery::survey(disk, &blame, false)?.spans();
+    for span in run.iter().rev().take(2) {
+        let shown = scan::scan(std::slice::from_ref(span), false, |piece| {
+            for found in &piece.batches {
+                visit(&piece.bytes[found.at + super::BATCH_HEADER_BYTES..][..found.header.body_len as usize]);
+            }
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let Ok(_stop) = shown.map_err(|(_, source)| blame.io("read", &span.segment.name)(source))?;
+    }
+    Ok(())
+}
+
 /// Bytes of a segment that hold no valid batch although one should stand there.
 struct Hole {
     file: String,

@@ -26,7 +26,7 @@ mod spares;
 mod sync;
 
 pub use batch::{BATCH_HEADER_BYTES, BatchBuffer};
-pub use doctor::{Cut, Problem, RepairReport, SegmentReport, VerifyReport, repair, verify};
+pub use doctor::{Cut, Problem, RepairReport, SegmentReport, VerifyReport, newest, repair, verify};
 pub use error::{JournalError, OpenError, ReadError, ReplayError};
 pub use open::{Recovery, Replayed};
 pub use reader::{BatchRun, Reader, StoredBatch};

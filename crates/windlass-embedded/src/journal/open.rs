@@ -31,6 +31,8 @@ pub enum Replayed<'a> {
         /// The batch's body.
         body: &'a [u8],
     },
+    /// Everything was shown, and nothing on the disk has been changed yet.
+    End,
     /// A segment begins.
     Segment {
         /// Its sequence number.
@@ -194,6 +196,10 @@ fn replay(
     let stop = scanned.map_err(|(span, source)| blame.io("read", &run[span].segment.name)(source))??;
     recovery.last_lsn = stop.lsn - 1;
     recovery.fresh = recovery.segments == 0;
+    let position = Position { segment: run[stop.span].segment.sequence(), offset: stop.offset };
+    let refused =
+        |source| OpenError::Replay { place: blame.place.clone(), position, lsn: recovery.last_lsn, source };
+    visit(Replayed::End).map_err(refused)?;
     Ok(Some(stop))
 }
 

@@ -231,6 +231,7 @@ impl Machine {
             Fact::Meta { key, version, value } => {
                 self.meta.insert(key.to_owned(), (version, value.to_vec()));
             }
+            Fact::GivenBack { through } => self.given_back = self.given_back.max(Some(through)),
             Fact::Snapshot { state } => {
                 if self.replaying {
                     self.load_snapshot(state)?;

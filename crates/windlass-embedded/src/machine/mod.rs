@@ -73,6 +73,8 @@ pub(crate) struct Machine {
     pub(crate) meta: BTreeMap<String, (u64, Vec<u8>)>,
     pub(crate) workers: BTreeMap<WorkerId, WorkerInfo>,
     pub(crate) live: LiveBytes,
+    /// Segments up to this one may be gone; none while it is not told.
+    pub(crate) given_back: Option<u32>,
     /// Children that upkeep goes on with: their parent, how many of them are done, and what to do.
     pub(crate) releases: VecDeque<(u128, usize, Errand)>,
     /// Queues in which something may have become claimable since the engine last rang.
@@ -165,6 +167,7 @@ impl Machine {
             meta: BTreeMap::new(),
             workers: BTreeMap::new(),
             live: LiveBytes::default(),
+            given_back: None,
             releases: VecDeque::new(),
             touched: Vec::new(),
             notices: Vec::new(),

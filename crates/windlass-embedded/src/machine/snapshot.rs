@@ -28,6 +28,8 @@ struct State {
     next_seq: u64,
     /// Jobs known at that time: how large a replay's index should be from the start.
     jobs: u64,
+    /// Segments up to this one had been given back; unknown to the first versions.
+    given_back: Option<u32>,
     queues: Vec<QueueState>,
     kinds: Vec<Kind>,
     groups: Vec<GroupState>,
@@ -89,6 +91,15 @@ impl Machine {
         serde_json::from_slice(bytes).map_or(0, |outlook: Outlook| outlook.jobs)
     }
 
+    /// Segments up to which one may be gone, by a snapshot; none where it does not say.
+    pub(crate) fn given_back_in_snapshot(bytes: &[u8]) -> Option<u32> {
+        #[derive(Deserialize)]
+        struct Told {
+            given_back: Option<u32>,
+        }
+        serde_json::from_slice(bytes).ok().and_then(|told: Told| told.given_back)
+    }
+
     /// The snapshot as JSON. Groups that stand level and have no settings of their own need none.
     pub(crate) fn snapshot(&mut self) -> Vec<u8> {
         self.forget_idle_groups();
@@ -99,6 +110,7 @@ impl Machine {
             next_counter: self.next_counter,
             next_seq: self.next_seq,
             jobs: self.slots.len() as u64,
+            given_back: self.given_back,
             queues: self
                 .queues
                 .iter()
@@ -181,6 +193,7 @@ impl Machine {
         self.epoch = self.epoch.max(state.epoch);
         self.next_counter = self.next_counter.max(state.next_counter);
         self.next_seq = self.next_seq.max(state.next_seq);
+        self.given_back = self.given_back.max(state.given_back);
         for (number, q) in state.queues.into_iter().enumerate() {
             let number = number as u16;
             self.define_queue(number, q.name)?;

@@ -11,10 +11,10 @@ use crate::place::Spot;
 use windlass_core::job::State::{Blocked, Cancelled, Completed, Ready, Running};
 use windlass_core::store::{AckLevel, EnqueueStatus, Filter, Signal};
 use windlass_core::{JobId, NewJob, Rejection};
-use windlass_embedded::disk::SimDisk;
+use windlass_embedded::disk::{FileDisk, SimDisk};
 use windlass_embedded::{Ack, EmbeddedOptions, EmbeddedStore, OpenError};
 use windlass_testkit::subject::*;
-use windlass_testkit::{START, Subject, dump};
+use windlass_testkit::{Case, Host, Place, START, Subject, compare_with_model, dump};
 
 #[test]
 fn every_store_states_what_its_acknowledgements_survive() {
@@ -254,4 +254,81 @@ fn after_a_failed_sync_nothing_is_acknowledged_any_more() {
     let after = c.after_power_cut();
     assert!(acknowledged.iter().all(|id| after.state(*id) == Ready));
     assert!(after.list(&Filter::default()).len() >= 3);
+}
+
+/// Stores that give segments back as soon as they can.
+struct Tight;
+
+impl Host for Tight {
+    fn name(&self) -> &'static str {
+        "tight"
+    }
+
+    fn place(&self) -> Box<dyn Place> {
+        Box::new(Spot::directory().tight())
+    }
+
+    fn exempts(&self, _: &Case) -> Option<&'static str> {
+        None
+    }
+}
+
+#[test]
+fn a_store_that_gives_back_what_it_can_answers_like_any_other() {
+    compare_with_model(&Tight);
+}
+
+/// The segments of a directory, oldest first.
+fn segments(spot: &Spot) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(spot.path()).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "wlj")).collect();
+    segments.sort();
+    segments
+}
+
+/// Each of them adds a segment and gives the engine the occasion to give others back.
+const ROUNDS_MAX: usize = 50;
+
+#[test]
+fn a_segment_that_was_given_back_is_not_missed() {
+    let spot = Spot::directory().tight();
+    let mut s = spot.subject();
+    let ids = s.put_many("q", 10);
+    for _ in 0..6 {
+        s.restart();
+    }
+    let disk = || FileDisk::open(&spot.path(), false).unwrap();
+    let gone = (0..ROUNDS_MAX).any(|_| {
+        (0..100).for_each(|_| drop(s.put_many("other", 1)));
+        s.abandon();
+        let first = windlass_embedded::verify(&disk(), &mut |_, _| {}).unwrap().segments[0].sequence;
+        s.open();
+        first > 6
+    });
+    assert!(gone, "the segments of before have been given back");
+    s.restart();
+    assert!(ids.iter().all(|id| s.state(*id) == Ready));
+}
+
+#[test]
+fn a_segment_that_is_missing_at_the_front_is_missed() {
+    let spot = Spot::directory();
+    let mut s = spot.subject();
+    for _ in 0..4 {
+        s.put_many("q", 1);
+        s.restart();
+    }
+    s.abandon();
+    let first = segments(&spot).remove(0);
+    let disk = || FileDisk::open(&spot.path(), false).unwrap();
+    assert_eq!(windlass_embedded::verify(&disk(), &mut |_, _| {}).unwrap().problems, []);
+    std::fs::remove_file(first).unwrap();
+    let problems = windlass_embedded::verify(&disk(), &mut |_, _| {}).unwrap().problems;
+    assert!(problems[0].text.contains("segments 1 to 1 are missing"), "{problems:?}");
+    let refused = EmbeddedStore::open(&spot.path(), spot.options()).expect_err("a job is gone").to_string();
+    assert!(refused.contains("are missing") && refused.contains("doctor --repair"), "{refused}");
+    let options = || EmbeddedOptions { without_missing_segments: true, ..spot.options() };
+    drop(EmbeddedStore::open(&spot.path(), options()).expect("told to"));
+    s.open();
+    assert_eq!(s.counts("q").of(Ready), 3, "and then it is missed no more");
 }

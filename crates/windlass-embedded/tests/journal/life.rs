@@ -151,6 +151,7 @@ fn a_batch_is_shown_with_its_place_and_the_newest_snapshot_before_all() {
         &mut |replayed| {
             shown.push(match replayed {
                 Replayed::Outlook { body } => format!("outlook {}", String::from_utf8_lossy(body)),
+                Replayed::End => "end".to_owned(),
                 Replayed::Segment { sequence } => format!("segment {sequence}"),
                 Replayed::Batch { position, lsn, snapshot, body } => {
                     let body = String::from_utf8_lossy(body);
@@ -161,7 +162,10 @@ fn a_batch_is_shown_with_its_place_and_the_newest_snapshot_before_all() {
         },
     );
     let (journal, recovery) = opened.unwrap();
-    assert_eq!(shown, ["outlook snapshot", "segment 1", "1 at 4096 true snapshot", "2 at 4136 false fact"]);
+    assert_eq!(
+        shown,
+        ["outlook snapshot", "segment 1", "1 at 4096 true snapshot", "2 at 4136 false fact", "end"]
+    );
     assert_eq!((recovery.segments, recovery.batches, recovery.last_lsn), (1, 2, 2));
     assert_eq!((recovery.store_id, recovery.fresh, recovery.torn_bytes), (store_id, false, 0));
     assert_eq!(journal.next_position(), Position::start_of(2));

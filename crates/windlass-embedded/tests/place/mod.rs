@@ -20,6 +20,7 @@ pub(crate) struct Spot {
     clock: Arc<ManualClock>,
     leases: Arc<Mutex<AtOpen>>,
     ack: Arc<Mutex<Ack>>,
+    slack_bytes: u64,
 }
 
 enum Ground {
@@ -36,7 +37,13 @@ impl Spot {
             clock: ManualClock::new(START),
             leases: Arc::new(Mutex::new(AtOpen::RenewLeases)),
             ack: Arc::default(),
+            slack_bytes: EmbeddedOptions::default().slack_bytes,
         }
+    }
+
+    /// A store that gives segments back as soon as it can.
+    pub(crate) fn tight(self) -> Self {
+        Self { slack_bytes: 0, ..self }
     }
 
     /// A `memory:` store.
@@ -75,6 +82,7 @@ impl Spot {
             clock: self.clock.clone(),
             leases: *self.leases.lock().expect("no test panics while it holds this lock"),
             ack_level: *self.ack.lock().expect("no test panics while it holds this lock"),
+            slack_bytes: self.slack_bytes,
             ..EmbeddedOptions::default()
         }
     }

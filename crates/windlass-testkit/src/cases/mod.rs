@@ -17,7 +17,7 @@ macro_rules! cases {
     (@) => { false };
 }
 
-use crate::host::Case;
+use crate::host::{Case, Host};
 
 mod admin;
 mod bounds;
@@ -63,4 +63,12 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         why::CASES,
     ];
     sections.into_iter().flatten()
+}
+
+/// Gives the same random commands, restarts among them, to a store and to the model, whose answers must agree.
+///
+/// # Panics
+/// When they do not.
+pub fn compare_with_model(host: &dyn Host) {
+    traffic::random_commands_with_restarts_are_answered_as_by_the_model(host);
 }

@@ -378,7 +378,7 @@ fn random_commands_are_answered_as_by_the_model(host: &dyn Host) {
     many("model", MODEL_RUNS, model::act(), |acts| model::run(host, acts, false));
 }
 
-fn random_commands_with_restarts_are_answered_as_by_the_model(host: &dyn Host) {
+pub(super) fn random_commands_with_restarts_are_answered_as_by_the_model(host: &dyn Host) {
     many("model", MODEL_RUNS, model::act(), |acts| model::run(host, acts, true));
 }
 

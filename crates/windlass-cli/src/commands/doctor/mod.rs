@@ -12,6 +12,7 @@ use clap::Args;
 use windlass_embedded::disk::{Disk, FileDisk, OpenDirectoryError};
 use windlass_embedded::journal;
 use windlass_embedded::lock::DirectoryLock;
+use windlass_embedded::{EmbeddedOptions, EmbeddedStore};
 
 use self::report::{Check, RepairShape, Status, VerifyShape};
 use crate::fault::{Exit, Fault};
@@ -111,7 +112,7 @@ pub(crate) async fn doctor(out: &Output, args: DoctorArgs) -> Result<(), Fault> 
 /// Reads and checks the whole journal.
 fn read_all(out: &Output, disk: &dyn Disk) -> Result<VerifyShape, Fault> {
     let bar = progress::bytes(out, "verify", Some(0));
-    let report = journal::verify(disk, &mut |done, total| {
+    let report = windlass_embedded::verify(disk, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     });
@@ -132,7 +133,7 @@ fn damage(path: &Path, report: &VerifyShape) -> Result<(), Fault> {
 
 fn repair(out: &Output, path: &Path, yes: bool) -> Result<(), Fault> {
     // Owning the directory first: nobody may write between the look and the cut.
-    let _lock = DirectoryLock::acquire(path).map_err(|error| crate::connect::lock_fault(&error))?;
+    let lock = DirectoryLock::acquire(path).map_err(|error| crate::connect::lock_fault(&error))?;
     let disk = FileDisk::open(path, false).map_err(|error| directory_fault(&error))?;
     let found = read_all(out, &disk)?;
     let problems = found.problems();
@@ -146,6 +147,13 @@ fn repair(out: &Output, path: &Path, yes: bool) -> Result<(), Fault> {
         confirm(out, &question, "add --yes, after a copy of the directory")?;
     }
     let report = journal::repair(&disk).map_err(|error| Fault::failed(error.to_string()))?;
+    if read_all(out, &disk)?.problems() > 0 {
+        // Segments at the front are missing: the store is told to go on without them.
+        drop(lock);
+        let options =
+            EmbeddedOptions { create: false, without_missing_segments: true, ..EmbeddedOptions::default() };
+        EmbeddedStore::open(path, options).map_err(|error| Fault::failed(error.to_string()))?;
+    }
     out.record(&RepairShape::from(report))
 }
 

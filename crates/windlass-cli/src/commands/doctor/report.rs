@@ -125,7 +125,7 @@ impl VerifyShape {
                 "batches {lsn} to {} of {} go, and every job that was enqueued in them",
                 self.last_lsn, self.last_lsn
             ),
-            _ => "no readable batch stands behind it".to_owned(),
+            _ => "no readable batch is dropped".to_owned(),
         }
     }
 
