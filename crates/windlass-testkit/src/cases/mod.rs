@@ -30,6 +30,7 @@ mod flow;
 mod limits;
 mod ordered;
 mod owner;
+mod real_bugs;
 mod restart;
 mod retention;
 mod retry;
@@ -53,6 +54,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         limits::CASES,
         ordered::CASES,
         owner::CASES,
+        real_bugs::CASES,
         restart::CASES,
         retention::CASES,
         retry::CASES,

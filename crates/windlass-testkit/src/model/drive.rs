@@ -292,7 +292,11 @@ impl Pair {
             Act::RunNow { which } => self.verb(*which, "run_now", Subject::run_now, Model::run_now),
             Act::Edit { which, payload, priority, in_ms } => {
                 if let Some(id) = self.pick(*which) {
-                    let ordered = self.model.jobs.get(&id).is_some_and(|job| job.is_in(&QUEUES[2..]));
+                    let ordered = self
+                        .model
+                        .jobs
+                        .get(&id)
+                        .is_some_and(|job| QUEUES[2..].contains(&job.asked.queue.as_str()));
                     let edit = Edit {
                         id,
                         payload: payload.map(|byte| vec![byte]),

@@ -17,6 +17,7 @@ use windlass_core::job::State::{
 };
 use windlass_core::job::{OnConflict, OnParent, Parent, UniqueScope};
 use windlass_core::limit::LimitSettings;
+use windlass_core::name::UniqueKey;
 use windlass_core::queue::{OnHeadDeath, QueueSettings};
 use windlass_core::rate::Tat;
 use windlass_core::store::{ClaimedJob, Edit, EnqueueStatus, ReleaseReason, Settle};
@@ -58,12 +59,6 @@ pub(crate) struct Job {
     enqueued_at: Time,
 }
 
-impl Job {
-    fn is_in(&self, queues: &[&str]) -> bool {
-        queues.contains(&self.asked.queue.as_str())
-    }
-}
-
 /// How an attempt was ended; after a request to stop all but a completion are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
@@ -100,6 +95,8 @@ pub(crate) struct Model {
     queues: BTreeMap<QueueName, QueueModel>,
     group_tats: BTreeMap<Group, Tat>,
     limits: BTreeMap<LimitName, LimitModel>,
+    /// Keys that removed jobs hold for a time: key, job, until.
+    held_keys: Vec<(UniqueKey, JobId, Time)>,
     /// The line of each ordered group.
     lines: BTreeMap<Group, Vec<JobId>>,
     counter: u64,
@@ -145,6 +142,10 @@ impl Model {
         }
         if let Some(holder) = self.holder_of(new) {
             return self.meet(holder, new);
+        }
+        if let Some((_, id, _)) = self.removed_holder_of(new) {
+            let answers = new.unique.as_ref().is_some_and(|u| u.on_conflict == OnConflict::Existing);
+            return if answers { Ok((*id, EnqueueStatus::Existing, None)) } else { Err("UniqueConflict") };
         }
         let waiting = |job: &&Job| job.asked.queue == new.queue && job.state.is_waiting();
         let waiting = self.jobs.values().filter(waiting).count() as u64;
@@ -216,6 +217,11 @@ impl Model {
         self.jobs.iter().find(|(_, job)| holds(job)).map(|(id, _)| *id)
     }
 
+    fn removed_holder_of(&self, new: &NewJob) -> Option<&(UniqueKey, JobId, Time)> {
+        let key = &new.unique.as_ref()?.key;
+        self.held_keys.iter().find(|(held, _, until)| held == key && *until > self.now)
+    }
+
     fn meet(&mut self, holder: JobId, new: &NewJob) -> Answer<(JobId, EnqueueStatus, Option<State>)> {
         let on_conflict = new.unique.as_ref().map(|unique| unique.on_conflict).unwrap_or_default();
         let at = self.now.plus_ms(new.delay_ms.unwrap_or(0));
@@ -243,7 +249,7 @@ impl Model {
         self.step += 1;
         assert!(answer.len() <= n as usize, "{} jobs for a claim of {n}", answer.len());
         for job in answer {
-            self.must_be_next(queue, job.lease.job);
+            self.must_be_next(queue, job.lease.job, answer);
             self.start(job, nonce);
         }
         if answer.len() < n as usize {
@@ -387,20 +393,21 @@ impl Model {
         if !job.state.is_terminal() {
             return Err("WrongState");
         }
-        if !job.key_given_up
-            && let Some(holder) = self.holder_of(&job.asked.clone())
-            && holder != id
-        {
+        let asked = job.asked.clone();
+        let taken = self.holder_of(&asked).is_some_and(|holder| holder != id);
+        if !job.key_given_up && (taken || self.removed_holder_of(&asked).is_some()) {
             return Err("UniqueConflict");
         }
         let now = self.now;
         let job = self.job(id);
         (job.failures, job.losses, job.snoozes) = (0, 0, 0);
-        (job.grace_until, job.due, job.by_parent) = (None, now, false);
+        (job.grace_until, job.by_parent) = (None, false);
         job.state = Blocked;
         // Whoever retries a job wants it run, however late it is.
         job.asked.expires_at = None;
+        // One that waits for parents again waits for its own time too.
         if !self.must_wait(id) {
+            self.job(id).due = now;
             self.make_ready(id);
         }
         // It revives the children that its end cancelled, if no other parent forbids them.
@@ -429,6 +436,12 @@ impl Model {
             return Err("HasLiveChildren");
         }
         let state = job.state;
+        if let Some(unique) = &job.asked.unique
+            && let UniqueScope::For { ttl_ms } = unique.scope
+        {
+            let held = (unique.key.clone(), id, job.enqueued_at.plus_ms(ttl_ms));
+            self.held_keys.push(held);
+        }
         self.leave_line(id);
         self.jobs.remove(&id);
         self.gone.insert(id, state.is_terminal().then_some(state));
