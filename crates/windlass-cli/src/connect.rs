@@ -104,6 +104,7 @@ pub(crate) fn lock_fault(error: &LockError) -> Fault {
                 "one process owns a directory: do it from that process, stop it{stop}, or name another store with --store"
             ))
         }
-        _ => Fault::new(Exit::Unreachable, "unreachable", error.to_string()),
+        _ => Fault::new(Exit::Unreachable, "unreachable", error.to_string())
+            .next("the user that runs this command must own the directory and be able to write to it"),
     }
 }

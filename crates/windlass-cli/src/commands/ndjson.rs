@@ -108,10 +108,23 @@ struct Line<'a> {
     retry: Option<String>,
 }
 
+/// What is wrong with a line, in words of lines and jobs: the parser's place is that within the line.
+fn not_a_job(text: &str, error: &serde_json::Error) -> String {
+    let why = error.to_string();
+    let why = why.split(" at line ").next().unwrap_or(&why);
+    match (error.classify(), text.trim_start().starts_with('{')) {
+        (serde_json::error::Category::Data, false) => {
+            "is not a JSON object with the fields of a job".to_owned()
+        }
+        (serde_json::error::Category::Data, true) => format!("is no job: {why}"),
+        _ => format!("is not JSON: {why} (column {})", error.column()),
+    }
+}
+
 /// The job of one line.
 fn job(line: &[u8], defaults: &Defaults, id: JobId) -> Result<NewJob, String> {
     let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
-    let line: Line<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let line: Line<'_> = serde_json::from_str(text).map_err(|error| not_a_job(text, &error))?;
     let span = |text: Option<String>| text.map(|text| text.parse::<Span>()).transpose();
     let queue = line.queue.or_else(|| defaults.queue.clone()).ok_or("names no queue")?;
     let kind = line.kind.or_else(|| defaults.kind.clone()).ok_or("names no kind")?;
@@ -285,14 +298,16 @@ fn summary(out: &Output, tally: &Tally) -> Result<(), Fault> {
             0 => String::new(),
             n => format!(", {} were there already", HumanCount(n)),
         };
-        out.line(&format!("enqueued {} jobs{known}", HumanCount(tally.created)))?;
+        let jobs = if tally.created == 1 { "job" } else { "jobs" };
+        out.line(&format!("enqueued {} {jobs}{known}", HumanCount(tally.created)))?;
     }
     if tally.refused == 0 {
         return Ok(());
     }
     let message = format!("{} of {} lines were refused", HumanCount(tally.refused), HumanCount(tally.lines));
+    let others = if tally.refused < tally.lines { "; the others are enqueued" } else { "" };
     Err(Fault::new(Exit::Refused, "lines_refused", message)
-        .next("repair those lines and send them alone; the others are enqueued"))
+        .next(format!("repair those lines and send them alone{others}")))
 }
 
 #[cfg(test)]
@@ -307,6 +322,15 @@ mod tests {
             options: JobOptions { priority: Some(3), ..JobOptions::default() },
         };
         job(line.as_bytes(), &defaults, JobId::from_parts(Time(1_763_700_000_000), 1))
+    }
+
+    #[test]
+    fn what_is_no_job_is_told_in_words_of_lines() {
+        let told = |line: &str| read(line).expect_err("no job");
+        assert!(told("nonsense").starts_with("is not JSON: "), "{}", told("nonsense"));
+        assert_eq!(told("[1,2]"), "is not a JSON object with the fields of a job");
+        assert!(told(r#"{"kind":"k","priority":"high"}"#).starts_with("is no job: invalid type"));
+        assert!(!told(r#"{"kind":7}"#).contains("at line"), "the parser's line is not the file's");
     }
 
     #[test]
@@ -327,7 +351,7 @@ mod tests {
             (r#"{"kind":"k","delay":"soon"}"#, "1h30m"),
             (r#"{"kind":"k","unique_for":"1h"}"#, "unique"),
             (r#"{"kind":"k","after":["x"]}"#, "job id"),
-            (r#"["kind"]"#, "invalid"),
+            (r#"["kind"]"#, "not a JSON object"),
             ("not json", "expected"),
         ] {
             let said = read(line).expect_err(line);

@@ -103,10 +103,12 @@ pub(super) async fn why(store: &Arc<dyn Store>, out: &Output, id: JobId) -> Resu
 }
 
 pub(super) async fn logs(store: &Arc<dyn Store>, out: &Output, args: LogsArgs) -> Result<(), Fault> {
-    let attempt = match args.attempt {
-        Some(attempt) => attempt,
-        None => store.get(args.id).await?.ok_or_else(|| unknown(args.id))?.view.attempt,
-    };
+    let begun = store.get(args.id).await?.ok_or_else(|| unknown(args.id))?.view.attempt;
+    let attempt = args.attempt.unwrap_or(begun);
+    if attempt > begun {
+        return Err(Fault::not_found(format!("attempt {attempt} of job {}", args.id))
+            .next(format!("the job has had {begun} attempts")));
+    }
     if attempt == 0 {
         out.hint("it has not started yet");
         return Ok(());
