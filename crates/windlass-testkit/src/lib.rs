@@ -9,6 +9,7 @@
 //!   same answers and leave the same picture, save where the contract leaves a store free;
 //! - **random traffic** (`cases/traffic.rs`), judged by a witness that knows only what was asked, answered and told.
 //!
+//! [`Proxy`] stands between a store and its server and fails on demand.
 //! A case that says nothing about a store is left out with its reason, which is printed, never in silence.
 #![allow(clippy::unwrap_used, reason = "an answer that is not there is a failed test")]
 #![allow(clippy::type_complexity, reason = "tables of cases are read where they stand")]
@@ -20,6 +21,7 @@ mod dice;
 mod dump;
 mod host;
 mod model;
+mod proxy;
 pub mod subject;
 mod witness;
 
@@ -28,4 +30,5 @@ pub use certify::certify;
 pub use dice::Dice;
 pub use dump::{Dump, dump};
 pub use host::{Case, End, Host, Place, START};
+pub use proxy::{Fault, Proxy};
 pub use subject::Subject;
