@@ -88,7 +88,7 @@ fn refusal(url: &str, error: &OpenError) -> Fault {
                     _ => fault,
                 }
             }
-            EmbeddedError::Journal(_) => Fault::failed(error.to_string()),
+            EmbeddedError::Journal(_) => Fault::new(Exit::Unreachable, "damaged", error.to_string()),
             _ => Fault::new(Exit::Unreachable, "unreachable", format!("cannot open {url}: {error}")),
         },
         _ => Fault::new(Exit::Unreachable, "unreachable", format!("cannot open {url}: {error}")),
