@@ -197,6 +197,7 @@ fn ask(
 ) -> Option<usize> {
     let (tell, told) = mpsc::channel();
     let request = Request {
+        looks: false,
         at: None,
         bytes,
         bytes_when_low: bytes,

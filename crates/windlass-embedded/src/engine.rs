@@ -56,6 +56,8 @@ pub(crate) type Send = Box<dyn FnOnce(Option<StoreError>) + std::marker::Send>;
 
 /// One call: runs on the engine's thread against the core, or is told why it cannot.
 pub(crate) struct Request {
+    /// It only looks: a store that nobody has changed since it was opened stays as it is.
+    pub(crate) looks: bool,
     /// The time that a test gave it.
     pub(crate) at: Option<u64>,
     /// The most bytes of facts that it brings.
@@ -276,6 +278,8 @@ pub(crate) struct Engine {
     pub(crate) marked: bool,
     /// Something is due that did not fit into the last round.
     pub(crate) more_due: bool,
+    /// What a start owes has been written. A store that is only looked at owes nothing: see [`Engine::begin`].
+    pub(crate) begun: bool,
     /// A segment that is stated to be given back, and the LSN of that statement: it goes when that is durable.
     pub(crate) giving_back: Option<(u32, u64)>,
     /// A segment was begun or given back since compaction was last thought of.
@@ -356,6 +360,13 @@ impl Engine {
         if let Some(at) = request.at {
             self.upkeep(Some(at))?;
         }
+        if request.looks && !self.begun {
+            self.core.begin(self.time.now(request.at));
+            let answer = (request.run)(Ok(&mut self.core));
+            self.pending.push(answer);
+            return Ok(());
+        }
+        self.begin_once()?;
         if self.core.out.bytes() >= FLUSH_BYTES {
             self.flush()?;
         }
@@ -388,6 +399,8 @@ impl Engine {
         if self.core.next_due().is_none_or(|due| due > now.wall) {
             return Ok(());
         }
+        self.begin_once()?;
+        self.core.begin(now);
         let mut steps = UPKEEP_STEPS;
         if !self.make_room(REQUEST_ROOM + self.core.next_tick_bytes())? {
             if !self.fits(TIGHT_ROOM + GIVE_BACK_ROOM) {
@@ -441,7 +454,7 @@ impl Engine {
         Ok(())
     }
 
-    fn count_disk(&mut self) {
+    pub(crate) fn count_disk(&mut self) {
         self.core.disk_bytes = self.journal.disk_bytes();
         self.core.first_segment = self.journal.segments().next().map_or(0, |segment| segment.sequence);
     }

@@ -149,7 +149,7 @@ fn start(
     let entropy = Arc::clone(&options.entropy);
     let mut machine = Machine::new(entropy.next_u64());
     let threads = !options.journal.inline_spares;
-    let mut first = None;
+    let (ground, mut first) = (Arc::clone(&disk), None);
     let (journal, recovery) =
         Journal::open(disk, options.journal.clone(), &mut || entropy.next_u64(), &mut |shown| match shown {
             Replayed::Outlook { body } => prepare(&mut machine, body, threads),
@@ -164,7 +164,9 @@ fn start(
             },
         })?;
     // What is gone by now, with or without anybody's word, is missed no more.
-    machine.given_back = machine.given_back.max(Some(first.map_or(0, |first| first - 1)));
+    let told = machine.given_back;
+    machine.given_back = told.max(Some(first.map_or(0, |first| first - 1)));
+    let gone_unsaid = machine.given_back != told;
     machine.finish_replay();
 
     let wall = options.clock.wall_ms();
@@ -204,10 +206,16 @@ fn start(
         last_lsn: 0,
         marked: false,
         more_due: false,
+        begun: false,
         giving_back: None,
-        check_compaction: true,
+        check_compaction: false,
     };
-    engine.begin(options.leases)?;
+    if recovery.fresh || gone_unsaid || engine.core.machine.leases.iter().next().is_some() {
+        engine.begin(options.leases)?;
+    } else {
+        must_be_writable(&*ground)?;
+        engine.wait_with_begin(recovery.last_lsn);
+    }
 
     let posting = Arc::clone(&shared);
     options.clock.on_change(Arc::new(move || {
@@ -230,6 +238,25 @@ fn start(
         recovery: describe(&recovery),
         thread: Mutex::new(Some(thread)),
     })))
+}
+
+/// A file that is made and removed to see whether that can be done; a crash in between leaves it, and nobody minds.
+const PROBE: &str = "probe";
+
+/// A store that cannot be written is refused when it is opened, not at its first change. One that is merely full is
+/// not: it can still be looked at, and emptied.
+fn must_be_writable(disk: &dyn Disk) -> Result<(), OpenError> {
+    match disk.create(PROBE, 0).map(drop) {
+        Err(why) if why.kind() == std::io::ErrorKind::StorageFull => return Ok(()),
+        Err(why) if why.kind() != std::io::ErrorKind::AlreadyExists => return Err(not_writable(disk, why)),
+        _ => {}
+    }
+    disk.remove(PROBE).map_err(|why| not_writable(disk, why))
+}
+
+fn not_writable(disk: &dyn Disk, source: std::io::Error) -> OpenError {
+    let (place, file) = (disk.place(), PROBE.to_owned());
+    OpenError::Journal(crate::journal::OpenError::Io { place, operation: "create and remove", file, source })
 }
 
 /// What is wrong when a journal begins with this segment and states that all up to another one may be gone.
@@ -329,9 +356,24 @@ fn describe(recovery: &Recovery) -> String {
 }
 
 impl Engine {
+    /// Nobody holds a lease: until somebody wants to change something, the store is what it was.
+    fn wait_with_begin(&mut self, last_lsn: u64) {
+        self.core.out = Out::new(self.journal.next_position());
+        self.marked = true;
+        self.shared.durable.send_replace(last_lsn);
+        self.count_disk();
+    }
+
+    /// Writes what a start owes, before the first change.
+    pub(crate) fn begin_once(&mut self) -> Result<(), crate::journal::JournalError> {
+        // There are no leases, so nothing becomes of them.
+        if self.begun { Ok(()) } else { self.begin(AtOpen::RenewLeases) }
+    }
+
     /// What a start owes before anybody is served: a new segment, a new epoch of lease counters, and
     /// the leases of the process before.
     fn begin(&mut self, leases: AtOpen) -> Result<(), crate::journal::JournalError> {
+        self.begun = true;
         let now = self.core.machine.now;
         self.rotate(crate::engine::REQUEST_ROOM)?;
         self.core.begin(now);

@@ -84,7 +84,17 @@ impl EmbeddedStore {
         bytes: usize,
         run: impl FnOnce(&mut Core) -> (Wait, T) + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.call_when_low(at, bytes, bytes, run).await
+        self.request(false, at, bytes, bytes, run).await
+    }
+
+    /// As `call`, for a verb that changes nothing.
+    async fn look<T: Send + 'static>(
+        &self,
+        at: Option<Time>,
+        wait: Wait,
+        run: impl FnOnce(&mut Core) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.request(true, at, 0, 0, move |core| (wait, run(core))).await
     }
 
     /// As `call`, for a verb that brings less when space runs out.
@@ -95,8 +105,20 @@ impl EmbeddedStore {
         bytes_when_low: usize,
         run: impl FnOnce(&mut Core) -> (Wait, T) + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.request(false, at, bytes, bytes_when_low, run).await
+    }
+
+    async fn request<T: Send + 'static>(
+        &self,
+        looks: bool,
+        at: Option<Time>,
+        bytes: usize,
+        bytes_when_low: usize,
+        run: impl FnOnce(&mut Core) -> (Wait, T) + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (tell, told) = oneshot::channel();
         let request = Request {
+            looks,
             at: at.map(|at| at.0),
             bytes,
             bytes_when_low,
@@ -133,6 +155,15 @@ impl EmbeddedStore {
         run: impl FnOnce(&mut Core) -> T + Send + 'static,
     ) -> StoreFuture<'a, T> {
         Box::pin(self.call(at, bytes, move |core| (Wait::All, run(core))))
+    }
+
+    /// A verb that changes nothing, whose answer waits for every fact so far.
+    fn looking<'a, T: Send + 'static>(
+        &'a self,
+        at: Option<Time>,
+        run: impl FnOnce(&mut Core) -> T + Send + 'static,
+    ) -> StoreFuture<'a, T> {
+        Box::pin(self.look(at, Wait::All, run))
     }
 
     /// The job as its worker gets it, read from where the engine said that it stands.
@@ -361,13 +392,13 @@ impl Queue for EmbeddedStore {
 impl Admin for EmbeddedStore {
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<JobDetail>> {
         Box::pin(async move {
-            let detail = self.call(None, 0, move |core| (Wait::All, core.get(id))).await?;
+            let detail = self.look(None, Wait::All, move |core| core.get(id)).await?;
             detail.map_err(|why| StoreError::refused("get", why.to_string()))
         })
     }
 
     fn logs(&self, id: JobId, attempt: u32) -> StoreFuture<'_, Result<String, Rejection>> {
-        self.verb(None, 0, move |core| core.logs(id, attempt))
+        self.looking(None, move |core| core.logs(id, attempt))
     }
 
     fn list(
@@ -377,11 +408,11 @@ impl Admin for EmbeddedStore {
         limit: usize,
         budget: usize,
     ) -> StoreFuture<'_, Result<Page<JobView>, Rejection>> {
-        self.verb(None, 0, move |core| core.list(&filter, cursor.as_deref(), limit, budget))
+        self.looking(None, move |core| core.list(&filter, cursor.as_deref(), limit, budget))
     }
 
     fn why(&self, id: JobId, at: Option<Time>) -> StoreFuture<'_, Result<Why, Rejection>> {
-        self.verb(at, 0, move |core| core.why(id))
+        self.looking(at, move |core| core.why(id))
     }
 
     fn edit(&self, edits: Vec<Edit>, at: Option<Time>) -> StoreFuture<'_, PerItem<()>> {
@@ -442,11 +473,11 @@ impl Admin for EmbeddedStore {
     }
 
     fn queues(&self, name: Option<QueueName>, at: Option<Time>) -> StoreFuture<'_, Vec<QueueInfo>> {
-        self.verb(at, 0, move |core| core.queues(name.as_ref()))
+        self.looking(at, move |core| core.queues(name.as_ref()))
     }
 
     fn series(&self, name: QueueName, at: Option<Time>) -> StoreFuture<'_, Result<QueueSeries, Rejection>> {
-        self.verb(at, 0, move |core| {
+        self.looking(at, move |core| {
             let missing = || Rejection::NotFound { what: format!("queue {name}") };
             let number = core.machine.queue_number(&name).ok_or_else(missing)?;
             Ok(core.machine.queues[usize::from(number)].tally.series(core.machine.now.wall))
@@ -469,7 +500,7 @@ impl Admin for EmbeddedStore {
         after: Option<GroupKey>,
         limit: usize,
     ) -> StoreFuture<'_, Page<GroupInfo>> {
-        self.verb(None, 0, move |core| core.groups(&queue, after.as_ref(), limit))
+        self.looking(None, move |core| core.groups(&queue, after.as_ref(), limit))
     }
 
     fn set_limit(
@@ -482,7 +513,7 @@ impl Admin for EmbeddedStore {
     }
 
     fn limits(&self, after: Option<LimitName>, limit: usize) -> StoreFuture<'_, Page<LimitInfo>> {
-        self.verb(None, 0, move |core| core.limits(after.as_ref(), limit))
+        self.looking(None, move |core| core.limits(after.as_ref(), limit))
     }
 
     fn set_schedule(&self, spec: ScheduleSpec, at: Option<Time>) -> StoreFuture<'_, Result<(), Rejection>> {
@@ -500,7 +531,7 @@ impl Admin for EmbeddedStore {
     }
 
     fn schedules(&self) -> StoreFuture<'_, Vec<ScheduleInfo>> {
-        self.verb(None, 0, |core| core.schedules())
+        self.looking(None, |core| core.schedules())
     }
 
     fn events(
@@ -514,7 +545,7 @@ impl Admin for EmbeddedStore {
             let deadline = tokio::time::Instant::now() + std::time::Duration::from_millis(wait_ms);
             let mut from = from;
             loop {
-                let (names, first, end) = self.call(None, 0, |core| (Wait::Every, core.log_state())).await?;
+                let (names, first, end) = self.look(None, Wait::Every, |core| core.log_state()).await?;
                 let mut cursor = match from {
                     From::Earliest => events::cursor_of(Position::start_of(first), 0),
                     From::Latest => events::cursor_of(end, 0),
@@ -554,23 +585,23 @@ impl Admin for EmbeddedStore {
     }
 
     fn readers(&self) -> StoreFuture<'_, Vec<Reader>> {
-        self.verb(None, 0, |core| {
+        self.looking(None, |core| {
             let all = core.machine.readers.iter();
             all.map(|(name, cursor)| Reader { name: name.clone(), cursor: *cursor }).collect()
         })
     }
 
     fn errors(&self, queue: Option<QueueName>, limit: usize) -> StoreFuture<'_, Vec<FailureMode>> {
-        self.verb(None, 0, move |core| core.errors(queue.as_ref(), limit))
+        self.looking(None, move |core| core.errors(queue.as_ref(), limit))
     }
 
     fn workers(&self, at: Option<Time>) -> StoreFuture<'_, Vec<WorkerInfo>> {
-        self.verb(at, 0, |core| core.workers())
+        self.looking(at, |core| core.workers())
     }
 
     fn info(&self) -> StoreFuture<'_, StoreInfo> {
         let (store, ack_level, recovery) = (self.0.kind.to_owned(), self.0.level, self.0.recovery.clone());
-        self.verb(None, 0, move |core| StoreInfo {
+        self.looking(None, move |core| StoreInfo {
             store,
             ack_level,
             disk_bytes: core.disk_bytes,
@@ -582,7 +613,7 @@ impl Admin for EmbeddedStore {
     }
 
     fn meta(&self, key: String) -> StoreFuture<'_, (Vec<u8>, u64)> {
-        self.verb(None, 0, move |core| {
+        self.looking(None, move |core| {
             core.machine.meta.get(&key).map_or((Vec::new(), 0), |(version, value)| (value.clone(), *version))
         })
     }

@@ -295,6 +295,7 @@ fn a_segment_that_was_given_back_is_not_missed() {
     let mut s = spot.subject();
     let ids = s.put_many("q", 10);
     for _ in 0..6 {
+        s.put_many("other", 1);
         s.restart();
     }
     let disk = || FileDisk::open(&spot.path(), false).unwrap();
@@ -331,4 +332,28 @@ fn a_segment_that_is_missing_at_the_front_is_missed() {
     drop(EmbeddedStore::open(&spot.path(), options()).expect("told to"));
     s.open();
     assert_eq!(s.counts("q").of(Ready), 3, "and then it is missed no more");
+}
+
+#[test]
+fn a_store_that_is_only_looked_at_stays_as_it_is() {
+    let spot = Spot::directory();
+    let mut s = spot.subject();
+    let ids = s.put_many("q", 3);
+    s.restart();
+    let before = segments(&spot);
+    for _ in 0..5 {
+        s.restart();
+        assert!(
+            ids.iter()
+                .all(|id| s.state(*id) == Ready && s.reason(*id) == windlass_core::why::Reason::NoWorker)
+        );
+        let seen = dump(&s);
+        assert_eq!((seen.jobs.len(), seen.events.len()), (3, 3));
+        assert!(s.wait(s.store().info()).disk_bytes > 0);
+        s.wait(s.store().close());
+        assert_eq!(segments(&spot), before);
+    }
+    s.restart();
+    assert_eq!(s.claim_ids("q", 9), ids, "and it works as ever");
+    assert_ne!(segments(&spot), before);
 }
