@@ -366,11 +366,11 @@ impl Engine {
             self.pending.push(answer);
             return Ok(());
         }
-        self.begin_once()?;
+        let begun = self.begin_once()?;
         if self.core.out.bytes() >= FLUSH_BYTES {
             self.flush()?;
         }
-        let roomy = self.make_room(request.bytes + REQUEST_ROOM)?;
+        let roomy = begun && self.make_room(request.bytes + REQUEST_ROOM)?;
         if !roomy && !self.fits(request.bytes_when_low + TIGHT_ROOM + GIVE_BACK_ROOM) {
             let why = StoreError {
                 operation: "write",
@@ -399,7 +399,9 @@ impl Engine {
         if self.core.next_due().is_none_or(|due| due > now.wall) {
             return Ok(());
         }
-        self.begin_once()?;
+        if !self.begin_once()? {
+            return Ok(());
+        }
         self.core.begin(now);
         let mut steps = UPKEEP_STEPS;
         if !self.make_room(REQUEST_ROOM + self.core.next_tick_bytes())? {

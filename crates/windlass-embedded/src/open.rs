@@ -8,7 +8,7 @@ use crate::disk::{Disk, FileDisk, MemoryDisk, OpenDirectoryError};
 use crate::engine::{Ack, Engine, Shared, SyncQueue, TimeBase};
 use crate::fact::Fact;
 use crate::journal::{
-    BATCH_HEADER_BYTES, Journal, JournalOptions, Position, Recovery, ReplayError, Replayed,
+    BATCH_HEADER_BYTES, Journal, JournalError, JournalOptions, Position, Recovery, ReplayError, Replayed,
 };
 use crate::lock::{DirectoryLock, LockError};
 use crate::machine::Machine;
@@ -364,18 +364,31 @@ impl Engine {
         self.count_disk();
     }
 
-    /// Writes what a start owes, before the first change.
-    pub(crate) fn begin_once(&mut self) -> Result<(), crate::journal::JournalError> {
+    /// Writes what a start owes, before the first change; false while the disk has no room for it.
+    pub(crate) fn begin_once(&mut self) -> Result<bool, JournalError> {
+        if self.begun {
+            return Ok(true);
+        }
         // There are no leases, so nothing becomes of them.
-        if self.begun { Ok(()) } else { self.begin(AtOpen::RenewLeases) }
+        match self.begin(AtOpen::RenewLeases) {
+            Err(JournalError::NoSpace) => {
+                self.core.space_low = true;
+                if self.begun {
+                    // The epoch is written: no claim may be answered before it is durable.
+                    self.syncer.sync()?;
+                }
+                Ok(self.begun)
+            }
+            outcome => outcome.map(|()| true),
+        }
     }
 
     /// What a start owes before anybody is served: a new segment, a new epoch of lease counters, and
     /// the leases of the process before.
-    fn begin(&mut self, leases: AtOpen) -> Result<(), crate::journal::JournalError> {
-        self.begun = true;
+    fn begin(&mut self, leases: AtOpen) -> Result<(), JournalError> {
         let now = self.core.machine.now;
         self.rotate(crate::engine::REQUEST_ROOM)?;
+        self.begun = true;
         self.core.begin(now);
         let epoch = self.core.machine.epoch + 1;
         self.core.emit(&Fact::Epoch { epoch });

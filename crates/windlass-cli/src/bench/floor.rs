@@ -80,7 +80,7 @@ impl Floor {
 
 impl Drop for Floor {
     fn drop(&mut self) {
-        // A few megabytes that nobody misses; what cannot be removed goes with the run's directory.
+        // Nobody misses it; what cannot be removed goes with the run's directory.
         let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -161,7 +161,7 @@ fn a_missing_segment_at_the_front_is_found_refused_and_given_up_only_on_demand()
     assert!(ran.code == 1 && ran.out.contains("are missing"), "{}{}", ran.out, ran.err);
     let ran = shell.run(&["jobs", "ls"]);
     assert!(ran.code == 5 && ran.err.contains("doctor --repair"), "{} {}", ran.code, ran.err);
-    assert_eq!(shell.run(&["doctor", &data, "--repair", "--yes"]).code, 0);
+    assert!(shell.ok(&["doctor", &data, "--repair", "--yes"]).contains("goes on without"));
     assert_eq!(shell.json(&["jobs", "ls"]).len(), 2);
     assert_eq!(shell.run(&["verify", &data]).code, 0);
 }

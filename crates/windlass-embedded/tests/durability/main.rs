@@ -357,3 +357,27 @@ fn a_store_that_is_only_looked_at_stays_as_it_is() {
     assert_eq!(s.claim_ids("q", 9), ids, "and it works as ever");
     assert_ne!(segments(&spot), before);
 }
+
+/// Each of them uses up one of the segments in stock.
+const STARTS_MAX: usize = 30;
+
+#[test]
+fn a_full_disk_lets_a_store_that_was_opened_again_be_looked_at_and_takes_work_when_there_is_room() {
+    let disk = SimDisk::new();
+    let mut s = Spot::disk(disk.clone(), START).subject();
+    let ids = s.put_many("q", 3);
+    disk.limit_space(Some(0));
+    let refused = (0..STARTS_MAX).any(|_| {
+        s.restart();
+        s.try_wait(s.store().enqueue(vec![s.job("other")], false, s.at())).is_err()
+    });
+    assert!(refused, "there was no room to begin");
+    for _ in 0..3 {
+        assert!(ids.iter().all(|id| s.state(*id) == Ready), "it can be looked at");
+        let answer = s.try_wait(s.store().claim(windlass_core::store::Claim::default(), s.at()));
+        assert!(answer.expect_err("nothing can be written").retryable);
+    }
+    disk.limit_space(None);
+    s.upkeep();
+    assert_eq!(s.claim_ids("q", 9), ids, "and it works when there is room");
+}

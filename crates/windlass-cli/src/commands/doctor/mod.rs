@@ -139,22 +139,25 @@ fn repair(out: &Output, path: &Path, yes: bool) -> Result<(), Fault> {
     let problems = found.problems();
     if problems > 0 && !yes {
         let question = format!(
-            "cut {} at the first of {problems} damaged places? {}; what is cut off stays in salvage-*.bin files, for \
-             people: it cannot be read in again",
-            path.display(),
+            "{}; what is cut off stays in salvage-*.bin files, for people, and cannot be read in again. Repair {}, \
+             with {problems} damaged or missing parts?",
             found.loss(),
+            path.display(),
         );
         confirm(out, &question, "add --yes, after a copy of the directory")?;
     }
     let report = journal::repair(&disk).map_err(|error| Fault::failed(error.to_string()))?;
-    if read_all(out, &disk)?.problems() > 0 {
+    let goes_on_without = read_all(out, &disk)?.problems() > 0;
+    if goes_on_without {
         // Segments at the front are missing: the store is told to go on without them.
         drop(lock);
         let options =
             EmbeddedOptions { create: false, without_missing_segments: true, ..EmbeddedOptions::default() };
         EmbeddedStore::open(path, options).map_err(|error| Fault::failed(error.to_string()))?;
     }
-    out.record(&RepairShape::from(report))
+    let mut shape = RepairShape::from(report);
+    shape.goes_on_without_missing = goes_on_without;
+    out.record(&shape)
 }
 
 fn held(path: &Path, holder: &str) -> Fault {

@@ -125,7 +125,7 @@ impl VerifyShape {
                 "batches {lsn} to {} of {} go, and every job that was enqueued in them",
                 self.last_lsn, self.last_lsn
             ),
-            _ => "no readable batch is dropped".to_owned(),
+            _ => "no batch that can be read is dropped".to_owned(),
         }
     }
 
@@ -190,6 +190,9 @@ pub(super) struct RepairShape {
     directory: String,
     last_lsn: u64,
     cuts: Vec<CutShape>,
+    /// Not in the JSON: the store's own word, told by the command.
+    #[serde(skip)]
+    pub(super) goes_on_without_missing: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -214,7 +217,8 @@ impl From<RepairReport> for RepairShape {
             last_lsn: cut.last_lsn,
             salvaged_to: cut.salvaged_to,
         });
-        Self { directory: report.place, last_lsn: report.last_lsn, cuts: cuts.collect() }
+        let (directory, last_lsn) = (report.place, report.last_lsn);
+        Self { directory, last_lsn, cuts: cuts.collect(), goes_on_without_missing: false }
     }
 }
 
@@ -230,6 +234,9 @@ impl Record for RepairShape {
             fields.push(("dropped", text));
         }
         let result = match self.cuts.is_empty() {
+            true if self.goes_on_without_missing => {
+                "goes on without the segments that were missing".to_owned()
+            }
             true => "sound: nothing was changed".to_owned(),
             false => format!("repaired: the last batch kept is {}", self.last_lsn),
         };
