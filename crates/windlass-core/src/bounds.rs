@@ -82,9 +82,23 @@ pub const PAGE_MAX: usize = 1_000;
 pub const NO_HANDLER_DELAY_MS_MIN: u64 = 1_000;
 /// See [`NO_HANDLER_DELAY_MS_MIN`].
 pub const NO_HANDLER_DELAY_MS_MAX: u64 = 60_000;
+/// Bytes of an error's first line that lists show.
+pub const ERROR_LINE_BYTES_MAX: usize = 200;
 /// Bytes of one value in the store's `meta`.
 pub const META_BYTES_MAX: usize = 1 << 20;
 /// Schedules of one store; each keeps its payload in memory.
 pub const SCHEDULES_MAX: usize = 10_000;
 /// Named limits of one store.
 pub const LIMITS_MAX: usize = 1_000_000;
+
+/// The text cut at a character border, so that it has at most `most` bytes.
+pub fn cut(text: &str, most: usize) -> &str {
+    if text.len() <= most {
+        return text;
+    }
+    let mut end = most;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

@@ -18,7 +18,7 @@ pub enum Rejection {
     Invalid {
         /// Which argument.
         #[serde(deserialize_with = "leak")]
-        what: &'static str,
+        what: Word,
         /// What is wrong with it.
         why: String,
     },
@@ -36,7 +36,7 @@ pub enum Rejection {
     WrongState {
         /// The verb asked for.
         #[serde(deserialize_with = "leak")]
-        verb: &'static str,
+        verb: Word,
         /// The state the job is in.
         state: crate::job::State,
     },
@@ -96,8 +96,11 @@ pub enum Rejection {
     BadCursor,
 }
 
+/// A word of a bounded set. Named apart because serde would borrow a plain `&'static str` from what it reads.
+pub type Word = &'static str;
+
 /// `&'static str` fields come back from JSON by way of a bounded set of words.
-fn leak<'de, D: serde::Deserializer<'de>>(d: D) -> Result<&'static str, D::Error> {
+fn leak<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Word, D::Error> {
     let text = String::deserialize(d)?;
     Ok(WORDS.iter().copied().find(|w| *w == text).unwrap_or("argument"))
 }

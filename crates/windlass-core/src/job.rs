@@ -380,6 +380,24 @@ pub struct ErrorReport {
     pub fingerprint: Fingerprint,
 }
 
+impl ErrorReport {
+    /// The error within its bound: what is too long is cut, never refused, since losing the whole report
+    /// of a failure would be worse.
+    #[must_use]
+    pub fn bounded(&self) -> Self {
+        let message = bounds::cut(&self.message, bounds::ERROR_BYTES_MAX / 2).to_owned();
+        let room = bounds::ERROR_BYTES_MAX - message.len();
+        let detail = self.detail.as_deref().map(|detail| bounds::cut(detail, room).to_owned());
+        let class = self.class.as_deref().map(|class| bounds::cut(class, bounds::KEY_BYTES_MAX).to_owned());
+        Self { class, message, detail, fingerprint: self.fingerprint }
+    }
+
+    /// What lists show of the error.
+    pub fn first_line(&self) -> &str {
+        bounds::cut(self.message.lines().next().unwrap_or(""), bounds::ERROR_LINE_BYTES_MAX)
+    }
+}
+
 /// What one attempt came to, newest kept (at most 25 of them).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptRecord {

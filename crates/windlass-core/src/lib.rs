@@ -12,6 +12,7 @@ pub mod error;
 pub mod event;
 pub mod fair;
 pub mod fingerprint;
+pub mod flow;
 pub mod histogram;
 pub mod job;
 pub mod lease;
@@ -24,6 +25,7 @@ pub mod retry;
 pub mod schedule;
 pub mod store;
 pub mod time;
+pub mod watch;
 pub mod why;
 
 pub use error::{Rejection, StoreError};

@@ -504,6 +504,28 @@ pub struct ScheduleSpec {
     pub paused: bool,
 }
 
+impl ScheduleSpec {
+    /// The job of one tick: its id is made of schedule and tick, so that a tick is one job for ever.
+    pub fn job_at(&self, tick: Time) -> NewJob {
+        let id = JobId::named(tick, &format!("schedule:{}", self.name));
+        let mut job = NewJob::new(id, self.queue.clone(), self.kind.clone(), self.payload.clone());
+        job.group.clone_from(&self.group);
+        job.priority = self.priority;
+        job
+    }
+
+    /// Refuses a schedule whose ticks or whose jobs no store takes.
+    ///
+    /// # Errors
+    /// [`Rejection::Invalid`] that names the fault.
+    pub fn validate(&self, now: Time) -> Result<(), Rejection> {
+        let refuse = |why| Rejection::Invalid { what: "schedule", why };
+        self.timing.validate().map_err(refuse)?;
+        self.catch_up.validate().map_err(refuse)?;
+        self.job_at(now).validate(now)
+    }
+}
+
 /// A schedule as people see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScheduleInfo {

@@ -514,7 +514,7 @@ impl Engine {
         let last_dirty = self.last_dirty;
         for (ring, signal) in rings {
             let send: Send = Box::new(move |_| {
-                let _ = ring.send(signal);
+                let _ = ring.0.send(signal);
             });
             if last_dirty <= durable { send(None) } else { later.push((last_dirty, send)) }
         }
@@ -619,7 +619,7 @@ impl Engine {
     /// A close in good order: the last facts are durable and stated so.
     fn finish(mut self, told: Send, rest: Vec<Message>) {
         for (ring, signal) in self.core.watchers.drain() {
-            let _ = ring.send(signal);
+            let _ = ring.0.send(signal);
         }
         let why = StoreError::refused("call", "the store is closed");
         self.shared.stop(&why);

@@ -142,7 +142,7 @@ fn event_of(fact: &Fact<'_>, names: &Names, wall: u64) -> Option<Event> {
             let mut event = held(job, if dead { T::Died } else { T::Failed }, cause, h)?;
             let error: Option<windlass_core::job::ErrorReport> = serde_json::from_slice(error).ok();
             event.text =
-                error.map(|e| crate::decide::settle::cut(&e.message, EVENT_TEXT_BYTES_MAX).to_owned());
+                error.map(|e| windlass_core::bounds::cut(&e.message, EVENT_TEXT_BYTES_MAX).to_owned());
             Some(event)
         }
         Fact::Lost { job, held: h, dead, cause, .. } => {

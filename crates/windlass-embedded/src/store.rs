@@ -683,8 +683,10 @@ impl Core {
                 Err(None) => false,
             }
         });
-        if let Some((ring, signal)) = self.watchers.watch(watch.worker, watch.queues, work, ring) {
-            let _ = ring.send(signal);
+        if let Some((ring, signal)) =
+            self.watchers.watch(watch.worker, watch.queues, work, crate::watch::Bell(ring))
+        {
+            let _ = ring.0.send(signal);
         }
     }
 

@@ -1,120 +1,20 @@
-//! Workers that wait: who is rung when something becomes claimable, or when a lease of theirs is
-//! asked to stop.
-//!
-//! A watch is answered once; the worker claims and, if it still has room, watches again. A watch
-//! that begins while work is there is answered at once, so no ring is lost between claim and watch.
-//! A ring is given per free slot: a job wakes one worker that can take it, not all.
+//! Who is rung when something becomes claimable, or when a lease is asked to stop: `windlass_core::watch`, with the
+//! engine's own way of reaching whoever waits.
 
-use hashbrown::HashMap;
-use std::collections::VecDeque;
 use tokio::sync::oneshot;
 use windlass_core::store::Signal;
-use windlass_core::{Lease, QueueName, WorkerId};
 
-/// Leases remembered for a worker that is not watching: more would have to be unread for minutes,
-/// and its heartbeats tell it the same.
-const PENDING_MAX: usize = 1_000;
+/// Somebody who waits for the answer to a watch.
+pub(crate) struct Bell(pub(crate) oneshot::Sender<Signal>);
 
-struct Watcher {
-    worker: WorkerId,
-    queues: Vec<(QueueName, u32)>,
-    ring: oneshot::Sender<Signal>,
+impl windlass_core::watch::Ring for Bell {
+    fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
 }
 
 /// Everyone who waits.
-#[derive(Default)]
-pub(crate) struct Watchers {
-    next: u64,
-    waiting: HashMap<u64, Watcher>,
-    by_queue: HashMap<QueueName, VecDeque<u64>>,
-    by_worker: HashMap<WorkerId, u64>,
-    pending: HashMap<WorkerId, Vec<Lease>>,
-    draining: bool,
-}
+pub(crate) type Watchers = windlass_core::watch::Watchers<Bell>;
 
 /// A ring to be given once what it tells of is durable.
-pub(crate) type Ring = (oneshot::Sender<Signal>, Signal);
-
-impl Watchers {
-    /// Registers a watch; `work` says that something is claimable already.
-    pub(crate) fn watch(
-        &mut self,
-        worker: WorkerId,
-        queues: Vec<(QueueName, u32)>,
-        work: bool,
-        ring: oneshot::Sender<Signal>,
-    ) -> Option<Ring> {
-        if let Some(old) = self.by_worker.remove(&worker) {
-            self.waiting.remove(&old);
-        }
-        if self.draining {
-            return Some((ring, Signal::Drain));
-        }
-        if let Some(lease) = self.pending.get_mut(&worker).and_then(Vec::pop) {
-            return Some((ring, Signal::Cancel(lease)));
-        }
-        if work {
-            return Some((ring, Signal::Work));
-        }
-        let at = self.next;
-        self.next += 1;
-        for (queue, slots) in &queues {
-            if *slots > 0 {
-                let line = self.by_queue.entry(queue.clone()).or_default();
-                line.push_back(at);
-                // Watches that were answered or given up leave their numbers behind.
-                if line.len() > 64 && line.len() > 2 * self.waiting.len() {
-                    line.retain(|at| self.waiting.contains_key(at));
-                }
-            }
-        }
-        self.by_worker.insert(worker, at);
-        self.waiting.insert(at, Watcher { worker, queues, ring });
-        None
-    }
-
-    /// Rings workers of a queue until their free slots cover `jobs`.
-    pub(crate) fn ring(&mut self, queue: &QueueName, mut jobs: u64, rings: &mut Vec<Ring>) {
-        while jobs > 0 {
-            let Some(at) = self.by_queue.get_mut(queue).and_then(VecDeque::pop_front) else { return };
-            let Some(watcher) = self.waiting.remove(&at) else { continue };
-            self.by_worker.remove(&watcher.worker);
-            if watcher.ring.is_closed() {
-                continue;
-            }
-            let slots = watcher.queues.iter().find(|(name, _)| name == queue).map_or(1, |(_, slots)| *slots);
-            jobs = jobs.saturating_sub(u64::from(slots));
-            rings.push((watcher.ring, Signal::Work));
-        }
-    }
-
-    /// Tells a worker that a lease of its is asked to stop, now or when it watches next.
-    pub(crate) fn notify(&mut self, worker: WorkerId, lease: Lease, rings: &mut Vec<Ring>) {
-        if let Some(watcher) = self.by_worker.remove(&worker).and_then(|at| self.waiting.remove(&at))
-            && !watcher.ring.is_closed()
-        {
-            rings.push((watcher.ring, Signal::Cancel(lease)));
-            return;
-        }
-        let pending = self.pending.entry(worker).or_default();
-        if pending.len() < PENDING_MAX {
-            pending.push(lease);
-        }
-    }
-
-    /// Forgets a worker.
-    pub(crate) fn forget(&mut self, worker: WorkerId) {
-        self.pending.remove(&worker);
-        if let Some(at) = self.by_worker.remove(&worker) {
-            self.waiting.remove(&at);
-        }
-    }
-
-    /// Everyone is told that the store shuts down.
-    pub(crate) fn drain(&mut self) -> Vec<Ring> {
-        self.draining = true;
-        self.by_queue.clear();
-        self.by_worker.clear();
-        self.waiting.drain().map(|(_, watcher)| (watcher.ring, Signal::Drain)).collect()
-    }
-}
+pub(crate) type Ring = (Bell, Signal);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `file:./data`, `file:/var/lib/app`, `file:///var/lib/app` | the engine inside, in that directory |
 //! | `memory:` | the engine inside, without a disk: gone with the process |
+//! | `redis://host:6379/0`, `redis+unix:///run/redis.sock` | a Redis server (feature `redis`) |
 //!
 //! Options stand behind a `?` (`file:./data?ack=process`) or in [`OpenOptions`], which wins. An option
 //! that is not known is refused: a misspelt `ack` must not quietly mean the default.
@@ -15,6 +16,8 @@ use crate::client::Client;
 pub struct OpenOptions {
     ack: Option<Ack>,
     create: Option<bool>,
+    namespace: Option<String>,
+    upkeep: Option<bool>,
 }
 
 /// What an acknowledged write survives, for stores that leave the choice.
@@ -47,6 +50,22 @@ impl OpenOptions {
         self
     }
 
+    /// Which set of queues, keys and limits on a server (`namespace=NAME`); `windlass` by default. Stores of
+    /// different namespaces know nothing of each other.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// Whether this process does upkeep on a server's store (`upkeep=true` or `upkeep=false`); it does by default,
+    /// and some process must.
+    #[must_use]
+    pub fn upkeep(mut self, upkeep: bool) -> Self {
+        self.upkeep = Some(upkeep);
+        self
+    }
+
     /// Opens the store that the URL names.
     ///
     /// # Errors
@@ -54,7 +73,7 @@ impl OpenOptions {
     pub async fn open(self, url: &str) -> Result<Client, OpenError> {
         let address = Address::parse(url)?;
         let options = address.options(url, self)?;
-        address.open(options).await
+        address.open(url, options).await
     }
 }
 
@@ -116,6 +135,10 @@ pub enum OpenError {
     #[cfg(feature = "embedded")]
     #[error(transparent)]
     Embedded(#[from] windlass_embedded::OpenError),
+    /// The Redis server could not be had; its message says why.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Redis(#[from] windlass_redis::OpenError),
     /// The thread that opened the store ended before it was done.
     #[error("opening was interrupted: {0}")]
     Interrupted(String),
@@ -132,21 +155,39 @@ impl std::fmt::Debug for OpenError {
 enum Address<'a> {
     File { path: &'a str, query: &'a str },
     Memory { query: &'a str },
+    Redis { query: &'a str },
 }
 
-#[cfg(feature = "embedded")]
-const HAS: &str = "file: and memory:";
-#[cfg(not(feature = "embedded"))]
-const HAS: &str = "none: turn on the feature `embedded`";
+/// What this build can open.
+const HAS: &str = match (cfg!(feature = "embedded"), cfg!(feature = "redis")) {
+    (true, true) => "file:, memory: and redis:",
+    (true, false) => "file: and memory:",
+    (false, true) => "redis:",
+    (false, false) => "none: turn on the feature `embedded` or `redis`",
+};
 
 impl<'a> Address<'a> {
     fn parse(url: &'a str) -> Result<Self, OpenError> {
         let bad = |why| OpenError::BadUrl { url: url.into(), why };
         let (scheme, rest) = url.split_once(':').ok_or_else(|| bad("it has no scheme"))?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let known = matches!(scheme, "file" | "memory");
-        if !known || cfg!(not(feature = "embedded")) {
-            let stores = ["file", "memory", "redis", "rediss", "postgres", "postgresql", "http", "https"];
+        let known = match scheme {
+            "file" | "memory" => cfg!(feature = "embedded"),
+            "redis" | "rediss" | "redis+unix" => cfg!(feature = "redis"),
+            _ => false,
+        };
+        if !known {
+            let stores = [
+                "file",
+                "memory",
+                "redis",
+                "rediss",
+                "redis+unix",
+                "postgres",
+                "postgresql",
+                "http",
+                "https",
+            ];
             return Err(match stores.contains(&scheme) {
                 true => OpenError::NoSuchStore { scheme: scheme.into(), has: HAS },
                 false => bad("its scheme is not one of a store"),
@@ -156,6 +197,12 @@ impl<'a> Address<'a> {
             return match path {
                 "" => Ok(Address::Memory { query }),
                 _ => Err(bad("memory: has no path")),
+            };
+        }
+        if scheme.starts_with("redis") {
+            return match path.strip_prefix("//") {
+                Some(server) if !server.is_empty() => Ok(Address::Redis { query }),
+                _ => Err(bad("it names no server; write redis://host:6379")),
             };
         }
         // `file://host/path` is a URL of another machine; `file:///path` is one of this.
@@ -177,6 +224,7 @@ impl<'a> Address<'a> {
         let (scheme, query, has) = match self {
             Address::File { query, .. } => ("file:", query, "ack and create"),
             Address::Memory { query } => ("memory:", query, "none"),
+            Address::Redis { query } => ("redis:", query, "namespace and upkeep"),
         };
         let mut options = OpenOptions::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -196,49 +244,79 @@ impl<'a> Address<'a> {
                 (Address::File { .. }, "create") => {
                     options.create = Some(value.parse().map_err(|_| bad("true or false"))?);
                 }
+                (Address::Redis { .. }, "namespace") => options.namespace = Some(value.into()),
+                (Address::Redis { .. }, "upkeep") => {
+                    options.upkeep = Some(value.parse().map_err(|_| bad("true or false"))?);
+                }
                 _ => return Err(OpenError::UnknownOption { scheme, option: option.into(), has }),
             }
         }
         let unknown = |option: &str| OpenError::UnknownOption { scheme, option: option.into(), has };
-        if let Address::Memory { .. } = self {
-            if code.ack.is_some() {
-                return Err(unknown("ack"));
-            }
-            if code.create.is_some() {
-                return Err(unknown("create"));
+        let is_file = matches!(self, Address::File { .. });
+        let is_server = matches!(self, Address::Redis { .. });
+        for (given, fits, option) in [
+            (code.ack.is_some(), is_file, "ack"),
+            (code.create.is_some(), is_file, "create"),
+            (code.namespace.is_some(), is_server, "namespace"),
+            (code.upkeep.is_some(), is_server, "upkeep"),
+        ] {
+            if given && !fits {
+                return Err(unknown(option));
             }
         }
-        Ok(OpenOptions { ack: code.ack.or(options.ack), create: code.create.or(options.create) })
+        Ok(OpenOptions {
+            ack: code.ack.or(options.ack),
+            create: code.create.or(options.create),
+            namespace: code.namespace.or(options.namespace),
+            upkeep: code.upkeep.or(options.upkeep),
+        })
     }
 
-    #[cfg(not(feature = "embedded"))]
-    async fn open(self, _: OpenOptions) -> Result<Client, OpenError> {
-        Err(OpenError::NoSuchStore { scheme: "file".into(), has: HAS })
+    async fn open(self, url: &str, options: OpenOptions) -> Result<Client, OpenError> {
+        match self {
+            #[cfg(feature = "embedded")]
+            Address::Memory { .. } => {
+                let store = windlass_embedded::EmbeddedStore::memory(embedded_options(&options));
+                Ok(Client::new(std::sync::Arc::new(store)))
+            }
+            #[cfg(feature = "embedded")]
+            Address::File { path, .. } => {
+                let (path, embedded) = (std::path::PathBuf::from(path), embedded_options(&options));
+                // Reading a large directory takes seconds and blocks its thread.
+                let opening = tokio::task::spawn_blocking(move || {
+                    windlass_embedded::EmbeddedStore::open(&path, embedded)
+                });
+                let store = opening.await.map_err(|fault| OpenError::Interrupted(fault.to_string()))??;
+                Ok(Client::new(std::sync::Arc::new(store)))
+            }
+            #[cfg(feature = "redis")]
+            Address::Redis { .. } => {
+                let mut redis = windlass_redis::RedisOptions::default();
+                redis.namespace = options.namespace.unwrap_or(redis.namespace);
+                redis.upkeep = options.upkeep.unwrap_or(redis.upkeep);
+                let server = url.split_once('?').map_or(url, |(server, _)| server);
+                let store = windlass_redis::RedisStore::open(server, redis).await?;
+                Ok(Client::new(std::sync::Arc::new(store)))
+            }
+            #[allow(unreachable_patterns, reason = "each build has the stores of its features")]
+            _ => Err(OpenError::NoSuchStore { scheme: url.split(':').next().unwrap_or("").into(), has: HAS }),
+        }
     }
+}
 
-    #[cfg(feature = "embedded")]
-    async fn open(self, options: OpenOptions) -> Result<Client, OpenError> {
-        use std::sync::Arc;
-        use windlass_embedded::{EmbeddedOptions, EmbeddedStore};
-        let mut embedded = EmbeddedOptions::default();
-        if let Some(ack) = options.ack {
-            embedded.ack_level = match ack {
-                Ack::Power => windlass_embedded::Ack::Power,
-                Ack::Process => windlass_embedded::Ack::Process,
-            };
-        }
-        if let Some(create) = options.create {
-            embedded.create = create;
-        }
-        let path = match self {
-            Address::Memory { .. } => return Ok(Client::new(Arc::new(EmbeddedStore::memory(embedded)))),
-            Address::File { path, .. } => std::path::PathBuf::from(path),
+#[cfg(feature = "embedded")]
+fn embedded_options(options: &OpenOptions) -> windlass_embedded::EmbeddedOptions {
+    let mut embedded = windlass_embedded::EmbeddedOptions::default();
+    if let Some(ack) = options.ack {
+        embedded.ack_level = match ack {
+            Ack::Power => windlass_embedded::Ack::Power,
+            Ack::Process => windlass_embedded::Ack::Process,
         };
-        // Reading a large directory takes seconds and blocks its thread.
-        let opening = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path, embedded));
-        let store = opening.await.map_err(|fault| OpenError::Interrupted(fault.to_string()))??;
-        Ok(Client::new(Arc::new(store)))
     }
+    if let Some(create) = options.create {
+        embedded.create = create;
+    }
+    embedded
 }
 
 #[cfg(all(test, feature = "embedded"))]
@@ -263,8 +341,8 @@ mod tests {
             ("file://host/data", "host"),
             ("memory:x", "no path"),
             ("ftp://x", "not one of a store"),
-            ("redis://localhost", "no redis store"),
-            ("postgres://localhost", "it has file: and memory:"),
+            ("redis:", if cfg!(feature = "redis") { "names no server" } else { "no redis store" }),
+            ("postgres://localhost", "it has file:"),
             ("http://localhost:7979", "no http store"),
         ] {
             let told = Address::parse(url).unwrap_err().to_string();

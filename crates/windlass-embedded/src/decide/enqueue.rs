@@ -4,7 +4,8 @@ use super::Core;
 use crate::fact::{Fact, JobFact, Origin, Ref};
 use crate::machine::extra::Options;
 use hashbrown::{HashMap, HashSet};
-use windlass_core::job::{OnConflict, Parent, Unique};
+use windlass_core::flow::{cycle_members, parents_first};
+use windlass_core::job::{OnConflict, Unique};
 use windlass_core::store::{EnqueueStatus, Enqueued};
 use windlass_core::{JobId, NewJob, QueueName, Rejection, State, Time};
 
@@ -51,9 +52,9 @@ impl Core {
         all_or_nothing: bool,
         has_cycle: bool,
     ) -> Vec<Result<Enqueued, Rejection>> {
-        let in_cycle = if has_cycle { cycle_members(jobs) } else { HashSet::new() };
+        let in_cycle = if has_cycle { cycle_members(jobs) } else { Default::default() };
         let cycle = |job: &NewJob| {
-            in_cycle.contains(&job.id.0).then(|| Rejection::BadParents {
+            in_cycle.contains(&job.id).then(|| Rejection::BadParents {
                 why: format!("job {} waits for itself through its parents", job.id),
             })
         };
@@ -337,46 +338,4 @@ impl Core {
             }
         }
     }
-}
-
-/// The order in which parents of the same batch come before their children; none if they form a
-/// cycle.
-fn parents_first(jobs: &[NewJob]) -> Option<Vec<usize>> {
-    let plain: Vec<usize> = (0..jobs.len()).collect();
-    if jobs.iter().all(|job| job.parents.is_empty()) {
-        return Some(plain);
-    }
-    let (order, left) = sort(jobs);
-    left.is_empty().then_some(order)
-}
-
-fn cycle_members(jobs: &[NewJob]) -> HashSet<u128> {
-    sort(jobs).1.into_iter().map(|i| jobs[i].id.0).collect()
-}
-
-/// Kahn's algorithm: the order, and what a cycle leaves over.
-fn sort(jobs: &[NewJob]) -> (Vec<usize>, Vec<usize>) {
-    let place: HashMap<u128, usize> = jobs.iter().enumerate().map(|(i, job)| (job.id.0, i)).collect();
-    let inside = |parent: &Parent| place.get(&parent.id.0).copied();
-    let mut waits: Vec<usize> =
-        jobs.iter().map(|job| job.parents.iter().filter_map(inside).count()).collect();
-    let mut children: Vec<Vec<usize>> = vec![Vec::new(); jobs.len()];
-    for (i, job) in jobs.iter().enumerate() {
-        for parent in job.parents.iter().filter_map(inside) {
-            children[parent].push(i);
-        }
-    }
-    let mut order: Vec<usize> = (0..jobs.len()).filter(|i| waits[*i] == 0).collect();
-    let mut done = 0;
-    while done < order.len() {
-        for child in &children[order[done]] {
-            waits[*child] -= 1;
-            if waits[*child] == 0 {
-                order.push(*child);
-            }
-        }
-        done += 1;
-    }
-    let left = (0..jobs.len()).filter(|i| waits[*i] > 0).collect();
-    (order, left)
 }

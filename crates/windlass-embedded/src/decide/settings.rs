@@ -3,12 +3,11 @@
 use super::Core;
 use crate::fact::Fact;
 use windlass_core::bounds::{LIMITS_MAX, META_BYTES_MAX, SCHEDULES_MAX};
-use windlass_core::job::NewJob;
 use windlass_core::limit::LimitSettings;
 use windlass_core::name::{LimitName, ScheduleName};
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::{Reader, ScheduleSpec};
-use windlass_core::{GroupKey, JobId, QueueName, Rejection, Time};
+use windlass_core::{GroupKey, QueueName, Rejection, Time};
 
 /// Payloads above this are ticked one a step, so that a step stays within the room kept for it.
 const TICK_BYTES: usize = 512;
@@ -97,14 +96,11 @@ impl Core {
 
     pub(crate) fn set_schedule(&mut self, spec: &ScheduleSpec) -> Result<(), Rejection> {
         let refuse = |why| Rejection::Invalid { what: "schedule", why };
-        spec.timing.validate().map_err(refuse)?;
-        spec.catch_up.validate().map_err(refuse)?;
+        spec.validate(Time(self.machine.now.wall))?;
         let known = self.machine.schedules.by_name.contains_key(&spec.name);
         if !known && self.machine.schedules.by_name.len() >= SCHEDULES_MAX {
             return Err(refuse("this store has 10,000 schedules".into()));
         }
-        let now = Time(self.machine.now.wall);
-        job_of(spec, now).validate(now)?;
         self.queue_for(&spec.queue)?;
         self.emit(&Fact::SetSchedule { name: spec.name.as_str(), spec: &json(spec) });
         Ok(())
@@ -144,7 +140,7 @@ impl Core {
                     skipped = skipped.saturating_add(1);
                     continue;
                 }
-                let job = job_of(&spec, *tick);
+                let job = spec.job_at(*tick);
                 // A tick whose job is known was made before a crash or by another name's twin.
                 let made = self.take_in(&job, false).is_ok();
                 let made_id = if made { job.id.0 } else { 0 };
@@ -168,12 +164,12 @@ impl Core {
 
     pub(crate) fn set_reader(&mut self, reader: &Reader) {
         let (place, index) = (reader.cursor.place, reader.cursor.index);
-        let name = super::settle::cut(&reader.name, 255);
+        let name = windlass_core::bounds::cut(&reader.name, 255);
         self.emit(&Fact::Reader { name, place, index, gone: false });
     }
 
     pub(crate) fn delete_reader(&mut self, name: &str) {
-        let name = super::settle::cut(name, 255);
+        let name = windlass_core::bounds::cut(name, 255);
         self.emit(&Fact::Reader { name, place: 0, index: 0, gone: true });
     }
 
@@ -189,15 +185,6 @@ impl Core {
         self.emit(&Fact::Meta { key, version: current + 1, value });
         Ok(current + 1)
     }
-}
-
-/// The job of one tick: its id is made of schedule and tick, so that a tick is one job for ever.
-fn job_of(spec: &ScheduleSpec, tick: Time) -> NewJob {
-    let id = JobId::named(tick, &format!("schedule:{}", spec.name));
-    let mut job = NewJob::new(id, spec.queue.clone(), spec.kind.clone(), spec.payload.clone());
-    job.group.clone_from(&spec.group);
-    job.priority = spec.priority;
-    job
 }
 
 fn order_is_fixed() -> Rejection {

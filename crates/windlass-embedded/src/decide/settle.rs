@@ -4,7 +4,7 @@ use super::Core;
 use crate::fact::Fact;
 use crate::machine::extra::{Ack, AckOutcome, What};
 use crate::machine::slots::flag;
-use windlass_core::bounds;
+use windlass_core::bounds::{self, cut};
 use windlass_core::event::Cause;
 use windlass_core::job::ErrorReport;
 use windlass_core::lifecycle::{Step, Token, Verb, step};
@@ -107,7 +107,7 @@ impl Core {
         if to == State::Cancelled {
             return self.end_cancelled(at, Cause::Requested);
         }
-        let error = bounded(error);
+        let error = error.bounded();
         let error = serde_json::to_vec(&error).expect("our own plain structs always serialise");
         let id = JobId(self.machine.slots.at(at).id);
         let delay = retry_in_ms.unwrap_or_else(|| policy.delay_ms(id, failures)).min(bounds::DELAY_MS_MAX);
@@ -258,25 +258,4 @@ fn bound(what: &'static str, bytes: usize, most: usize) -> Result<(), Rejection>
         return Ok(());
     }
     Err(Rejection::Invalid { what, why: format!("{bytes} bytes are more than {most}") })
-}
-
-/// The text cut at a character border, so that it has at most `most` bytes.
-pub(crate) fn cut(text: &str, most: usize) -> &str {
-    if text.len() <= most {
-        return text;
-    }
-    let mut end = most;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
-/// An error within its bound: what is too long is cut, never refused, since losing the whole report
-/// of a failure would be worse.
-fn bounded(error: &ErrorReport) -> ErrorReport {
-    let message = cut(&error.message, bounds::ERROR_BYTES_MAX / 2).to_owned();
-    let detail = error.detail.as_deref().map(|d| cut(d, bounds::ERROR_BYTES_MAX - message.len()).to_owned());
-    let class = error.class.as_deref().map(|c| cut(c, bounds::KEY_BYTES_MAX).to_owned());
-    ErrorReport { class, message, detail, fingerprint: error.fingerprint }
 }

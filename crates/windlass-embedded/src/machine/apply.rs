@@ -17,9 +17,6 @@ use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::rate::{Rate, Tat};
 use windlass_core::{JobId, Kind, QueueName, State, Time};
 
-/// Bytes of an error's first line that are kept in memory, for lists.
-const LAST_ERROR_BYTES: usize = 200;
-
 /// Whether the fact is a new job that names no other: applying it looks for none.
 fn is_plain_enqueue(job: &JobFact<'_>) -> bool {
     job.origin == Origin::Enqueued && job.options.is_empty()
@@ -654,7 +651,7 @@ impl Machine {
                 tally.failed.add(wall);
                 let title = windlass_core::fingerprint::normalise(&error.message);
                 tally.fail(error.fingerprint, &title, job.kind, job.id, wall);
-                (Some(error.fingerprint), Some(first_line(&error.message)))
+                (Some(error.fingerprint), Some(error.first_line().into()))
             }
             None => {
                 tally.totals.lost += 1;
@@ -905,12 +902,6 @@ impl Machine {
 fn rebased(tat: Tat, rate: Option<Rate>, now: u64) -> Tat {
     let whole = rate.and_then(|rate| rate.admit(Tat::default(), Time(now), rate.burst).ok());
     whole.map_or(tat, |whole| tat.min(whole))
-}
-
-fn first_line(text: &str) -> Box<str> {
-    let line = text.lines().next().unwrap_or("");
-    let cut = line.char_indices().map(|(i, _)| i).take_while(|i| *i <= LAST_ERROR_BYTES).last().unwrap_or(0);
-    if line.len() <= LAST_ERROR_BYTES { line.into() } else { line[..cut].into() }
 }
 
 fn parse<T>(result: Result<T, windlass_core::Rejection>) -> Result<T, String> {

@@ -1,0 +1,913 @@
+//! The verbs of people and dashboards.
+
+use std::time::Duration;
+
+use redis::Value;
+use windlass_core::bounds::{META_BYTES_MAX, PAGE_MAX};
+use windlass_core::event::{Cause, Cursor, Event, EventType};
+use windlass_core::fingerprint::Fingerprint;
+use windlass_core::histogram::Histogram;
+use windlass_core::job::{JobDetail, JobView};
+use windlass_core::limit::LimitSettings;
+use windlass_core::name::{GroupKey, Kind, LimitName, QueueName, ScheduleName};
+use windlass_core::queue::{GroupSettings, QueueSettings};
+use windlass_core::store::{
+    Admin, Counts, Edit, EventPage, FailureMode, Filter, From, GroupInfo, LimitInfo, Page, PerItem,
+    QueueInfo, QueueSeries, Reader, ScheduleInfo, ScheduleSpec, Series, StoreFuture, StoreInfo, Totals,
+    WorkerInfo,
+};
+use windlass_core::why::{Reason, Why};
+use windlass_core::{JobId, Rejection, State, StoreError, Time, WorkerId};
+
+use crate::RedisStore;
+use crate::queue::too_many;
+use crate::record::{Extras, Record};
+use crate::upkeep::Kept;
+use crate::wire::{self, Misread, Read, Unpack};
+
+/// Queues described in one call.
+const QUEUES_A_CALL: usize = 50;
+/// Jobs that one call of a list looks at: short enough that workers are served in between.
+const JOBS_A_CALL: usize = 500;
+/// Entries of the event log that one call reads.
+const ENTRIES_A_CALL: usize = 100;
+/// How often a reader that waits for events looks for those whose bell was lost.
+const EVENTS_POLL: Duration = Duration::from_millis(1_000);
+
+fn invalid<T>(what: &'static str, why: impl Into<String>) -> Result<T, Rejection> {
+    Err(Rejection::Invalid { what, why: why.into() })
+}
+
+fn name<T>(made: Result<T, Rejection>) -> Read<T> {
+    made.map_err(|_| Misread("name"))
+}
+
+fn counts(value: Value) -> Read<Counts> {
+    Ok(Counts(wire::numbers(value)?.try_into().map_err(|_| Misread("counts"))?))
+}
+
+fn totals(value: Value) -> Read<Totals> {
+    let all: [u64; 10] = wire::numbers(value)?.try_into().map_err(|_| Misread("totals"))?;
+    let [enqueued, claimed, completed, failed, died, lost, snoozed, released, no_handler, cancelled] = all;
+    Ok(Totals { enqueued, claimed, completed, failed, died, lost, snoozed, released, no_handler, cancelled })
+}
+
+/// The histogram of one letter from the fields of a queue's hash.
+fn histogram(pairs: &[(Vec<u8>, Vec<u8>)], letter: u8) -> Read<Histogram> {
+    let (mut sum, mut max, mut buckets) = (0, 0, Vec::new());
+    for (field, value) in pairs.iter().filter(|(field, _)| field.first() == Some(&letter)) {
+        let number = |bytes: &[u8]| std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<u64>().ok());
+        let value = number(value).ok_or(Misread("histogram"))?;
+        match &field[1..] {
+            b"s" => sum = value,
+            b"m" => max = value,
+            bucket => buckets.extend([number(bucket).ok_or(Misread("histogram"))?, value]),
+        }
+    }
+    let list = [vec![sum, max], buckets].concat();
+    Histogram::try_from(list).map_err(|_| Misread("histogram"))
+}
+
+fn queue_info(value: Value) -> Read<QueueInfo> {
+    let [queue, settings, states, sums, oldest, groups, waits, minute] = wire::fields(value)?;
+    let waits = wire::pairs(waits)?;
+    Ok(QueueInfo {
+        name: name(QueueName::new(wire::text(queue)?))?,
+        settings: serde_json::from_slice(&wire::bytes(settings)?).map_err(|_| Misread("settings"))?,
+        counts: counts(states)?,
+        totals: totals(sums)?,
+        oldest_ready: wire::time(oldest)?,
+        groups: wire::number(groups)?,
+        wait_ms: histogram(&waits, b'w')?,
+        run_ms: histogram(&waits, b'r')?,
+        completed_last_minute: wire::number(minute)?,
+    })
+}
+
+/// One ring of a chart: slots by letter of chart and width.
+fn series(pairs: &[(Vec<u8>, Vec<u8>)], current: &[u64], chart: u8, now: Time) -> Vec<Series> {
+    let widths = [(b'S', 1_000, 300), (b'M', 60_000, 1_440), (b'H', 3_600_000, 168u64)];
+    let of = |(i, (letter, slot_ms, slots)): (usize, (u8, u64, u64))| {
+        let last = now.0 / slot_ms;
+        let first = (last + 1).saturating_sub(slots);
+        let mut points: Vec<(u64, u64)> = pairs
+            .iter()
+            .filter(|(field, _)| field.starts_with(&[chart, letter]))
+            .filter_map(|(_, value)| {
+                let (slot, n) = std::str::from_utf8(value).ok()?.split_once(':')?;
+                Some((slot.parse().ok()?, n.parse().ok()?))
+            })
+            .collect();
+        points.push((current[2 * i], current[2 * i + 1]));
+        points.retain(|(slot, n)| (first..=last).contains(slot) && *n > 0);
+        points.sort_unstable();
+        Series { slot_ms, points: points.into_iter().map(|(slot, n)| (Time(slot * slot_ms), n)).collect() }
+    };
+    widths.into_iter().enumerate().map(of).collect()
+}
+
+fn group_info(value: Value) -> Read<GroupInfo> {
+    let [key, settings, own, states, claimed, held_until, shut_by] = wire::fields(value)?;
+    let shut_by = wire::bytes(shut_by)?;
+    Ok(GroupInfo {
+        key: GroupKey::new(wire::text(key)?).ok(),
+        settings: serde_json::from_slice(&wire::bytes(settings)?).map_err(|_| Misread("settings"))?,
+        own_settings: wire::number(own)? == 1,
+        counts: counts(states)?,
+        claimed: wire::number(claimed)?,
+        held_until: wire::time(held_until)?,
+        shut_by: if shut_by.is_empty() { None } else { Some(wire::id(&shut_by)?) },
+    })
+}
+
+fn limit_info(value: Value) -> Read<LimitInfo> {
+    let [limit, settings, in_use, waiting_lanes, closed_until] = wire::fields(value)?;
+    let settings = wire::bytes(settings)?;
+    Ok(LimitInfo {
+        name: name(LimitName::new(wire::text(limit)?))?,
+        settings: if settings.is_empty() {
+            LimitSettings::default()
+        } else {
+            serde_json::from_slice(&settings).map_err(|_| Misread("settings"))?
+        },
+        in_use: wire::number(in_use)?,
+        waiting_lanes: wire::number(waiting_lanes)?,
+        closed_until: wire::time(closed_until)?,
+    })
+}
+
+fn failure_mode(queue: &QueueName, value: Value) -> Read<FailureMode> {
+    let [print, title, kind, dead, failures, first_seen, last_seen, sample] = wire::fields(value)?;
+    Ok(FailureMode {
+        fingerprint: Fingerprint(Unpack(&wire::bytes(print)?).int(8)?),
+        title: wire::text(title)?,
+        queue: queue.clone(),
+        kind: name(Kind::new(wire::text(kind)?))?,
+        dead: wire::number(dead)?,
+        failures: wire::number(failures)?,
+        first_seen: Time(wire::number(first_seen)?),
+        last_seen: Time(wire::number(last_seen)?),
+        sample: wire::id(&wire::bytes(sample)?)?,
+    })
+}
+
+/// The events of one entry, those before `skip` left out.
+fn read_entry(place: u64, packed: &[u8], skip: u32, events: &mut Vec<Event>, limit: usize) -> Read<()> {
+    let mut from = Unpack(packed);
+    let (at, count) = (Time(from.int(6)?), from.u32(4)?);
+    for index in 1..=count {
+        let event = EventType::ALL.get(from.int(1)? as usize).copied().ok_or(Misread("event"))?;
+        let cause = Cause::from_number(from.int(1)? as u8);
+        let flags = from.int(1)?;
+        let attempt = from.u32(4)?;
+        let job = from.id()?;
+        let queue = name(QueueName::new(from.text(1)?))?;
+        let kind = name(Kind::new(from.text(1)?))?;
+        let group = GroupKey::new(from.text(1)?).ok();
+        let worker = if flags & 1 != 0 { Some(WorkerId(from.int(8)?)) } else { None };
+        let text = if flags & 2 != 0 { Some(from.text(4)?.to_owned()) } else { None };
+        let result = if flags & 4 != 0 {
+            let bytes = from.u32(4)? as usize;
+            Some(from.take(bytes)?.to_vec())
+        } else {
+            None
+        };
+        if index > skip && events.len() < limit {
+            let cursor = Cursor { place, index };
+            events.push(Event {
+                cursor,
+                at,
+                event,
+                job,
+                queue,
+                kind,
+                group,
+                attempt,
+                cause,
+                worker,
+                text,
+                result,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn events_page(value: Value, limit: usize) -> Read<Option<EventPage>> {
+    if value == Value::Nil {
+        return Ok(None);
+    }
+    let [place, index, gap, end, entries] = wire::fields(value)?;
+    let (mut place, mut skip) = (wire::number(place)?, wire::number(index)? as u32);
+    let end = wire::number(end)?;
+    let mut page = EventPage { gap: wire::number(gap)? == 1, ..EventPage::default() };
+    page.next = Cursor { place, index: skip };
+    for entry in wire::items(entries)? {
+        let [number, packed] = wire::fields(entry)?;
+        let number = wire::number(number)?;
+        skip = if number == place { skip } else { 0 };
+        place = number;
+        read_entry(number, &wire::bytes(packed)?, skip, &mut page.events, limit)?;
+        if page.events.len() >= limit {
+            break;
+        }
+    }
+    if let Some(last) = page.events.last() {
+        page.next = last.cursor;
+    } else if place > end {
+        return Ok(None);
+    }
+    Ok(Some(page))
+}
+
+fn why_of(value: Value) -> Read<Option<Why>> {
+    if value == Value::Nil {
+        return Ok(None);
+    }
+    let mut parts = wire::items(value)?.into_iter();
+    let reason = wire::text(parts.next().ok_or(Misread("reason"))?)?;
+    let parts = parts.map(wire::bytes).collect::<Read<Vec<_>>>()?;
+    let text =
+        |i: usize| parts.get(i).map_or_else(String::new, |bytes| String::from_utf8_lossy(bytes).into_owned());
+    let time = |i: usize| text(i).parse().ok().map(Time);
+    let shown = |i: usize| time(i).map_or_else(String::new, |at| at.to_string());
+    let ids = || parts.iter().filter_map(|bytes| wire::id(bytes).ok()).map(|id| id.to_string());
+    let why = |reason, detail: String, eta| Why { reason, detail, eta, ahead: None };
+    Ok(Some(match reason.as_str() {
+        "running" => why(Reason::Running, format!("attempt {} since {}", text(0), shown(1)), None),
+        "ended" => why(Reason::Ended, format!("{} at {}", text(0), shown(1)), None),
+        "retry_backoff" => {
+            let detail =
+                format!("failed {} and was lost {} times; last error: {}", text(0), text(1), text(2));
+            why(Reason::RetryBackoff, detail, time(3))
+        }
+        "no_handler" => {
+            let detail = format!(
+                "given back {} times: no worker that claimed it knows kind {}, or its payload does not decode, and then \
+                 the attempt's log says why",
+                text(0),
+                text(1)
+            );
+            why(Reason::NoHandler, detail, time(2))
+        }
+        "snoozed" => why(Reason::Snoozed, text(0), time(1)),
+        "scheduled" => why(Reason::Scheduled, format!("due at {}", shown(0)), time(0)),
+        "waiting_on_parents" => {
+            let detail = format!("waits for {}", ids().collect::<Vec<_>>().join(", "));
+            why(Reason::WaitingOnParents, detail, None)
+        }
+        "queue_paused" => why(Reason::QueuePaused, format!("queue {} is paused", text(0)), None),
+        "ordered_behind" => {
+            let head = ids().next().unwrap_or_else(|| "nobody".into());
+            let detail = format!("its group goes in order; {head} is before it ({})", text(1));
+            why(Reason::OrderedBehind, detail, None)
+        }
+        "queue_concurrency" => {
+            let detail = format!("{} jobs of queue {} run, as many as may", text(0), text(1));
+            why(Reason::QueueConcurrency, detail, None)
+        }
+        "group_concurrency" => {
+            let detail = format!("{} jobs of its group run, as many as may", text(0));
+            why(Reason::GroupConcurrency, detail, None)
+        }
+        "rate_limited" => why(Reason::RateLimited, text(0), time(1)),
+        "limit" => why(Reason::Limit, format!("limit {} is in use: {}", text(0), text(1)), None),
+        "no_worker" => why(Reason::NoWorker, format!("no worker asks for queue {}", text(0)), None),
+        "fair_share" => {
+            let detail = format!(
+                "its turn comes: weight {} among {} groups that can run, priority {}",
+                text(0),
+                text(1),
+                text(2)
+            );
+            Why { reason: Reason::FairShare, detail, eta: None, ahead: text(3).parse().ok() }
+        }
+        _ => return Err(Misread("reason")),
+    }))
+}
+
+/// A job of a list: its number in the index, its record, its last error.
+fn listed(value: Value) -> Read<(JobId, Vec<u8>, Option<String>)> {
+    let [_number, id, record, error] = wire::fields(value)?;
+    let error = wire::text(error)?;
+    Ok((wire::id(&wire::bytes(id)?)?, wire::bytes(record)?, Some(error).filter(|error| !error.is_empty())))
+}
+
+/// The job's view if it passes the filter.
+fn matches(id: JobId, record: &[u8], error: Option<String>, filter: &Filter) -> Read<Option<JobView>> {
+    let record = Record::read(id, record)?;
+    let view = record.view(error);
+    let says = |text: &String| view.last_error.as_deref().is_some_and(|error| error.contains(text.as_str()));
+    let holds = |text: &String| {
+        let needle = text.as_bytes();
+        needle.is_empty() || record.payload().windows(needle.len()).any(|window| window == needle)
+    };
+    let passes = (filter.states.is_empty() || filter.states.contains(&view.state))
+        && filter.queue.as_ref().is_none_or(|queue| *queue == view.queue)
+        && filter.group.as_ref().is_none_or(|group| Some(group) == view.group.as_ref())
+        && filter.kind.as_ref().is_none_or(|kind| *kind == view.kind)
+        && filter.fingerprint.is_none_or(|print| Some(print) == view.fingerprint)
+        && filter.tag.as_ref().is_none_or(|tag| view.tags.contains(tag))
+        && filter.after.is_none_or(|after| view.enqueued_at >= after)
+        && filter.before.is_none_or(|before| view.enqueued_at < before)
+        && filter.error_contains.as_ref().is_none_or(says)
+        && filter.payload_contains.as_ref().is_none_or(holds);
+    Ok(passes.then_some(view))
+}
+
+/// A place in a list: which queue of the sorted names, and behind which number of its index.
+fn parse_cursor(text: &str) -> Result<(String, String), Rejection> {
+    let (queue, number) = text.rsplit_once('@').ok_or(Rejection::BadCursor)?;
+    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    if is_number || number.is_empty() { Ok((queue.into(), number.into())) } else { Err(Rejection::BadCursor) }
+}
+
+impl RedisStore {
+    async fn queue_names(&self) -> Result<Vec<QueueName>, StoreError> {
+        let call = self.call("queue_names", None);
+        let read =
+            |value| wire::items(value)?.into_iter().map(|n| name(QueueName::new(wire::text(n)?))).collect();
+        self.look(&call, "queues", read).await
+    }
+
+    /// A verb on ids that answers nothing or a rejection for each.
+    async fn on_each(
+        &self,
+        verb: &'static str,
+        jobs: &[JobId],
+        at: Option<Time>,
+    ) -> Result<PerItem<()>, StoreError> {
+        if let Some(refused) = too_many(jobs.len()) {
+            return Ok(refused);
+        }
+        let mut call = self.call(verb, at);
+        call.count(jobs.len());
+        jobs.iter().for_each(|id| {
+            call.id(*id);
+        });
+        self.done(&call, verb, wire::all_done).await
+    }
+
+    async fn list_ids(
+        &self,
+        filter: &Filter,
+        from: usize,
+        limit: usize,
+        budget: usize,
+    ) -> Result<Page<JobView>, StoreError> {
+        let mut page = Page::default();
+        let mut at = from;
+        while at < filter.ids.len() {
+            if page.items.len() >= limit || page.examined >= budget.max(1) {
+                page.next = Some(format!("@{at}"));
+                break;
+            }
+            let some = (limit - page.items.len()).min(budget.max(1) - page.examined).min(JOBS_A_CALL);
+            let ids = &filter.ids[at..filter.ids.len().min(at + some)];
+            let mut call = self.call("list_ids", None);
+            call.count(ids.len());
+            ids.iter().for_each(|id| {
+                call.id(*id);
+            });
+            for found in self.look(&call, "list", wire::items).await? {
+                page.examined += 1;
+                let view = match found {
+                    Value::Nil => None,
+                    found => listed(found)
+                        .and_then(|(id, record, error)| matches(id, &record, error, filter))
+                        .map_err(|why| why.into_error("list"))?,
+                };
+                page.items.extend(view);
+            }
+            at += ids.len();
+        }
+        Ok(page)
+    }
+}
+
+/// A stretch of an index: jobs with their numbers, how many were looked at, the last number.
+type Stretch = (Vec<(String, Value)>, usize, String);
+
+fn stretch(value: Value) -> Read<Stretch> {
+    let [found, examined, last] = wire::fields(value)?;
+    let mut rows = Vec::new();
+    for row in wire::items(found)? {
+        let [number, id, record, error] = wire::fields(row)?;
+        let number_text = wire::text(number.clone())?;
+        rows.push((number_text, Value::Array(vec![number, id, record, error])));
+    }
+    Ok((rows, wire::number(examined)? as usize, wire::text(last)?))
+}
+
+impl Admin for RedisStore {
+    fn get(&self, id: JobId) -> StoreFuture<'_, Option<JobDetail>> {
+        Box::pin(async move {
+            let mut call = self.call("get", None);
+            call.id(id);
+            let read = |value| {
+                if value == Value::Nil {
+                    return Ok(None);
+                }
+                let [record, extras, children] = wire::fields(value)?;
+                let record = wire::bytes(record)?;
+                let extras = Extras::read(wire::pairs(extras)?)?;
+                let children = wire::items(children)?.into_iter().map(|id| wire::id(&wire::bytes(id)?));
+                Ok(Some(Record::read(id, &record)?.detail(&extras, children.collect::<Read<Vec<_>>>()?)))
+            };
+            self.look(&call, "get", read).await
+        })
+    }
+
+    fn logs(&self, id: JobId, attempt: u32) -> StoreFuture<'_, Result<String, Rejection>> {
+        Box::pin(async move {
+            let mut call = self.call("logs", None);
+            call.id(id).number(attempt);
+            let read = |value| match value {
+                Value::Nil => Ok(Err(Rejection::NotFound { what: format!("job {id}") })),
+                value => {
+                    let [log] = wire::fields(value)?;
+                    Ok(Ok(String::from_utf8_lossy(&wire::bytes(log)?).into_owned()))
+                }
+            };
+            self.look(&call, "logs", read).await
+        })
+    }
+
+    fn list(
+        &self,
+        filter: Filter,
+        cursor: Option<String>,
+        limit: usize,
+        budget: usize,
+    ) -> StoreFuture<'_, Result<Page<JobView>, Rejection>> {
+        Box::pin(async move {
+            let limit = limit.clamp(1, PAGE_MAX);
+            let budget = budget.max(1);
+            let start = match cursor.as_deref().map(parse_cursor).transpose() {
+                Ok(start) => start,
+                Err(why) => return Ok(Err(why)),
+            };
+            if !filter.ids.is_empty() {
+                let from = start.map_or(0, |(_, at)| at.parse().unwrap_or(0));
+                return Ok(Ok(self.list_ids(&filter, from, limit, budget).await?));
+            }
+            let queues = match &filter.queue {
+                Some(queue) => vec![queue.clone()],
+                None => self.queue_names().await?,
+            };
+            let ended = match filter.states.as_slice() {
+                [state] if filter.queue.is_some() && state.is_terminal() && *state != State::Dead => {
+                    (*state as u8).to_string()
+                }
+                _ => String::new(),
+            };
+            let states: String = filter.states.iter().map(|state| (*state as u8).to_string()).collect();
+            let mut page = Page::default();
+            let (from_queue, mut from) = start.unwrap_or_default();
+            for queue in queues.into_iter().filter(|queue| queue.as_str() >= from_queue.as_str()) {
+                if queue.as_str() != from_queue {
+                    from.clear();
+                }
+                loop {
+                    if page.items.len() >= limit || page.examined >= budget {
+                        page.next = Some(format!("{queue}@{from}"));
+                        return Ok(Ok(page));
+                    }
+                    let most = (budget - page.examined).min(JOBS_A_CALL);
+                    let mut call = self.call("list", None);
+                    call.text(queue.as_str()).text(&ended).text(&from).count(most).text(&states);
+                    let (rows, examined, last) = self.look(&call, "list", stretch).await?;
+                    if examined == 0 {
+                        break;
+                    }
+                    let before = page.items.len();
+                    let mut full = None;
+                    for (number, row) in rows {
+                        let view = listed(row)
+                            .and_then(|(id, record, error)| matches(id, &record, error, &filter))
+                            .map_err(|why| why.into_error("list"))?;
+                        page.items.extend(view);
+                        if page.items.len() >= limit {
+                            full = Some(number);
+                            break;
+                        }
+                    }
+                    // Of a page that filled up early only what it shows counts as looked at.
+                    page.examined += if full.is_some() { page.items.len() - before } else { examined };
+                    from = full.unwrap_or(last);
+                    if examined < most && page.items.len() < limit {
+                        break;
+                    }
+                }
+            }
+            Ok(Ok(page))
+        })
+    }
+
+    fn why(&self, id: JobId, at: Option<Time>) -> StoreFuture<'_, Result<Why, Rejection>> {
+        Box::pin(async move {
+            let mut call = self.call("why", at);
+            call.id(id);
+            let why = self.done(&call, "why", why_of).await?;
+            Ok(why.ok_or_else(|| Rejection::NotFound { what: format!("job {id}") }))
+        })
+    }
+
+    fn edit(&self, edits: Vec<Edit>, at: Option<Time>) -> StoreFuture<'_, PerItem<()>> {
+        Box::pin(async move {
+            if let Some(refused) = too_many(edits.len()) {
+                return Ok(refused);
+            }
+            let mut call = self.call("edit", at);
+            call.count(edits.len());
+            for edit in &edits {
+                call.id(edit.id).maybe_bytes(edit.payload.as_deref());
+                call.text(&edit.priority.map_or_else(String::new, |priority| priority.to_string()));
+                call.maybe(edit.run_at.map(|at| at.0));
+            }
+            self.done(&call, "edit", wire::all_done).await
+        })
+    }
+
+    fn retry(&self, jobs: Vec<JobId>, at: Option<Time>) -> StoreFuture<'_, PerItem<()>> {
+        Box::pin(async move { self.on_each("retry", &jobs, at).await })
+    }
+
+    fn run_now(&self, jobs: Vec<JobId>, at: Option<Time>) -> StoreFuture<'_, PerItem<()>> {
+        Box::pin(async move { self.on_each("run_now", &jobs, at).await })
+    }
+
+    fn delete(&self, jobs: Vec<JobId>, at: Option<Time>) -> StoreFuture<'_, PerItem<()>> {
+        Box::pin(async move { self.on_each("delete", &jobs, at).await })
+    }
+
+    fn set_queue(
+        &self,
+        name: QueueName,
+        settings: QueueSettings,
+        at: Option<Time>,
+    ) -> StoreFuture<'_, Result<(), Rejection>> {
+        Box::pin(async move {
+            if let Err(why) = settings.validate() {
+                return Ok(Err(why));
+            }
+            let mut call = self.call("set_queue", at);
+            call.text(name.as_str()).text(&json(&settings));
+            self.done(&call, "set_queue", wire::done).await
+        })
+    }
+
+    fn pause(
+        &self,
+        name: QueueName,
+        paused: bool,
+        at: Option<Time>,
+    ) -> StoreFuture<'_, Result<(), Rejection>> {
+        Box::pin(async move {
+            let mut call = self.call("pause", at);
+            call.text(name.as_str()).text(if paused { "true" } else { "false" });
+            self.done(&call, "pause", wire::done).await
+        })
+    }
+
+    fn queues(&self, name: Option<QueueName>, at: Option<Time>) -> StoreFuture<'_, Vec<QueueInfo>> {
+        Box::pin(async move {
+            let names = match name {
+                Some(name) => vec![name],
+                None => self.queue_names().await?,
+            };
+            let mut all = Vec::with_capacity(names.len());
+            for some in names.chunks(QUEUES_A_CALL) {
+                let mut call = self.call("queues", at);
+                call.count(some.len());
+                some.iter().for_each(|name| {
+                    call.text(name.as_str());
+                });
+                let read = |value| wire::items(value)?.into_iter().map(queue_info).collect::<Read<Vec<_>>>();
+                all.extend(self.done(&call, "queues", read).await?);
+            }
+            Ok(all)
+        })
+    }
+
+    fn series(&self, name: QueueName, at: Option<Time>) -> StoreFuture<'_, Result<QueueSeries, Rejection>> {
+        Box::pin(async move {
+            let mut call = self.call("series", at);
+            call.text(name.as_str());
+            let read = |value| {
+                if value == Value::Nil {
+                    return Ok(None);
+                }
+                let [now, rings, current] = wire::fields(value)?;
+                let now = Time(wire::number(now)?);
+                let (rings, current) = (wire::pairs(rings)?, wire::numbers(current)?);
+                if current.len() != 18 {
+                    return Err(Misread("series"));
+                }
+                Ok(Some(QueueSeries {
+                    enqueued: series(&rings, &current[0..6], b'e', now),
+                    completed: series(&rings, &current[6..12], b'c', now),
+                    failed: series(&rings, &current[12..18], b'f', now),
+                }))
+            };
+            let found = self.look(&call, "series", read).await?;
+            Ok(found.ok_or_else(|| Rejection::NotFound { what: format!("queue {name}") }))
+        })
+    }
+
+    fn set_group(
+        &self,
+        queue: QueueName,
+        key: Option<GroupKey>,
+        settings: Option<GroupSettings>,
+        at: Option<Time>,
+    ) -> StoreFuture<'_, Result<(), Rejection>> {
+        Box::pin(async move {
+            if let Some(Err(why)) = settings.as_ref().map(GroupSettings::validate) {
+                return Ok(Err(why));
+            }
+            let mut call = self.call("set_group", at);
+            call.text(queue.as_str()).text(key.as_ref().map_or("", |key| key.as_str()));
+            call.text(&settings.as_ref().map_or_else(String::new, json));
+            self.done(&call, "set_group", wire::done).await
+        })
+    }
+
+    fn groups(
+        &self,
+        queue: QueueName,
+        after: Option<GroupKey>,
+        limit: usize,
+    ) -> StoreFuture<'_, Page<GroupInfo>> {
+        Box::pin(async move {
+            let limit = limit.clamp(1, PAGE_MAX);
+            let mut call = self.call("groups", None);
+            call.text(queue.as_str()).maybe_bytes(after.as_ref().map(|key| key.as_str().as_bytes()));
+            call.count(limit + 1);
+            let read = |value| wire::items(value)?.into_iter().map(group_info).collect::<Read<Vec<_>>>();
+            let mut items = self.look(&call, "groups", read).await?;
+            let examined = items.len();
+            items.truncate(limit);
+            let next =
+                (examined > limit).then(|| items.last()?.key.as_ref().map(ToString::to_string)).flatten();
+            Ok(Page { items, next, examined })
+        })
+    }
+
+    fn set_limit(
+        &self,
+        name: LimitName,
+        settings: Option<LimitSettings>,
+        at: Option<Time>,
+    ) -> StoreFuture<'_, Result<(), Rejection>> {
+        Box::pin(async move {
+            if let Some(Err(why)) = settings.as_ref().map(LimitSettings::validate) {
+                return Ok(Err(why));
+            }
+            let mut call = self.call("set_limit", at);
+            call.text(name.as_str()).text(&settings.as_ref().map_or_else(String::new, json));
+            self.done(&call, "set_limit", wire::done).await
+        })
+    }
+
+    fn limits(&self, after: Option<LimitName>, limit: usize) -> StoreFuture<'_, Page<LimitInfo>> {
+        Box::pin(async move {
+            let limit = limit.clamp(1, PAGE_MAX);
+            let mut call = self.call("limits", None);
+            call.maybe_bytes(after.as_ref().map(|name| name.as_str().as_bytes())).count(limit + 1);
+            let read = |value| wire::items(value)?.into_iter().map(limit_info).collect::<Read<Vec<_>>>();
+            let mut items = self.look(&call, "limits", read).await?;
+            let more = items.len() > limit;
+            items.truncate(limit);
+            let next = more.then(|| items.last().map(|info| info.name.to_string())).flatten();
+            Ok(Page { examined: items.len(), items, next })
+        })
+    }
+
+    fn set_schedule(&self, spec: ScheduleSpec, at: Option<Time>) -> StoreFuture<'_, Result<(), Rejection>> {
+        Box::pin(async move {
+            let now = self.now(at);
+            if let Err(why) = spec.validate(now) {
+                return Ok(Err(why));
+            }
+            let compiled = match spec.timing.compile() {
+                Ok(compiled) => compiled,
+                Err(why) => return Ok(invalid("schedule", why)),
+            };
+            let next = if spec.paused { None } else { compiled.next_after(now) };
+            // The time by which the next tick was computed is the one from which ticks count.
+            let mut call = self.call("set_schedule", Some(now));
+            call.text(spec.name.as_str()).text(spec.queue.as_str()).text(&json(&spec));
+            call.maybe(next.map(|next| next.0));
+            self.done(&call, "set_schedule", wire::done).await
+        })
+    }
+
+    fn delete_schedule(
+        &self,
+        name: ScheduleName,
+        at: Option<Time>,
+    ) -> StoreFuture<'_, Result<(), Rejection>> {
+        Box::pin(async move {
+            let mut call = self.call("delete_schedule", at);
+            call.text(name.as_str());
+            self.done(&call, "delete_schedule", wire::done).await
+        })
+    }
+
+    fn schedules(&self) -> StoreFuture<'_, Vec<ScheduleInfo>> {
+        Box::pin(async move {
+            let call = self.call("schedules", None);
+            let read = |value| wire::items(value)?.into_iter().map(Kept::read).collect::<Read<Vec<_>>>();
+            let mut all = self.look(&call, "schedules", read).await?;
+            all.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
+            let info = |kept: Kept| ScheduleInfo {
+                spec: kept.spec,
+                last_tick: kept.last_tick,
+                last_job: kept.last_job,
+                next_tick: kept.next_tick,
+                ticks: kept.ticks,
+                skipped: kept.skipped,
+            };
+            Ok(all.into_iter().map(info).collect())
+        })
+    }
+
+    fn events(
+        &self,
+        from: From,
+        limit: usize,
+        wait_ms: u64,
+    ) -> StoreFuture<'_, Result<EventPage, Rejection>> {
+        Box::pin(async move {
+            let limit = limit.max(1);
+            let deadline = tokio::time::Instant::now() + Duration::from_millis(wait_ms);
+            let mut from = from;
+            loop {
+                let mut rung = std::pin::pin!(self.0.hub.events.notified());
+                // From here on a bell is heard, also while the server is asked.
+                rung.as_mut().enable();
+                let mut call = self.call("events", None);
+                match from {
+                    From::Earliest => call.text("earliest").number(0u64),
+                    From::Latest => call.text("latest").number(0u64),
+                    From::After(cursor) => call.number(cursor.place).number(cursor.index),
+                };
+                // The first entry may have been read to its end.
+                call.count(limit.min(ENTRIES_A_CALL) + 1);
+                let page = self.look(&call, "events", |value| events_page(value, limit)).await?;
+                let Some(page) = page else { return Ok(Err(Rejection::BadCursor)) };
+                if !page.events.is_empty() || page.gap || wait_ms == 0 {
+                    return Ok(Ok(page));
+                }
+                from = From::After(page.next);
+                let until = deadline.min(tokio::time::Instant::now() + EVENTS_POLL);
+                if tokio::time::timeout_at(until, rung).await.is_err() && until == deadline {
+                    return Ok(Ok(page));
+                }
+            }
+        })
+    }
+
+    fn set_reader(&self, reader: Reader) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let mut call = self.call("set_reader", None);
+            let name = windlass_core::bounds::cut(&reader.name, 255);
+            call.text(name).text(&format!("{}-{}", reader.cursor.place, reader.cursor.index));
+            self.done(&call, "set_reader", |_| Ok(())).await
+        })
+    }
+
+    fn delete_reader(&self, name: String) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let mut call = self.call("delete_reader", None);
+            call.text(windlass_core::bounds::cut(&name, 255));
+            self.done(&call, "delete_reader", |_| Ok(())).await
+        })
+    }
+
+    fn readers(&self) -> StoreFuture<'_, Vec<Reader>> {
+        Box::pin(async move {
+            let call = self.call("readers", None);
+            let reader = |(name, place): (Vec<u8>, Vec<u8>)| {
+                let place = String::from_utf8(place).map_err(|_| Misread("reader"))?;
+                let (place, index) = place.split_once('-').ok_or(Misread("reader"))?;
+                let cursor = Cursor {
+                    place: place.parse().map_err(|_| Misread("reader"))?,
+                    index: index.parse().map_err(|_| Misread("reader"))?,
+                };
+                Ok(Reader { name: String::from_utf8_lossy(&name).into_owned(), cursor })
+            };
+            let read = |value| wire::pairs(value)?.into_iter().map(reader).collect::<Read<Vec<_>>>();
+            let mut all = self.look(&call, "readers", read).await?;
+            all.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(all)
+        })
+    }
+
+    fn errors(&self, queue: Option<QueueName>, limit: usize) -> StoreFuture<'_, Vec<FailureMode>> {
+        Box::pin(async move {
+            let queues = match queue {
+                Some(queue) => vec![queue],
+                None => self.queue_names().await?,
+            };
+            let mut modes = Vec::new();
+            for queue in queues {
+                let mut call = self.call("errors", None);
+                call.text(queue.as_str());
+                let mode = |value| failure_mode(&queue, value);
+                let read = |value| wire::items(value)?.into_iter().map(mode).collect::<Read<Vec<_>>>();
+                modes.extend(self.look(&call, "errors", read).await?);
+            }
+            modes.sort_by(|a, b| {
+                (b.dead, b.failures, a.fingerprint).cmp(&(a.dead, a.failures, b.fingerprint))
+            });
+            modes.truncate(limit);
+            Ok(modes)
+        })
+    }
+
+    fn workers(&self, at: Option<Time>) -> StoreFuture<'_, Vec<WorkerInfo>> {
+        Box::pin(async move {
+            let call = self.call("workers", at);
+            let worker = |value| {
+                let [hello, seen_at, running] = wire::fields(value)?;
+                Ok(WorkerInfo {
+                    hello: serde_json::from_slice(&wire::bytes(hello)?).map_err(|_| Misread("worker"))?,
+                    seen_at: Time(wire::number(seen_at)?),
+                    running: wire::number(running)?,
+                })
+            };
+            let read = |value| wire::items(value)?.into_iter().map(worker).collect::<Read<Vec<_>>>();
+            let mut all: Vec<WorkerInfo> = self.look(&call, "workers", read).await?;
+            all.sort_by_key(|worker| worker.hello.worker);
+            Ok(all)
+        })
+    }
+
+    fn info(&self) -> StoreFuture<'_, StoreInfo> {
+        Box::pin(async move {
+            let call = self.call("info", None);
+            let read = |value| {
+                let [jobs, events] = wire::fields(value)?;
+                Ok((wire::number(jobs)?, wire::number(events)?))
+            };
+            let (jobs, _events) = self.look(&call, "info", read).await?;
+            let answer = self.0.link.command(redis::cmd("INFO").arg("everything")).await;
+            let answer = answer.map_err(|failure| failure.into_error("info"))?;
+            let info = wire::text(answer).map_err(|why| why.into_error("info"))?;
+            let field = |name: &str| -> u64 {
+                let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+                line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+            };
+            let (used, most) = (field("used_memory"), field("maxmemory"));
+            Ok(StoreInfo {
+                store: "redis".into(),
+                ack_level: self.0.level,
+                disk_bytes: field("aof_current_size"),
+                live_bytes: field("used_memory_dataset"),
+                jobs,
+                recovery: self.0.server.clone(),
+                space_low: most > 0 && used >= most,
+            })
+        })
+    }
+
+    fn meta(&self, key: String) -> StoreFuture<'_, (Vec<u8>, u64)> {
+        Box::pin(async move {
+            let mut call = self.call("meta", None);
+            call.text(&key);
+            let read = |value| {
+                let [version, value] = wire::fields(value)?;
+                Ok((wire::bytes(value)?, wire::number(version)?))
+            };
+            self.look(&call, "meta", read).await
+        })
+    }
+
+    fn set_meta(&self, key: String, value: Vec<u8>, version: u64) -> StoreFuture<'_, Result<u64, Rejection>> {
+        Box::pin(async move {
+            if let Err(why) = windlass_core::name::check_key("meta", &key) {
+                return Ok(Err(why));
+            }
+            if value.len() > META_BYTES_MAX {
+                return Ok(invalid("meta", "value is more than 1 MiB"));
+            }
+            let mut call = self.call("set_meta", None);
+            // Made twice, the second would meet the first one's version.
+            call.text(&key).bytes(&value).number(version).once();
+            let read = |value| {
+                let answer = wire::bytes(value)?;
+                match std::str::from_utf8(&answer).ok().and_then(|text| text.parse().ok()) {
+                    Some(version) => Ok(Ok(version)),
+                    None => Ok(Err(wire::rejection(&answer)?)),
+                }
+            };
+            self.done(&call, "set_meta", read).await
+        })
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("our own plain structs always serialise")
+}

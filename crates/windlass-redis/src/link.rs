@@ -1,0 +1,287 @@
+//! The connection: made when it is needed, made again when it breaks, and never deaf.
+//!
+//! One multiplexed connection carries every call. A call that fails because the connection broke takes
+//! it away; the next call makes a new one, and gives the server the library again if it has lost it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use windlass_core::error::Outcome;
+use windlass_core::{JobId, Lease, StoreError, Time, WorkerId};
+
+use crate::library::LIBRARY;
+
+/// How long a reply may take before the connection counts as broken: far above what any verb takes, so that
+/// a busy server is not mistaken for a dead one.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The way to one namespace of one server.
+pub(crate) struct Link {
+    client: Client,
+    /// `{namespace}`: what every key begins with, so that a Cluster keeps them together.
+    prefix: String,
+    sender: u64,
+    current: Mutex<Option<MultiplexedConnection>>,
+    /// Held by whoever makes the connection.
+    making: tokio::sync::Mutex<()>,
+}
+
+/// A call of a verb, its arguments growing.
+pub(crate) struct Call {
+    cmd: Cmd,
+    /// Whether the same call made twice is as good as once.
+    repeatable: bool,
+    verb: &'static str,
+}
+
+impl Call {
+    /// Adds bytes.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.cmd.arg(bytes);
+        self
+    }
+
+    /// Adds text.
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
+        self.cmd.arg(text);
+        self
+    }
+
+    /// Adds a number.
+    pub(crate) fn number(&mut self, number: impl Into<u64>) -> &mut Self {
+        self.cmd.arg(number.into());
+        self
+    }
+
+    /// Adds how many of something follow.
+    pub(crate) fn count(&mut self, count: usize) -> &mut Self {
+        self.cmd.arg(count);
+        self
+    }
+
+    /// Adds yes or no.
+    pub(crate) fn flag(&mut self, flag: bool) -> &mut Self {
+        self.text(if flag { "1" } else { "0" })
+    }
+
+    /// Adds a number or nothing.
+    pub(crate) fn maybe(&mut self, number: Option<u64>) -> &mut Self {
+        match number {
+            Some(number) => self.number(number),
+            None => self.text(""),
+        }
+    }
+
+    /// Adds bytes that may be missing: behind a 1 when they are there.
+    pub(crate) fn maybe_bytes(&mut self, bytes: Option<&[u8]>) -> &mut Self {
+        match bytes {
+            Some(bytes) => self.bytes(&[b"1", bytes].concat()),
+            None => self.text(""),
+        }
+    }
+
+    /// Adds a job's id.
+    pub(crate) fn id(&mut self, id: JobId) -> &mut Self {
+        self.bytes(&id.0.to_be_bytes())
+    }
+
+    /// Adds a worker's id.
+    pub(crate) fn worker(&mut self, worker: WorkerId) -> &mut Self {
+        self.bytes(&worker.0.to_be_bytes())
+    }
+
+    /// Adds what names a lease: the job and the token.
+    pub(crate) fn lease(&mut self, lease: &Lease) -> &mut Self {
+        self.id(lease.job).number(lease.token.counter).bytes(&lease.token.nonce.to_be_bytes())
+    }
+
+    /// Says that this call must not be made twice.
+    pub(crate) fn once(&mut self) -> &mut Self {
+        self.repeatable = false;
+        self
+    }
+}
+
+impl Link {
+    pub(crate) fn new(client: Client, namespace: &str, sender: u64) -> Self {
+        Self {
+            client,
+            prefix: format!("{{{namespace}}}"),
+            sender,
+            current: Mutex::new(None),
+            making: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Which handle this is, in messages to other processes.
+    pub(crate) fn sender(&self) -> u64 {
+        self.sender
+    }
+
+    /// The channel on which every call tells what it owes to others.
+    pub(crate) fn channel(&self) -> String {
+        format!("{}:bell", self.prefix)
+    }
+
+    /// Begins a call.
+    pub(crate) fn call(&self, verb: &'static str, at: Option<Time>) -> Call {
+        let mut cmd = redis::cmd("FCALL");
+        cmd.arg(format!("{}_{verb}", LIBRARY.name)).arg(1).arg(&self.prefix);
+        match at {
+            Some(at) => cmd.arg(at.0),
+            None => cmd.arg(""),
+        };
+        cmd.arg(&self.sender.to_be_bytes());
+        Call { cmd, repeatable: true, verb }
+    }
+
+    /// Makes a call, twice if the connection breaks and the call allows it.
+    pub(crate) async fn send(&self, call: &Call) -> Result<Value, Failure> {
+        let mut again = call.repeatable;
+        loop {
+            let error = match self.try_send(&call.cmd, call.verb).await {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            };
+            match error {
+                Failure::Broken { .. } if again => again = false,
+                other => return Err(other),
+            }
+        }
+    }
+
+    async fn try_send(&self, cmd: &Cmd, verb: &'static str) -> Result<Value, Failure> {
+        let mut connection = self.connection(verb).await?;
+        let mut loaded = false;
+        loop {
+            match connection.send_packed_command(cmd).await.and_then(Value::extract_error) {
+                Ok(value) => return Ok(value),
+                Err(error) if !loaded && is_unknown_function(&error) => {
+                    loaded = true;
+                    load(&mut connection).await.map_err(|error| self.failure(verb, &error))?;
+                }
+                Err(error) => return Err(self.failure(verb, &error)),
+            }
+        }
+    }
+
+    /// A command that is not one of ours.
+    pub(crate) async fn command(&self, cmd: &Cmd) -> Result<Value, Failure> {
+        self.try_send(cmd, "connect").await
+    }
+
+    /// The connection, made if there is none.
+    async fn connection(&self, verb: &'static str) -> Result<MultiplexedConnection, Failure> {
+        if let Some(connection) = self.standing() {
+            return Ok(connection);
+        }
+        let _making = self.making.lock().await;
+        if let Some(connection) = self.standing() {
+            return Ok(connection);
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(REPLY_TIMEOUT));
+        let made = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        let connection = made.map_err(|error| {
+            Failure::Store(StoreError {
+                operation: verb,
+                cause: format!("cannot reach the Redis server: {error}"),
+                outcome: Outcome::NotDone,
+                retryable: true,
+            })
+        })?;
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
+        Ok(connection)
+    }
+
+    fn standing(&self) -> Option<MultiplexedConnection> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What an error means; one that ends the connection takes it away.
+    fn failure(&self, verb: &'static str, error: &RedisError) -> Failure {
+        use ServerErrorKind as Kind;
+        let store =
+            |cause: String, outcome, retryable| StoreError { operation: verb, cause, outcome, retryable };
+        let refused =
+            |cause: &str| Failure::Store(store(format!("{cause}: {error}"), Outcome::NotDone, true));
+        match error.kind() {
+            ErrorKind::Server(Kind::BusyLoading) => refused("the server is loading its data"),
+            ErrorKind::Server(Kind::MasterDown | Kind::ClusterDown | Kind::TryAgain) => {
+                refused("the server is not ready")
+            }
+            ErrorKind::Server(Kind::ReadOnly) => {
+                self.drop_connection();
+                refused("the server is a replica now")
+            }
+            _ if error.code() == Some("OOM") => Failure::OutOfSpace,
+            _ if error.code() == Some("BUSY") => refused("the server is busy with another script"),
+            ErrorKind::Server(_) | ErrorKind::Extension => {
+                let cause = format!("the server refused: {error}");
+                Failure::Store(store(cause, Outcome::Unknown, false))
+            }
+            _ => {
+                self.drop_connection();
+                let cause = format!("the connection to the server broke: {error}");
+                Failure::Broken(store(cause, Outcome::Unknown, true))
+            }
+        }
+    }
+
+    fn drop_connection(&self) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A connection of its own that listens to what other processes tell.
+    pub(crate) async fn listen(&self) -> Result<redis::aio::PubSub, RedisError> {
+        let mut listener = self.client.get_async_pubsub().await?;
+        listener.subscribe(self.channel()).await?;
+        Ok(listener)
+    }
+}
+
+/// Why a call has no answer.
+pub(crate) enum Failure {
+    /// The connection broke: nobody knows whether the call was made.
+    Broken(StoreError),
+    /// The server takes no more data.
+    OutOfSpace,
+    /// Anything else.
+    Store(StoreError),
+}
+
+impl Failure {
+    /// As the contract's own error.
+    pub(crate) fn into_error(self, operation: &'static str) -> StoreError {
+        match self {
+            Failure::Broken(error) | Failure::Store(error) => error,
+            Failure::OutOfSpace => StoreError {
+                operation,
+                cause: "the Redis server is out of memory (maxmemory)".into(),
+                outcome: Outcome::NotDone,
+                retryable: true,
+            },
+        }
+    }
+}
+
+fn is_unknown_function(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.contains("Function not found"))
+}
+
+/// Gives the server the library.
+async fn load(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    let mut cmd = redis::cmd("FUNCTION");
+    cmd.arg("LOAD").arg(&LIBRARY.text);
+    match connection.send_packed_command(&cmd).await.and_then(Value::extract_error) {
+        Ok(_) => Ok(()),
+        // Another process was faster.
+        Err(error) if error.to_string().contains("already exists") => Ok(()),
+        Err(error) => Err(error),
+    }
+}

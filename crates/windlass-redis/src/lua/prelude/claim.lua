@@ -1,0 +1,226 @@
+-- T2 and T3: what is due becomes ready, and workers take jobs in the order of priority, fairness and arrival, as
+-- far as limits admit.
+
+-- For the files that follow.
+local Claim, PROMOTED_MAX, promote, promote_due
+
+do
+  Claim = {}
+  -- Lanes and groups that one claim moves out of the order before it answers with what it has.
+  local MOVES_MAX = 1000
+  -- The least time until a worker is told to ask again.
+  local AGAIN_MS_MIN = 50
+  -- Due jobs that a claim promotes before it looks.
+  PROMOTED_MAX = 100
+
+  -- T2: its time has come.
+  function promote(j, cause)
+    emit(j, Event.PROMOTED, cause)
+    make_ready(j)
+  end
+
+  function promote_due(budget)
+    local ids = call('ZRANGEBYSCORE', key(Key.due), '-inf', Now.at, 'LIMIT', 0, budget)
+    for _, id in ipairs(ids) do
+      local j = Job.load(id)
+      if j and (j.state == SCHEDULED or j.state == RETRYING) then
+        promote(j, Cause.NONE)
+      else
+        call('ZREM', key(Key.due), id)
+      end
+    end
+    return #ids
+  end
+
+  -- The lane that runs next in a queue; or nil and, if the look was cut short or time alone opens it, when to look
+  -- again. What turns out to be held back leaves the order on the way.
+  function Claim.look(q)
+    while true do
+      local index
+      for i = PRIORITIES, 1, -1 do
+        if q.standing[i] > 0 then
+          index = i
+          break
+        end
+      end
+      if not index then return nil end
+      local shut, at = queue_shut(q)
+      if shut then
+        if at then set_queue_timer(q, at) end
+        return nil, at, true
+      end
+      if Now.moves >= MOVES_MAX then return nil, Now.at, true end
+      local name = call('ZRANGE', key(Key.order, q.name, index), 0, 0)[1]
+      if not name then
+        -- The order was lost behind our back: upkeep's repair finds its groups again.
+        q.standing[index], q.changed = 0, true
+      else
+        local g = Group.get(q, name, true)
+        local how, opens = group_shut(g)
+        local lane = not how and first_lane(g, index)
+        if how then
+          park(g, how, opens)
+          Now.moves = Now.moves + 1
+        elseif not lane then
+          call('ZREM', key(Key.order, q.name, index), name)
+          q.standing[index], q.changed = q.standing[index] - 1, true
+          g.entry, g.changed = false, true
+        elseif lane.set == '' then
+          return lane
+        else
+          local m = stands_behind(lane, lane.set)
+          local opens_at
+          if not m then m, opens_at = limits_shut(lane.set) end
+          if not m then return lane end
+          wait_at_limit(lane, m, opens_at)
+          Now.moves = Now.moves + 1
+        end
+      end
+    end
+  end
+
+  -- How many jobs of the lane may be taken in one go: more than one only where nothing could come between them.
+  function Claim.run_length(lane, want)
+    local g, q = lane.g, lane.g.q
+    if g.ordered or lane.set ~= '' or g.settings.rate or q.settings.rate then return 1 end
+    if q.standing[lane.priority] > 1 then return 1 end
+    if g.with_limits and g.with_limits[lane.priority] then return 1 end
+    local n = min(want, lane.n)
+    if q.settings.concurrency then n = min(n, q.settings.concurrency - q.running) end
+    if g.settings.concurrency then n = min(n, g.settings.concurrency - g.running) end
+    return n
+  end
+
+  -- The next jobs of a lane, taken out of it: at most `n`.
+  function Claim.take_out(lane, n)
+    local at, ids = Lane.store(lane), {}
+    if lane.g.ordered then
+      local head = place_head(lane.g)
+      if head then
+        Lane.clear_standing(lane)
+        ids[1] = head
+      end
+      return ids
+    end
+    if lane.g.name == '' then
+      local read = redis.pcall('XREADGROUP', 'GROUP', READERS, READER, 'COUNT', n, 'STREAMS', at, '>')
+      if read and read.err then
+        -- Somebody took the consumer group away: it begins again before what was never read.
+        call('XGROUP', 'CREATE', at, READERS, 0, 'MKSTREAM')
+        read = call('XREADGROUP', 'GROUP', READERS, READER, 'COUNT', n, 'STREAMS', at, '>')
+      end
+      local entries = read and read[1] and read[1][2] or {}
+      local numbers = {}
+      for i, entry in ipairs(entries) do
+        numbers[i] = entry[1]
+        ids[i] = entry[2][2]
+      end
+      if #numbers > 0 then
+        call('XACK', at, READERS, tunpack(numbers))
+        call('XDEL', at, tunpack(numbers))
+        Lane.shrink(lane, #numbers)
+        lane.first = tonumber(numbers[#numbers]:match('^(%d+)')) + 1
+      else
+        -- Its entries went away behind our back.
+        Lane.shrink(lane, lane.n)
+      end
+      return ids
+    end
+    while #ids < n do
+      local id, seq = Lane.peek(lane)
+      if not id then
+        Lane.shrink(lane, lane.n)
+        break
+      end
+      call('LPOP', at)
+      ids[#ids + 1] = id
+      lane.first = seq + 1
+      Lane.shrink(lane, 1)
+      if lane.n == 0 then break end
+    end
+    return ids
+  end
+
+  -- T3 for one job: its lease, its slots, its counts. The caller charges its group.
+  function Claim.start(j, lane, worker, nonce)
+    local g, q, s = lane.g, lane.g.q, state()
+    record(q, 'w', Now.at - j.when)
+    change_state(j, RUNNING)
+    extend(j)
+    j.attempt = j.attempt + 1
+    j.counter, j.nonce, j.worker, j.started = s.counter, nonce, worker, Now.at
+    j.deadline, j.grace = Now.at + q.settings.lease_ms, 0
+    s.counter = s.counter + 1
+    if j.attempt == 1 then
+      if j.expires ~= 0 then call('ZREM', key(Key.expiry), j.id) end
+      local unique = Job.options(j).unique
+      if unique and unique.until_start then
+        free_unique(j)
+        Job.set(j, Flag.GIVEN_UP, true)
+      end
+    end
+    local leases = Now.leases
+    leases[#leases + 1] = j.deadline
+    leases[#leases + 1] = j.id
+    hold(j, 1)
+    g.running, q.running, g.claimed = g.running + 1, q.running + 1, g.claimed + 1
+    if lane.set ~= '' then take_limits(lane.set) end
+    local rate = g.settings.rate
+    if rate then
+      local ms, fraction = admit(rate, g.tat_ms, g.tat_fraction, 1)
+      if ms then g.tat_ms, g.tat_fraction = ms, fraction end
+    end
+    rate = q.settings.rate
+    if rate then
+      local ms, fraction = admit(rate, q.tat_ms, q.tat_fraction, 1)
+      if ms then q.tat_ms, q.tat_fraction = ms, fraction end
+    end
+    total(q, 'claimed')
+    emit(j, Event.CLAIMED, Cause.NONE, worker)
+  end
+
+  -- Takes up to `want` jobs of a queue; answers them, and when to ask again if that may help.
+  function Claim.from(q, want, worker, nonce, taken)
+    while want > 0 do
+      local lane, again, told = Claim.look(q)
+      if not lane then
+        if told then return again end
+        return Claim.later(q)
+      end
+      local g = lane.g
+      local ids = Claim.take_out(lane, Claim.run_length(lane, want))
+      local n = 0
+      for _, id in ipairs(ids) do
+        local j = Job.load(id)
+        if j and j.state == READY then
+          Job.whole(j)
+          Claim.start(j, lane, worker, nonce)
+          taken[#taken + 1] = j
+          n = n + 1
+        end
+      end
+      if n > 0 then
+        local weight = g.settings.weight
+        q.floor = max(q.floor, n > 1 and charge(g.vt, weight, n - 1) or g.vt)
+        set_vt(g, charge(g.vt, weight, n))
+        if lane.woken ~= '' then Lane.pass_on(lane) end
+      end
+      want = want - n
+      Now.moves = Now.moves + (#ids - n)
+    end
+    return nil
+  end
+
+  -- When time may bring something into a queue that has nothing now: an early guess costs the worker a question.
+  function Claim.later(q)
+    local c, at = q.counts, nil
+    if c[SCHEDULED + 1] + c[RETRYING + 1] > 0 then
+      at = tonumber(call('ZRANGE', key(Key.due), 0, 0, 'WITHSCORES')[2])
+    end
+    if c[READY + 1] > 0 then
+      local opens = tonumber(call('ZRANGE', key(Key.timers), 0, 0, 'WITHSCORES')[2])
+      if opens and (not at or opens < at) then at = opens end
+    end
+    return at and max(at, Now.at + AGAIN_MS_MIN)
+  end
+end

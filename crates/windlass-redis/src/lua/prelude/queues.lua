@@ -1,0 +1,370 @@
+-- Queues and their groups: settings, counts, and what each keeps of its place in the fair order.
+
+-- For the files that follow.
+local Settings, parse_settings, PRIORITIES, Queue, record, count_in_chart, last_minute, total, touch,
+  set_timer, queue_shut, set_queue_timer, Group, new_lane, unpack_lane, pack_lane, queue_of, group_of,
+  group_shut, count_failure, count_dead, count, change_state
+
+do
+  -- Settings by their text: the Rust side wrote it, so it is whole and valid.
+  Settings = {}
+  local settings_known = 0
+
+  local function limits_of(t)
+    return { concurrency = null(t.concurrency), rate = null(t.rate) }
+  end
+
+  local function group_settings(t)
+    local s = limits_of(t)
+    s.weight, s.ordered, s.blocks = t.weight, t.ordered, t.on_head_death == 'block'
+    return s
+  end
+
+  function parse_settings(text, of)
+    local known = Settings[text]
+    if known then return known end
+    local t = jdecode(text)
+    local s
+    if of == 'group' then
+      s = group_settings(t)
+    elseif of == 'limit' then
+      s = limits_of(t)
+    else
+      s = limits_of(t)
+      s.paused, s.lease_ms, s.retry, s.max_waiting = t.paused, t.lease_ms, t.retry, null(t.max_waiting)
+      s.groups = group_settings(t.groups)
+      s.keep = {
+        [COMPLETED] = { t.retention.completed_ms, t.retention.completed_count },
+        [CANCELLED] = { t.retention.cancelled_ms, t.retention.cancelled_count },
+        [DEAD] = { t.retention.dead_ms, t.retention.dead_count },
+      }
+    end
+    settings_known = settings_known + 1
+    if settings_known > 1000 then Settings, settings_known = {}, 1 end
+    Settings[text] = s
+    return s
+  end
+
+  local TOTALS = {
+    enqueued = 1, claimed = 2, completed = 3, failed = 4, died = 5, lost = 6, snoozed = 7, released = 8,
+    no_handler = 9, cancelled = 10,
+  }
+  -- Priorities -9 to 9 as places 1 to 19.
+  PRIORITIES = 19
+
+  Queue = {}
+
+  local function zeros(n)
+    local t = {}
+    for i = 1, n do t[i] = 0 end
+    return t
+  end
+
+  -- The queue, or nil when nobody has named it; `make` makes it.
+  function Queue.get(name, make)
+    local q = Now.queues[name]
+    if q then return q end
+    if q == false and not make then return nil end
+    local raw = call('HMGET', key(Key.queue, name), 'v', 's')
+    if not raw[1] then
+      if not make then
+        Now.queues[name] = false
+        return nil
+      end
+      q = {
+        name = name, running = 0, tat_ms = 0, tat_fraction = 0, hold = 0, timer = 0, floor = 0, retention_at = 0,
+        rests_until = 0, groups = 0, counts = zeros(8), totals = zeros(10), standing = zeros(PRIORITIES),
+        charts = zeros(18), changed = true,
+      }
+      call('ZADD', key(Key.queues), 0, name)
+    else
+      local t = munpack(raw[1])
+      q = {
+        name = name, running = t[1], tat_ms = t[2], tat_fraction = t[3], hold = t[4], timer = t[5], floor = t[6],
+        retention_at = t[7], rests_until = t[8], groups = t[9], counts = t[10], totals = t[11], standing = t[12],
+        charts = t[13],
+      }
+    end
+    q.settings = parse_settings(raw[2] or DEFAULT_QUEUE, 'queue')
+    Now.queues[name] = q
+    return q
+  end
+
+  function Queue.save(q)
+    q.changed = false
+    call('HSET', key(Key.queue, q.name), 'v', mpack({
+      q.running, q.tat_ms, q.tat_fraction, q.hold, q.timer, q.floor, q.retention_at, q.rests_until, q.groups,
+      q.counts, q.totals, q.standing, q.charts,
+    }))
+    local waits = q.waits
+    if waits then
+      q.waits = nil
+      Queue.save_histogram(q, waits)
+    end
+  end
+
+  function Queue.save_histogram(q, values)
+    local name = key(Key.histograms, q.name)
+    for field, n in pairs(values) do
+      if field == 'wm' or field == 'rm' then
+        local old = tonumber(call('HGET', name, field) or '0')
+        if n > old then call('HSET', name, field, n) end
+      elseif n > 0 then
+        call('HINCRBY', name, field, n)
+      end
+    end
+  end
+
+  -- Records how long a job waited (`w`) or ran (`r`).
+  function record(q, what, value)
+    value = max(value, 0)
+    local waits = q.waits
+    if not waits then
+      waits = {}
+      q.waits, q.changed = waits, true
+    end
+    local field, sum, most = what .. bucket(value), what .. 's', what .. 'm'
+    waits[field] = (waits[field] or 0) + 1
+    waits[sum] = (waits[sum] or 0) + value
+    if value > (waits[most] or -1) then waits[most] = value end
+  end
+
+  -- Charts: what the current second, minute and hour have counted stands with the queue; a slot that is over
+  -- goes into the ring. `CHARTS` names them: enqueued, completed, failed.
+  local CHARTS = { e = 0, c = 6, f = 12 }
+  local WIDTHS = { { 'S', 1000, 300 }, { 'M', 60000, 1440 }, { 'H', 3600000, 168 } }
+
+  function count_in_chart(q, chart, n)
+    local base = CHARTS[chart]
+    for i = 1, 3 do
+      local width = WIDTHS[i]
+      local slot = floor(Now.at / width[2])
+      local at = base + 2 * i - 1
+      if q.charts[at] ~= slot then
+        if q.charts[at + 1] > 0 then
+          call('HSET', key(Key.series, q.name), chart .. width[1] .. (q.charts[at] % width[3]),
+            int(q.charts[at]) .. ':' .. int(q.charts[at + 1]))
+        end
+        q.charts[at], q.charts[at + 1] = slot, 0
+      end
+      q.charts[at + 1] = q.charts[at + 1] + n
+    end
+    q.changed = true
+  end
+
+  -- Completions in the last whole minute by seconds.
+  function last_minute(q)
+    local second = floor(Now.at / 1000)
+    local fields = {}
+    for back = 1, 60 do fields[back] = 'cS' .. ((second - back) % 300) end
+    local got = call('HMGET', key(Key.series, q.name), tunpack(fields))
+    local sum = 0
+    for back = 1, 60 do
+      local slot, n = (got[back] or ''):match('^(%d+):(%d+)$')
+      if slot and tonumber(slot) == second - back then sum = sum + tonumber(n) end
+    end
+    local slot, n = q.charts[7], q.charts[8]
+    if slot < second and slot >= second - 60 then sum = sum + n end
+    return sum
+  end
+
+  function total(q, what)
+    local i = TOTALS[what]
+    q.totals[i] = q.totals[i] + 1
+    q.changed = true
+  end
+
+  -- Remembers that jobs of the queue may have become claimable.
+  function touch(q)
+    Now.touched[q.name] = q
+  end
+
+  function set_timer(member, at, old)
+    if old ~= at then
+      call('ZADD', key(Key.timers), at, member)
+      due_at(at)
+    end
+  end
+
+  -- Whether the queue is shut: nil when it is open, else true, and when time alone opens it.
+  function queue_shut(q)
+    local s = q.settings
+    if s.paused then return true end
+    if s.concurrency and q.running >= s.concurrency then return true end
+    if q.hold > Now.at then return true, q.hold end
+    if s.rate then
+      local ms, at = admit(s.rate, q.tat_ms, q.tat_fraction, 1)
+      if not ms then return true, at end
+    end
+    return nil
+  end
+
+  function set_queue_timer(q, at)
+    set_timer('q' .. q.name, at, q.timer)
+    q.timer, q.changed = at, true
+  end
+
+  Group = {}
+
+  function new_lane(g, priority, set)
+    return { g = g, priority = priority, set = set, n = 0, first = 0, stands = 0, stale = 0, woken = '', limit = '', line_seq = 0 }
+  end
+
+  function unpack_lane(g, priority, set, t)
+    return {
+      g = g, priority = priority, set = set, n = t[1], first = t[2], stands = t[3], stale = t[4], woken = t[5],
+      limit = t[6], line_seq = t[7],
+    }
+  end
+
+  function pack_lane(l)
+    return { l.n, l.first, l.stands, l.stale, l.woken, l.limit, l.line_seq }
+  end
+
+  -- The group of that key ('' for jobs without one), or nil; `make` makes it.
+  function Group.get(q, name, make)
+    local id = q.name .. SEP .. name
+    local g = Now.groups[id]
+    if g then return g end
+    if g == false and not make then return nil end
+    local raw = call('GET', key(Key.group, q.name, name))
+    if not raw then
+      if not make then
+        Now.groups[id] = false
+        return nil
+      end
+      g = {
+        q = q, name = name, vt = q.floor, tat_ms = 0, tat_fraction = 0, hold = 0, running = 0, claimed = 0,
+        counts = zeros(8), parked = false, timer = 0, entry = false, own = false, woken_lanes = 0,
+        ordered = q.settings.groups.ordered, lanes = {}, with_limits = false, changed = true,
+      }
+      call('ZADD', key(Key.groups, q.name), 0, name)
+      q.groups, q.changed = q.groups + 1, true
+    else
+      local t = munpack(raw)
+      g = {
+        q = q, name = name, vt = t[1], tat_ms = t[2], tat_fraction = t[3], hold = t[4], running = t[5], claimed = t[6],
+        counts = t[7], parked = t[8], timer = t[9], entry = t[10], own = t[11], woken_lanes = t[12], ordered = t[13],
+        lanes = {}, with_limits = t[15],
+      }
+      for priority, lane in pairs(t[14]) do g.lanes[priority] = unpack_lane(g, priority, '', lane) end
+    end
+    g.settings = g.own and parse_settings(g.own, 'group') or q.settings.groups
+    Now.groups[id] = g
+    return g
+  end
+
+  function Group.save(g)
+    g.changed = false
+    local lanes = {}
+    local idle = not g.with_limits
+    for priority, lane in pairs(g.lanes) do
+      if lane.n > 0 or lane.stands ~= 0 or lane.woken ~= '' or lane.stale > 0 then
+        lanes[priority] = pack_lane(lane)
+        idle = false
+      end
+    end
+    if idle and Group.forget(g) then return end
+    call('SET', key(Key.group, g.q.name, g.name), mpack({
+      g.vt, g.tat_ms, g.tat_fraction, g.hold, g.running, g.claimed, g.counts, g.parked, g.timer, g.entry, g.own,
+      g.woken_lanes, g.ordered, lanes, g.with_limits,
+    }))
+  end
+
+  -- Forgets a group that nothing refers to and that stands level anyway.
+  function Group.forget(g)
+    if g.own or g.hold > Now.at or g.tat_ms > Now.at or g.entry then return false end
+    for i = 1, 8 do
+      if g.counts[i] ~= 0 then return false end
+    end
+    if g.vt > g.q.floor then
+      -- It comes up again when the others have caught up.
+      if g.timer <= Now.at then
+        g.timer = Now.at + 60000
+        call('ZADD', key(Key.timers), g.timer, 'g' .. g.q.name .. SEP .. g.name)
+      end
+      return false
+    end
+    if g.timer ~= 0 then call('ZREM', key(Key.timers), 'g' .. g.q.name .. SEP .. g.name) end
+    call('DEL', key(Key.group, g.q.name, g.name))
+    call('ZREM', key(Key.groups, g.q.name), g.name)
+    g.q.groups, g.q.changed = g.q.groups - 1, true
+    Now.groups[g.q.name .. SEP .. g.name] = nil
+    return true
+  end
+
+  function queue_of(j)
+    return Queue.get(j.queue, true)
+  end
+
+  function group_of(j)
+    return Group.get(Queue.get(j.queue, true), j.group, true)
+  end
+
+  -- Whether a group may start one more job: nil when it may, else 'full' or 'until' and that time.
+  function group_shut(g)
+    local s = g.settings
+    if s.concurrency and g.running >= s.concurrency then return 'full' end
+    if g.hold > Now.at then return 'until', g.hold end
+    if s.rate then
+      local ms, at = admit(s.rate, g.tat_ms, g.tat_fraction, 1)
+      if not ms then return 'until', at end
+    end
+    return nil
+  end
+
+  -- Failure modes of a queue: a hash of packed entries by fingerprint; beyond the bound all others are one.
+  local MODES_MAX = 1000
+
+  local function mode_of(q, print)
+    local raw = call('HGET', key(Key.failures, q.name), print)
+    return raw and munpack(raw)
+  end
+
+  function count_failure(q, j, title, print)
+    local name = key(Key.failures, q.name)
+    local mode = mode_of(q, print)
+    if not mode and call('HLEN', name) >= MODES_MAX then
+      print, title = NONE8, 'other'
+      mode = mode_of(q, print)
+    end
+    mode = mode or { title, j.kind, 0, 0, Now.at, Now.at, j.id }
+    mode[2], mode[4], mode[6], mode[7] = j.kind, mode[4] + 1, Now.at, j.id
+    call('HSET', name, print, mpack(mode))
+  end
+
+  function count_dead(q, j, by)
+    local name, print = key(Key.failures, q.name), j.print
+    local mode = mode_of(q, print)
+    if not mode then
+      print = NONE8
+      mode = mode_of(q, print)
+    end
+    if mode then
+      mode[3] = max(mode[3] + by, 0)
+      call('HSET', name, print, mpack(mode))
+    end
+  end
+
+  -- Counts a job that is new (`by` = 1) or leaves (`by` = -1).
+  function count(j, by)
+    local g = group_of(j)
+    local q, i = g.q, j.state + 1
+    g.counts[i] = g.counts[i] + by
+    q.counts[i] = q.counts[i] + by
+    g.changed, q.changed = true, true
+  end
+
+  -- Moves a job from one state to another in every count.
+  function change_state(j, to)
+    local g = group_of(j)
+    local q, from = g.q, j.state
+    g.counts[from + 1] = g.counts[from + 1] - 1
+    g.counts[to + 1] = g.counts[to + 1] + 1
+    q.counts[from + 1] = q.counts[from + 1] - 1
+    q.counts[to + 1] = q.counts[to + 1] + 1
+    g.changed, q.changed, j.changed = true, true, true
+    j.state = to
+    if from == DEAD then count_dead(q, j, -1) elseif to == DEAD then count_dead(q, j, 1) end
+  end
+end

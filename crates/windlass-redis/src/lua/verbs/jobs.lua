@@ -1,0 +1,113 @@
+-- Reading jobs: one in full, lists, reasons.
+
+verb('get', { 'no-writes' }, function()
+  local id = arg()
+  local j = Job.load(id)
+  if not j then return false end
+  local children = {}
+  for _, child in ipairs(children_of(j)) do
+    if call('EXISTS', key(Key.job, child)) == 1 then children[#children + 1] = child end
+  end
+  local extra = Job.has(j, Flag.EXTRA) and call('HGETALL', key(Key.extra, id)) or {}
+  return { Job.whole(j), extra, children }
+end)
+
+verb('logs', { 'no-writes' }, function()
+  local id, attempt = arg(), arg()
+  local j = Job.load(id)
+  if not j then return false end
+  return { Extra.get(j, 'l' .. attempt) or '' }
+end)
+
+local function shown(number, j)
+  return { number, j.id, Job.whole(j), Extra.get(j, 'e') or '' }
+end
+
+-- Jobs by id.
+verb('list_ids', { 'no-writes' }, function()
+  local n, out = argn(), {}
+  for i = 1, n do
+    local j = Job.load(arg())
+    out[i] = j and shown(0, j) or false
+  end
+  return out
+end)
+
+-- A stretch of a queue's index of jobs, or, newest first, of its ended ones: those in the states wanted. Answers
+-- them, how many were looked at, and the number of the last one.
+verb('list', { 'no-writes' }, function()
+  local queue, ended, from, most, states = arg(), arg(), arg(), argn(), arg()
+  local entries
+  if ended == '' then
+    entries = call('XRANGE', key(Key.index, queue), from == '' and '-' or '(' .. from .. '-0', '+', 'COUNT', most)
+  else
+    entries = call('XREVRANGE', key(Key.ended, queue, ended), from == '' and '+' or '(' .. from .. '-0', '-', 'COUNT', most)
+  end
+  local out, last = {}, ''
+  for _, entry in ipairs(entries) do
+    last = entry[1]:match('^(%d+)')
+    local id = entry[2][2]:sub(-16)
+    local j = Job.load(id)
+    if j and (states == '' or states:find(char(48 + j.state), 1, true)) then out[#out + 1] = shown(last, j) end
+  end
+  return { out, #entries, last }
+end)
+
+-- Why is it not running? The reason's word and what the sentence about it needs.
+local function why_ready(j)
+  local lane = lane_of(j)
+  local g, q = lane.g, lane.g.q
+  if q.settings.paused then return { 'queue_paused', q.name } end
+  if g.ordered and place_head(g) ~= j.id then
+    local head = place_head(g)
+    local other = head and Job.load(head)
+    return { 'ordered_behind', head or '', other and STATE_WORDS[other.state + 1] or 'gone' }
+  end
+  local most = q.settings.concurrency
+  if most and q.running >= most then return { 'queue_concurrency', int(most), q.name } end
+  local shut, at = queue_shut(q)
+  if shut and at then return { 'rate_limited', 'the rate of queue ' .. q.name .. ' is used up, or it is held', int(at) } end
+  local how, opens = group_shut(g)
+  if how == 'full' then return { 'group_concurrency', int(g.running) } end
+  if how then return { 'rate_limited', 'the rate of its group is used up, or it is held', int(opens) } end
+  local m, opens_at
+  if lane.stands == WAITS then m = Limit.get(lane.limit) else m, opens_at = limits_shut(lane.set) end
+  if m then
+    local full = m.settings.concurrency and m.in_use + cost_of(lane.set, m.name) > m.settings.concurrency
+    if full then return { 'limit', m.name, int(m.in_use) } end
+    opens_at = opens_at or (m.timer > Now.at and m.timer) or nil
+    return { 'rate_limited', 'the rate of limit ' .. m.name .. ' is used up, or it is held', opens_at and int(opens_at) or '' }
+  end
+  if not has_worker(q.name) then return { 'no_worker', q.name } end
+  local _, first = Lane.peek(lane)
+  local ahead = min(max(j.seq - (first or j.seq), 0), max(g.counts[READY + 1] - 1, 0))
+  local standing = 0
+  for i = 1, PRIORITIES do standing = standing + q.standing[i] end
+  return { 'fair_share', int(g.settings.weight), int(standing), int(j.priority), int(ahead) }
+end
+
+verb('why', { 'allow-oom' }, function()
+  local id = arg()
+  local j = Job.load(id)
+  if not j then return false end
+  local how = j.state
+  if how == RUNNING then return { 'running', int(j.attempt), int(j.started) } end
+  if how >= COMPLETED then return { 'ended', STATE_WORDS[how + 1], int(j.when) } end
+  if how == RETRYING then
+    return { 'retry_backoff', int(j.failures), int(j.losses), Extra.get(j, 'e') or 'none', int(j.when) }
+  end
+  if how == SCHEDULED and Job.has(j, Flag.NO_HANDLER) then
+    return { 'no_handler', int(j.no_handler), j.kind, int(j.when) }
+  end
+  if how == SCHEDULED and Job.has(j, Flag.SNOOZED) then return { 'snoozed', Extra.get(j, 'r') or '', int(j.when) } end
+  if how == SCHEDULED then return { 'scheduled', int(j.when) } end
+  if how == BLOCKED then
+    local waits = { 'waiting_on_parents' }
+    for _, parent in ipairs(Job.options(j).parents) do
+      local p = Job.load(parent.id)
+      if #waits < 4 and p and not released_by(p.state, parent.always) then waits[#waits + 1] = parent.id end
+    end
+    return waits
+  end
+  return why_ready(j)
+end)

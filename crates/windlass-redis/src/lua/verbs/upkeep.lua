@@ -1,0 +1,176 @@
+-- What has to happen on a clock, in bounded steps, by whoever comes: every step looks again at what it found.
+
+local function on_timer(member)
+  local what, name = member:sub(1, 1), member:sub(2)
+  if what == 'g' then
+    local queue, group = name:match('^([^\1]*)\1(.*)$')
+    local q = Queue.get(queue)
+    local g = q and Group.get(q, group)
+    if g then
+      g.timer, g.changed = 0, true
+      unpark(g)
+    end
+  elseif what == 'm' then
+    local m = Limit.get(name)
+    m.timer, m.changed = 0, true
+    Limit.wake(m)
+  else
+    local q = Queue.get(name)
+    if q then
+      q.timer, q.changed = 0, true
+      touch(q)
+    end
+  end
+end
+
+-- T7 or T10: the lease ran out, or its grace did; or a heartbeat has moved it meanwhile.
+local function on_lease(id)
+  local j = Job.load(id)
+  if not j or j.state ~= RUNNING then
+    call('ZREM', key(Key.leases), id)
+    return
+  end
+  local ends = j.grace ~= 0 and min(j.deadline, j.grace) or j.deadline
+  if ends > Now.at then
+    set_lease_timer(j, ends)
+    return
+  end
+  notify_holder(j)
+  if j.grace ~= 0 and j.grace <= Now.at then Flow.cancel(j, Cause.GRACE_OVER) else Settle.lose(j, Cause.LOST) end
+end
+
+local function on_expiry(id)
+  call('ZREM', key(Key.expiry), id)
+  local j = Job.load(id)
+  if j and j.attempt == 0 and j.generation == 0 and (j.state == SCHEDULED or j.state == READY or j.state == BLOCKED) then
+    Flow.cancel(j, Cause.EXPIRED)
+  end
+end
+
+local function on_due(id)
+  local j = Job.load(id)
+  if j and (j.state == SCHEDULED or j.state == RETRYING) then
+    promote(j, Cause.NONE)
+  else
+    call('ZREM', key(Key.due), id)
+  end
+end
+
+-- The next ended job of a queue that retention removes now. One with live children goes to the end of its line
+-- instead: it is asked again later.
+local function next_removable(q)
+  for _, how in ipairs(ENDED) do
+    local rounds = min(call('XLEN', ended_key(q, how)), 64)
+    for _ = 1, rounds do
+      local at, id, entry = removable_at(q, how)
+      if not at or at > Now.at then break end
+      local j = Job.load(id)
+      if not j then
+        call('XDEL', ended_key(q, how), entry)
+      elseif not has_live_children(j) then
+        return j
+      else
+        leave_ended(j)
+        j.when, j.seq, j.changed = Now.at, take_seq(), true
+        enter_ended(j, Now.at)
+      end
+    end
+  end
+  return nil
+end
+
+local function on_retention(name)
+  local q = Queue.get(name)
+  if not q then
+    call('ZREM', key(Key.retention), name)
+    return
+  end
+  local j = next_removable(q)
+  if j then remove(j, Cause.RETENTION) else q.rests_until, q.changed = Now.at + REST_MS, true end
+  plan_retention(q)
+end
+
+local function due_members(letter, most)
+  return call('ZRANGEBYSCORE', key(letter), '-inf', Now.at, 'LIMIT', 0, most)
+end
+
+-- Times and expiries as they came due, one after the other.
+local function on_clock(budget)
+  local due = call('ZRANGEBYSCORE', key(Key.due), '-inf', Now.at, 'WITHSCORES', 'LIMIT', 0, budget)
+  local expired = call('ZRANGEBYSCORE', key(Key.expiry), '-inf', Now.at, 'WITHSCORES', 'LIMIT', 0, budget)
+  local d, e, done = 1, 1, 0
+  while done < budget and (due[d] or expired[e]) do
+    if due[d] and (not expired[e] or tonumber(due[d + 1]) <= tonumber(expired[e + 1])) then
+      on_due(due[d])
+      d = d + 2
+    else
+      on_expiry(expired[e])
+      e = e + 2
+    end
+    done = done + 1
+  end
+  return done
+end
+
+local function first_score(letter)
+  return tonumber(call('ZRANGE', key(letter), 0, 0, 'WITHSCORES')[2])
+end
+
+verb('upkeep', { 'allow-oom' }, function()
+  local budget = argn()
+  Now.kids = min(1000, budget)
+  local done = Flow.go_on(budget)
+  if done < budget then done = done + expire_unique(budget - done) end
+  if done < budget then
+    for _, member in ipairs(due_members(Key.timers, budget - done)) do
+      call('ZREM', key(Key.timers), member)
+      on_timer(member)
+      done = done + 1
+    end
+  end
+  if done < budget then
+    for _, id in ipairs(due_members(Key.leases, budget - done)) do
+      on_lease(id)
+      done = done + 1
+    end
+  end
+  while done < budget do
+    local n = on_clock(budget - done)
+    if n == 0 then break end
+    done = done + n
+  end
+  while done < budget do
+    local names = due_members(Key.retention, 1)
+    if #names == 0 then break end
+    on_retention(names[1])
+    done = done + 1
+  end
+  -- What this call changed may be due again: it is written before the next time is looked up.
+  save_all()
+  local at
+  if call('EXISTS', key(Key.errands)) == 1 then at = Now.at end
+  for _, letter in ipairs({ Key.due, Key.expiry, Key.leases, Key.timers, Key.retention, Key.unique_ends, Key.schedules_due }) do
+    local first = first_score(letter)
+    if first and (not at or first < at) then at = first end
+  end
+  return { done, at and int(at) or '' }
+end)
+
+-- After the server came back: every live lease gets one full lease again, in bounded steps. Nobody's lease ran out
+-- while nobody could send a heartbeat.
+verb('renew', { 'allow-oom' }, function()
+  local run, from, budget = arg(), argn(), argn()
+  if from == 0 and call('HGET', key(Key.meta) .. SEP .. 'server', 'run') == run then return '' end
+  local ids = call('ZRANGE', key(Key.leases), from, from + budget - 1)
+  for _, id in ipairs(ids) do
+    local j = Job.load(id)
+    if j and j.state == RUNNING then
+      local ms = queue_of(j).settings.lease_ms
+      j.deadline, j.changed = max(j.deadline, Now.at + ms), true
+      call('ZADD', key(Key.leases), j.grace ~= 0 and min(j.deadline, j.grace) or j.deadline, id)
+    end
+  end
+  if #ids == budget then return int(from + budget) end
+  call('HSET', key(Key.meta) .. SEP .. 'server', 'run', run)
+  return ''
+end)

@@ -1,0 +1,187 @@
+//! Opening a store: the address, the server's own settings, and what they are good for.
+
+use std::sync::{Arc, Mutex};
+
+use redis::Client;
+use windlass_core::store::AckLevel;
+use windlass_core::{StoreError, Time};
+
+use crate::hub::Hub;
+use crate::link::Link;
+use crate::wire;
+use crate::{Handle, RedisStore, upkeep};
+
+/// The oldest server whose functions can do what the verbs need.
+const VERSION_MIN: (u64, u64) = (7, 0);
+/// With `appendfsync everysec` a busy disk may put a write off for two seconds.
+const EVERYSEC_WINDOW_MS: u64 = 2_000;
+/// Leases renewed in one step after the server came back.
+const RENEWED_A_STEP: u64 = 100_000;
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct RedisOptions {
+    /// Which set of queues, keys and limits on the server; stores of different namespaces know nothing of each other.
+    pub namespace: String,
+    /// Whether this process does upkeep in the background. Some process must.
+    pub upkeep: bool,
+    /// A clock instead of the server's own; for tests.
+    pub clock: Option<Arc<dyn Fn() -> Time + Send + Sync>>,
+}
+
+impl Default for RedisOptions {
+    fn default() -> Self {
+        Self { namespace: "windlass".into(), upkeep: true, clock: None }
+    }
+}
+
+impl std::fmt::Debug for RedisOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisOptions")
+            .field("namespace", &self.namespace)
+            .field("upkeep", &self.upkeep)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The address is none.
+    #[error("{0}")]
+    BadAddress(String),
+    /// The server cannot carry a queue as it is.
+    #[error("this Redis server cannot carry a queue: {0}")]
+    Unfit(String),
+    /// The server could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a server says of itself.
+struct Server {
+    version: String,
+    run: String,
+    policy: String,
+    aof: bool,
+    fsync: Option<String>,
+    saves: bool,
+}
+
+impl RedisStore {
+    /// Opens a namespace of the server at that URL (`redis://`, `rediss://`, `redis+unix://`).
+    ///
+    /// # Errors
+    /// [`OpenError`] that says what is wrong with the address or the server, and what would be right.
+    pub async fn open(url: &str, options: RedisOptions) -> Result<Self, OpenError> {
+        if options.namespace.is_empty() || options.namespace.contains(['{', '}', '\0']) {
+            return Err(OpenError::BadAddress("a namespace is a name without braces".into()));
+        }
+        let client = Client::open(url).map_err(|why| OpenError::BadAddress(format!("{url:?}: {why}")))?;
+        let link = Arc::new(Link::new(client, &options.namespace, sender()));
+        let server = Server::ask(&link).await?;
+        let level = server.fit()?;
+        let handle = Arc::new(Handle {
+            link,
+            hub: Arc::new(Hub::default()),
+            level,
+            server: server.describe(level),
+            clock: options.clock,
+            tasks: Mutex::new(Vec::new()),
+        });
+        let store = RedisStore(handle);
+        store.renew_leases(&server.run).await?;
+        let mut tasks = vec![tokio::spawn(upkeep::listen(Arc::downgrade(&store.0)))];
+        if options.upkeep {
+            tasks.push(tokio::spawn(upkeep::run(Arc::downgrade(&store.0))));
+        }
+        *store.0.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = tasks;
+        Ok(store)
+    }
+
+    /// When the server is another run than the one that was last seen, every live lease gets one full lease again: its
+    /// holder could not send a heartbeat while the server was away.
+    async fn renew_leases(&self, run: &str) -> Result<(), StoreError> {
+        let mut from = 0u64;
+        loop {
+            let mut call = self.call("renew", None);
+            call.text(run).number(from).number(RENEWED_A_STEP);
+            match self.done(&call, "open", wire::text).await?.parse() {
+                Ok(next) => from = next,
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+}
+
+/// A number for this handle that no other has.
+fn sender() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.finish() | 1
+}
+
+impl Server {
+    async fn ask(link: &Link) -> Result<Self, OpenError> {
+        let ask = async |cmd: &redis::Cmd| link.command(cmd).await.map_err(|why| why.into_error("open"));
+        let mut info = String::new();
+        for section in ["server", "memory", "persistence"] {
+            let answer = ask(redis::cmd("INFO").arg(section)).await?;
+            info += &wire::text(answer).map_err(|why| why.into_error("open"))?;
+        }
+        let field = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.unwrap_or("").trim().to_owned()
+        };
+        // A user who may not read the configuration gets the careful answer.
+        let config = async |name: &str| -> Option<String> {
+            let answer = link.command(redis::cmd("CONFIG").arg("GET").arg(name)).await.ok()?;
+            let mut pairs = wire::pairs(answer).ok()?;
+            String::from_utf8(pairs.pop()?.1).ok()
+        };
+        Ok(Self {
+            version: field("redis_version"),
+            run: field("run_id"),
+            policy: field("maxmemory_policy"),
+            aof: field("aof_enabled") == "1",
+            fsync: config("appendfsync").await,
+            saves: config("save").await.is_some_and(|save| !save.is_empty()),
+        })
+    }
+
+    /// The ack level that the settings give.
+    fn fit(&self) -> Result<AckLevel, OpenError> {
+        let mut parts = self.version.split('.').map(|part| part.parse().unwrap_or(0));
+        let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        if version < VERSION_MIN {
+            let why = format!("it is version {}, and functions need 7.0 or later", self.version);
+            return Err(OpenError::Unfit(why));
+        }
+        if !self.policy.is_empty() && self.policy != "noeviction" {
+            let why = format!(
+                "its maxmemory-policy is {}, which lets it forget jobs; set maxmemory-policy noeviction",
+                self.policy
+            );
+            return Err(OpenError::Unfit(why));
+        }
+        Ok(match (self.aof, self.fsync.as_deref()) {
+            (true, Some("always")) => AckLevel::Power,
+            (true, Some("everysec") | None) => AckLevel::Window { ms: EVERYSEC_WINDOW_MS },
+            _ => AckLevel::None,
+        })
+    }
+
+    fn describe(&self, level: AckLevel) -> String {
+        let persistence = match (self.aof, self.fsync.as_deref(), self.saves) {
+            (true, Some(fsync), _) => format!("append-only file, appendfsync {fsync}"),
+            (true, None, _) => "append-only file, appendfsync unknown".to_owned(),
+            (false, _, true) => {
+                "snapshots only: what came after the last one is lost with the server".to_owned()
+            }
+            (false, _, false) => "no persistence: everything is lost with the server".to_owned(),
+        };
+        format!("Redis {}, {persistence}; an acknowledged write survives: {level}", self.version)
+    }
+}

@@ -1,0 +1,168 @@
+//! What has to happen on a clock: the functions do it, this calls them in time, and computes the ticks of
+//! schedules, which Redis cannot.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use redis::Value;
+use windlass_core::bounds::BATCH_ITEMS_MAX;
+use windlass_core::schedule::Overlap;
+use windlass_core::store::{ScheduleSpec, StoreFuture, Upkeep, UpkeepReport};
+use windlass_core::{JobId, StoreError, Time};
+
+use crate::queue::add_job;
+use crate::wire::{self, Misread, Read};
+use crate::{Handle, RedisStore};
+
+/// Schedules ticked in one round.
+const SCHEDULES_A_ROUND: u64 = 20;
+/// Steps of one round in the background: short enough that workers are served in between.
+const BUDGET: usize = 500;
+/// The longest rest: what another process made due is told, and looked for this often in case it was not.
+const REST_MAX: Duration = Duration::from_millis(2_000);
+/// The rest after a round failed.
+const REST_AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+/// A schedule as the functions keep it.
+pub(crate) struct Kept {
+    pub(crate) spec: ScheduleSpec,
+    /// Every tick up to here was dealt with.
+    pub(crate) through: Time,
+    pub(crate) last_tick: Option<Time>,
+    pub(crate) last_job: Option<JobId>,
+    pub(crate) next_tick: Option<Time>,
+    pub(crate) ticks: u64,
+    pub(crate) skipped: u64,
+}
+
+impl Kept {
+    /// Reads a schedule: its name and its packed list.
+    pub(crate) fn read(value: Value) -> Read<Self> {
+        let [_name, list] = wire::fields(value)?;
+        let [spec, through, last_tick, last_job, next_tick, ticks, skipped] = wire::fields(list)?;
+        let last_job = wire::bytes(last_job)?;
+        Ok(Self {
+            spec: serde_json::from_slice(&wire::bytes(spec)?).map_err(|_| Misread("schedule"))?,
+            through: wire::time(through)?.ok_or(Misread("schedule's place"))?,
+            last_tick: wire::time(last_tick)?,
+            last_job: if last_job.is_empty() { None } else { Some(wire::id(&last_job)?) },
+            next_tick: wire::time(next_tick)?,
+            ticks: wire::number(ticks)?,
+            skipped: wire::number(skipped)?,
+        })
+    }
+}
+
+impl Upkeep for RedisStore {
+    fn upkeep(&self, budget: usize, at: Option<Time>) -> StoreFuture<'_, UpkeepReport> {
+        Box::pin(async move {
+            let mut call = self.call("upkeep", at);
+            call.count(budget.clamp(1, BATCH_ITEMS_MAX));
+            let read = |value| {
+                let [done, next] = wire::fields(value)?;
+                Ok((wire::number(done)? as usize, wire::time(next)?))
+            };
+            let (done, next_due) = self.done(&call, "upkeep", read).await?;
+            if done >= budget {
+                return Ok(UpkeepReport { done, next_due });
+            }
+            let (ticked, now) = self.tick_schedules(at).await?;
+            // What the ticks have moved is looked up by the next round.
+            let next_due = if ticked > 0 { Some(now) } else { next_due };
+            Ok(UpkeepReport { done: done + ticked, next_due })
+        })
+    }
+}
+
+impl RedisStore {
+    /// Every schedule that is due makes its jobs, one per tick.
+    async fn tick_schedules(&self, at: Option<Time>) -> Result<(usize, Time), StoreError> {
+        let mut call = self.call("due_schedules", at);
+        call.number(SCHEDULES_A_ROUND);
+        let read = |value| {
+            let [now, due] = wire::fields(value)?;
+            let due = wire::items(due)?.into_iter().map(Kept::read).collect::<Read<Vec<_>>>()?;
+            Ok((wire::time(now)?.ok_or(Misread("time"))?, due))
+        };
+        let (now, due) = self.look(&call, "upkeep", read).await?;
+        for schedule in &due {
+            self.tick(schedule, now, at).await?;
+        }
+        Ok((due.len(), now))
+    }
+
+    async fn tick(&self, schedule: &Kept, now: Time, at: Option<Time>) -> Result<(), StoreError> {
+        let spec = &schedule.spec;
+        let compiled = spec.timing.compile().map_err(|why| StoreError::refused("upkeep", why))?;
+        let due = compiled.due(schedule.through, now, &spec.catch_up);
+        let reached = due.through.max(schedule.next_tick.unwrap_or(due.through));
+        let next = if spec.paused { None } else { compiled.next_after(reached) };
+        let mut call = self.call("tick", at);
+        call.text(spec.name.as_str()).number(schedule.through.0).count(due.ticks.len());
+        call.flag(spec.overlap == Overlap::Skip);
+        let mut skipped = due.skipped;
+        for tick in &due.ticks {
+            call.number(tick.0).number(std::mem::take(&mut skipped));
+            add_job(&mut call, &spec.job_at(*tick), now, None);
+        }
+        call.number(skipped).number(reached.0).maybe(next.map(|next| next.0));
+        self.done(&call, "upkeep", |_| Ok(())).await
+    }
+}
+
+/// Does upkeep for as long as the store is held, whenever something is due.
+pub(crate) async fn run(handle: Weak<Handle>) {
+    let mut rest = Duration::ZERO;
+    loop {
+        let Some(hub) = handle.upgrade().map(|handle| Arc::clone(&handle.hub)) else { return };
+        // Whatever is told while it sleeps wakes it.
+        let _ = tokio::time::timeout(rest, hub.sooner.notified()).await;
+        let told = hub.take_due();
+        drop(hub);
+        let Some(handle) = handle.upgrade() else { return };
+        let store = RedisStore(handle);
+        let now = store.now(None);
+        if let Some(due) = told.filter(|due| *due > now) {
+            // Not due yet, but sooner than was known.
+            rest = Duration::from_millis(due.since(now)).min(rest).min(REST_MAX);
+            if !rest.is_zero() {
+                continue;
+            }
+        }
+        rest = match store.upkeep(BUDGET, None).await {
+            Ok(report) => {
+                let now = store.now(None);
+                report.next_due.map_or(REST_MAX, |due| Duration::from_millis(due.since(now)).min(REST_MAX))
+            }
+            Err(why) => {
+                tracing::warn!(error = %why, "upkeep failed; it is tried again");
+                REST_AFTER_FAILURE
+            }
+        };
+    }
+}
+
+/// Listens to what calls of other processes owe to those who wait here.
+pub(crate) async fn listen(handle: Weak<Handle>) {
+    use futures_util::StreamExt;
+    loop {
+        let Some(link) = handle.upgrade().map(|handle| Arc::clone(&handle.link)) else { return };
+        let listener = link.listen().await;
+        let sender = link.sender();
+        drop(link);
+        match listener {
+            Ok(listener) => {
+                let mut messages = listener.into_on_message();
+                while let Some(message) = messages.next().await {
+                    let Ok(bell) = wire::Bell::read(message.get_payload_bytes()) else { continue };
+                    let Some(handle) = handle.upgrade() else { return };
+                    if bell.sender != sender {
+                        handle.hub.tell(&bell);
+                    }
+                }
+            }
+            Err(why) => tracing::warn!(error = %why, "cannot listen to the server; it is tried again"),
+        }
+        tokio::time::sleep(REST_AFTER_FAILURE).await;
+    }
+}
