@@ -71,6 +71,21 @@ pub(crate) async fn open_url(url: &str, intent: Intent) -> Result<Open, Fault> {
     }
 }
 
+/// Erases a namespace that a benchmark has made on a server; nothing for stores of other kinds.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub(crate) async fn erase_url(url: &str) -> Result<(), Fault> {
+    let Some((server, query)) = url.split_once('?').filter(|_| url.starts_with("redis")) else {
+        return Ok(());
+    };
+    let Some(namespace) = query.split('&').find_map(|pair| pair.strip_prefix("namespace=")) else {
+        return Ok(());
+    };
+    let erased = windlass_redis::RedisStore::erase(server, namespace).await;
+    erased.map(drop).map_err(|error| Fault::new(Exit::Unreachable, "unreachable", error.to_string()))
+}
+
 fn refusal(url: &str, error: &OpenError) -> Fault {
     match error {
         OpenError::BadUrl { .. }

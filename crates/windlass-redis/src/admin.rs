@@ -474,8 +474,15 @@ impl Admin for RedisStore {
                         return Ok(Ok(page));
                     }
                     let most = (budget - page.examined).min(JOBS_A_CALL);
-                    let mut call = self.call("list", None);
-                    call.text(queue.as_str()).text(&ended).text(&from).count(most).text(&states);
+                    let call = if ended.is_empty() {
+                        let mut call = self.call("list", None);
+                        call.text(queue.as_str()).text(&from).count(most).text(&states);
+                        call
+                    } else {
+                        let mut call = self.call("list_ended", None);
+                        call.text(queue.as_str()).text(&ended).text(&from).count(most);
+                        call
+                    };
                     let (rows, examined, last) = self.look(&call, "list", stretch).await?;
                     if examined == 0 {
                         break;

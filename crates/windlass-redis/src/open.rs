@@ -18,6 +18,9 @@ const EVERYSEC_WINDOW_MS: u64 = 2_000;
 /// Leases renewed in one step after the server came back.
 const RENEWED_A_STEP: u64 = 100_000;
 
+/// Keys looked at in one step of an erasure.
+const ERASED_A_STEP: usize = 1_000;
+
 /// How a store is opened.
 #[derive(Clone)]
 pub struct RedisOptions {
@@ -100,6 +103,43 @@ impl RedisStore {
         Ok(store)
     }
 
+    /// Erases the namespace at that URL: every key of it, in steps that let others work in between. What is open there
+    /// begins anew with nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the server cannot be asked; what was erased until then stays erased.
+    pub async fn erase(url: &str, namespace: &str) -> Result<u64, OpenError> {
+        let client = Client::open(url).map_err(|why| OpenError::BadAddress(format!("{url:?}: {why}")))?;
+        let link = Link::new(client, namespace, sender());
+        let (mut cursor, mut erased) = (0, 0);
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor)
+                .arg("MATCH")
+                .arg(format!("{{{}}}*", escaped(namespace)))
+                .arg("COUNT")
+                .arg(ERASED_A_STEP);
+            let read = |value| {
+                let [next, keys] = wire::fields(value)?;
+                Ok::<_, wire::Misread>((wire::number(next)?, wire::items(keys)?))
+            };
+            let answer = link.command(&scan).await.map_err(|why| why.into_error("erase"))?;
+            let (next, keys) = read(answer).map_err(|why| why.into_error("erase"))?;
+            if !keys.is_empty() {
+                erased += keys.len() as u64;
+                let mut unlink = redis::cmd("UNLINK");
+                for key in keys {
+                    unlink.arg(wire::bytes(key).map_err(|why| why.into_error("erase"))?);
+                }
+                link.command(&unlink).await.map_err(|why| why.into_error("erase"))?;
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(erased);
+            }
+        }
+    }
+
     /// When the server is another run than the one that was last seen, every live lease gets one full lease again: its
     /// holder could not send a heartbeat while the server was away.
     async fn renew_leases(&self, run: &str) -> Result<(), StoreError> {
@@ -113,6 +153,11 @@ impl RedisStore {
             }
         }
     }
+}
+
+/// The text as a pattern that matches nothing else.
+fn escaped(text: &str) -> String {
+    text.chars().flat_map(|c| ['\\', c].into_iter().skip(usize::from(c.is_alphanumeric()))).collect()
 }
 
 /// A number for this handle that no other has.

@@ -75,5 +75,5 @@ pub(super) async fn finish(bench: Arc<Bench>, place: &Place, url: &str) -> Resul
         bench.close().await?;
     }
     place.discard(url);
-    Ok(())
+    crate::connect::erase_url(url).await
 }

@@ -21,9 +21,9 @@ do
     band, bor, bxor, rshift, lshift = bit.band, bit.bor, bit.bxor, bit.rshift, bit.lshift
   end
 
-  -- Numbers as they cross the border as text: `%.0f` keeps every whole number below 2^53.
+  -- Numbers as they cross the border as text: every whole number below 2^53.
   function int(n)
-    return string.format('%.0f', n)
+    return string.format('%d', n)
   end
 
   -- Separates the parts of a key; no name and no group key holds a control character.
@@ -33,7 +33,7 @@ do
   Key = {
     job = 'j', extra = 'x', children = 'c', queue = 'q', queues = 'Q', group = 'g', groups = 'G',
     order = 'o', standing = 's', places = 'p', lane = 'y', ready = 'r', list = 'l', oldest = 'd',
-    index = 'a', ended = 'e', limit = 'm', limits = 'M', line = 'w', line_lanes = 'W', due = 'D',
+    index = 'a', pages = 'A', ended = 'e', limit = 'm', limits = 'M', line = 'w', line_lanes = 'W', due = 'D',
     expiry = 'E', leases = 'L', timers = 'T', retention = 'R', unique = 'u', unique_ends = 'U',
     gone = 'k', gone_line = 'K', errands = 'C', schedules = 'S', schedules_due = 'Z', events = 'v',
     readers = 'V', failures = 'f', histograms = 'h', series = 't', workers = 'H', held = 'N', meta = 'n', state = 'z',
@@ -54,7 +54,7 @@ do
       at = now, args = args, next = 2,
       jobs = {}, queues = {}, groups = {}, limits = {}, lanes = {},
       events = {}, touched = {}, notices = {}, leases = {}, state = nil,
-      held = {}, kids = 1000, moves = 0, due = nil,
+      held = {}, released = {}, deleted = {}, gone = {}, unindexed = {}, indexed = {}, ended = {}, kids = 1000, moves = 0, due = nil,
     }
     Now.sender = args[2]
     Now.next = 3
@@ -79,17 +79,17 @@ do
     return NS .. letter .. a .. SEP .. b .. SEP .. c .. SEP .. d
   end
 
-  -- Counters of the whole namespace: next place in the order of becoming ready, next lease, next number
-  -- in an index of jobs, next entry of the event log and its bytes, and jobs known.
+  -- Counters of the whole namespace: next place in the order of becoming ready, next lease, next entry of the
+  -- event log and its bytes, jobs known, and the oldest entry.
   function state()
     local s = Now.state
     if not s then
       local raw = call('GET', key(Key.state))
       if raw then
         local t = munpack(raw)
-        s = { seq = t[1], counter = t[2], number = t[3], entry = t[4], bytes = t[5], jobs = t[6], first = t[7] }
+        s = { seq = t[1], counter = t[2], entry = t[3], bytes = t[4], jobs = t[5], first = t[6] }
       else
-        s = { seq = 1, counter = 1, number = 1, entry = 1, bytes = 0, jobs = 0, first = 1 }
+        s = { seq = 1, counter = 1, entry = 1, bytes = 0, jobs = 0, first = 1 }
       end
       Now.state = s
     end

@@ -117,9 +117,10 @@ do
       end
       if #numbers > 0 then
         call('XACK', at, READERS, tunpack(numbers))
-        call('XDEL', at, tunpack(numbers))
-        Lane.shrink(lane, #numbers)
+        -- They are read in order, so whatever lies before the last one has been read too.
         lane.first = tonumber(numbers[#numbers]:match('^(%d+)')) + 1
+        call('XTRIM', at, 'MINID', '=', int(lane.first))
+        Lane.shrink(lane, #numbers)
       else
         -- Its entries went away behind our back.
         Lane.shrink(lane, lane.n)
@@ -139,6 +140,23 @@ do
       if lane.n == 0 then break end
     end
     return ids
+  end
+
+  -- Reads whole records, since their payloads leave with the answer.
+  function Claim.load(ids)
+    local keys, wanted = {}, {}
+    for _, id in ipairs(ids) do
+      local j = Now.jobs[id]
+      if j then
+        Job.whole(j)
+      else
+        keys[#keys + 1], wanted[#wanted + 1] = NS .. 'j' .. id, id
+      end
+    end
+    if #keys == 0 then return end
+    for i, raw in ipairs(call('MGET', tunpack(keys))) do
+      Now.jobs[wanted[i]] = raw and Job.parse(wanted[i], raw, true)
+    end
   end
 
   -- T3 for one job: its lease, its slots, its counts. The caller charges its group.
@@ -190,10 +208,10 @@ do
       local g = lane.g
       local ids = Claim.take_out(lane, Claim.run_length(lane, want))
       local n = 0
+      Claim.load(ids)
       for _, id in ipairs(ids) do
         local j = Job.load(id)
         if j and j.state == READY then
-          Job.whole(j)
           Claim.start(j, lane, worker, nonce)
           taken[#taken + 1] = j
           n = n + 1

@@ -132,11 +132,11 @@ do
     local how = waits and BLOCKED or due and SCHEDULED or READY
     local j = setmetatable({
       id = a.id, state = how, was = how, flags = a.has_options and Flag.OPTIONS or 0, priority = a.priority,
-      enqueued = Now.at, when = how == SCHEDULED and due or Now.at, seq = 0, number = s.number, raw = a.body, whole = true,
+      enqueued = Now.at, when = how == SCHEDULED and due or Now.at, seq = 0, number = q.number, raw = a.body, whole = true,
       body = 1, names_end = a.names_end, queue = a.queue, kind = a.kind, group = a.group, options = options,
       changed = true, rewritten = true,
     }, FRESH)
-    s.number, s.jobs = s.number + 1, s.jobs + 1
+    q.number, s.jobs = q.number + 1, s.jobs + 1
     Now.jobs[a.id] = j
     if how == READY then j.seq = take_seq() end
     if #options.parents > 0 then
@@ -158,7 +158,7 @@ do
     end
     local unique = options.unique
     if unique then take_unique(unique.key, a.id, unique.ttl and Now.at + unique.ttl or 0) end
-    call('XADD', key(Key.index, a.queue), int(j.number) .. '-0', '', a.id)
+    add_to_index(j)
     emit(j, Event.ENQUEUED, Cause.NONE)
     count(j, 1)
     total(q, 'enqueued')

@@ -25,9 +25,17 @@ do
   end
 
   function save_all()
+    local whole = {}
     for _, j in pairs(Now.jobs) do
-      if j and j.changed then Job.save(j) end
+      if j and (j.changed or j.unsaved) then Job.save(j, whole) end
     end
+    for from = 1, #whole, 1000 do call('MSET', tunpack(whole, from, min(from + 999, #whole))) end
+    save_index()
+    save_ended()
+    save_gone()
+    local deleted = Now.deleted
+    for from = 1, #deleted, 1000 do call('DEL', tunpack(deleted, from, min(from + 999, #deleted))) end
+    Now.deleted = {}
     for _, q in pairs(Now.queues) do
       if q and q.plans then
         q.plans = nil
@@ -50,6 +58,11 @@ do
       if by ~= 0 and call('HINCRBY', key(Key.held), worker, by) <= 0 then call('HDEL', key(Key.held), worker) end
     end
     Now.held = {}
+    local released = Now.released
+    for from = 1, #released, 1000 do
+      call('ZREM', key(Key.leases), tunpack(released, from, min(from + 999, #released)))
+    end
+    Now.released = {}
     local leases = Now.leases
     for from = 1, #leases, 2000 do
       call('ZADD', key(Key.leases), tunpack(leases, from, min(from + 1999, #leases)))
@@ -65,7 +78,7 @@ do
     write_events()
     local s = Now.state
     if s then
-      call('SET', key(Key.state), mpack({ s.seq, s.counter, s.number, s.entry, s.bytes, s.jobs, s.first }))
+      call('SET', key(Key.state), mpack({ s.seq, s.counter, s.entry, s.bytes, s.jobs, s.first }))
     end
     local bell = ''
     if #told > 0 or #notices > 0 or Now.due or #Now.events > 0 then

@@ -1,7 +1,7 @@
 -- How a job moves from state to state: out of the structures of the old one, into those of the new one.
 
 -- For the files that follow.
-local Ack, CANCEL_GRACE_MS, REST_MS, ENDED, is_terminal, holder_of, take_unique, free_unique, expire_unique,
+local PAGE, page_of, add_to_index, save_index, save_gone, save_ended, read_ended, is_ended, Ack, CANCEL_GRACE_MS, REST_MS, ENDED, is_terminal, holder_of, take_unique, free_unique, expire_unique,
   remembered, ended_key, removable_at, plan_retention, enter_ended, leave_ended, set_lease_timer, hold,
   notify_holder, detach, move_to, make_ready, acknowledge, count_end, remove, Extra, numbers
 
@@ -14,6 +14,8 @@ do
   CANCEL_GRACE_MS = 30000
   -- How long retention rests when all that it looked at has live children.
   REST_MS = 1000
+  -- Jobs of one page of an index.
+  PAGE = 128
   ENDED = { COMPLETED, DEAD, CANCELLED }
 
   function is_terminal(state)
@@ -65,6 +67,7 @@ do
 
   -- The state in which a removed job ended, or nil when nobody remembers it.
   function remembered(id)
+    if Now.gone[id] then return Now.gone[id] end
     local raw = call('HGET', key(Key.gone), id)
     if not raw then return nil end
     local at, how = sunpack('>I6B', raw)
@@ -72,40 +75,56 @@ do
     return how
   end
 
-  local function remember(id, how)
-    call('HSET', key(Key.gone), id, spack('>I6B', Now.at, how))
-    local n = call('RPUSH', key(Key.gone_line), spack('>I6', Now.at) .. id)
-    for _ = 1, 4 do
-      local oldest = call('LINDEX', key(Key.gone_line), 0)
-      if not oldest then return end
+  -- Writes down which jobs this call has removed, and forgets twice as many of the oldest as are due.
+  function save_gone()
+    local states, line = {}, {}
+    for id, how in pairs(Now.gone) do
+      states[#states + 1], states[#states + 2] = id, spack('>I6B', Now.at, how)
+      line[#line + 1] = spack('>I6', Now.at) .. id
+    end
+    Now.gone = {}
+    if #line == 0 then return end
+    call('HSET', key(Key.gone), tunpack(states))
+    local n = call('RPUSH', key(Key.gone_line), tunpack(line))
+    local forgotten = {}
+    for _, oldest in ipairs(call('LRANGE', key(Key.gone_line), 0, 2 * #line - 1)) do
       local at, rest = sunpack('>I6', oldest)
-      if n <= REMEMBERED_MAX and at + REMEMBERED_MS > Now.at then return end
-      call('LPOP', key(Key.gone_line))
-      call('HDEL', key(Key.gone), oldest:sub(rest))
-      n = n - 1
+      if n - #forgotten <= REMEMBERED_MAX and at + REMEMBERED_MS > Now.at then break end
+      forgotten[#forgotten + 1] = oldest:sub(rest)
+    end
+    if #forgotten > 0 then
+      call('LPOP', key(Key.gone_line), #forgotten)
+      call('HDEL', key(Key.gone), tunpack(forgotten))
     end
   end
 
   -- Ended jobs -------------------------------------------------------------------------------------------------------
 
+  -- The ended jobs of a queue and state, oldest first: a List of place, time and id. An entry whose job has left
+  -- (it was retried or deleted) stays until its turn comes: it no longer names the place that the job has.
   function ended_key(q, how)
     return key(Key.ended, q.name, how)
   end
 
-  local function oldest_ended(q, how)
-    local entry = call('XRANGE', ended_key(q, how), '-', '+', 'COUNT', 1)[1]
-    if not entry then return nil end
-    local at, rest = sunpack('>I6', entry[2][2])
-    return entry[2][2]:sub(rest), at, entry[1]
+  function read_ended(entry)
+    local seq, at, rest = sunpack('>I6I6', entry)
+    return entry:sub(rest), at, seq
   end
 
-  -- When the queue's oldest ended job of that state may go, by age, or because there are too many (then at once).
-  function removable_at(q, how)
-    local id, at, entry = oldest_ended(q, how)
-    if not id then return nil end
+  -- Whether an entry still is what it says.
+  function is_ended(j, how, seq)
+    return j and j.state == how and j.seq == seq and Job.has(j, Flag.PLACED)
+  end
+
+  -- When retention has to look at a queue's ended jobs of a state: when the oldest is too old, or at once when there
+  -- are too many.
+  local function removable_at(q, how)
+    local oldest = call('LINDEX', ended_key(q, how), 0)
+    if not oldest then return nil end
     local keep = q.settings.keep[how]
-    if call('XLEN', ended_key(q, how)) > keep[2] then return 0, id, entry end
-    return at + keep[1], id, entry
+    if q.counts[how + 1] > keep[2] then return 0 end
+    local _, at = read_ended(oldest)
+    return at + keep[1]
   end
 
   function plan_retention(q)
@@ -133,18 +152,29 @@ do
   -- Puts a job that has just ended behind the others of its queue and state.
   function enter_ended(j, at)
     local q = queue_of(j)
-    call('XADD', ended_key(q, j.state), int(j.seq) .. '-0', '', spack('>I6', at) .. j.id)
+    local name = ended_key(q, j.state)
+    local line = Now.ended[name]
+    if not line then
+      line = {}
+      Now.ended[name] = line
+    end
+    line[#line + 1] = spack('>I6I6', j.seq, at) .. j.id
     Job.set(j, Flag.PLACED, true)
     local keep = q.settings.keep[j.state]
     -- Only the first one, or one too many, moves the queue's next removal.
     if q.retention_at == 0 or q.retention_at > at + keep[1] or q.counts[j.state + 1] > keep[2] then q.plans = true end
-    q.changed = true
   end
 
-  function leave_ended(j)
-    if not Job.has(j, Flag.PLACED) then return end
-    call('XDEL', ended_key(queue_of(j), j.state), int(j.seq) .. '-0')
+  local function leave_ended(j)
     Job.set(j, Flag.PLACED, false)
+  end
+
+  -- Writes down which jobs this call has ended.
+  function save_ended()
+    for name, line in pairs(Now.ended) do
+      for from = 1, #line, 1000 do call('RPUSH', name, tunpack(line, from, min(from + 999, #line))) end
+    end
+    Now.ended = {}
   end
 
   -- A job has ended or gone: parents that were kept for its sake may go.
@@ -174,7 +204,7 @@ do
   -- Ends the lease of a running job and gives back what it held. Its state is still running.
   local function end_lease(j)
     hold(j, -1)
-    call('ZREM', key(Key.leases), j.id)
+    Now.released[#Now.released + 1] = j.id
     Job.set(j, Flag.CANCEL, false)
     j.grace = 0
     local g = group_of(j)
@@ -263,6 +293,34 @@ do
     record(queue_of(j), 'r', Now.at - j.started)
   end
 
+  -- The index of a queue's jobs, in the order in which they came: pages of a hash each, since a small hash is the
+  -- most compact thing that can lose any of its entries.
+  function page_of(j)
+    return key(Key.index, j.queue, int(floor(j.number / PAGE))), int(j.number % PAGE)
+  end
+
+  function add_to_index(j)
+    local page, slot = page_of(j)
+    local slots = Now.indexed[page]
+    if not slots then
+      slots = { queue = j.queue, number = floor(j.number / PAGE) }
+      Now.indexed[page] = slots
+    end
+    slots[#slots + 1], slots[#slots + 2] = slot, j.id
+  end
+
+  function save_index()
+    for page, slots in pairs(Now.indexed) do
+      call('HSET', page, tunpack(slots))
+      call('ZADD', key(Key.pages, slots.queue), slots.number, int(slots.number))
+    end
+    for page, slots in pairs(Now.unindexed) do
+      call('HDEL', page, tunpack(slots))
+      if call('EXISTS', page) == 0 then call('ZREM', key(Key.pages, slots.queue), int(slots.number)) end
+    end
+    Now.indexed, Now.unindexed = {}, {}
+  end
+
   -- Takes a job out of everything.
   function remove(j, cause)
     emit(j, Event.REMOVED, cause)
@@ -271,15 +329,21 @@ do
     free_unique(j)
     count(j, -1)
     if Job.has(j, Flag.LINKED) then leave_place(j) end
-    call('XDEL', key(Key.index, j.queue), int(j.number) .. '-0')
-    if Job.has(j, Flag.EXTRA) then call('DEL', key(Key.extra, j.id)) end
-    if Job.has(j, Flag.CHILDREN) then call('DEL', key(Key.children, j.id)) end
+    local page, slot = page_of(j)
+    local slots = Now.unindexed[page]
+    if not slots then
+      slots = { queue = j.queue, number = floor(j.number / PAGE) }
+      Now.unindexed[page] = slots
+    end
+    slots[#slots + 1] = slot
+    local deleted = Now.deleted
+    deleted[#deleted + 1] = NS .. 'j' .. j.id
+    if Job.has(j, Flag.EXTRA) then deleted[#deleted + 1] = key(Key.extra, j.id) end
+    if Job.has(j, Flag.CHILDREN) then deleted[#deleted + 1] = key(Key.children, j.id) end
     if j.state == DEAD then count_dead(queue_of(j), j, -1) end
     local s = state()
     s.jobs = s.jobs - 1
-    remember(j.id, j.state)
-    j.gone, j.changed = true, true
-    Job.save(j)
+    Now.gone[j.id] = j.state
     Now.jobs[j.id] = false
   end
 

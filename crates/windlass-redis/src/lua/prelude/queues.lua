@@ -74,7 +74,7 @@ do
       q = {
         name = name, running = 0, tat_ms = 0, tat_fraction = 0, hold = 0, timer = 0, floor = 0, retention_at = 0,
         rests_until = 0, groups = 0, counts = zeros(8), totals = zeros(10), standing = zeros(PRIORITIES),
-        charts = zeros(18), changed = true,
+        charts = zeros(18), number = 1, changed = true,
       }
       call('ZADD', key(Key.queues), 0, name)
     else
@@ -82,7 +82,7 @@ do
       q = {
         name = name, running = t[1], tat_ms = t[2], tat_fraction = t[3], hold = t[4], timer = t[5], floor = t[6],
         retention_at = t[7], rests_until = t[8], groups = t[9], counts = t[10], totals = t[11], standing = t[12],
-        charts = t[13],
+        charts = t[13], number = t[14],
       }
     end
     q.settings = parse_settings(raw[2] or DEFAULT_QUEUE, 'queue')
@@ -90,43 +90,31 @@ do
     return q
   end
 
-  function Queue.save(q)
-    q.changed = false
-    call('HSET', key(Key.queue, q.name), 'v', mpack({
-      q.running, q.tat_ms, q.tat_fraction, q.hold, q.timer, q.floor, q.retention_at, q.rests_until, q.groups,
-      q.counts, q.totals, q.standing, q.charts,
-    }))
-    local waits = q.waits
-    if waits then
-      q.waits = nil
-      Queue.save_histogram(q, waits)
-    end
-  end
-
-  function Queue.save_histogram(q, values)
-    local name = key(Key.histograms, q.name)
-    for field, n in pairs(values) do
-      if field == 'wm' or field == 'rm' then
-        local old = tonumber(call('HGET', name, field) or '0')
-        if n > old then call('HSET', name, field, n) end
-      elseif n > 0 then
-        call('HINCRBY', name, field, n)
-      end
-    end
-  end
-
-  -- Records how long a job waited (`w`) or ran (`r`).
+  -- Records how long a job waited (`w`) or ran (`r`): counted by value, since those of one call are much alike.
   function record(q, what, value)
-    value = max(value, 0)
-    local waits = q.waits
-    if not waits then
-      waits = {}
-      q.waits, q.changed = waits, true
+    local values = q[what]
+    if not values then
+      values = {}
+      q[what], q.changed = values, true
     end
-    local field, sum, most = what .. bucket(value), what .. 's', what .. 'm'
-    waits[field] = (waits[field] or 0) + 1
-    waits[sum] = (waits[sum] or 0) + value
-    if value > (waits[most] or -1) then waits[most] = value end
+    values[value] = (values[value] or 0) + 1
+  end
+
+  local function save_values(q, what)
+    local values = q[what]
+    if not values then return end
+    q[what] = nil
+    local fields, sum, most = {}, 0, 0
+    for value, n in pairs(values) do
+      value = max(value, 0)
+      local field = what .. int(bucket(value))
+      fields[field] = (fields[field] or 0) + n
+      sum, most = sum + value * n, max(most, value)
+    end
+    local name = key(Key.histograms, q.name)
+    for field, n in pairs(fields) do call('HINCRBY', name, field, n) end
+    if sum > 0 then call('HINCRBY', name, what .. 's', sum) end
+    if most > tonumber(call('HGET', name, what .. 'm') or '0') then call('HSET', name, what .. 'm', most) end
   end
 
   -- Charts: what the current second, minute and hour have counted stands with the queue; a slot that is over
@@ -135,21 +123,45 @@ do
   local WIDTHS = { { 'S', 1000, 300 }, { 'M', 60000, 1440 }, { 'H', 3600000, 168 } }
 
   function count_in_chart(q, chart, n)
-    local base = CHARTS[chart]
-    for i = 1, 3 do
-      local width = WIDTHS[i]
-      local slot = floor(Now.at / width[2])
-      local at = base + 2 * i - 1
-      if q.charts[at] ~= slot then
-        if q.charts[at + 1] > 0 then
-          call('HSET', key(Key.series, q.name), chart .. width[1] .. (q.charts[at] % width[3]),
-            int(q.charts[at]) .. ':' .. int(q.charts[at + 1]))
-        end
-        q.charts[at], q.charts[at + 1] = slot, 0
-      end
-      q.charts[at + 1] = q.charts[at + 1] + n
+    local counted = q.counted
+    if not counted then
+      counted = {}
+      q.counted, q.changed = counted, true
     end
-    q.changed = true
+    counted[chart] = (counted[chart] or 0) + n
+  end
+
+  local function save_charts(q)
+    local counted = q.counted
+    if not counted then return end
+    q.counted = nil
+    for chart, n in pairs(counted) do
+      local base = CHARTS[chart]
+      for i = 1, 3 do
+        local width = WIDTHS[i]
+        local slot = floor(Now.at / width[2])
+        local at = base + 2 * i - 1
+        if q.charts[at] ~= slot then
+          if q.charts[at + 1] > 0 then
+            call('HSET', key(Key.series, q.name), chart .. width[1] .. (q.charts[at] % width[3]),
+              int(q.charts[at]) .. ':' .. int(q.charts[at + 1]))
+          end
+          q.charts[at], q.charts[at + 1] = slot, 0
+        end
+        q.charts[at + 1] = q.charts[at + 1] + n
+      end
+    end
+  end
+
+  function Queue.save(q)
+    save_values(q, 'w')
+    save_values(q, 'r')
+    save_charts(q)
+    q.changed = false
+    call('HSET', key(Key.queue, q.name), 'v', mpack({
+      q.running, q.tat_ms, q.tat_fraction, q.hold, q.timer, q.floor, q.retention_at, q.rests_until, q.groups,
+      q.counts, q.totals, q.standing, q.charts, q.number,
+    }))
   end
 
   -- Completions in the last whole minute by seconds.
@@ -294,11 +306,21 @@ do
   end
 
   function queue_of(j)
-    return Queue.get(j.queue, true)
+    local q = j.in_queue
+    if not q then
+      q = Queue.get(j.queue, true)
+      j.in_queue = q
+    end
+    return q
   end
 
   function group_of(j)
-    return Group.get(Queue.get(j.queue, true), j.group, true)
+    local g = j.in_group
+    if not g then
+      g = Group.get(queue_of(j), j.group, true)
+      j.in_group = g
+    end
+    return g
   end
 
   -- Whether a group may start one more job: nil when it may, else 'full' or 'until' and that time.

@@ -152,25 +152,28 @@ do
       j.ack_nonce, j.ack, j.print, j.log_bytes)
   end
 
-  -- Writes the job back: in place where its size stays, as a whole where it grows.
-  function Job.save(j)
-    j.changed = false
-    if j.gone then
-      call('DEL', NS .. 'j' .. j.id)
-      return
-    end
+  -- Brings the raw record up to date, without writing it: the head alone is unsaved where its size stays.
+  function Job.seal(j)
     local head = header(j)
-    if #head == j.body - 1 and not j.rewritten then
-      call('SETRANGE', NS .. 'j' .. j.id, 0, head)
-      j.raw = head .. j.raw:sub(j.body)
+    local same = #head == j.body - 1 and not j.rewritten
+    if not same then Job.whole(j) end
+    j.raw = head .. j.raw:sub(j.body)
+    local shift = #head - (j.body - 1)
+    j.body, j.names_end = j.body + shift, j.names_end + shift
+    j.changed, j.rewritten = false, false
+    if not same then j.unsaved = 'whole' elseif not j.unsaved then j.unsaved = 'head' end
+  end
+
+  -- Writes the job back: in place where its size stays, else with all others of this call.
+  function Job.save(j, whole)
+    if j.changed then Job.seal(j) end
+    if j.unsaved == 'whole' then
+      local n = #whole
+      whole[n + 1], whole[n + 2] = NS .. 'j' .. j.id, j.raw
     else
-      Job.whole(j)
-      j.raw = head .. j.raw:sub(j.body)
-      local shift = #head - (j.body - 1)
-      j.body, j.names_end = j.body + shift, j.names_end + shift
-      j.rewritten = false
-      call('SET', NS .. 'j' .. j.id, j.raw)
+      call('SETRANGE', NS .. 'j' .. j.id, 0, j.raw:sub(1, j.body - 1))
     end
+    j.unsaved = nil
   end
 
   -- Gives the job its second part, in which attempts, times and counters stand.

@@ -16,7 +16,7 @@ verb('claim', { 'allow-oom' }, function()
   local jobs = {}
   for i, j in ipairs(taken) do
     -- Its record as it will be written at the end of this call.
-    Job.save(j)
+    Job.seal(j)
     jobs[i] = { j.id, j.raw, Extra.get(j, 'c') or false }
   end
   heard_of(worker)

@@ -3,6 +3,12 @@ verb('enqueue', {}, function()
   local all_or_nothing, n = arg() == '1', argn()
   local all = Enqueue.read_all(n)
   Now.nothing_gone = call('EXISTS', key(Key.gone)) == 0
+  -- New jobs are the common case: one question tells that none of them is known.
+  local keys = {}
+  for i, a in ipairs(all) do keys[i] = NS .. 'j' .. a.id end
+  if n > 0 and call('EXISTS', tunpack(keys)) == 0 then
+    for _, a in ipairs(all) do Now.jobs[a.id] = false end
+  end
   local answers = {}
   if all_or_nothing then
     local promised, refused = { ids = {}, keys = {}, waiting = {} }, false

@@ -33,24 +33,60 @@ verb('list_ids', { 'no-writes' }, function()
   return out
 end)
 
--- A stretch of a queue's index of jobs, or, newest first, of its ended ones: those in the states wanted. Answers
--- them, how many were looked at, and the number of the last one.
+local function wanted(states, j)
+  return states == '' or states:find(char(48 + j.state), 1, true)
+end
+
+-- A stretch of a queue's index of jobs, behind a number: those in the states wanted, how many were looked at, and
+-- the number of the last one.
 verb('list', { 'no-writes' }, function()
-  local queue, ended, from, most, states = arg(), arg(), arg(), argn(), arg()
-  local entries
-  if ended == '' then
-    entries = call('XRANGE', key(Key.index, queue), from == '' and '-' or '(' .. from .. '-0', '+', 'COUNT', most)
-  else
-    entries = call('XREVRANGE', key(Key.ended, queue, ended), from == '' and '+' or '(' .. from .. '-0', '-', 'COUNT', most)
+  local queue, from, most, states = arg(), argn() or -1, argn(), arg()
+  local out, examined, last = {}, 0, from
+  local first = max(floor(from / PAGE), 0)
+  while examined < most do
+    local page = call('ZRANGEBYSCORE', key(Key.pages, queue), first, '+inf', 'LIMIT', 0, 1)[1]
+    if not page then break end
+    local numbers, ids = {}, {}
+    for slot, id in pairs_of(call('HGETALL', key(Key.index, queue, page))) do
+      local number = page * PAGE + tonumber(slot)
+      if number > from then numbers[#numbers + 1], ids[number] = number, id end
+    end
+    table.sort(numbers)
+    for _, number in ipairs(numbers) do
+      if examined == most then break end
+      examined, last = examined + 1, number
+      local j = Job.load(ids[number])
+      if j and wanted(states, j) then out[#out + 1] = shown(int(number), j) end
+    end
+    first = tonumber(page) + 1
   end
-  local out, last = {}, ''
-  for _, entry in ipairs(entries) do
-    last = entry[1]:match('^(%d+)')
-    local id = entry[2][2]:sub(-16)
-    local j = Job.load(id)
-    if j and (states == '' or states:find(char(48 + j.state), 1, true)) then out[#out + 1] = shown(last, j) end
+  return { out, examined, int(last) }
+end)
+
+-- The same for its ended jobs of one state, the newest first, before a place in their order.
+verb('list_ended', { 'no-writes' }, function()
+  local queue, how, before, most = arg(), argn(), argn(), argn()
+  local q = Queue.get(queue)
+  if not q then return { {}, 0, '' } end
+  local name = ended_key(q, how)
+  -- How many entries lie before that place, by bisection.
+  local low, high = 0, call('LLEN', name)
+  while before and low < high do
+    local middle = floor((low + high) / 2)
+    local _, _, seq = read_ended(call('LINDEX', name, middle))
+    if seq < before then low = middle + 1 else high = middle end
   end
-  return { out, #entries, last }
+  local out, examined, last = {}, 0, ''
+  if high > 0 then
+    local entries = call('LRANGE', name, max(high - most, 0), high - 1)
+    for i = #entries, 1, -1 do
+      local id, _, seq = read_ended(entries[i])
+      examined, last = examined + 1, int(seq)
+      local j = Job.load(id)
+      if is_ended(j, how, seq) then out[#out + 1] = shown(last, j) end
+    end
+  end
+  return { out, examined, last }
 end)
 
 -- Why is it not running? The reason's word and what the sentence about it needs.

@@ -56,38 +56,47 @@ local function on_due(id)
   end
 end
 
--- The next ended job of a queue that retention removes now. One with live children goes to the end of its line
--- instead: it is asked again later.
-local function next_removable(q)
-  for _, how in ipairs(ENDED) do
-    local rounds = min(call('XLEN', ended_key(q, how)), 64)
-    for _ = 1, rounds do
-      local at, id, entry = removable_at(q, how)
-      if not at or at > Now.at then break end
-      local j = Job.load(id)
-      if not j then
-        call('XDEL', ended_key(q, how), entry)
-      elseif not has_live_children(j) then
-        return j
-      else
-        leave_ended(j)
+-- Ended jobs that one look at a queue removes at most.
+local REMOVED_A_LOOK = 100
+
+-- Removes ended jobs of a queue that are too old or too many, oldest first. One with live children goes to the end
+-- of its line instead: it is asked again later.
+local function remove_ended(q, how, budget)
+  local name, keep = ended_key(q, how), q.settings.keep[how]
+  local passed, removed = 0, 0
+  for _, entry in ipairs(call('LRANGE', name, 0, min(budget, REMOVED_A_LOOK) - 1)) do
+    local id, at, seq = read_ended(entry)
+    local j = Job.load(id)
+    if is_ended(j, how, seq) then
+      if at + keep[1] > Now.at and q.counts[how + 1] <= keep[2] then break end
+      if has_live_children(j) then
         j.when, j.seq, j.changed = Now.at, take_seq(), true
         enter_ended(j, Now.at)
+      else
+        remove(j, Cause.RETENTION)
+        removed = removed + 1
       end
     end
+    passed = passed + 1
   end
-  return nil
+  if passed > 0 then call('LPOP', name, passed) end
+  return removed
 end
 
-local function on_retention(name)
+local function on_retention(name, budget)
   local q = Queue.get(name)
   if not q then
     call('ZREM', key(Key.retention), name)
-    return
+    return 1
   end
-  local j = next_removable(q)
-  if j then remove(j, Cause.RETENTION) else q.rests_until, q.changed = Now.at + REST_MS, true end
+  local removed = 0
+  for _, how in ipairs(ENDED) do
+    if removed < budget then removed = removed + remove_ended(q, how, budget - removed) end
+  end
+  save_ended()
+  if removed == 0 then q.rests_until, q.changed = Now.at + REST_MS, true end
   plan_retention(q)
+  return max(removed, 1)
 end
 
 local function due_members(letter, most)
@@ -142,8 +151,7 @@ verb('upkeep', { 'allow-oom' }, function()
   while done < budget do
     local names = due_members(Key.retention, 1)
     if #names == 0 then break end
-    on_retention(names[1])
-    done = done + 1
+    done = done + on_retention(names[1], budget - done)
   end
   -- What this call changed may be due again: it is written before the next time is looked up.
   save_all()
