@@ -20,6 +20,7 @@ const PRELUDE: &[&str] = &[
     include_str!("lua/prelude/limits.lua"),
     include_str!("lua/prelude/moves.lua"),
     include_str!("lua/prelude/flow.lua"),
+    include_str!("lua/prelude/plain.lua"),
     include_str!("lua/prelude/enqueue.lua"),
     include_str!("lua/prelude/settle.lua"),
     include_str!("lua/prelude/claim.lua"),

@@ -96,7 +96,8 @@ impl Call {
 
     /// Adds what names a lease: the job and the token.
     pub(crate) fn lease(&mut self, lease: &Lease) -> &mut Self {
-        self.id(lease.job).number(lease.token.counter).bytes(&lease.token.nonce.to_be_bytes())
+        let token = [lease.token.counter.to_be_bytes(), lease.token.nonce.to_be_bytes()].concat();
+        self.id(lease.job).bytes(&token)
     }
 
     /// Says that this call must not be made twice.

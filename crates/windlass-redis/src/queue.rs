@@ -10,11 +10,11 @@ use windlass_core::store::{
     Beat, Cancelled, Claim, Claimed, ClaimedJob, EnqueueStatus, Enqueued, Hello, Hold, PerItem, Queue,
     ReleaseReason, Report, Settle, Signal, StoreFuture, Watch,
 };
-use windlass_core::{JobId, Lease, NewJob, Rejection, State, Time, WorkerId};
+use windlass_core::{JobId, Lease, NewJob, Rejection, State, StoreError, Time, WorkerId};
 
 use crate::RedisStore;
 use crate::link::{Call, Failure};
-use crate::record::{Record, body_of};
+use crate::record::{Record, body_of, names_of};
 use crate::wire::{self, Misread, Read};
 
 /// A refusal of every item, when there are too many of them.
@@ -56,6 +56,41 @@ pub(crate) fn add_job(call: &mut Call, job: &NewJob, now: Time, cycle: Option<Re
     call.flag(has_options).bytes(&body);
 }
 
+/// Whether each job has nothing but names and a payload, is valid whatever the time, and is another one.
+fn are_plain(jobs: &[NewJob]) -> bool {
+    let mut ids = HashSet::with_capacity(jobs.len());
+    jobs.iter().all(|job| {
+        // Every field is named, so that a new one is thought of here.
+        let NewJob {
+            id,
+            queue: _,
+            kind: _,
+            payload,
+            group: _,
+            priority: 0,
+            run_at: None,
+            delay_ms: None,
+            expires_at: None,
+            retry: None,
+            unique: None,
+            limits,
+            parents,
+            tags,
+            timeout_ms: None,
+            trace: None,
+        } = job
+        else {
+            return false;
+        };
+        id.0 != 0
+            && payload.len() <= bounds::PAYLOAD_BYTES_MAX
+            && limits.is_empty()
+            && parents.is_empty()
+            && tags.is_empty()
+            && ids.insert(*id)
+    })
+}
+
 /// The latest instant that a record holds, in the year 10889.
 const MS_MAX: u64 = (1 << 48) - 1;
 
@@ -79,6 +114,9 @@ fn enqueued(answer: &[u8]) -> Read<Result<Enqueued, Rejection>> {
 fn add_settle(call: &mut Call, settle: &Settle, now: Time) {
     let lease = settle.lease();
     match settle {
+        Settle::Complete { result: None, then, .. } if then.is_empty() => {
+            call.text("done").lease(lease);
+        }
         Settle::Complete { result, then, .. } => {
             call.text("complete").lease(lease);
             let bytes = result.as_ref().map_or(0, Vec::len);
@@ -160,6 +198,77 @@ fn claimed_job(answer: Value) -> Read<ClaimedJob> {
     Ok(Record::read(id, &record)?.claimed(checkpoint))
 }
 
+impl RedisStore {
+    /// The common case of an enqueue, in runs of jobs with equal names.
+    async fn enqueue_plain(
+        &self,
+        jobs: &[NewJob],
+        at: Option<Time>,
+    ) -> Result<PerItem<Enqueued>, StoreError> {
+        let now = self.now(at);
+        if jobs.iter().any(|job| job.id.time() > now.plus_ms(bounds::ID_AHEAD_MS_MAX)) {
+            return self.enqueue_any(jobs, false, at).await;
+        }
+        let same = |a: &NewJob, b: &NewJob| (&a.queue, &a.kind, &a.group) == (&b.queue, &b.kind, &b.group);
+        let runs: Vec<&[NewJob]> = jobs.chunk_by(same).collect();
+        let mut call = self.call("enqueue_plain", at);
+        call.count(runs.len());
+        for run in runs {
+            call.bytes(&names_of(&run[0])).count(run.len());
+            for job in run {
+                call.id(job.id).bytes(&job.payload);
+            }
+        }
+        self.enqueued(&call, jobs.len(), 0..jobs.len()).await
+    }
+
+    /// Any enqueue, job by job: parents before their children.
+    async fn enqueue_any(
+        &self,
+        jobs: &[NewJob],
+        all_or_nothing: bool,
+        at: Option<Time>,
+    ) -> Result<PerItem<Enqueued>, StoreError> {
+        let (order, in_cycle) = match parents_first(jobs) {
+            Some(order) => (order, HashSet::new()),
+            None => ((0..jobs.len()).collect(), cycle_members(jobs)),
+        };
+        let now = self.now(at);
+        let mut call = self.call("enqueue", at);
+        call.flag(all_or_nothing).count(jobs.len());
+        for i in &order {
+            let job = &jobs[*i];
+            let cycle = in_cycle.contains(&job.id).then(|| Rejection::BadParents {
+                why: format!("job {} waits for itself through its parents", job.id),
+            });
+            add_job(&mut call, job, now, cycle);
+        }
+        self.enqueued(&call, jobs.len(), order).await
+    }
+
+    /// Makes the call of an enqueue; its answers come in that order of the jobs.
+    async fn enqueued(
+        &self,
+        call: &Call,
+        jobs: usize,
+        order: impl IntoIterator<Item = usize>,
+    ) -> Result<PerItem<Enqueued>, StoreError> {
+        let value = match self.run(call, "enqueue").await {
+            Ok(value) => value,
+            Err(Failure::OutOfSpace) => return Ok(vec![Err(Rejection::OutOfSpace); jobs]),
+            Err(failure) => return Err(failure.into_error("enqueue")),
+        };
+        let read = || -> Read<PerItem<Enqueued>> {
+            let mut answers = vec![Err(Rejection::BatchRefused); jobs];
+            for (i, answer) in order.into_iter().zip(wire::items(value)?) {
+                answers[i] = enqueued(&wire::bytes(answer)?)?;
+            }
+            Ok(answers)
+        };
+        read().map_err(|why| why.into_error("enqueue"))
+    }
+}
+
 impl Queue for RedisStore {
     fn enqueue(
         &self,
@@ -180,33 +289,10 @@ impl Queue for RedisStore {
             if jobs.is_empty() {
                 return Ok(Vec::new());
             }
-            let (order, in_cycle) = match parents_first(&jobs) {
-                Some(order) => (order, HashSet::new()),
-                None => ((0..jobs.len()).collect(), cycle_members(&jobs)),
-            };
-            let now = self.now(at);
-            let mut call = self.call("enqueue", at);
-            call.flag(all_or_nothing).count(jobs.len());
-            for i in &order {
-                let job = &jobs[*i];
-                let cycle = in_cycle.contains(&job.id).then(|| Rejection::BadParents {
-                    why: format!("job {} waits for itself through its parents", job.id),
-                });
-                add_job(&mut call, job, now, cycle);
+            if !all_or_nothing && are_plain(&jobs) {
+                return self.enqueue_plain(&jobs, at).await;
             }
-            let value = match self.run(&call, "enqueue").await {
-                Ok(value) => value,
-                Err(Failure::OutOfSpace) => return Ok(vec![Err(Rejection::OutOfSpace); jobs.len()]),
-                Err(failure) => return Err(failure.into_error("enqueue")),
-            };
-            let read = || -> Read<PerItem<Enqueued>> {
-                let mut answers = vec![Err(Rejection::BatchRefused); jobs.len()];
-                for (i, answer) in order.iter().zip(wire::items(value)?) {
-                    answers[*i] = enqueued(&wire::bytes(answer)?)?;
-                }
-                Ok(answers)
-            };
-            read().map_err(|why| why.into_error("enqueue"))
+            self.enqueue_any(&jobs, all_or_nothing, at).await
         })
     }
 

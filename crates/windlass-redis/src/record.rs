@@ -35,6 +35,17 @@ pub(crate) struct Options {
     trace: Option<String>,
 }
 
+/// A job's queue, kind and group, each behind its length.
+pub(crate) fn names_of(job: &NewJob) -> Vec<u8> {
+    let mut names = Vec::with_capacity(64);
+    for name in [job.queue.as_str(), job.kind.as_str(), job.group.as_ref().map_or("", |g| g.as_str())] {
+        // Every name and key is at most 255 bytes long.
+        names.push(name.len() as u8);
+        names.extend_from_slice(name.as_bytes());
+    }
+    names
+}
+
 /// A new job's record from its names on, and whether it has options.
 pub(crate) fn body_of(job: &NewJob) -> (Vec<u8>, bool) {
     let options = Options {
@@ -48,12 +59,8 @@ pub(crate) fn body_of(job: &NewJob) -> (Vec<u8>, bool) {
         trace: job.trace.clone(),
     };
     let has_options = options != Options::default();
-    let mut body = Vec::with_capacity(job.payload.len() + 64);
-    for name in [job.queue.as_str(), job.kind.as_str(), job.group.as_ref().map_or("", |g| g.as_str())] {
-        // Every name and key is at most 255 bytes long.
-        body.push(name.len() as u8);
-        body.extend_from_slice(name.as_bytes());
-    }
+    let mut body = names_of(job);
+    body.reserve_exact(job.payload.len());
     if has_options {
         let json = serde_json::to_vec(&options).expect("our own plain structs always serialise");
         body.extend_from_slice(&(json.len() as u32).to_be_bytes());

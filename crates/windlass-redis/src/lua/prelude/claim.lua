@@ -207,9 +207,9 @@ do
       end
       local g = lane.g
       local ids = Claim.take_out(lane, Claim.run_length(lane, want))
-      local n = 0
-      Claim.load(ids)
-      for _, id in ipairs(ids) do
+      local others, n = Plain.start(lane, ids, worker, nonce, taken)
+      Claim.load(others)
+      for _, id in ipairs(others) do
         local j = Job.load(id)
         if j and j.state == READY then
           Claim.start(j, lane, worker, nonce)

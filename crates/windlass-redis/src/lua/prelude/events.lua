@@ -24,15 +24,13 @@ do
     local events = Now.events
     local flags = (worker and 1 or 0) + (text and 2 or 0) + (result and 4 or 0)
     local n = #events
-    events[n + 1] = spack('>BBBI4c16', event, cause, flags, j.attempt, j.id)
-    events[n + 2] = names_of(j)
+    events[n + 1] = spack('>BBBI4c16', event, cause, flags, j.attempt, j.id) .. names_of(j)
     if flags > 0 then
-      events[n + 3] = (worker or '')
+      events[n + 2] = (worker or '')
         .. (text and spack('>I4', #text) .. text or '')
         .. (result and spack('>I4', #result) .. result or '')
-    else
-      events[n + 3] = ''
     end
+    Now.event_count = Now.event_count + 1
   end
 
   -- The number of the first entry that some reader has yet to read.
@@ -64,7 +62,7 @@ do
     local events = Now.events
     if #events == 0 then return end
     local s = state()
-    local blob = spack('>I6I4', Now.at, #events / 3) .. concat(events)
+    local blob = spack('>I6I4', Now.at, Now.event_count) .. concat(events)
     call('XADD', key(Key.events), int(s.entry) .. '-0', '', blob)
     s.entry = s.entry + 1
     s.bytes = s.bytes + #blob

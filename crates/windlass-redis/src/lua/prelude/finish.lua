@@ -25,11 +25,13 @@ do
   end
 
   function save_all()
-    local whole = {}
+    Plain.settle()
+    local whole = Now.writes
     for _, j in pairs(Now.jobs) do
       if j and (j.changed or j.unsaved) then Job.save(j, whole) end
     end
     for from = 1, #whole, 1000 do call('MSET', tunpack(whole, from, min(from + 999, #whole))) end
+    Now.writes = {}
     save_index()
     save_ended()
     save_gone()

@@ -137,12 +137,17 @@ do
     else
       call('RPUSH', at, spack('>I6', j.seq) .. j.id)
     end
-    lane.n = lane.n + 1
+    Lane.grow(lane, 1, j.seq)
+  end
+
+  -- The lane is `n` jobs longer; `first` is the place of the first of them.
+  function Lane.grow(lane, n, first)
+    lane.n = lane.n + n
     changed(lane)
-    if lane.n == 1 then
-      lane.first = j.seq
+    if lane.n == n then
+      lane.first = first
       if lane.set ~= '' then Limit.count_lane(lane.set, 1) end
-      if in_oldest(lane) then call('ZADD', key(Key.oldest, lane.g.q.name), j.seq, oldest_member(lane)) end
+      if in_oldest(lane) then call('ZADD', key(Key.oldest, lane.g.q.name), first, oldest_member(lane)) end
     end
   end
 

@@ -1,7 +1,7 @@
 -- How a job moves from state to state: out of the structures of the old one, into those of the new one.
 
 -- For the files that follow.
-local PAGE, page_of, add_to_index, save_index, save_gone, save_ended, read_ended, is_ended, Ack, CANCEL_GRACE_MS, REST_MS, ENDED, is_terminal, holder_of, take_unique, free_unique, expire_unique,
+local PAGE, index_slots, add_to_index, unindex, save_index, save_gone, save_ended, ended_line, look_at_retention, read_ended, is_ended, Ack, CANCEL_GRACE_MS, REST_MS, ENDED, is_terminal, holder_of, take_unique, free_unique, expire_unique,
   remembered, ended_key, removable_at, plan_retention, enter_ended, leave_ended, set_lease_timer, hold,
   notify_holder, detach, move_to, make_ready, acknowledge, count_end, remove, Extra, numbers
 
@@ -15,7 +15,7 @@ do
   -- How long retention rests when all that it looked at has live children.
   REST_MS = 1000
   -- Jobs of one page of an index.
-  PAGE = 128
+  PAGE = 32
   ENDED = { COMPLETED, DEAD, CANCELLED }
 
   function is_terminal(state)
@@ -149,20 +149,30 @@ do
     end
   end
 
-  -- Puts a job that has just ended behind the others of its queue and state.
-  function enter_ended(j, at)
-    local q = queue_of(j)
-    local name = ended_key(q, j.state)
+  -- The line of ended jobs that this call adds to.
+  function ended_line(q, how)
+    local name = ended_key(q, how)
     local line = Now.ended[name]
     if not line then
       line = {}
       Now.ended[name] = line
     end
+    return line
+  end
+
+  -- A job of the queue has ended in that state: only the first one, or one too many, moves the next removal.
+  function look_at_retention(q, how)
+    local keep = q.settings.keep[how]
+    if q.retention_at == 0 or q.retention_at > Now.at + keep[1] or q.counts[how + 1] > keep[2] then q.plans = true end
+  end
+
+  -- Puts a job that has just ended behind the others of its queue and state.
+  function enter_ended(j, at)
+    local q = queue_of(j)
+    local line = ended_line(q, j.state)
     line[#line + 1] = spack('>I6I6', j.seq, at) .. j.id
     Job.set(j, Flag.PLACED, true)
-    local keep = q.settings.keep[j.state]
-    -- Only the first one, or one too many, moves the queue's next removal.
-    if q.retention_at == 0 or q.retention_at > at + keep[1] or q.counts[j.state + 1] > keep[2] then q.plans = true end
+    look_at_retention(q, j.state)
   end
 
   local function leave_ended(j)
@@ -295,18 +305,31 @@ do
 
   -- The index of a queue's jobs, in the order in which they came: pages of a hash each, since a small hash is the
   -- most compact thing that can lose any of its entries.
-  function page_of(j)
-    return key(Key.index, j.queue, int(floor(j.number / PAGE))), int(j.number % PAGE)
+  local function slots_of(pages, queue, number)
+    local page = floor(number / PAGE)
+    local name = key(Key.index, queue, int(page))
+    local slots = pages[name]
+    if not slots then
+      slots = { queue = queue, number = page }
+      pages[name] = slots
+    end
+    return slots
+  end
+
+  -- What this call adds to the page of that number: places and ids in turn.
+  function index_slots(queue, number)
+    return slots_of(Now.indexed, queue, number)
   end
 
   function add_to_index(j)
-    local page, slot = page_of(j)
-    local slots = Now.indexed[page]
-    if not slots then
-      slots = { queue = j.queue, number = floor(j.number / PAGE) }
-      Now.indexed[page] = slots
-    end
-    slots[#slots + 1], slots[#slots + 2] = slot, j.id
+    local slots = index_slots(j.queue, j.number)
+    slots[#slots + 1], slots[#slots + 2] = int(j.number % PAGE), j.id
+  end
+
+  -- Takes a job's number out of its page.
+  function unindex(queue, number)
+    local slots = slots_of(Now.unindexed, queue, number)
+    slots[#slots + 1] = int(number % PAGE)
   end
 
   function save_index()
@@ -329,13 +352,7 @@ do
     free_unique(j)
     count(j, -1)
     if Job.has(j, Flag.LINKED) then leave_place(j) end
-    local page, slot = page_of(j)
-    local slots = Now.unindexed[page]
-    if not slots then
-      slots = { queue = j.queue, number = floor(j.number / PAGE) }
-      Now.unindexed[page] = slots
-    end
-    slots[#slots + 1] = slot
+    unindex(j.queue, j.number)
     local deleted = Now.deleted
     deleted[#deleted + 1] = NS .. 'j' .. j.id
     if Job.has(j, Flag.EXTRA) then deleted[#deleted + 1] = key(Key.extra, j.id) end

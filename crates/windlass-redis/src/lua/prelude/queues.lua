@@ -91,13 +91,13 @@ do
   end
 
   -- Records how long a job waited (`w`) or ran (`r`): counted by value, since those of one call are much alike.
-  function record(q, what, value)
+  function record(q, what, value, n)
     local values = q[what]
     if not values then
       values = {}
       q[what], q.changed = values, true
     end
-    values[value] = (values[value] or 0) + 1
+    values[value] = (values[value] or 0) + (n or 1)
   end
 
   local function save_values(q, what)

@@ -5,7 +5,7 @@
 -- and are opaque here, save for what the rules ask of them.
 
 -- For the files that follow.
-local SCHEDULED, READY, RUNNING, RETRYING, BLOCKED, COMPLETED, DEAD, CANCELLED, STATE_WORDS, Flag, NONE8,
+local HEAD_BYTES, SCHEDULED, READY, RUNNING, RETRYING, BLOCKED, COMPLETED, DEAD, CANCELLED, STATE_WORDS, Flag, NONE8,
   FRESH, Job, NO_OPTIONS, null, extend, names_of, wrong_state
 
 do
@@ -23,7 +23,7 @@ do
   local EXT = '>I4HBHHI4BI6I6I8c8c8I6I6I6I8c8Bc8I4'
   local EXT_BYTES = 99
   -- How much is read of a record when its payload is of no interest: every name and most options fit.
-  local HEAD_BYTES = 1024
+  HEAD_BYTES = 1024
   NONE8 = '\0\0\0\0\0\0\0\0'
 
   -- What a job without the second part reads as.

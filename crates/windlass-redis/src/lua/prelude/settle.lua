@@ -18,7 +18,12 @@ do
   end
 
   function Settle.complete(j, l)
-    local rejected, result, follow_ups = arg(), arg(), argn()
+    local rejected, result, follow_ups = '', '', 0
+    if Now.nothing_follows then
+      Now.nothing_follows = false
+    else
+      rejected, result, follow_ups = arg(), arg(), argn()
+    end
     local has_result = result:sub(1, 1) == '1'
     local all = Enqueue.read_all(follow_ups)
     local shown = j and token(j, l.counter, l.nonce, Ack.COMPLETED)
@@ -138,12 +143,18 @@ do
     return ''
   end
 
-  -- Reads one settlement and does it; answers '' or a rejection.
+  -- Reads one settlement and does it; answers '' or a rejection. `done` is a completion and nothing else.
   function Settle.next()
-    local verb = arg()
-    local id, counter, nonce = arg(), argn(), arg()
+    local verb, id, shown = arg(), arg(), arg()
+    if verb == 'done' then
+      if Plain.complete(id, shown) then return '' end
+      verb = 'complete'
+      Now.nothing_follows = true
+    end
+    Plain.settle()
+    local counter, at = sunpack('>I8', shown)
     Now.kids = 1000
-    return Settle[verb](Job.load(id), { counter = counter, nonce = nonce })
+    return Settle[verb](Job.load(id), { counter = counter, nonce = shown:sub(at) })
   end
 
   -- T7: the attempt is lost. No failure is spent; too many losses are a dead letter.

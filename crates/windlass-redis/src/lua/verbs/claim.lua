@@ -3,6 +3,7 @@ verb('claim', { 'allow-oom' }, function()
   local worker, nonce, settlements, wants = arg(), arg(), argn(), argn()
   local settled = {}
   for i = 1, settlements do settled[i] = Settle.next() end
+  Plain.settle()
   local taken, again = {}, nil
   if wants > 0 then promote_due(PROMOTED_MAX) end
   for _ = 1, wants do
@@ -15,9 +16,13 @@ verb('claim', { 'allow-oom' }, function()
   end
   local jobs = {}
   for i, j in ipairs(taken) do
-    -- Its record as it will be written at the end of this call.
-    Job.seal(j)
-    jobs[i] = { j.id, j.raw, Extra.get(j, 'c') or false }
+    if j.id then
+      -- Its record as it will be written at the end of this call.
+      Job.seal(j)
+      jobs[i] = { j.id, j.raw, Extra.get(j, 'c') or false }
+    else
+      jobs[i] = j
+    end
   end
   heard_of(worker)
   return { settled, jobs, again and int(again) or '' }

@@ -1,4 +1,5 @@
 -- T1: takes the batch in, one answer per job, in the order in which the Rust side sorted them (parents first).
+-- `plain` takes jobs in that have nothing but names and a payload, in runs of equal names.
 verb('enqueue', {}, function()
   local all_or_nothing, n = arg() == '1', argn()
   local all = Enqueue.read_all(n)
@@ -26,6 +27,42 @@ verb('enqueue', {}, function()
   for i, a in ipairs(all) do
     Now.kids = 1000
     answers[i] = Enqueue.take_in(a, true)
+  end
+  return answers
+end)
+
+verb('enqueue_plain', {}, function()
+  local runs, answers, total_n = argn(), {}, 0
+  local all, keys = {}, {}
+  for i = 1, runs do
+    local names, n = arg(), argn()
+    local ids, payloads = {}, {}
+    for k = 1, n do
+      ids[k], payloads[k] = arg(), arg()
+      keys[#keys + 1] = NS .. 'j' .. ids[k]
+    end
+    all[i] = { names, ids, payloads }
+  end
+  local all_new = call('EXISTS', tunpack(keys)) == 0
+  if all_new and call('EXISTS', key(Key.gone)) == 1 then
+    for _, run in ipairs(all) do
+      for _, how in ipairs(call('HMGET', key(Key.gone), tunpack(run[2]))) do
+        if how then all_new = false end
+      end
+    end
+  end
+  for _, run in ipairs(all) do
+    local names, ids, payloads = run[1], run[2], run[3]
+    if not (all_new and Plain.enqueue(names, ids, payloads, answers, total_n)) then
+      local queue, kind, group, at = sunpack('Bc0Bc0Bc0', names)
+      for k, id in ipairs(ids) do
+        answers[total_n + k] = Enqueue.take_in({
+          id = id, rejected = '', due = '', expires = 0, priority = 0, has_options = false, body = names .. payloads[k],
+          queue = queue, kind = kind, group = group, names_end = at - 1, options = NO_OPTIONS,
+        }, true)
+      end
+    end
+    total_n = total_n + #ids
   end
   return answers
 end)

@@ -3,16 +3,17 @@
 local LOG_BYTES_MAX = 262144
 local LOG_CUT = '\n… the log of this attempt is full; what follows was dropped\n'
 
-local function is_current(j, counter, nonce)
-  return j and j.state == RUNNING and j.counter == counter and j.nonce == nonce
+-- Whether a token is that of the job's current lease.
+local function is_current(j, shown)
+  return j and j.state == RUNNING and spack('>I8c8', j.counter, j.nonce) == shown
 end
 
 verb('heartbeat', { 'allow-oom' }, function()
   local n, beats, holder = argn(), {}, nil
   for i = 1, n do
-    local id, counter, nonce = arg(), argn(), arg()
+    local id, shown = arg(), arg()
     local j = Job.load(id)
-    if is_current(j, counter, nonce) then
+    if is_current(j, shown) then
       j.deadline, j.changed = Now.at + queue_of(j).settings.lease_ms, true
       call('ZADD', key(Key.leases), j.grace ~= 0 and min(j.grace, j.deadline) or j.deadline, id)
       holder = j.worker
@@ -56,9 +57,9 @@ end
 verb('report', { 'allow-oom' }, function()
   local n, answers = argn(), {}
   for i = 1, n do
-    local id, counter, nonce, rejected, progress, checkpoint, log = arg(), argn(), arg(), arg(), arg(), arg(), arg()
+    local id, shown, rejected, progress, checkpoint, log = arg(), arg(), arg(), arg(), arg(), arg()
     local j = Job.load(id)
-    if not is_current(j, counter, nonce) then
+    if not is_current(j, shown) then
       answers[i] = STALE
     elseif rejected ~= '' then
       answers[i] = rejected

@@ -66,9 +66,11 @@ local function remove_ended(q, how, budget)
   local passed, removed = 0, 0
   for _, entry in ipairs(call('LRANGE', name, 0, min(budget, REMOVED_A_LOOK) - 1)) do
     local id, at, seq = read_ended(entry)
-    local j = Job.load(id)
-    if is_ended(j, how, seq) then
-      if at + keep[1] > Now.at and q.counts[how + 1] <= keep[2] then break end
+    if at + keep[1] > Now.at and q.counts[how + 1] <= keep[2] then break end
+    local j = not Plain.remove(id, how, seq) and Job.load(id)
+    if not j then
+      removed = removed + 1
+    elseif is_ended(j, how, seq) then
       if has_live_children(j) then
         j.when, j.seq, j.changed = Now.at, take_seq(), true
         enter_ended(j, Now.at)
