@@ -1,7 +1,7 @@
 -- How a job moves from state to state: out of the structures of the old one, into those of the new one.
 
 -- For the files that follow.
-local PAGE, index_slots, add_to_index, unindex, save_index, save_gone, save_ended, ended_line, look_at_retention, read_ended, is_ended, Ack, CANCEL_GRACE_MS, REST_MS, ENDED, is_terminal, holder_of, take_unique, free_unique, expire_unique,
+local PAGE, read_page, index_slots, add_to_index, unindex, save_index, save_gone, save_ended, ended_line, look_at_retention, read_ended, is_ended, Ack, CANCEL_GRACE_MS, REST_MS, ENDED, is_terminal, holder_of, take_unique, free_unique, expire_unique,
   remembered, ended_key, removable_at, plan_retention, enter_ended, leave_ended, set_lease_timer, hold,
   notify_holder, detach, move_to, make_ready, acknowledge, count_end, remove, Extra, numbers
 
@@ -15,7 +15,8 @@ do
   -- How long retention rests when all that it looked at has live children.
   REST_MS = 1000
   -- Jobs of one page of an index.
-  PAGE = 32
+  PAGE = 64
+  local NOBODY = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
   ENDED = { COMPLETED, DEAD, CANCELLED }
 
   function is_terminal(state)
@@ -303,43 +304,60 @@ do
     record(queue_of(j), 'r', Now.at - j.started)
   end
 
-  -- The index of a queue's jobs, in the order in which they came: pages of a hash each, since a small hash is the
-  -- most compact thing that can lose any of its entries.
+  -- The index of a queue's jobs, in the order in which they came: pages of ids one behind the other, zeros where a
+  -- job has gone, since a string is the most compact thing that can lose any of its parts.
   local function slots_of(pages, queue, number)
     local page = floor(number / PAGE)
     local name = key(Key.index, queue, int(page))
     local slots = pages[name]
     if not slots then
-      slots = { queue = queue, number = page }
+      slots = { queue = queue, page = page, first = number % PAGE }
       pages[name] = slots
     end
     return slots
   end
 
-  -- What this call adds to the page of that number: places and ids in turn.
+  -- What this call adds to the page of that number: ids in their order.
   function index_slots(queue, number)
     return slots_of(Now.indexed, queue, number)
   end
 
   function add_to_index(j)
     local slots = index_slots(j.queue, j.number)
-    slots[#slots + 1], slots[#slots + 2] = int(j.number % PAGE), j.id
+    slots[#slots + 1] = j.id
   end
 
   -- Takes a job's number out of its page.
   function unindex(queue, number)
     local slots = slots_of(Now.unindexed, queue, number)
-    slots[#slots + 1] = int(number % PAGE)
+    slots[#slots + 1] = number % PAGE
+  end
+
+  -- The ids of a page by their places.
+  function read_page(queue, page)
+    local ids, raw = {}, call('GET', key(Key.index, queue, page)) or ''
+    for at = 1, #raw, 16 do
+      local id = raw:sub(at, at + 15)
+      if id ~= NOBODY then ids[(at - 1) / 16] = id end
+    end
+    return ids
   end
 
   function save_index()
-    for page, slots in pairs(Now.indexed) do
-      call('HSET', page, tunpack(slots))
-      call('ZADD', key(Key.pages, slots.queue), slots.number, int(slots.number))
+    for name, slots in pairs(Now.indexed) do
+      if slots.first == 0 then call('ZADD', key(Key.pages, slots.queue), slots.page, int(slots.page)) end
+      call('SETRANGE', name, slots.first * 16, concat(slots))
     end
-    for page, slots in pairs(Now.unindexed) do
-      call('HDEL', page, tunpack(slots))
-      if call('EXISTS', page) == 0 then call('ZREM', key(Key.pages, slots.queue), int(slots.number)) end
+    for name, slots in pairs(Now.unindexed) do
+      local ids, last = read_page(slots.queue, int(slots.page)), -1
+      for _, slot in ipairs(slots) do ids[slot] = nil end
+      for slot in pairs(ids) do last = max(last, slot) end
+      if last >= 0 or Queue.get(slots.queue, true).number < (slots.page + 1) * PAGE then
+        for _, slot in ipairs(slots) do call('SETRANGE', name, slot * 16, NOBODY) end
+      else
+        call('DEL', name)
+        call('ZREM', key(Key.pages, slots.queue), int(slots.page))
+      end
     end
     Now.indexed, Now.unindexed = {}, {}
   end

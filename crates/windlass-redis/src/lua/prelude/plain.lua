@@ -63,8 +63,7 @@ do
         call('XADD', store, int(seq) .. '-0', '', id)
       end
       if not slots or number % PAGE == 0 then slots = index_slots(q.name, number) end
-      local k = #slots
-      slots[k + 1], slots[k + 2] = int(number % PAGE), id
+      slots[#slots + 1] = id
       e = e + 1
       events[e] = event .. id .. names
       answers[from + i] = created .. id

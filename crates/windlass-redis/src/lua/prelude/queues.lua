@@ -253,34 +253,52 @@ do
       call('ZADD', key(Key.groups, q.name), 0, name)
       q.groups, q.changed = q.groups + 1, true
     else
-      local t = munpack(raw)
-      g = {
-        q = q, name = name, vt = t[1], tat_ms = t[2], tat_fraction = t[3], hold = t[4], running = t[5], claimed = t[6],
-        counts = t[7], parked = t[8], timer = t[9], entry = t[10], own = t[11], woken_lanes = t[12], ordered = t[13],
-        lanes = {}, with_limits = t[15],
-      }
-      for priority, lane in pairs(t[14]) do g.lanes[priority] = unpack_lane(g, priority, '', lane) end
+      g = Group.unpack(q, name, raw)
     end
     g.settings = g.own and parse_settings(g.own, 'group') or q.settings.groups
     Now.groups[id] = g
     return g
   end
 
+  -- The group as it is kept: numbers first, then its plain lanes that hold something, then what few groups have.
+  local GROUP, GROUP_COUNTS, GROUP_LANE = '>I8I6I4I6I4I4BI6bI4BBI2', '>I4I4I4I4I4I4I4I4', '>BI4I6BI4'
+
+  function Group.unpack(q, name, raw)
+    local g = { q = q, name = name, lanes = {}, own = false, with_limits = false }
+    local parked, entry, lanes, length, at
+    g.vt, g.tat_ms, g.tat_fraction, g.hold, g.running, g.claimed, parked, g.timer, entry, g.woken_lanes, g.ordered,
+      lanes, length, at = sunpack(GROUP, raw)
+    g.parked, g.entry, g.ordered = parked == 1, entry > 0 and entry, g.ordered == 1
+    g.counts = { sunpack(GROUP_COUNTS, raw, at) }
+    at = g.counts[9]
+    g.counts[9] = nil
+    for _ = 1, lanes do
+      local index, n, first, stands, stale
+      index, n, first, stands, stale, at = sunpack(GROUP_LANE, raw, at)
+      local lane = new_lane(g, index, '')
+      lane.n, lane.first, lane.stands, lane.stale = n, first, stands, stale
+      g.lanes[index] = lane
+    end
+    if length > 0 then
+      local rest = munpack(raw:sub(at, at + length - 1))
+      g.own, g.with_limits = rest[1], rest[2]
+    end
+    return g
+  end
+
   function Group.save(g)
     g.changed = false
-    local lanes = {}
-    local idle = not g.with_limits
-    for priority, lane in pairs(g.lanes) do
-      if lane.n > 0 or lane.stands ~= 0 or lane.woken ~= '' or lane.stale > 0 then
-        lanes[priority] = pack_lane(lane)
-        idle = false
+    local lanes, n = '', 0
+    for index, lane in pairs(g.lanes) do
+      if lane.n > 0 or lane.stands ~= 0 or lane.stale > 0 then
+        lanes, n = lanes .. spack(GROUP_LANE, index, lane.n, lane.first, lane.stands, lane.stale), n + 1
       end
     end
-    if idle and Group.forget(g) then return end
-    call('SET', key(Key.group, g.q.name, g.name), mpack({
-      g.vt, g.tat_ms, g.tat_fraction, g.hold, g.running, g.claimed, g.counts, g.parked, g.timer, g.entry, g.own,
-      g.woken_lanes, g.ordered, lanes, g.with_limits,
-    }))
+    if n == 0 and not g.with_limits and Group.forget(g) then return end
+    local rest = (g.own or g.with_limits) and mpack({ g.own, g.with_limits }) or ''
+    call('SET', key(Key.group, g.q.name, g.name), spack(GROUP, g.vt, g.tat_ms, g.tat_fraction, g.hold, g.running,
+      g.claimed, g.parked and 1 or 0, g.timer, g.entry or 0, g.woken_lanes, g.ordered and 1 or 0, n, #rest)
+      .. spack(GROUP_COUNTS, tunpack(g.counts)) .. lanes .. rest)
   end
 
   -- Forgets a group that nothing refers to and that stands level anyway.

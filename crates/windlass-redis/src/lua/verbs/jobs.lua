@@ -47,8 +47,8 @@ verb('list', { 'no-writes' }, function()
     local page = call('ZRANGEBYSCORE', key(Key.pages, queue), first, '+inf', 'LIMIT', 0, 1)[1]
     if not page then break end
     local numbers, ids = {}, {}
-    for slot, id in pairs_of(call('HGETALL', key(Key.index, queue, page))) do
-      local number = page * PAGE + tonumber(slot)
+    for slot, id in pairs(read_page(queue, page)) do
+      local number = page * PAGE + slot
       if number > from then numbers[#numbers + 1], ids[number] = number, id end
     end
     table.sort(numbers)
