@@ -197,7 +197,9 @@ impl<R: BufRead> Checker<R> {
             (ask, Told::Failed { outcome, .. }) => {
                 let unknown = outcome == Outcome::Unknown;
                 self.figures.unknown_calls += u64::from(unknown);
-                self.world.mishaps += u64::from(unknown && matches!(ask, Ask::Claim { .. }));
+                if matches!(ask, Ask::Claim { .. }) {
+                    self.world.claim_answered(unknown);
+                }
             }
             (Ask::Enqueue { jobs, .. }, Told::Enqueued(told)) => {
                 same(jobs.len(), told.len())?;
@@ -208,6 +210,7 @@ impl<R: BufRead> Checker<R> {
             }
             (Ask::Claim { settle, .. }, Told::Claimed { settled, jobs }) => {
                 same(settle.len(), settled.len())?;
+                self.world.claim_answered(false);
                 for (settle, told) in settle.iter().zip(&settled) {
                     self.show(&Seen::Settled { settle, told, begun: &begun });
                     self.world.settled(settle, told, &begun);

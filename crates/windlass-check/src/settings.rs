@@ -43,27 +43,32 @@ impl<T: PartialEq> Settings<T> {
         }
     }
 
-    fn possible(
-        &self,
-        over: impl Fn(&Span<T>) -> bool,
-        ahead: impl Fn(&Span<T>) -> bool,
-    ) -> Option<Vec<&Span<T>>> {
-        let first = self.spans.iter().rposition(over)?;
-        Some(self.spans[first..].iter().filter(|span| !ahead(span)).collect())
-    }
-
     /// Values that may be in force between two lines; none when nobody knows.
+    ///
+    /// Two calls that overlap may take effect in either order: a value is over only when another call, which began
+    /// after its answer, was answered before `from`.
     pub(crate) fn between_lines(&self, from: u64, to: u64) -> Option<Vec<&T>> {
-        let over = |span: &Span<T>| span.answered.is_some_and(|(line, _)| line < from);
-        let spans = self.possible(over, |span| span.begun.0 > to)?;
-        Some(spans.into_iter().map(|span| &span.value).collect())
+        let settled = self.spans.iter().filter(|span| span.answered.is_some_and(|(line, _)| line < from));
+        let newest = settled.map(|span| span.begun.0).max()?;
+        let over = |span: &&Span<T>| span.answered.is_some_and(|(line, _)| line < newest);
+        Some(
+            self.spans
+                .iter()
+                .filter(|span| !over(span) && span.begun.0 <= to)
+                .map(|span| &span.value)
+                .collect(),
+        )
     }
 
     /// Values that may be in force at a time of another clock, so far apart at most; none when nobody knows.
     pub(crate) fn at(&self, at: Time, skew_ms: u64) -> Option<Vec<&T>> {
-        let over = |span: &Span<T>| span.answered.is_some_and(|(_, then)| then.plus_ms(skew_ms) < at);
-        let spans = self.possible(over, |span| span.begun.1 > at.plus_ms(skew_ms))?;
-        Some(spans.into_iter().map(|span| &span.value).collect())
+        let before = |time: Time, than: Time| time.plus_ms(skew_ms) < than;
+        let settled =
+            self.spans.iter().filter(|span| span.answered.is_some_and(|(_, then)| before(then, at)));
+        let newest = settled.map(|span| span.begun.1).max()?;
+        let over = |span: &&Span<T>| span.answered.is_some_and(|(_, then)| before(then, newest));
+        let ahead = |span: &&Span<T>| before(at, span.begun.1);
+        Some(self.spans.iter().filter(|s| !over(s) && !ahead(s)).map(|span| &span.value).collect())
     }
 
     /// The value, if it has been the same since `before`; none when it was set later, or changed.

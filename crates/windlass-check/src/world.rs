@@ -102,8 +102,7 @@ impl Job {
         let expires =
             self.asked.as_ref().is_none_or(|asked| asked.expires_at.is_some() || !asked.parents.is_empty());
         // Three losses are enough to die of; nobody may have heard of the leases that were lost.
-        let losses = u64::from(self.given) + world.mishaps - self.mishaps_before;
-        taken && !ended && !expires && losses < 3
+        taken && !ended && !expires && u64::from(self.given) + world.mishaps_since(self) < 3
     }
 }
 
@@ -149,6 +148,8 @@ pub(crate) struct World {
     first_job: HashMap<QueueName, u64>,
     /// Faults, and claims whose answer was lost: each may have cost any job a lease.
     pub(crate) mishaps: u64,
+    /// Claims that are not answered yet: each may have taken any job.
+    open_claims: u64,
     pub(crate) jobs_seen: u64,
 }
 
@@ -171,6 +172,7 @@ impl World {
             transactions: HashMap::new(),
             first_job: HashMap::new(),
             mishaps: 0,
+            open_claims: 0,
             jobs_seen: 0,
         }
     }
@@ -235,7 +237,10 @@ impl World {
                     self.ask(asked, place, transaction.as_ref());
                 }
             }
-            Ask::Claim { settle, .. } => settle.iter().for_each(|settle| self.begin_settle(settle)),
+            Ask::Claim { settle, .. } => {
+                self.open_claims += 1;
+                settle.iter().for_each(|settle| self.begin_settle(settle));
+            }
             Ask::Cancel { jobs } => self.touch(jobs, |job| {
                 job.cancelled.get_or_insert(line);
                 job.may_have_ended.get_or_insert(line);
@@ -329,6 +334,12 @@ impl World {
         job.settled.push(Settled { token, attempt, how, line, done: None, answered: 0 });
     }
 
+    /// A claim was answered; `lost` when nobody knows what it took.
+    pub(crate) fn claim_answered(&mut self, lost: bool) {
+        self.open_claims = self.open_claims.saturating_sub(1);
+        self.mishaps += u64::from(lost);
+    }
+
     pub(crate) fn enqueued(&mut self, asked: &Asked, told: &Item<Enqueued>) {
         let (line, at) = (self.line, self.at);
         if let Item::Ok(done) = told
@@ -357,7 +368,10 @@ impl World {
             (settled.done, settled.answered) = (Some(told.is_ok()), line);
         }
         let was_held = job.held.is_some_and(|held| held.lease.token == token);
-        if told.is_ok() && was_held && matches!(settle.how, How::Snooze | How::Fail) {
+        // Of two calls with one token only one took effect, and nobody knows when.
+        let alone = !job.settled.iter().any(|s| s.token == token && s.line != begun.line)
+            && !job.story.ends.iter().any(|(_, attempt)| *attempt == settle.lease.attempt);
+        if told.is_ok() && was_held && alone && matches!(settle.how, How::Snooze | How::Fail) {
             job.due = settle.delay_ms.map(|ms| (begun.at.plus_ms(ms), begun.line));
         }
     }
@@ -468,6 +482,10 @@ impl World {
         };
         self.faults.push(FaultSeen { line: self.line, what, takes_since });
         self.mishaps += 1;
+        if matches!(what, FaultKind::StoreKilled | FaultKind::StoreStopped | FaultKind::PowerCut) {
+            // What they have taken, they took before.
+            self.mishaps += std::mem::take(&mut self.open_claims);
+        }
         if takes_since.is_some() {
             // The store may show an earlier state: what its events told before it is no longer sure.
             self.jobs.values_mut().for_each(|job| job.story = Story::unsure());
@@ -530,8 +548,9 @@ impl Job {
 }
 
 impl World {
-    /// Faults and lost claims since that job was asked for: each may have cost it a lease of which nobody heard.
+    /// Faults and claims without an answer since that job was asked for: each may have cost it a lease of which nobody
+    /// heard.
     pub(crate) fn mishaps_since(&self, job: &Job) -> u64 {
-        self.mishaps - job.mishaps_before
+        self.mishaps + self.open_claims - job.mishaps_before
     }
 }

@@ -116,6 +116,12 @@ impl Rule for Limits {
             Seen::Event(event) if world.total_order() => self.event(event, world, found),
             Seen::Given { given, begun } => {
                 let id = given.lease.job;
+                // Only leases that all hold at this very moment are counted, the new one too: its answer may be late.
+                let cancelled = world.job(id).is_some_and(|job| job.cancelled.is_some());
+                let over = world.at.plus_ms(world.header.skew_ms) >= given.lease.deadline;
+                if cancelled || over || world.fault_since(begun.line) {
+                    return;
+                }
                 for (scope, cost) in scopes(id, &given.queue, given.group.as_ref(), world) {
                     let slots = self.held.entry(scope.clone()).or_default();
                     slots.insert(id, (cost, begun.line));

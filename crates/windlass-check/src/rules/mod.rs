@@ -89,7 +89,7 @@ pub(crate) fn all(complete: bool) -> Vec<Box<dyn Rule>> {
         Box::new(leases::Leases),
         Box::new(life::Life),
         Box::new(counters::Counters::default()),
-        Box::new(unique::Unique::default()),
+        Box::new(unique::Unique),
         Box::new(ordered::Ordered::default()),
         Box::new(limits::Limits::default()),
         Box::new(rates::Rates::default()),

@@ -44,19 +44,17 @@ impl Rule for Ordered {
     fn see(&mut self, seen: &Seen<'_>, world: &World, found: &mut Findings) {
         match seen {
             Seen::Enqueued { asked, told: Item::Ok(done), .. }
-                if done.status == EnqueueStatus::Created && done.state == State::Ready =>
+                if done.status == EnqueueStatus::Created
+                    && done.state == State::Ready
+                    && world.ordered(&asked.queue, asked.group.as_ref()).is_some() =>
             {
-                if world.ordered(&asked.queue, asked.group.as_ref()).is_some() {
-                    let group = (asked.queue.clone(), asked.group.clone());
-                    self.lines.entry(group).or_default().asked.push_back(done.id);
-                }
+                let group = (asked.queue.clone(), asked.group.clone());
+                self.lines.entry(group).or_default().asked.push_back(done.id);
             }
-            Seen::Given { given, begun } => {
-                if world.ordered(&given.queue, given.group.as_ref()).is_some() {
-                    let group = (given.queue.clone(), given.group.clone());
-                    let line = self.lines.entry(group).or_default();
-                    line.given(given.lease.job, begun.line, world, found);
-                }
+            Seen::Given { given, begun } if world.ordered(&given.queue, given.group.as_ref()).is_some() => {
+                let group = (given.queue.clone(), given.group.clone());
+                let line = self.lines.entry(group).or_default();
+                line.given(given.lease.job, begun.line, world, found);
             }
             Seen::Event(event) if world.total_order() => {
                 if let Some(on_death) = world.ordered(&event.queue, event.group.as_ref()) {
@@ -74,7 +72,7 @@ impl Rule for Ordered {
 impl Line {
     fn given(&mut self, id: JobId, begun: u64, world: &World, found: &mut Findings) {
         if let Some(other) = self.given.filter(|other| *other != id)
-            && let Some(held) = world.job(other).and_then(|job| job.held)
+            && let Some(held) = world.job(other).and_then(|job| job.held).filter(|held| held.line < begun)
         {
             found.hold(I6, !world.surely_holds(&held, 0), id, &[held.line, world.line], || {
                 format!("job {id} was given while job {other} of its ordered group was held")

@@ -14,7 +14,6 @@ use windlass_core::job::{Unique as Key, UniqueScope};
 use windlass_core::store::EnqueueStatus;
 use windlass_core::{JobId, Time};
 
-#[derive(Default)]
 pub(super) struct Unique;
 
 fn key_of(job: &Job) -> Option<&Key> {
