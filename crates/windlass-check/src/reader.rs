@@ -62,11 +62,11 @@ impl<R: BufRead> Lines<R> {
             return Err(not_a_history("the file is empty".into()));
         }
         let versioned: Versioned =
-            serde_json::from_slice(&lines.text).map_err(|why| not_a_history(why.to_string()))?;
+            serde_json::from_slice(&lines.text).map_err(|why| not_a_history(in_words(&why)))?;
         if versioned.windlass_history != u64::from(VERSION) {
             return Err(HistoryError::Version { found: versioned.windlass_history });
         }
-        let header = serde_json::from_slice(&lines.text).map_err(|why| not_a_history(why.to_string()))?;
+        let header = serde_json::from_slice(&lines.text).map_err(|why| not_a_history(in_words(&why)))?;
         Ok((header, lines))
     }
 
@@ -98,10 +98,17 @@ impl<R: BufRead> Lines<R> {
                 Ok(line) => return Ok(Some(line)),
                 Err(why) if why.is_eof() => self.torn += 1,
                 Err(why) => {
-                    return Err(HistoryError::Line { line: self.number, why: why.to_string() });
+                    return Err(HistoryError::Line { line: self.number, why: in_words(&why) });
                 }
             }
         }
         Ok(None)
     }
+}
+
+/// What is wrong with a line of JSON. The parser counts lines too, and sees only one.
+fn in_words(why: &serde_json::Error) -> String {
+    let text = why.to_string();
+    let what = text.split(" at line ").next().unwrap_or(&text);
+    format!("{what} (column {})", why.column())
 }
