@@ -6,6 +6,7 @@
 //!
 //! **The order of the lines is the order of time.** The line of a call is written before the call is made, the line of
 //! its answer after the answer has come; so an answer that stands above another call's line came before that call.
+//! All lines stand in this one module, because together they are one format with one version; most of it is comments.
 //! `docs/history.md` is the page for people. A change that an old reader would misread raises [`VERSION`].
 
 use serde::{Deserialize, Serialize};

@@ -13,7 +13,7 @@ use windlass_core::JobId;
 
 #[derive(Default)]
 pub(super) struct Transactions {
-    /// Transactions rolled back, with the jobs that were seen of others.
+    /// Jobs of transactions that somebody was given, told of or shown.
     seen: HashSet<JobId>,
 }
 
