@@ -31,7 +31,10 @@ impl Exit {
     #[cfg(test)]
     pub(crate) const ALL: [(Exit, &'static str); 6] = [
         (Exit::Done, "done"),
-        (Exit::Failed, "failed: the store stopped, a file cannot be read, a check found damage"),
+        (
+            Exit::Failed,
+            "failed: the store stopped, a file cannot be read, a check found damage or a broken invariant",
+        ),
         (Exit::Usage, "usage: the command line makes no sense, nothing was tried"),
         (Exit::NotFound, "not found: the job, queue, group, limit or schedule does not exist"),
         (

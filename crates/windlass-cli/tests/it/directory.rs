@@ -165,3 +165,50 @@ fn a_missing_segment_at_the_front_is_found_refused_and_given_up_only_on_demand()
     assert_eq!(shell.json(&["jobs", "ls"]).len(), 2);
     assert_eq!(shell.run(&["verify", &data]).code, 0);
 }
+
+const HISTORY: &str = r#"{"windlass_history":1,"store":"embedded","ack_level":"power","events":"total","all_clients":true}
+{"by":"a","at":1,"us":1,"call":{"id":0,"ask":{"enqueue":{"jobs":[{"id":"019aa4b6-4500-7000-8000-000000000001","queue":"q"}]}}}}
+{"by":"a","at":2,"us":2,"answer":{"id":0,"told":{"enqueued":[{"ok":{"id":"019aa4b6-4500-7000-8000-000000000001","status":"created","state":"ready"}}]}}}
+{"by":"a","at":3,"us":3,"fault":{"what":"store_killed"}}
+{"by":"a","at":4,"us":4,"dump":{}}
+{"by":"a","at":4,"us":4,"queue":{"name":"q","settings":{},"counts":[0,1,0,0,0,0,0,0]}}
+{"by":"a","at":4,"us":4,"job":{"id":"019aa4b6-4500-7000-8000-000000000001","state":"ready","queue":"q","attempt":0,"failures":0,"losses":0,"snoozes":0,"since":2}}
+{"by":"a","at":4,"us":4,"dump_end":{"quiet":true,"events_complete":false}}
+"#;
+
+#[test]
+fn a_history_is_held_against_the_invariants() {
+    let shell = Shell::new();
+    let file = format!("{}-history", shell.data());
+    let verify = |text: String, more: &[&str]| {
+        std::fs::write(&file, text).expect("a file");
+        shell.run(&[&["verify", "--history", &file], more].concat())
+    };
+    let fine = verify(HISTORY.into(), &[]);
+    assert!(fine.code == 0 && fine.out.contains("no invariant is broken"), "{}{}", fine.out, fine.err);
+    assert!(fine.out.contains("nothing to check") && fine.out.contains("I13"), "{}", fine.out);
+    // The job is due and has not ended.
+    let waits = verify(HISTORY.into(), &["--complete"]);
+    assert!(waits.code == 1 && waits.out.contains("I15: "), "{}{}", waits.out, waits.err);
+    // Without the job in the look, its enqueue was lost.
+    let lost: String =
+        HISTORY.lines().filter(|line| !line.contains(r#""job":{"#)).map(|l| format!("{l}\n")).collect();
+    let lost = verify(lost.replace("[0,1,", "[0,0,"), &["--json"]);
+    assert_eq!(lost.code, 1, "{}{}", lost.out, lost.err);
+    let report: serde_json::Value = serde_json::from_str(lost.out.trim()).expect("one object");
+    assert_eq!(
+        (&report["violations"][0]["invariant"], &report["violations"][0]["lines"][0]),
+        (&"I1".into(), &3.into())
+    );
+    assert_eq!(lost.error()["code"], "violated");
+    // What is no history is told with its line, and nothing is guessed.
+    let none = verify("id,state\n".into(), &[]);
+    assert!(none.code == 1 && none.err.contains("line 1: not a history"), "{}", none.err);
+    let newer = verify(HISTORY.replace("history\":1", "history\":9"), &[]);
+    assert!(newer.code == 1 && newer.err.contains("version 9"), "{}", newer.err);
+    let broken = verify(HISTORY.replace("\"told\"", "\"says\""), &[]);
+    assert!(broken.code == 1 && broken.err.contains("line 3"), "{}", broken.err);
+    assert_eq!(shell.run(&["verify", "--history", "/no/such/file"]).code, 1);
+    assert_eq!(shell.run(&["verify"]).code, 2);
+    std::fs::remove_file(&file).expect("removed");
+}

@@ -214,7 +214,8 @@ impl Machine {
     }
 
     /// The next ended job of a queue that retention removes now. One with live children goes to
-    /// the end of its list instead: it is asked again later.
+    /// the end of its list instead: it is asked again later. Its end stays when it was: no fact tells of the detour,
+    /// so that the next replay would show another time.
     pub(crate) fn next_removable(&mut self, queue: u16) -> Option<u32> {
         for state in ENDED {
             let rounds = self.queues[usize::from(queue)].ended[list_number(state)].len.min(64);
@@ -227,7 +228,6 @@ impl Machine {
                     return Some(head);
                 }
                 self.leave_ended(head);
-                self.slots.at_mut(head).when = self.now.wall;
                 self.enter_ended(head);
             }
         }

@@ -1,10 +1,9 @@
 //! The process that will be killed: producers, workers and an operator on one store, as fast as it goes.
 //!
-//! Every acknowledgement goes to the ledger before the task does anything else. What the store refuses although it may
+//! Every call and answer goes to the history before the task does anything else. What the store refuses although it may
 //! not ends the process with a message, which the checker takes as a failure.
 
 use crate::dice::Dice;
-use crate::ledger::{Ledger, Record, Said};
 use crate::makeup::{self, KEYS, QUEUES};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -13,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use windlass_check::{Recorder, Recording};
 use windlass_core::job::{ErrorReport, OnParent, Parent, Progress};
 use windlass_core::limit::LimitUse;
 use windlass_core::store::{
@@ -42,7 +42,7 @@ pub(crate) const READY: &str = "torture: ready";
 #[derive(Clone, Debug)]
 pub(crate) struct Orders {
     pub(crate) directory: PathBuf,
-    pub(crate) ledger: PathBuf,
+    pub(crate) history: PathBuf,
     pub(crate) cycle: u64,
     pub(crate) seed: u64,
     pub(crate) small_segments: bool,
@@ -53,9 +53,9 @@ const VARIABLE: &str = "WINDLASS_TORTURE_CHILD";
 impl Orders {
     /// As the environment of the process that gets them.
     pub(crate) fn variable(&self) -> (&'static str, String) {
-        let (directory, ledger) = (self.directory.display(), self.ledger.display());
+        let (directory, history) = (self.directory.display(), self.history.display());
         let small = u8::from(self.small_segments);
-        (VARIABLE, format!("{directory}\n{ledger}\n{}\n{}\n{small}", self.cycle, self.seed))
+        (VARIABLE, format!("{directory}\n{history}\n{}\n{}\n{small}", self.cycle, self.seed))
     }
 
     /// The orders in this process's environment, if it was started to be killed.
@@ -64,7 +64,7 @@ impl Orders {
         let parts: Vec<&str> = text.lines().collect();
         Some(Self {
             directory: Path::new(parts[0]).to_owned(),
-            ledger: Path::new(parts[1]).to_owned(),
+            history: Path::new(parts[1]).to_owned(),
             cycle: parts[2].parse().unwrap(),
             seed: parts[3].parse().unwrap(),
             small_segments: parts[4] == "1",
@@ -95,8 +95,7 @@ pub(crate) fn run(orders: &Orders) {
 
 /// What all tasks share.
 struct Bench {
-    store: EmbeddedStore,
-    ledger: Ledger,
+    store: Recording<Arc<EmbeddedStore>>,
     cycle: u64,
     names: BTreeMap<&'static str, QueueName>,
     kind: Kind,
@@ -107,10 +106,11 @@ struct Bench {
 async fn work(orders: &Orders) {
     let store = EmbeddedStore::open(&orders.directory, options(orders.small_segments))
         .unwrap_or_else(|why| panic!("the store does not open after a kill: {why}"));
+    let recorder = Recorder::append(&orders.history, "load").unwrap();
+    let store = Recording::new(Arc::new(store), Arc::new(recorder));
     makeup::set_up(&store).await;
     let bench = Arc::new(Bench {
         store,
-        ledger: Ledger::append_to(&orders.ledger),
         cycle: orders.cycle,
         names: QUEUES.into_iter().map(|name| (name, makeup::queue(name))).collect(),
         kind: Kind::new("torture").unwrap(),
@@ -140,13 +140,13 @@ impl Bench {
         Time(SystemClock.wall_ms())
     }
 
-    fn id(&self, task: u64, key: u64) -> JobId {
-        makeup::id(self.now(), self.cycle, task, self.numbers.fetch_add(1, Ordering::Relaxed), key)
+    fn id(&self, task: u64) -> JobId {
+        makeup::id(self.now(), self.cycle, task, self.numbers.fetch_add(1, Ordering::Relaxed))
     }
 
     fn job(&self, task: u64, name: &str, dice: &mut Dice) -> NewJob {
         let bytes = if dice.once_in(50) { 6_000 } else { 40 + dice.roll(200) as usize };
-        NewJob::new(self.id(task, 0), self.names[name].clone(), self.kind.clone(), vec![b'x'; bytes])
+        NewJob::new(self.id(task), self.names[name].clone(), self.kind.clone(), vec![b'x'; bytes])
     }
 
     /// A job of one of the many makes; `earlier` are ids that may be its parents.
@@ -169,7 +169,7 @@ impl Bench {
             90..94 => {
                 let key = 1 + dice.roll(KEYS);
                 let job = self.job(task, "later", dice);
-                NewJob { id: self.id(task, key), unique: makeup::unique(key), ..job }
+                NewJob { unique: makeup::unique(key), ..job }
             }
             _ => {
                 let on = if dice.once_in(2) { OnParent::Success } else { OnParent::Always };
@@ -196,22 +196,14 @@ async fn produce(bench: &Bench, task: u64, mut dice: Dice) {
         }
         let all_or_nothing = jobs.iter().all(|job| job.unique.is_none());
         let answers = bench.store.enqueue(jobs, all_or_nothing, None).await.unwrap();
-        let mut records = Vec::with_capacity(answers.len());
         let mut refused = 0;
         for answer in answers {
             match answer {
-                Ok(done) if done.status == EnqueueStatus::Created => {
-                    records.push(Record::of_job(Said::Created, done.id));
-                }
-                Ok(done) => {
-                    records.push(Record::of_job(Said::Existing, done.id));
-                    refused += 1;
-                }
-                Err(Rejection::UniqueConflict { .. }) => refused += 1,
+                Ok(done) if done.status == EnqueueStatus::Created => {}
+                Ok(_) | Err(Rejection::UniqueConflict { .. }) => refused += 1,
                 Err(why) => panic!("an enqueue was refused: {why}"),
             }
         }
-        bench.ledger.write(&records);
         bench.room.add_permits(refused);
         if dice.once_in(4) {
             cancel_some(bench, &ids, &mut dice).await;
@@ -221,20 +213,14 @@ async fn produce(bench: &Bench, task: u64, mut dice: Dice) {
 
 async fn cancel_some(bench: &Bench, ids: &[JobId], dice: &mut Dice) {
     let some: Vec<JobId> = ids.iter().filter(|_| dice.once_in(40)).copied().collect();
-    let answers = bench.store.cancel(some.clone(), None).await.unwrap();
-    let mut records = Vec::new();
-    for (id, answer) in some.into_iter().zip(answers) {
+    for answer in bench.store.cancel(some, None).await.unwrap() {
         match answer {
-            Ok(Cancelled::Now) => {
-                records.push(Record::of_job(Said::Cancelled, id));
-                bench.room.add_permits(1);
-            }
-            Ok(Cancelled::Requested) => records.push(Record::of_job(Said::CancelAsked, id)),
+            Ok(Cancelled::Now) => bench.room.add_permits(1),
+            Ok(Cancelled::Requested) => {}
             Err(Rejection::WrongState { .. } | Rejection::NotFound { .. }) => {}
             Err(why) => panic!("a cancellation was refused: {why}"),
         }
     }
-    bench.ledger.write(&records);
 }
 
 /// Retries or deletes dead jobs, so that shut groups open again.
@@ -246,18 +232,8 @@ async fn operate(bench: &Bench, mut dice: Dice) {
         let page = bench.store.list(dead, None, 50, 5_000).await.unwrap().unwrap();
         let (retried, deleted): (Vec<JobId>, Vec<JobId>) =
             page.items.iter().map(|view| view.id).partition(|_| dice.once_in(2));
-        let answers = bench.store.retry(retried.clone(), None).await.unwrap();
-        let mut records = Vec::new();
-        for (id, _) in retried.into_iter().zip(answers).filter(|(_, answer)| answer.is_ok()) {
-            records.push(Record::of_job(Said::Retried, id));
-        }
-        bench.ledger.write(&records);
-        records.clear();
-        let answers = bench.store.delete(deleted.clone(), None).await.unwrap();
-        for (id, _) in deleted.into_iter().zip(answers).filter(|(_, answer)| answer.is_ok()) {
-            records.push(Record::of_job(Said::Deleted, id));
-        }
-        bench.ledger.write(&records);
+        let _ = bench.store.retry(retried, None).await.unwrap();
+        let _ = bench.store.delete(deleted, None).await.unwrap();
     }
 }
 
@@ -286,14 +262,11 @@ impl<'a> Worker<'a> {
             let claim =
                 Claim { settle_first: settle_first.clone(), wants: wants.clone(), worker: self.id, nonce };
             let answer = self.bench.store.claim(claim, None).await.unwrap();
-            let mut records = Vec::new();
             let mut ended = 0;
             for (settle, outcome) in settle_first.iter().zip(answer.settled) {
                 outcome.unwrap_or_else(|why| panic!("the holder of a job was told: {why}"));
-                ended += self.record(settle, &mut records);
+                ended += self.makes_room(settle);
             }
-            records.extend(answer.jobs.iter().map(|job| Record::of_lease(Said::Claimed, &job.lease)));
-            self.bench.ledger.write(&records);
             self.bench.room.add_permits(ended);
             self.hold_on().await;
             let idle = answer.jobs.is_empty() && self.ending.is_empty();
@@ -310,20 +283,10 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Notes an acknowledged settlement; 1 when it made room for another job of this cycle.
-    fn record(&self, settle: &Settle, records: &mut Vec<Record>) -> usize {
-        let said = match settle {
-            Settle::Complete { then, .. } => {
-                let unbound = then.iter().filter(|job| job.unique.is_none());
-                records.extend(unbound.map(|job| Record::of_job(Said::Created, job.id)));
-                Said::Completed
-            }
-            Settle::Fail { .. } => Said::Failed,
-            Settle::Snooze { .. } => Said::Snoozed,
-            Settle::Release { .. } => Said::Released,
-        };
-        records.push(Record::of_lease(said, settle.lease()));
-        usize::from(said == Said::Completed && makeup::cycle_of(settle.lease().job) == self.bench.cycle)
+    /// 1 when that settlement made room for another job of this cycle.
+    fn makes_room(&self, settle: &Settle) -> usize {
+        let own = makeup::cycle_of(settle.lease().job) == self.bench.cycle;
+        usize::from(own && matches!(settle, Settle::Complete { .. }))
     }
 
     /// What the handler comes to.

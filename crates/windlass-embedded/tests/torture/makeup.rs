@@ -1,6 +1,6 @@
 //! What the jobs of the torture are made of, known to the process that makes them and to the one that checks.
 //!
-//! An id tells its cycle, its task and the unique key of its job, so that the checker needs no record of its own.
+//! An id tells its cycle, its task and its number, so that no two are alike.
 
 use windlass_core::event::Cursor;
 use windlass_core::job::{OnConflict, Unique, UniqueScope};
@@ -9,9 +9,8 @@ use windlass_core::name::UniqueKey;
 use windlass_core::queue::{GroupSettings, OnHeadDeath, QueueSettings, Retention};
 use windlass_core::rate::Rate;
 use windlass_core::retry::RetryPolicy;
-use windlass_core::store::{Admin, Reader};
+use windlass_core::store::{Reader, Store};
 use windlass_core::{JobId, LimitName, QueueName, Time};
-use windlass_embedded::EmbeddedStore;
 
 /// Every queue; the first letter of the story of each is in [`settings`].
 pub(crate) const QUEUES: [&str; 6] = ["plain", "fair", "ordered", "parked", "limited", "later"];
@@ -64,7 +63,7 @@ pub(crate) fn limit(name: &str) -> LimitName {
 pub(crate) const READER: &str = "torture";
 
 /// Sets every queue and limit; the same again changes nothing.
-pub(crate) async fn set_up(store: &EmbeddedStore) {
+pub(crate) async fn set_up(store: &impl Store) {
     if store.readers().await.unwrap().is_empty() {
         store.set_reader(Reader { name: READER.into(), cursor: Cursor::default() }).await.unwrap();
     }
@@ -81,20 +80,15 @@ pub(crate) async fn set_up(store: &EmbeddedStore) {
         .unwrap();
 }
 
-/// An id that is never made twice; `key` is 0 for jobs without a unique key.
-pub(crate) fn id(now: Time, cycle: u64, task: u64, number: u64, key: u64) -> JobId {
-    let low = (cycle & 0xfff) << 50 | (task & 0xff) << 42 | (number & 0x3ff_ffff) << 16 | (key & 0xffff);
+/// An id that is never made twice.
+pub(crate) fn id(now: Time, cycle: u64, task: u64, number: u64) -> JobId {
+    let low = (cycle & 0xfff) << 50 | (task & 0xff) << 42 | (number & 0x3ff_ffff) << 16;
     JobId::from_parts(now, u128::from(low))
 }
 
 /// The cycle that made the job.
 pub(crate) fn cycle_of(job: JobId) -> u64 {
     (job.0 >> 50) as u64 & 0xfff
-}
-
-/// The number of the job's unique key, 0 without one.
-pub(crate) fn key_of(job: JobId) -> u64 {
-    job.0 as u64 & 0xffff
 }
 
 /// The unique key of that number.
@@ -105,6 +99,6 @@ pub(crate) fn unique(key: u64) -> Option<Unique> {
         2 => OnConflict::Reschedule,
         _ => OnConflict::Existing,
     };
-    let key = (key > 0).then(|| UniqueKey::new(format!("key-{key}")).unwrap())?;
+    let key = UniqueKey::new(format!("key-{key}")).unwrap();
     Some(Unique { key, scope: UniqueScope::WhileLive, on_conflict })
 }

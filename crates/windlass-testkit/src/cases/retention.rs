@@ -146,9 +146,11 @@ fn a_parent_is_kept_as_long_as_a_dependent_is_live(host: &dyn Host) {
     let parent = s.put(s.job("parents"));
     let child = s.put(NewJob { parents: after(&[parent]), ..s.job("children") });
     s.complete(&s.take("parents"));
+    let ended_at = s.get(parent).view.since;
     let others = complete_all(&s, "parents", 5);
     s.advance(5_000);
     assert_eq!(s.state(parent), Completed);
+    assert_eq!(s.get(parent).view.since, ended_at, "a job that must stay ended when it ended");
     assert!(others.iter().all(|id| s.find(*id).is_none()), "a parent that must stay holds up no other");
     assert_eq!(s.delete(parent), Err(Rejection::HasLiveChildren));
     let held = s.take("children");

@@ -1,9 +1,10 @@
-//! `windlass verify` and `windlass doctor`: a data directory, looked at without opening the store.
+//! `windlass verify` and `windlass doctor`: a data directory, looked at without opening the store; or a history.
 //!
 //! `verify` reads every byte of the journal and changes nothing. `doctor` adds what the store depends on but does not
 //! own: the directory, its disk, the limits of the process, and who holds the lock. Only `doctor --repair` writes.
 
 mod environment;
+mod history;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -19,17 +20,29 @@ use crate::fault::{Exit, Fault};
 use crate::output::confirm::confirm;
 use crate::output::{Form, Output, progress};
 
-/// Check every byte of a data directory; changes nothing
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  windlass verify ./windlass-data
+  windlass verify /var/lib/app --json | jq .problems
+  windlass verify --history run.jsonl                 what clients saw, against the contract
+";
+
+/// Check every byte of a data directory, or a history of what clients saw; changes nothing
 ///
-/// Exit code 1 when there is damage, 5 when another process has the directory open.
+/// Exit code 1 when there is damage, or when a history breaks an invariant; 5 when another process has the directory
+/// open. A file that is no history is refused with the number of the line (code 1).
 #[derive(Debug, Args)]
-#[command(
-    before_help = "Examples:\n  windlass verify ./windlass-data\n  windlass verify /var/lib/app --json | jq .problems\n"
-)]
+#[command(before_help = VERIFY_EXAMPLES)]
 pub(crate) struct VerifyArgs {
     /// The data directory (or its file: URL)
-    #[arg(value_name = "DIR")]
-    directory: String,
+    #[arg(value_name = "DIR", required_unless_present = "history")]
+    directory: Option<String>,
+    /// Hold this history (JSON lines, docs/history.md) against the contract's invariants instead; `-` reads stdin
+    #[arg(long, value_name = "FILE", conflicts_with = "directory")]
+    history: Option<PathBuf>,
+    /// With --history: faults had stopped and workers were up, so what is due must have ended (I15)
+    #[arg(long, requires = "history")]
+    complete: bool,
 }
 
 const DOCTOR_EXAMPLES: &str = "\
@@ -64,7 +77,10 @@ fn path_of(directory: &str) -> PathBuf {
 
 /// Runs `verify`.
 pub(crate) async fn verify(out: &Output, args: VerifyArgs) -> Result<(), Fault> {
-    let path = path_of(&args.directory);
+    if let Some(file) = &args.history {
+        return history::verify(out, file, args.complete);
+    }
+    let path = path_of(&args.directory.unwrap_or_default());
     let disk = FileDisk::open_read_only(&path).map_err(|error| directory_fault(&error))?;
     if let Some(holder) = environment::holder(&path) {
         return Err(held(&path, &holder));

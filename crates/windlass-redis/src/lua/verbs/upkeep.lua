@@ -72,7 +72,7 @@ local function remove_ended(q, how, budget)
       removed = removed + 1
     elseif is_ended(j, how, seq) then
       if has_live_children(j) then
-        j.when, j.seq, j.changed = Now.at, take_seq(), true
+        j.seq, j.changed = take_seq(), true
         enter_ended(j, Now.at)
       else
         remove(j, Cause.RETENTION)
