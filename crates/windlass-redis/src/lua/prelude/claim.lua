@@ -207,14 +207,17 @@ do
       end
       local g = lane.g
       local ids = Claim.take_out(lane, Claim.run_length(lane, want))
-      local others, n = Plain.start(lane, ids, worker, nonce, taken)
-      Claim.load(others)
-      for _, id in ipairs(others) do
-        local j = Job.load(id)
-        if j and j.state == READY then
-          Claim.start(j, lane, worker, nonce)
-          taken[#taken + 1] = j
-          n = n + 1
+      local n = Plain.start(lane, ids, worker, nonce, taken, Claim.start)
+      if not n then
+        n = 0
+        Claim.load(ids)
+        for _, id in ipairs(ids) do
+          local j = Job.load(id)
+          if j and j.state == READY then
+            Claim.start(j, lane, worker, nonce)
+            taken[#taken + 1] = j
+            n = n + 1
+          end
         end
       end
       if n > 0 then

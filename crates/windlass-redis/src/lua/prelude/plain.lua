@@ -84,13 +84,14 @@ do
     return true
   end
 
-  -- Starts those of the jobs that are plain and waiting; answers the others' places in `ids`.
-  function Plain.start(lane, ids, worker, nonce, taken)
+  -- Starts jobs of a lane in their order, the others among them by `start`, which is the long way; answers how many, or
+  -- nil when there is no short way for this lane.
+  function Plain.start(lane, ids, worker, nonce, taken, start)
     local g, q, s = lane.g, lane.g.q, state()
-    if Plain.off or lane.set ~= '' or g.ordered or g.settings.rate or q.settings.rate then return ids, 0 end
-    local keys, others = {}, {}
+    if Plain.off or lane.set ~= '' or g.ordered or g.settings.rate or q.settings.rate then return nil end
+    local keys = {}
     for i, id in ipairs(ids) do
-      if Now.jobs[id] ~= nil then return ids, 0 end
+      if Now.jobs[id] ~= nil then return nil end
       keys[i] = NS .. 'j' .. id
     end
     local at, deadline = Now.at, Now.at + q.settings.lease_ms
@@ -99,31 +100,32 @@ do
     local after = nonce .. worker .. spack('>I6I6I6I8c8Bc8I4', at, deadline, 0, 0, NONE8, 0, NONE8, 0)
     local event = spack('>BBBI4', Event.CLAIMED, 0, 1, 1)
     local writes, events, leases, waits = Now.writes, Now.events, Now.leases, {}
-    local w, e, l, t, n = #writes, #events, #leases, #taken, 0
-    local counter, names = s.counter, ''
+    local n, others, names = 0, 0, ''
     for i, raw in ipairs(call('MGET', tunpack(keys))) do
       local id = ids[i]
       if raw and raw:sub(1, 3) == WAITING then
-        if raw:sub(29, 28 + #names) ~= names or names == '' then names = names_at(raw, 29) end
+        if names == '' or raw:sub(29, 28 + #names) ~= names then names = names_at(raw, 29) end
+        local counter = s.counter
+        s.counter = counter + 1
         raw = HELD .. raw:sub(4, 28) .. before .. spack('>I8', counter) .. after .. raw:sub(29)
+        local w, l = #writes, #leases
         writes[w + 1], writes[w + 2] = keys[i], raw
-        w = w + 2
-        e = e + 1
-        events[e] = event .. id .. names .. worker
         leases[l + 1], leases[l + 2] = score, id
-        l = l + 2
+        events[#events + 1] = event .. id .. names .. worker
         local since = sunpack('>I6', raw, 11)
         waits[since] = (waits[since] or 0) + 1
-        t = t + 1
-        taken[t] = { id, raw, false }
-        n, counter = n + 1, counter + 1
+        taken[#taken + 1] = { id, raw, false }
+        n = n + 1
       else
-        Now.jobs[id] = raw and Job.parse(id, raw, true)
-        others[#others + 1] = id
+        local j = raw and Job.parse(id, raw, true)
+        Now.jobs[id] = j
+        if j and j.state == READY then
+          start(j, lane, worker, nonce)
+          taken[#taken + 1] = j
+          others = others + 1
+        end
       end
     end
-    if n == 0 then return others, 0 end
-    s.counter = counter
     Now.event_count = Now.event_count + n
     for since, k in pairs(waits) do record(q, 'w', at - since, k) end
     g.counts[READY + 1], q.counts[READY + 1] = g.counts[READY + 1] - n, q.counts[READY + 1] - n
@@ -132,7 +134,7 @@ do
     q.totals[2] = q.totals[2] + n
     g.changed, q.changed = true, true
     Now.held[worker] = (Now.held[worker] or 0) + n
-    return others, n
+    return n + others
   end
 
   -- Completes a plain job without a result; answers whether it did. The counts follow with `Plain.settle`.

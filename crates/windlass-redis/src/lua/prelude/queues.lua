@@ -74,7 +74,7 @@ do
       q = {
         name = name, running = 0, tat_ms = 0, tat_fraction = 0, hold = 0, timer = 0, floor = 0, retention_at = 0,
         rests_until = 0, groups = 0, counts = zeros(8), totals = zeros(10), standing = zeros(PRIORITIES),
-        charts = zeros(18), number = 1, changed = true,
+        charts = zeros(18), number = 0, changed = true,
       }
       call('ZADD', key(Key.queues), 0, name)
     else
