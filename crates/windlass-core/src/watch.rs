@@ -116,6 +116,19 @@ impl<R: Ring> Watchers<R> {
         }
     }
 
+    /// The queues that somebody waits for.
+    pub fn queues(&self) -> impl Iterator<Item = &QueueName> {
+        let waits = |line: &VecDeque<u64>| line.iter().any(|at| self.waiting.contains_key(at));
+        self.by_queue.iter().filter(move |(_, line)| waits(line)).map(|(queue, _)| queue)
+    }
+
+    /// Wakes everyone who waits, for what they may have missed.
+    pub fn rouse(&mut self) -> Vec<(R, Signal)> {
+        self.by_queue.clear();
+        self.by_worker.clear();
+        self.waiting.drain().map(|(_, watcher)| (watcher.ring, Signal::Work)).collect()
+    }
+
     /// Forgets a worker.
     pub fn forget(&mut self, worker: WorkerId) {
         self.pending.remove(&worker);

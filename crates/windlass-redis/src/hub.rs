@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 use windlass_core::store::{Signal, Watch};
-use windlass_core::{Time, WorkerId};
+use windlass_core::{QueueName, Time, WorkerId};
 
 use crate::wire::Bell;
 
@@ -74,6 +74,19 @@ impl Hub {
         let answered = self.watchers().watch(watch.worker, watch.queues, false, Ring(ring));
         give(answered);
         rung
+    }
+
+    /// The queues that somebody here waits for.
+    pub(crate) fn waited_for(&self) -> Vec<QueueName> {
+        self.watchers().queues().cloned().collect()
+    }
+
+    /// Wakes everyone, after messages may have been missed.
+    pub(crate) fn rouse(&self) {
+        let rings = self.watchers().rouse();
+        give(rings);
+        self.events.notify_waiters();
+        self.sooner.notify_one();
     }
 
     /// Forgets a worker.

@@ -89,7 +89,7 @@ impl RedisStore {
     async fn run(&self, call: &Call, operation: &'static str) -> Result<Value, Failure> {
         let answer = self.0.link.send(call).await?;
         let read = || -> Read<(Value, Bell)> {
-            let [value, bell] = wire::fields(answer)?;
+            let [value, bell] = wire::fields(Value::Array(answer))?;
             Ok((value, Bell::read(&wire::bytes(bell)?)?))
         };
         let (value, bell) = read().map_err(|why| Failure::Store(why.into_error(operation)))?;
@@ -116,7 +116,7 @@ impl RedisStore {
         read: impl FnOnce(Value) -> Read<T>,
     ) -> Result<T, StoreError> {
         let answer = self.0.link.send(call).await.map_err(|failure| failure.into_error(operation))?;
-        let value = wire::fields(answer).map(|[value]| value);
+        let value = wire::fields(Value::Array(answer)).map(|[value]| value);
         value.and_then(read).map_err(|why: Misread| why.into_error(operation))
     }
 }

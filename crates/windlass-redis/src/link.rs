@@ -3,6 +3,7 @@
 //! One multiplexed connection carries every call. A call that fails because the connection broke takes
 //! it away; the next call makes a new one, and gives the server the library again if it has lost it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(crate) struct Link {
     prefix: String,
     sender: u64,
     current: Mutex<Option<MultiplexedConnection>>,
+    /// Tags of calls so far.
+    tags: AtomicU64,
     /// Held by whoever makes the connection.
     making: tokio::sync::Mutex<()>,
 }
@@ -33,6 +36,8 @@ pub(crate) struct Link {
 /// A call of a verb, its arguments growing.
 pub(crate) struct Call {
     cmd: Cmd,
+    /// What its answer begins with.
+    tag: String,
     /// Whether the same call made twice is as good as once.
     repeatable: bool,
     verb: &'static str,
@@ -114,6 +119,7 @@ impl Link {
             prefix: format!("{{{namespace}}}"),
             sender,
             current: Mutex::new(None),
+            tags: AtomicU64::new(0),
             making: tokio::sync::Mutex::new(()),
         }
     }
@@ -136,23 +142,43 @@ impl Link {
             Some(at) => cmd.arg(at.0),
             None => cmd.arg(""),
         };
-        cmd.arg(&self.sender.to_be_bytes());
-        Call { cmd, repeatable: true, verb }
+        let tag = self.tags.fetch_add(1, Ordering::Relaxed).to_string();
+        cmd.arg(&self.sender.to_be_bytes()).arg(&tag);
+        Call { cmd, tag, repeatable: true, verb }
     }
 
-    /// Makes a call, twice if the connection breaks and the call allows it.
-    pub(crate) async fn send(&self, call: &Call) -> Result<Value, Failure> {
+    /// Makes a call, twice if the connection breaks and the call allows it; answers what stands behind the tag.
+    pub(crate) async fn send(&self, call: &Call) -> Result<Vec<Value>, Failure> {
         let mut again = call.repeatable;
         loop {
-            let error = match self.try_send(&call.cmd, call.verb).await {
-                Ok(value) => return Ok(value),
-                Err(failure) => failure,
+            let answer = match self.try_send(&call.cmd, call.verb).await {
+                Ok(answer) => self.answer_to(call, answer),
+                Err(failure) => Err(failure),
             };
-            match error {
-                Failure::Broken { .. } if again => again = false,
-                other => return Err(other),
+            match answer {
+                Err(Failure::Broken(_)) if again => again = false,
+                answer => return answer,
             }
         }
+    }
+
+    /// The answer to this call. One that answers another call means that requests and replies no longer go together:
+    /// then nothing that this connection brings can be believed.
+    fn answer_to(&self, call: &Call, answer: Value) -> Result<Vec<Value>, Failure> {
+        if let Value::Array(mut parts) = answer
+            && !parts.is_empty()
+            && matches!(&parts[0], Value::BulkString(tag) if *tag == call.tag.as_bytes())
+        {
+            parts.remove(0);
+            return Ok(parts);
+        }
+        self.drop_connection();
+        Err(Failure::Broken(StoreError {
+            operation: call.verb,
+            cause: "the connection brought the answer to another call, and was given up".into(),
+            outcome: Outcome::Unknown,
+            retryable: true,
+        }))
     }
 
     async fn try_send(&self, cmd: &Cmd, verb: &'static str) -> Result<Value, Failure> {

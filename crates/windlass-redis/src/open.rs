@@ -15,8 +15,6 @@ use crate::{Handle, RedisStore, upkeep};
 const VERSION_MIN: (u64, u64) = (7, 0);
 /// With `appendfsync everysec` a busy disk may put a write off for two seconds.
 const EVERYSEC_WINDOW_MS: u64 = 2_000;
-/// Leases renewed in one step after the server came back.
-const RENEWED_A_STEP: u64 = 100_000;
 
 /// Keys looked at in one step of an erasure.
 const ERASED_A_STEP: usize = 1_000;
@@ -65,7 +63,6 @@ pub enum OpenError {
 /// What a server says of itself.
 struct Server {
     version: String,
-    run: String,
     policy: String,
     aof: bool,
     fsync: Option<String>,
@@ -94,8 +91,10 @@ impl RedisStore {
             tasks: Mutex::new(Vec::new()),
         });
         let store = RedisStore(handle);
-        store.renew_leases(&server.run).await?;
-        let mut tasks = vec![tokio::spawn(upkeep::listen(Arc::downgrade(&store.0)))];
+        store.renew_leases().await?;
+        // From here on whatever others tell is heard.
+        let listener = store.0.link.listen().await.ok();
+        let mut tasks = vec![tokio::spawn(upkeep::listen(Arc::downgrade(&store.0), listener))];
         if options.upkeep {
             tasks.push(tokio::spawn(upkeep::run(Arc::downgrade(&store.0))));
         }
@@ -142,16 +141,8 @@ impl RedisStore {
 
     /// When the server is another run than the one that was last seen, every live lease gets one full lease again: its
     /// holder could not send a heartbeat while the server was away.
-    async fn renew_leases(&self, run: &str) -> Result<(), StoreError> {
-        let mut from = 0u64;
-        loop {
-            let mut call = self.call("renew", None);
-            call.text(run).number(from).number(RENEWED_A_STEP);
-            match self.done(&call, "open", wire::text).await?.parse() {
-                Ok(next) => from = next,
-                Err(_) => return Ok(()),
-            }
-        }
+    async fn renew_leases(&self) -> Result<(), StoreError> {
+        self.done(&self.call("renew", None), "open", |_| Ok(())).await
     }
 }
 
@@ -188,7 +179,6 @@ impl Server {
         };
         Ok(Self {
             version: field("redis_version"),
-            run: field("run_id"),
             policy: field("maxmemory_policy"),
             aof: field("aof_enabled") == "1",
             fsync: config("appendfsync").await,

@@ -4,7 +4,9 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use redis::Value;
+use redis::aio::PubSub;
 use windlass_core::bounds::BATCH_ITEMS_MAX;
 use windlass_core::schedule::Overlap;
 use windlass_core::store::{ScheduleSpec, StoreFuture, Upkeep, UpkeepReport};
@@ -57,13 +59,17 @@ impl Upkeep for RedisStore {
     fn upkeep(&self, budget: usize, at: Option<Time>) -> StoreFuture<'_, UpkeepReport> {
         Box::pin(async move {
             let mut call = self.call("upkeep", at);
-            call.count(budget.clamp(1, BATCH_ITEMS_MAX));
+            let waited_for = self.0.hub.waited_for();
+            call.count(budget.clamp(1, BATCH_ITEMS_MAX)).count(waited_for.len());
+            for queue in &waited_for {
+                call.text(queue.as_str());
+            }
             let read = |value| {
-                let [done, next] = wire::fields(value)?;
-                Ok((wire::number(done)? as usize, wire::time(next)?))
+                let [done, next, ticks] = wire::fields(value)?;
+                Ok((wire::number(done)? as usize, wire::time(next)?, wire::number(ticks)? == 1))
             };
-            let (done, next_due) = self.done(&call, "upkeep", read).await?;
-            if done >= budget {
+            let (done, next_due, ticks) = self.done(&call, "upkeep", read).await?;
+            if done >= budget || !ticks {
                 return Ok(UpkeepReport { done, next_due });
             }
             let (ticked, now) = self.tick_schedules(at).await?;
@@ -142,27 +148,34 @@ pub(crate) async fn run(handle: Weak<Handle>) {
     }
 }
 
-/// Listens to what calls of other processes owe to those who wait here.
-pub(crate) async fn listen(handle: Weak<Handle>) {
-    use futures_util::StreamExt;
+/// Listens to what calls of other processes owe to those who wait here, for as long as the store is held.
+pub(crate) async fn listen(handle: Weak<Handle>, mut listener: Option<PubSub>) {
     loop {
+        if let Some(listener) = listener.take() {
+            hear(&handle, listener).await;
+        }
+        tokio::time::sleep(REST_AFTER_FAILURE).await;
         let Some(link) = handle.upgrade().map(|handle| Arc::clone(&handle.link)) else { return };
-        let listener = link.listen().await;
-        let sender = link.sender();
-        drop(link);
-        match listener {
-            Ok(listener) => {
-                let mut messages = listener.into_on_message();
-                while let Some(message) = messages.next().await {
-                    let Ok(bell) = wire::Bell::read(message.get_payload_bytes()) else { continue };
-                    let Some(handle) = handle.upgrade() else { return };
-                    if bell.sender != sender {
-                        handle.hub.tell(&bell);
-                    }
-                }
+        match link.listen().await {
+            Ok(made) => {
+                listener = Some(made);
+                // What was told while nobody listened is lost: everyone looks for himself.
+                let Some(handle) = handle.upgrade() else { return };
+                handle.hub.rouse();
             }
             Err(why) => tracing::warn!(error = %why, "cannot listen to the server; it is tried again"),
         }
-        tokio::time::sleep(REST_AFTER_FAILURE).await;
+    }
+}
+
+/// Passes on what is told, until the connection breaks.
+async fn hear(handle: &Weak<Handle>, listener: PubSub) {
+    let mut messages = listener.into_on_message();
+    while let Some(message) = messages.next().await {
+        let Ok(bell) = wire::Bell::read(message.get_payload_bytes()) else { continue };
+        let Some(handle) = handle.upgrade() else { return };
+        if bell.sender != handle.link.sender() {
+            handle.hub.tell(&bell);
+        }
     }
 }

@@ -15,6 +15,12 @@ impl Dice {
         Self(seed | 1)
     }
 
+    /// Dice of one of several players, from a seed that somebody else has printed.
+    pub fn of_seed(seed: u64) -> Self {
+        // Neighbouring seeds must not begin alike, and the generator stands still at 0.
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     /// Any number.
     pub fn any(&mut self) -> u64 {
         // xorshift64* (Vigna, 2014).

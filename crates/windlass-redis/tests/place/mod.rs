@@ -2,6 +2,7 @@
 //! a clock that they move.
 
 use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
@@ -40,6 +41,16 @@ impl Server {
         server
     }
 
+    /// A server with these options that listens on the loopback too.
+    #[allow(dead_code, reason = "each test target uses its part")]
+    pub(crate) fn on_loopback(options: &[&str]) -> (Self, SocketAddr) {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = free.local_addr().expect("its own address");
+        drop(free);
+        let port = address.port().to_string();
+        (Self::with(&[options, &["--port", &port]].concat()), address)
+    }
+
     /// Where it listens.
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("s")
@@ -56,6 +67,7 @@ impl Server {
             return;
         }
         let socket = self.socket();
+        // A killed server leaves its socket behind.
         let _ = std::fs::remove_file(&socket);
         let child = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--daemonize", "no", "--unixsocket"])

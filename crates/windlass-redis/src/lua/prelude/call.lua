@@ -56,8 +56,8 @@ do
       events = {}, touched = {}, notices = {}, leases = {}, state = nil,
       held = {}, released = {}, deleted = {}, gone = {}, unindexed = {}, indexed = {}, ended = {}, writes = {}, shared = {}, event_count = 0, unsettled = false, kids = 1000, moves = 0, due = nil,
     }
-    Now.sender = args[2]
-    Now.next = 3
+    Now.sender, Now.tag = args[2], args[3]
+    Now.next = 4
   end
 
   -- The next argument.

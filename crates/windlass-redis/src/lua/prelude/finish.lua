@@ -88,6 +88,6 @@ do
         .. concat(told) .. concat(notices)
       call('PUBLISH', NS .. ':bell', bell)
     end
-    return { value, bell }
+    return { Now.tag, value, bell }
   end
 end

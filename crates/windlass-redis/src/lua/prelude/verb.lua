@@ -1,4 +1,5 @@
--- How a verb is registered: its answer travels with what the call owes to others.
+-- How a verb is registered: its answer travels behind the tag of the call that it answers, so that no answer is ever
+-- taken for another's, and with what the call owes to others.
 
 -- For the files that follow.
 local pairs_of, verb
@@ -19,7 +20,7 @@ do
       function_name = LIBRARY .. '_' .. name,
       callback = function(keys, args)
         Call.begin(keys, args)
-        if reads then return { body() } end
+        if reads then return { Now.tag, body() } end
         return Call.finish(body())
       end,
       flags = flags,

@@ -127,8 +127,35 @@ local function first_score(letter)
   return tonumber(call('ZRANGE', key(letter), 0, 0, 'WITHSCORES')[2])
 end
 
+-- After the server came back every live lease gets one full lease again: nobody's ran out while nobody could send a
+-- heartbeat. The server that was last seen is written down, so one look does it for all processes.
+local function renew_after_restart()
+  local run = call('INFO', 'server'):match('run_id:(%x+)') or ''
+  local seen = key(Key.meta) .. SEP .. 'server'
+  if call('HGET', seen, 'run') == run then return end
+  call('HSET', seen, 'run', run)
+  for _, id in ipairs(call('ZRANGE', key(Key.leases), 0, -1)) do
+    local j = Job.load(id)
+    if j and j.state == RUNNING then
+      j.deadline, j.changed = max(j.deadline, Now.at + queue_of(j).settings.lease_ms), true
+      call('ZADD', key(Key.leases), j.grace ~= 0 and min(j.deadline, j.grace) or j.deadline, id)
+    end
+  end
+end
+
+verb('renew', { 'allow-oom' }, function()
+  renew_after_restart()
+  return ''
+end)
+
+-- The queues named are those that somebody waits for: what is claimable in them rings, in case a ring was lost.
 verb('upkeep', { 'allow-oom' }, function()
-  local budget = argn()
+  local budget, waited_for = argn(), argn()
+  renew_after_restart()
+  for _ = 1, waited_for do
+    local q = Queue.get(arg())
+    if q then touch(q) end
+  end
   Now.kids = min(1000, budget)
   local done = Flow.go_on(budget)
   if done < budget then done = done + expire_unique(budget - done) end
@@ -163,24 +190,6 @@ verb('upkeep', { 'allow-oom' }, function()
     local first = first_score(letter)
     if first and (not at or first < at) then at = first end
   end
-  return { done, at and int(at) or '' }
-end)
-
--- After the server came back: every live lease gets one full lease again, in bounded steps. Nobody's lease ran out
--- while nobody could send a heartbeat.
-verb('renew', { 'allow-oom' }, function()
-  local run, from, budget = arg(), argn(), argn()
-  if from == 0 and call('HGET', key(Key.meta) .. SEP .. 'server', 'run') == run then return '' end
-  local ids = call('ZRANGE', key(Key.leases), from, from + budget - 1)
-  for _, id in ipairs(ids) do
-    local j = Job.load(id)
-    if j and j.state == RUNNING then
-      local ms = queue_of(j).settings.lease_ms
-      j.deadline, j.changed = max(j.deadline, Now.at + ms), true
-      call('ZADD', key(Key.leases), j.grace ~= 0 and min(j.deadline, j.grace) or j.deadline, id)
-    end
-  end
-  if #ids == budget then return int(from + budget) end
-  call('HSET', key(Key.meta) .. SEP .. 'server', 'run', run)
-  return ''
+  local tick = first_score(Key.schedules_due)
+  return { done, at and int(at) or '', tick and tick <= Now.at and 1 or 0 }
 end)

@@ -1,0 +1,11 @@
+//! What the store lives through: a server that is killed and comes back, loses its functions or its memory, loses keys,
+//! and a network that cuts, delays and doubles. Each test starts its own redis-server.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests reach servers as users do")]
+
+#[path = "../place/mod.rs"]
+mod place;
+
+mod history;
+mod kill;
+mod network;
+mod server;

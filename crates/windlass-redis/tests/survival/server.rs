@@ -1,0 +1,135 @@
+//! A server that is not as it was: it lost its functions, has no memory left, is too old, or forgets jobs by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use windlass_core::store::{AckLevel, Admin, Claim, Queue, Settle, Signal, Watch};
+use windlass_core::{JobId, Kind, NewJob, QueueName, Rejection, Time, WorkerId};
+use windlass_redis::{RedisOptions, RedisStore};
+
+use crate::place::Server;
+
+pub(crate) fn job(n: u64) -> NewJob {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let id = JobId::named(Time(now.as_millis() as u64), &n.to_string());
+    NewJob::new(id, queue(), Kind::new("work").unwrap(), vec![b'.'; 1_000])
+}
+
+pub(crate) fn queue() -> QueueName {
+    QueueName::new("q").unwrap()
+}
+
+pub(crate) async fn open(server: &Server) -> Arc<RedisStore> {
+    Arc::new(RedisStore::open(&server.url(), RedisOptions::default()).await.unwrap())
+}
+
+pub(crate) async fn claim(
+    store: &RedisStore,
+    settle_first: Vec<Settle>,
+    n: u32,
+) -> Vec<windlass_core::store::ClaimedJob> {
+    let claim = Claim { settle_first, wants: vec![(queue(), n)], worker: WorkerId(1), nonce: 9 };
+    let claimed = store.claim(claim, None).await.unwrap();
+    claimed.settled.into_iter().for_each(|settled| settled.unwrap());
+    claimed.jobs
+}
+
+/// A command from outside.
+pub(crate) async fn tell(server: &Server, command: &[&str]) -> redis::Value {
+    let mut connection =
+        redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let mut cmd = redis::cmd(command[0]);
+    command[1..].iter().for_each(|argument| {
+        cmd.arg(*argument);
+    });
+    cmd.query_async(&mut connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_server_that_lost_its_functions_is_given_them_again() {
+    let server = Server::start();
+    let store = open(&server).await;
+    store.enqueue(vec![job(1)], false, None).await.unwrap()[0].clone().unwrap();
+    tell(&server, &["FUNCTION", "FLUSH"]).await;
+    store.enqueue(vec![job(2)], false, None).await.unwrap()[0].clone().unwrap();
+    tell(&server, &["FUNCTION", "FLUSH"]).await;
+    assert_eq!(claim(&store, Vec::new(), 9).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_server_without_memory_refuses_new_jobs_and_lets_the_others_end() {
+    let server = Server::start();
+    let store = open(&server).await;
+    for batch in 0..20 {
+        let jobs = (0..100).map(|n| job(batch * 100 + n)).collect();
+        store.enqueue(jobs, false, None).await.unwrap().into_iter().for_each(|answer| drop(answer.unwrap()));
+    }
+    tell(&server, &["CONFIG", "SET", "maxmemory", "1mb"]).await;
+    assert_eq!(store.enqueue(vec![job(9_999)], false, None).await.unwrap(), [Err(Rejection::OutOfSpace)]);
+    assert!(store.info().await.unwrap().space_low);
+    let mut done = 0;
+    let mut settle = Vec::new();
+    loop {
+        let jobs = claim(&store, std::mem::take(&mut settle), 100).await;
+        if jobs.is_empty() {
+            break;
+        }
+        done += jobs.len();
+        settle = jobs
+            .into_iter()
+            .map(|job| Settle::Complete { lease: job.lease, result: None, then: Vec::new() })
+            .collect();
+    }
+    assert_eq!(done, 2_000);
+    tell(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    store.enqueue(vec![job(9_999)], false, None).await.unwrap()[0].clone().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_would_forget_jobs_is_refused_with_the_setting_to_change() {
+    let server = Server::with(&["--maxmemory-policy", "allkeys-lru"]);
+    let refused = RedisStore::open(&server.url(), RedisOptions::default()).await.unwrap_err().to_string();
+    assert!(refused.contains("maxmemory-policy noeviction"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_an_acknowledged_write_survives_is_what_the_servers_settings_give() {
+    for (options, level) in [
+        (["--appendonly", "yes", "--appendfsync", "always"], AckLevel::Power),
+        (["--appendonly", "yes", "--appendfsync", "everysec"], AckLevel::Window { ms: 2_000 }),
+        (["--appendonly", "yes", "--appendfsync", "no"], AckLevel::None),
+        (["--appendonly", "no", "--appendfsync", "always"], AckLevel::None),
+    ] {
+        let server = Server::with(&options);
+        assert_eq!(open(&server).await.ack_level(), level, "{options:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_in_words() {
+    let mut server = Server::start();
+    server.stop();
+    let refused = RedisStore::open(&server.url(), RedisOptions::default()).await.unwrap_err().to_string();
+    assert!(refused.contains("cannot reach the Redis server"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_worker_that_waits_while_the_server_is_away_hears_of_work_when_it_is_back() {
+    let mut server = Server::start();
+    let store = open(&server).await;
+    let waiting = {
+        let store = Arc::clone(&store);
+        tokio::spawn(
+            async move { store.watch(Watch { worker: WorkerId(1), queues: vec![(queue(), 1)] }).await },
+        )
+    };
+    // Another process enqueues once the server is back; this one has lost its connection meanwhile.
+    server.kill();
+    server.run();
+    let other = open(&server).await;
+    other.enqueue(vec![job(1)], false, None).await.unwrap()[0].clone().unwrap();
+    let heard = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("it is rung").unwrap();
+    // A watch that was asked while the server was away may fail instead; whoever asks again is told at once.
+    assert!(heard.is_err() || heard.unwrap() == Signal::Work);
+    assert_eq!(claim(&store, Vec::new(), 1).await.len(), 1);
+}
