@@ -157,6 +157,7 @@ mod tests {
                 "windlass-embedded",
                 json!([on("windlass-core"), in_tests("windlass-check"), in_tests("windlass-testkit")]),
             ),
+            ("windlass-redis", json!([on("windlass-core"), in_tests("windlass-testkit")])),
             ("windlass", json!([on("windlass-core"), on("windlass-macros"), optional("windlass-embedded")])),
             ("windlass-campaigns", json!([on("windlass"), on("tokio")])),
             ("windlass-cli", json!([on("windlass"), on("windlass-campaigns")])),

@@ -7,6 +7,7 @@
 mod bench;
 mod check;
 mod deny;
+mod services;
 mod test;
 mod torture;
 

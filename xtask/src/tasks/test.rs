@@ -4,11 +4,11 @@
 //! process of its own; `cargo test` runs the same tests otherwise, so nothing needs to be installed. Doctests are a step
 //! of their own since nextest leaves them out.
 //!
-//! Every test today runs inside its own process: no service is started. A store that needs one starts it in
-//! [`with_services`], and nowhere else.
+//! Tests that need a server start it themselves; [`services`] sees to it that its program is there.
 
 use std::path::Path;
 
+use super::services;
 use crate::step::{Failure, Step};
 use crate::workspace::{self, Workspace};
 
@@ -18,26 +18,21 @@ pub(super) fn run(root: &Path, packages: &[String], extra: Vec<String>) -> Resul
     must_exist(&workspace, packages)?;
     let nextest = Step::cargo("nextest", ["nextest", "--version"]).succeeds(root);
     let doctests = if extra.is_empty() { doctests(&workspace, packages) } else { None };
-    with_services(|| {
-        runner(nextest, packages, extra).run(root)?;
-        doctests.map_or(Ok(()), |step| step.run(root))
-    })
+    services::must_be_there(root)?;
+    runner(nextest, packages, extra).run(root)?;
+    doctests.map_or(Ok(()), |step| step.run(root))
 }
 
-/// Runs the certificate of each store, in one process each, so that what a store needs beside itself is started once.
+/// Runs the certificate of each store.
 pub(super) fn certify(root: &Path, stores: &[String], extra: &[String]) -> Result<(), Failure> {
-    with_services(|| stores.iter().try_for_each(|store| certificate(store, extra).run(root)))
+    services::must_be_there(root)?;
+    stores.iter().try_for_each(|store| certificate(store, extra).run(root))
 }
 
 fn certificate(store: &str, extra: &[String]) -> Step {
     let package = format!("windlass-{store}");
     let step = Step::cargo("certificate", ["test", "--package", &package, "--test", "certificate"]);
     if extra.is_empty() { step } else { step.and(["--"]).and(extra.iter().cloned()) }
-}
-
-/// Runs `work` with whatever the tests need beside themselves: nothing, since every store so far is in-process.
-fn with_services(work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-    work()
 }
 
 fn runner(nextest: bool, packages: &[String], extra: Vec<String>) -> Step {

@@ -3,13 +3,16 @@
 
 #[path = "../place/mod.rs"]
 mod place;
+#[path = "../server/mod.rs"]
+mod server;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use windlass_testkit::{Case, Host, Place, certify};
 
-use crate::place::{Server, Spot};
+use crate::place::Spot;
+use crate::server::Server;
 
 /// A Redis server whose append-only file is synced with each write.
 struct Redis;

@@ -303,7 +303,9 @@ impl Worker {
             let queue = QueueName::new(name).unwrap();
             let groups = self.client.store().groups(queue.clone(), None, 1_000).await.unwrap().items;
             let waits = |group: &GroupInfo| group.counts.waiting() + group.counts.of(State::Running) > 0;
-            live.extend(groups.into_iter().filter(|g| g.shut_by.is_none() && waits(g)).map(|g| (queue.clone(), g)));
+            live.extend(
+                groups.into_iter().filter(|g| g.shut_by.is_none() && waits(g)).map(|g| (queue.clone(), g)),
+            );
         }
         live
     }

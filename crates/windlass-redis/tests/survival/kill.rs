@@ -7,7 +7,7 @@ use windlass_core::store::AckLevel;
 use windlass_testkit::Dice;
 
 use crate::history::History;
-use crate::place::Server;
+use crate::server::Server;
 
 /// Kills in a test run; more by `WINDLASS_TORTURE_CYCLES`.
 const CYCLES: u64 = 50;

@@ -1,11 +1,16 @@
 //! What the store lives through: a server that is killed and comes back, loses its functions or its memory, loses keys,
 //! and a network that cuts, delays and doubles. Each test starts its own redis-server.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests reach servers as users do")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests reach servers as users do, and print what they saw"
+)]
 
-#[path = "../place/mod.rs"]
-mod place;
+#[path = "../server/mod.rs"]
+mod server;
 
+mod health;
 mod history;
 mod kill;
 mod network;
-mod server;

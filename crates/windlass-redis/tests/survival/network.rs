@@ -7,7 +7,7 @@ use windlass_core::store::AckLevel;
 use windlass_testkit::{Fault, Proxy};
 
 use crate::history::History;
-use crate::place::Server;
+use crate::server::Server;
 
 /// Work goes on so long after the network is well again.
 const RESUMED_WITHIN: Duration = Duration::from_secs(30);

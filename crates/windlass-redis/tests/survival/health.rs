@@ -7,7 +7,7 @@ use windlass_core::store::{AckLevel, Admin, Claim, Queue, Settle, Signal, Watch}
 use windlass_core::{JobId, Kind, NewJob, QueueName, Rejection, Time, WorkerId};
 use windlass_redis::{RedisOptions, RedisStore};
 
-use crate::place::Server;
+use crate::server::Server;
 
 pub(crate) fn job(n: u64) -> NewJob {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -62,7 +62,12 @@ async fn a_server_without_memory_refuses_new_jobs_and_lets_the_others_end() {
     let store = open(&server).await;
     for batch in 0..20 {
         let jobs = (0..100).map(|n| job(batch * 100 + n)).collect();
-        store.enqueue(jobs, false, None).await.unwrap().into_iter().for_each(|answer| drop(answer.unwrap()));
+        store
+            .enqueue(jobs, false, None)
+            .await
+            .unwrap()
+            .into_iter()
+            .for_each(|answer| assert!(answer.is_ok(), "{answer:?}"));
     }
     tell(&server, &["CONFIG", "SET", "maxmemory", "1mb"]).await;
     assert_eq!(store.enqueue(vec![job(9_999)], false, None).await.unwrap(), [Err(Rejection::OutOfSpace)]);
