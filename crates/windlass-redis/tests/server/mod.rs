@@ -1,14 +1,10 @@
 //! A redis-server of a test's own, in a temporary directory.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-
-/// A server that takes longer than this to answer will not.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A redis-server, stopped by its own process id.
 pub(crate) struct Server {
@@ -60,19 +56,19 @@ impl Server {
         let socket = self.socket();
         // A killed server leaves its socket behind.
         let _ = std::fs::remove_file(&socket);
-        let child = Command::new("redis-server")
+        let mut child = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--daemonize", "no", "--unixsocket"])
             .arg(&socket)
             .arg("--dir")
             .arg(self.directory.path())
             .args(&self.options)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("redis-server is installed: apt-get install redis-server");
+        wait_until_it_serves(&mut child);
         self.child = Some(child);
-        wait_until_it_answers(&socket);
     }
 
     /// kill -9.
@@ -101,21 +97,16 @@ impl Drop for Server {
     }
 }
 
-/// Asks until the server has loaded its data and answers.
-fn wait_until_it_answers(socket: &Path) {
-    use std::io::{Read, Write};
-    let since = Instant::now();
-    loop {
-        let answered = std::os::unix::net::UnixStream::connect(socket).is_ok_and(|mut stream| {
-            let mut answer = [0; 5];
-            stream.write_all(b"PING\r\n").is_ok()
-                && stream.read_exact(&mut answer).is_ok()
-                && answer == *b"+PONG"
-        });
-        if answered {
+/// Reads what the server says until it says that it serves.
+fn wait_until_it_serves(child: &mut Child) {
+    use std::io::{BufRead, BufReader};
+    let said = BufReader::new(child.stdout.take().expect("its output is ours"));
+    let mut lines = Vec::new();
+    for line in said.lines().map_while(Result::ok) {
+        if line.to_lowercase().contains("ready to accept connections") {
             return;
         }
-        assert!(since.elapsed() < START_TIMEOUT, "redis-server does not answer at {}", socket.display());
-        std::thread::sleep(Duration::from_millis(2));
+        lines.push(line);
     }
+    panic!("redis-server ended before it served: {lines:#?}");
 }
