@@ -323,7 +323,7 @@ fn parse_cursor(text: &str) -> Result<(String, String), Rejection> {
 }
 
 impl RedisStore {
-    async fn queue_names(&self) -> Result<Vec<QueueName>, StoreError> {
+    pub(crate) async fn queue_names(&self) -> Result<Vec<QueueName>, StoreError> {
         let call = self.call("queue_names", None);
         let read =
             |value| wire::items(value)?.into_iter().map(|n| name(QueueName::new(wire::text(n)?))).collect();

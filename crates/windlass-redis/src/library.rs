@@ -40,6 +40,7 @@ const VERBS: &[&str] = &[
     include_str!("lua/verbs/jobs.lua"),
     include_str!("lua/verbs/schedules.lua"),
     include_str!("lua/verbs/upkeep.lua"),
+    include_str!("lua/verbs/sweep.lua"),
 ];
 
 /// The library as it is loaded.

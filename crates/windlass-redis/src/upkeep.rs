@@ -116,9 +116,64 @@ impl RedisStore {
     }
 }
 
+/// Jobs that one step of a sweep looks at.
+const SWEPT_A_STEP: usize = 500;
+/// How often a step of the sweep is made in the background.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// Where a sweep stands: behind a number of a queue's index.
+#[derive(Default)]
+struct Sweep {
+    queue: String,
+    from: String,
+}
+
+impl RedisStore {
+    /// Looks at every job once and puts right what somebody has deleted behind the store's back: the record of a job is
+    /// the truth, and everything else follows from it. Answers how much was put right. The same goes on in the
+    /// background all the time, slowly.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn sweep(&self) -> Result<u64, StoreError> {
+        let (mut sweep, mut found) = (Sweep::default(), 0);
+        while let Some(more) = self.sweep_step(&mut sweep).await? {
+            found += more;
+        }
+        Ok(found)
+    }
+
+    /// One step of a sweep; none when it has come to its end.
+    async fn sweep_step(&self, sweep: &mut Sweep) -> Result<Option<u64>, StoreError> {
+        if sweep.from.is_empty() {
+            let names = self.queue_names().await?;
+            let Some(next) =
+                names.iter().map(|name| name.as_str()).filter(|name| *name > sweep.queue.as_str()).min()
+            else {
+                *sweep = Sweep::default();
+                return Ok(None);
+            };
+            next.clone_into(&mut sweep.queue);
+        }
+        let mut call = self.call("sweep", None);
+        call.text(&sweep.queue).text(&sweep.from).count(SWEPT_A_STEP);
+        let read = |value| {
+            let [next, found] = wire::fields(value)?;
+            Ok((wire::text(next)?, wire::number(found)?))
+        };
+        let (next, found) = self.done(&call, "sweep", read).await?;
+        sweep.from = next;
+        if found > 0 {
+            tracing::warn!(queue = %sweep.queue, found, "keys were deleted behind the store's back; put right");
+        }
+        Ok(Some(found))
+    }
+}
+
 /// Does upkeep for as long as the store is held, whenever something is due.
 pub(crate) async fn run(handle: Weak<Handle>) {
     let mut rest = Duration::ZERO;
+    let (mut sweep, mut swept) = (Sweep::default(), tokio::time::Instant::now());
     loop {
         let Some(hub) = handle.upgrade().map(|handle| Arc::clone(&handle.hub)) else { return };
         // Whatever is told while it sleeps wakes it.
@@ -133,6 +188,12 @@ pub(crate) async fn run(handle: Weak<Handle>) {
             rest = Duration::from_millis(due.since(now)).min(rest).min(REST_MAX);
             if !rest.is_zero() {
                 continue;
+            }
+        }
+        if swept.elapsed() >= SWEEP_EVERY {
+            swept = tokio::time::Instant::now();
+            if let Err(why) = store.sweep_step(&mut sweep).await {
+                tracing::warn!(error = %why, "a step of the repair sweep failed; it is tried again");
             }
         }
         rest = match store.upkeep(BUDGET, None).await {

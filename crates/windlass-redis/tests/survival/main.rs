@@ -13,4 +13,5 @@ mod server;
 mod health;
 mod history;
 mod kill;
+mod lost;
 mod network;

@@ -89,7 +89,9 @@ do
         local t = munpack(raw)
         s = { seq = t[1], counter = t[2], entry = t[3], bytes = t[4], jobs = t[5], first = t[6] }
       else
-        s = { seq = 1, counter = 1, entry = 1, bytes = 0, jobs = 0, first = 1 }
+        -- Numbers begin with the time, so that they grow even after somebody has deleted all there was.
+        local epoch = Now.at * 100
+        s = { seq = epoch, counter = epoch, entry = epoch, bytes = 0, jobs = 0, first = epoch }
       end
       Now.state = s
     end

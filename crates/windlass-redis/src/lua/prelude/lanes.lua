@@ -11,7 +11,7 @@
 -- A lane's `first` is never later than the place of its head: it is made exact where two lanes are compared.
 
 -- For the files that follow.
-local IDLE, STANDS, WAITS, READERS, READER, Lane, Limit, lane_of, changed, places, is_ordered, place_head,
+local refresh, IDLE, STANDS, WAITS, READERS, READER, Lane, Limit, lane_of, changed, places, is_ordered, place_head,
   set_vt, first_lane, park, unpark, enter, keeps_place, leave_place, leave, oldest_ready
 
 do
@@ -199,7 +199,7 @@ do
   end
 
   -- Brings a group's entry in its queue's order up to date.
-  local function refresh(g)
+  function refresh(g)
     local q, best = g.q, false
     if not g.parked then
       for index, lane in pairs(g.lanes) do

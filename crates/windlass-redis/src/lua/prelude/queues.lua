@@ -1,7 +1,7 @@
 -- Queues and their groups: settings, counts, and what each keeps of its place in the fair order.
 
 -- For the files that follow.
-local Settings, parse_settings, PRIORITIES, Queue, record, count_in_chart, last_minute, total, touch,
+local zeros, Settings, parse_settings, PRIORITIES, Queue, record, count_in_chart, last_minute, total, touch,
   set_timer, queue_shut, set_queue_timer, Group, new_lane, unpack_lane, pack_lane, queue_of, group_of,
   group_shut, count_failure, count_dead, count, change_state
 
@@ -54,7 +54,7 @@ do
 
   Queue = {}
 
-  local function zeros(n)
+  function zeros(n)
     local t = {}
     for i = 1, n do t[i] = 0 end
     return t

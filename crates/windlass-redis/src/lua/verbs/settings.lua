@@ -53,6 +53,7 @@ local function set_queue(q, text)
   q.settings = settings
   q.tat_ms, q.tat_fraction = rebased(settings.rate, q.tat_ms, q.tat_fraction)
   call('HSET', key(Key.queue, q.name), 's', text)
+  call('ZADD', key(Key.queues), 0, q.name)
   if groups_part(old) ~= groups_part(text) then
     each_group(q, function(g)
       if g.own then unpark(g) else apply_group_settings(g) end
