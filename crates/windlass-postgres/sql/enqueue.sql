@@ -7,10 +7,11 @@
 
 CREATE OR REPLACE FUNCTION windlass.scope(p_unique jsonb, OUT kind text, OUT ttl bigint) LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE WHEN jsonb_typeof(p_unique->'scope') = 'object' THEN 'for' ELSE coalesce(p_unique->>'scope', 'while_live') END,
-    least((p_unique->'scope'->'for'->>'ttl_ms')::numeric, 4000000000000)::bigint $$;
+    CASE WHEN jsonb_typeof(p_unique->'scope') = 'object' THEN least((p_unique->'scope'->'for'->>'ttl_ms')::numeric, 4000000000000)::bigint END $$;
 
+-- A time or span out of JSON; none stays none.
 CREATE OR REPLACE FUNCTION windlass.ms(p jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE AS
-$$ SELECT least((p #>> '{}')::numeric, 9223372036854775807)::bigint $$;
+$$ SELECT CASE WHEN (p #>> '{}') IS NOT NULL THEN least((p #>> '{}')::numeric, 9223372036854775807)::bigint END $$;
 
 CREATE OR REPLACE FUNCTION windlass.unique_conflict(p_holder uuid) RETURNS jsonb LANGUAGE sql IMMUTABLE AS
 $$ SELECT jsonb_build_object('err', jsonb_build_object('code', 'unique_conflict', 'holder', p_holder)) $$;
@@ -43,6 +44,7 @@ BEGIN
   PERFORM windlass.tell(p_now, 13, p_cause, s.queue, s.id, s.kind, s.grp, s.attempt);
   IF s.state = 4 AND p_due IS NOT NULL THEN
     UPDATE windlass.blocked SET due = CASE WHEN p_due > p_now THEN p_due ELSE 0 END WHERE job = p_id;
+    UPDATE windlass.job SET options = options || jsonb_build_object('due', p_due) WHERE id = p_id;
   END IF;
   IF NOT v_moves THEN RETURN; END IF;
   IF s.state = 4 THEN
@@ -137,6 +139,8 @@ BEGIN
     INSERT INTO windlass.expiry (queue, at, job) VALUES (v_queue, windlass.ms(v_options->'expires_at'), v_id);
   END IF;
   IF v_options ? 'parents' THEN
+    -- One that waits for parents again waits for its own time too.
+    IF v_due IS NOT NULL THEN UPDATE windlass.job SET options = options || jsonb_build_object('due', v_due) WHERE id = v_id; END IF;
     INSERT INTO windlass.edge (parent, child, always)
     SELECT (x.e->>'id')::uuid, v_id, coalesce(x.e->>'on', 'success') = 'always' FROM jsonb_array_elements(v_options->'parents') WITH ORDINALITY x(e, i) ORDER BY x.i;
     v_waits := windlass.must_wait(v_id);

@@ -62,6 +62,9 @@ BEGIN
     END IF;
   ELSIF s.state IN (0, 3) THEN
     DELETE FROM windlass.deferred WHERE job = s.id;
+    IF p_to = 7 AND EXISTS (SELECT FROM windlass.edge WHERE child = s.id) THEN
+      UPDATE windlass.job SET options = options || jsonb_build_object('due', s.since) WHERE id = s.id;
+    END IF;
   ELSIF s.state = 2 THEN
     DELETE FROM windlass.lease WHERE job = s.id;
     IF EXISTS (SELECT FROM windlass.queue WHERE name = s.queue AND concurrency IS NOT NULL) THEN PERFORM windlass.touch(s.queue); END IF;

@@ -22,30 +22,39 @@ CREATE OR REPLACE FUNCTION windlass.get(p_id uuid) RETURNS TABLE (view jsonb, de
     j.payload, e.result, x.checkpoint
   FROM windlass.job j LEFT JOIN windlass.extra x ON x.job = j.id LEFT JOIN windlass.ended e ON e.job = j.id LEFT JOIN windlass.lease l ON l.job = j.id WHERE j.id = p_id $$;
 
--- One page of jobs. Ended jobs of one queue and state come newest first; anything else by id.
+-- One page of jobs, and a last row where it would go on. Ended jobs of one queue and state come newest first; anything
+-- else by id.
 CREATE OR REPLACE FUNCTION windlass.list(p jsonb, p_after uuid, p_before bigint, p_limit int, p_budget bigint, p_needle bytea)
 RETURNS TABLE (view jsonb, id uuid, seq bigint, n bigint, matches boolean) LANGUAGE plpgsql STABLE AS $$
 DECLARE v_states int[] := ARRAY(SELECT array_position(ARRAY['scheduled','ready','running','retrying','blocked','completed','dead','cancelled'], x) - 1 FROM jsonb_array_elements_text(coalesce(p->'states', '[]')) x);
-  r record; v_seen bigint := 0; v_got int := 0; v_ok boolean; v_queue text := p->>'queue'; v_ended int;
+  r record; v_got int := 0; v_queue text := p->>'queue'; v_rows refcursor;
 BEGIN
-  IF v_queue IS NOT NULL AND v_states IN ('{5}', '{7}') THEN v_ended := v_states[1]; END IF;
-  FOR r IN
-    SELECT j.id AS job_id, 0::bigint AS job_seq FROM windlass.job j WHERE v_ended IS NULL AND (p_after IS NULL OR j.id > p_after) AND jsonb_array_length(coalesce(p->'ids', '[]')) = 0
-    UNION ALL SELECT e.job, e.seq FROM windlass.ended e WHERE v_ended IS NOT NULL AND e.queue = v_queue AND e.state = v_ended AND NOT e.shut AND (p_before IS NULL OR e.seq < p_before)
-    ORDER BY 2 DESC, 1 LIMIT p_budget + 1
+  n := 0;
+  IF v_queue IS NOT NULL AND v_states IN ('{5}', '{7}') THEN
+    OPEN v_rows FOR SELECT e.job, e.seq FROM windlass.ended e WHERE e.queue = v_queue AND e.state = v_states[1] AND NOT e.shut
+      AND e.seq < coalesce(p_before, 9223372036854775807) ORDER BY e.seq DESC LIMIT p_budget + 1;
+  ELSE
+    OPEN v_rows FOR SELECT j.id AS job, 0::bigint AS seq FROM windlass.job j
+      WHERE j.id > coalesce(p_after, '00000000-0000-0000-0000-000000000000') ORDER BY j.id LIMIT p_budget + 1;
+  END IF;
   LOOP
-    v_seen := v_seen + 1;
-    IF v_seen > p_budget OR v_got >= p_limit THEN
-      view := NULL; id := r.job_id; seq := r.job_seq; n := v_seen - 1; matches := NULL;
+    FETCH v_rows INTO r;
+    EXIT WHEN NOT FOUND;
+    id := r.job; seq := r.seq; view := NULL;
+    IF n >= p_budget OR v_got >= p_limit THEN
+      matches := NULL;
       RETURN NEXT;
-      RETURN;
+      EXIT;
     END IF;
-    v_ok := windlass.passes(r.job_id, p, v_states, p_needle);
-    id := r.job_id; seq := r.job_seq; n := v_seen; matches := v_ok;
-    view := CASE WHEN v_ok THEN windlass.view(r.job_id) END;
-    IF v_ok THEN v_got := v_got + 1; END IF;
+    n := n + 1;
+    matches := windlass.passes(r.job, p, v_states, p_needle);
+    IF matches THEN
+      view := windlass.view(r.job);
+      v_got := v_got + 1;
+    END IF;
     RETURN NEXT;
   END LOOP;
+  CLOSE v_rows;
 END $$;
 
 -- Whether a job passes a filter.
