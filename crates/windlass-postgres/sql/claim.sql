@@ -290,7 +290,11 @@ BEGIN
   INTO jobs, v_keys, v_waits, v_floor, v_taken FROM pick;
   IF v_taken = 0 THEN
     jobs := '{}';
-    RAISE EXCEPTION 'queue % has groups in its order with nothing to run', p_queue;
+    IF again IS NULL AND EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND entry IS NOT NULL) THEN
+      RAISE EXCEPTION 'queue % has groups in its order with nothing to run', p_queue;
+    END IF;
+    again := coalesce(again, windlass.later(p_queue, p_now));
+    RETURN;
   END IF;
   v_counters := ARRAY(SELECT nextval('windlass.counter') FROM generate_series(1, v_taken));
   WITH gone AS (DELETE FROM windlass.ready WHERE job = ANY (jobs) RETURNING job, since, attempt),

@@ -169,10 +169,12 @@ END $$;
 CREATE OR REPLACE FUNCTION windlass.enqueue_each(p_at bigint, p_jobs jsonb, p_payloads bytea[], p_whole boolean, p_wide boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE v_now bigint := windlass.now_ms(p_at); v_answers jsonb := '[]'; v jsonb; v_bad boolean := false; j jsonb; v_keys text[] := '{}';
 BEGIN
-  PERFORM windlass.lock(ARRAY(SELECT DISTINCT x->>'queue' FROM jsonb_array_elements(p_jobs) x), p_wide, v_now);
+  PERFORM windlass.lock(ARRAY(SELECT DISTINCT x->>'queue' FROM jsonb_array_elements(p_jobs) x WHERE x ? 'queue'), p_wide, v_now);
   BEGIN
     FOR j IN SELECT * FROM jsonb_array_elements(p_jobs) LOOP
-      IF p_whole AND j->'options'->'unique'->>'key' = ANY (v_keys) THEN
+      IF j ? 'refuse' THEN
+        v := jsonb_build_object('err', j->'refuse');
+      ELSIF p_whole AND j->'options'->'unique'->>'key' = ANY (v_keys) THEN
         v := jsonb_build_object('err', windlass.invalid('unique key', format('%s stands twice in an all-or-nothing batch', j->'options'->'unique'->>'key')));
       ELSE
         v := windlass.take_in(j, p_payloads[(j->>'body')::int], true, v_now);

@@ -3,7 +3,6 @@
 use crate::store::{Handle, PostgresStore};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
-use windlass_core::store::Upkeep;
 
 /// The longest between two looks: how late upkeep may be on this store.
 const LOOK: Duration = Duration::from_millis(1_000);
@@ -34,7 +33,8 @@ async fn keep_up(store: Weak<Handle>) {
         let Some(handle) = store.upgrade() else { return };
         let store_ = PostgresStore(handle);
         let mut wait = LOOK;
-        match store_.upkeep(STEPS, None).await {
+        let watched = store_.0.hub.watched();
+        match store_.round(STEPS, None, &watched).await {
             Ok(report) => {
                 let now = store_.about_now(None);
                 if let Some(due) = report.next_due {

@@ -14,6 +14,8 @@ const PENDING_MAX: usize = 1_000;
 
 struct Watcher {
     worker: WorkerId,
+    /// Rings of its queues before it came.
+    rings_before: u64,
     queues: Vec<(QueueName, u32)>,
     ring: oneshot::Sender<Signal>,
 }
@@ -25,6 +27,7 @@ struct Watchers {
     by_queue: HashMap<String, VecDeque<u64>>,
     by_worker: HashMap<WorkerId, u64>,
     pending: HashMap<WorkerId, Vec<Lease>>,
+    rings: HashMap<String, u64>,
     draining: bool,
 }
 
@@ -34,6 +37,13 @@ pub(crate) struct Hub {
     watchers: Mutex<Watchers>,
     /// Something was written: readers of events look again.
     pub(crate) written: Notify,
+}
+
+impl Watchers {
+    /// Rings of these queues so far.
+    fn rings_of(&self, queues: &[(QueueName, u32)]) -> u64 {
+        queues.iter().map(|(queue, _)| self.rings.get(queue.as_str()).copied().unwrap_or(0)).sum()
+    }
 }
 
 impl Hub {
@@ -72,14 +82,20 @@ impl Hub {
                 }
             }
         }
+        let rings_before = all.rings_of(&watch.queues);
         all.by_worker.insert(watch.worker, at);
-        all.waiting.insert(at, Watcher { worker: watch.worker, queues: watch.queues, ring });
+        all.waiting.insert(at, Watcher { worker: watch.worker, rings_before, queues: watch.queues, ring });
         (at, rung)
     }
 
-    /// There is work for that watch already.
+    /// A look found work for that watch. If its queues were rung while the look was under way, the ring has counted the
+    /// same work and woken whom it needs.
     pub(crate) fn answer(&self, at: u64) {
         let mut all = self.all();
+        let rung = all.waiting.get(&at).is_none_or(|w| all.rings_of(&w.queues) != w.rings_before);
+        if rung {
+            return;
+        }
         if let Some(watcher) = all.waiting.remove(&at) {
             all.by_worker.remove(&watcher.worker);
             let _ = watcher.ring.send(Signal::Work);
@@ -89,6 +105,10 @@ impl Hub {
     /// Rings workers of a queue until their free slots cover `jobs`.
     pub(crate) fn ring(&self, queue: &str, mut jobs: u64) {
         let mut all = self.all();
+        if !all.by_queue.contains_key(queue) {
+            return;
+        }
+        *all.rings.entry(queue.to_owned()).or_default() += 1;
         while jobs > 0 {
             let Some(at) = all.by_queue.get_mut(queue).and_then(VecDeque::pop_front) else { return };
             let Some(watcher) = all.waiting.remove(&at) else { continue };

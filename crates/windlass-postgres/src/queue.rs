@@ -72,15 +72,13 @@ impl PostgresStore {
         for i in &cycle {
             answers[*i].get_or_insert_with(|| Err(in_a_cycle(&jobs[*i])));
         }
-        // A known job is answered as such whatever else is wrong with it now; but what breaks a bound is refused first.
+        let refused = answers.iter().any(Option::is_some);
         let order: Vec<usize> = order.into_iter().filter(|i| answers[*i].is_none()).collect();
-        if whole && answers.iter().any(Option::is_some) {
-            return Ok(answers.into_iter().map(|answer| answer.unwrap_or(Err(Rejection::BatchRefused))).collect());
-        }
         if !order.is_empty() {
-            let told = match self.enqueue_lots(&jobs, &order, whole, at).await? {
+            let lots = if refused && whole { None } else { self.enqueue_lots(&jobs, &order, whole, at).await? };
+            let told = match lots {
                 Some(told) => told,
-                None => self.enqueue_each(&jobs, &order, whole, at).await?,
+                None => self.enqueue_each(&jobs, &order, whole, refused, at).await?,
             };
             for (i, answer) in order.into_iter().zip(told) {
                 answers[i] = Some(answer);
@@ -153,16 +151,21 @@ impl PostgresStore {
         Ok(Some(answers))
     }
 
-    /// One by one, under locks.
+    /// One by one, under locks. In a whole batch of which something is refused already, the others only hear what they
+    /// would have been answered.
     async fn enqueue_each(
         &self,
         jobs: &[NewJob],
         order: &[usize],
         whole: bool,
+        refused: bool,
         at: Option<Time>,
     ) -> Result<PerItem<Enqueued>, StoreError> {
         let mut payloads = Vec::new();
-        let items: Vec<Value> = order.iter().map(|i| item(&jobs[*i], &mut payloads)).collect();
+        let mut items: Vec<Value> = order.iter().map(|i| item(&jobs[*i], &mut payloads)).collect();
+        if whole && refused {
+            items.push(json!({ "refuse": json(&Rejection::BatchRefused) }));
+        }
         let wide = order.iter().any(|i| !jobs[*i].parents.is_empty());
         let rows = self
             .rows_wide(

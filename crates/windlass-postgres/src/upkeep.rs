@@ -33,8 +33,7 @@ pub(crate) fn job_of(spec: &ScheduleSpec, tick: Time) -> NewJob {
 }
 
 impl PostgresStore {
-    async fn plan(&self, at: Option<Time>) -> Result<Plan, StoreError> {
-        let watched = self.0.hub.watched();
+    async fn plan(&self, at: Option<Time>, watched: &[String]) -> Result<Plan, StoreError> {
         let rows = self
             .rows(
                 "upkeep",
@@ -60,13 +59,19 @@ impl PostgresStore {
         Ok(told.get("done").and_then(Value::as_u64).map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX)))
     }
 
-    /// Does what is due and says when to look again.
-    async fn round(&self, budget: usize, at: Option<Time>) -> Result<UpkeepReport, StoreError> {
+    /// Does what is due and says when to look again. `watched` are queues of which somebody must hear if they have work
+    /// that nobody has rung for.
+    pub(crate) async fn round(
+        &self,
+        budget: usize,
+        at: Option<Time>,
+        watched: &[String],
+    ) -> Result<UpkeepReport, StoreError> {
         let mut done = 0;
-        let plan = self.plan(at).await?;
+        let plan = self.plan(at, watched).await?;
         let nothing = plan.due.is_empty() && plan.ticks.is_empty() && !plan.errands && !plan.limits && !plan.keys;
         for queue in &plan.work {
-            self.0.hub.ring(queue, u64::MAX);
+            self.0.hub.ring(queue, 1);
         }
         if nothing {
             return Ok(UpkeepReport { done, next_due: plan.next.map(time) });
@@ -88,7 +93,7 @@ impl PostgresStore {
             }
             done += self.keep_up(Some(queue), budget - done, false, now).await?;
         }
-        let next = self.plan(now).await?;
+        let next = self.plan(now, &[]).await?;
         Ok(UpkeepReport { done, next_due: next.next.map(time) })
     }
 
@@ -148,6 +153,6 @@ impl PostgresStore {
 
 impl Upkeep for PostgresStore {
     fn upkeep(&self, budget: usize, at: Option<Time>) -> StoreFuture<'_, UpkeepReport> {
-        Box::pin(self.round(budget.clamp(1, windlass_core::bounds::BATCH_ITEMS_MAX), at))
+        Box::pin(async move { self.round(budget.clamp(1, windlass_core::bounds::BATCH_ITEMS_MAX), at, &[]).await })
     }
 }
