@@ -27,7 +27,7 @@ enum May {
 const NOTHING: May = May::Use(&[]);
 
 /// The table. The order is the direction of the arrows: a row uses only rows above it.
-const TABLE: [Row; 8] = [
+const TABLE: [Row; 9] = [
     // The nouns and rules know nobody: that is what makes them checkable without a store, a clock or a runtime.
     Row { name: "windlass-core", ships: NOTHING, behind_a_feature: &[], tests: NOTHING },
     Row { name: "windlass-macros", ships: NOTHING, behind_a_feature: &[], tests: NOTHING },
@@ -41,6 +41,12 @@ const TABLE: [Row; 8] = [
     // A store answers to the contract alone, so that another store can take its place.
     Row {
         name: "windlass-embedded",
+        ships: May::Use(&["windlass-core"]),
+        behind_a_feature: &[],
+        tests: May::Use(&["windlass-core", "windlass-testkit"]),
+    },
+    Row {
+        name: "windlass-postgres",
         ships: May::Use(&["windlass-core"]),
         behind_a_feature: &[],
         tests: May::Use(&["windlass-core", "windlass-testkit"]),
@@ -140,6 +146,7 @@ mod tests {
             ("windlass-macros", json!([on("syn")])),
             ("windlass-testkit", json!([on("windlass-core")])),
             ("windlass-embedded", json!([on("windlass-core"), in_tests("windlass-testkit")])),
+            ("windlass-postgres", json!([on("windlass-core"), in_tests("windlass-testkit")])),
             ("windlass", json!([on("windlass-core"), on("windlass-macros"), optional("windlass-embedded")])),
             ("windlass-campaigns", json!([on("windlass"), on("tokio")])),
             ("windlass-cli", json!([on("windlass"), on("windlass-campaigns")])),

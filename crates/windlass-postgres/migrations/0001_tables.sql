@@ -307,6 +307,18 @@ CREATE TABLE windlass.incoming (
 );
 CREATE INDEX incoming_queue ON windlass.incoming (queue, id);
 
+-- Completions that stood in a holder's own transaction: written there beside its effects, taken up by whoever comes next.
+CREATE TABLE windlass.done (
+  id bigserial PRIMARY KEY,
+  queue text COLLATE "C" NOT NULL,
+  job uuid NOT NULL,
+  at bigint NOT NULL,
+  counter bigint NOT NULL,
+  nonce bigint NOT NULL,
+  result bytea
+);
+CREATE INDEX done_queue ON windlass.done (queue, id);
+
 -- The event log: one row for a batch of one type. A place in it is (transaction, how many events of it were read):
 -- transactions below the snapshot's horizon never get another event.
 CREATE TABLE windlass.event (

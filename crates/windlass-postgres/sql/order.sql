@@ -86,7 +86,20 @@ CREATE OR REPLACE FUNCTION windlass.blocks(p_queue text, p_grp text) RETURNS boo
 
 -- What producers have brought is taken up: counts, lanes, places, the fair order, events.
 CREATE OR REPLACE FUNCTION windlass.take_up(p_queue text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE r record; v_ready bigint := 0; v_new bigint := 0; v_counts bigint[]; v_ordered boolean; v_judge uuid[] := '{}';
+DECLARE r record;
+BEGIN
+  IF EXISTS (SELECT FROM windlass.done WHERE queue = p_queue) THEN
+    PERFORM windlass.take_up_jobs(p_queue, p_now);
+    FOR r IN DELETE FROM windlass.done WHERE queue = p_queue RETURNING * LOOP
+      PERFORM windlass.settle_one(0, r.job, r.counter, r.nonce, r.result, '{}', '{}', greatest(r.at, 0));
+    END LOOP;
+    RETURN;
+  END IF;
+  PERFORM windlass.take_up_jobs(p_queue, p_now);
+END $$;
+
+CREATE OR REPLACE FUNCTION windlass.take_up_jobs(p_queue text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE r record; v_counts bigint[]; v_ordered boolean; v_judge uuid[] := '{}';
 BEGIN
   IF NOT EXISTS (SELECT FROM windlass.incoming WHERE queue = p_queue) THEN RETURN; END IF;
   IF EXISTS (SELECT FROM windlass.incoming WHERE queue = p_queue AND state = 4) THEN PERFORM windlass.need_wide(); END IF;

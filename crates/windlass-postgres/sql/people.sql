@@ -51,7 +51,8 @@ DECLARE s windlass.spot := windlass.spot_of(p_id); l windlass.lease;
 BEGIN
   IF s.id IS NULL THEN RETURN windlass.not_found('job ' || p_id); END IF;
   IF s.state = 2 THEN
-    SELECT * INTO l FROM windlass.lease WHERE job = p_id;
+    -- A lease that is locked completes in its holder's own transaction at this moment: it is left to that.
+    SELECT * INTO l FROM windlass.lease WHERE job = p_id FOR UPDATE SKIP LOCKED;
     IF l.grace_until = 0 THEN
       UPDATE windlass.lease SET grace_until = p_now + 30000, check_at = least(check_at, p_now + 30000) WHERE job = p_id;
       PERFORM windlass.tell(p_now, 10, 6, s.queue, s.id, s.kind, s.grp, s.attempt);

@@ -15,7 +15,7 @@ BEGIN
   IF p_wide THEN
     PERFORM pg_advisory_xact_lock(hashtextextended('windlass.all', 1));
     PERFORM set_config('windlass.wide', 'on', true);
-    FOR v_queue IN SELECT DISTINCT queue FROM windlass.incoming LOOP
+    FOR v_queue IN SELECT queue FROM windlass.incoming UNION SELECT queue FROM windlass.done LOOP
       PERFORM windlass.take_up(v_queue, p_now);
     END LOOP;
   ELSE

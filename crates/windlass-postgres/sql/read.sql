@@ -15,6 +15,7 @@ CREATE OR REPLACE FUNCTION windlass.view(p_id uuid) RETURNS jsonb LANGUAGE sql S
 
 CREATE OR REPLACE FUNCTION windlass.get(p_id uuid) RETURNS TABLE (view jsonb, detail jsonb, payload bytea, result bytea, checkpoint bytea) LANGUAGE sql STABLE AS $$
   SELECT windlass.view(j.id), jsonb_build_object('options', j.options, 'percent', x.percent, 'message', x.message,
+      'done', EXISTS (SELECT FROM windlass.done f WHERE f.job = j.id),
       'children', (SELECT coalesce(jsonb_agg(c.child ORDER BY c.n), '[]') FROM windlass.edge c WHERE c.parent = j.id AND EXISTS (SELECT FROM windlass.job k WHERE k.id = c.child)),
       'attempts', (SELECT coalesce(jsonb_agg(jsonb_build_array(a.attempt, a.worker, a.started_at, a.ended_at, a.outcome, a.error) ORDER BY a.attempt), '[]') FROM windlass.attempt a WHERE a.job = j.id),
       'completed', CASE WHEN e.counter IS NOT NULL THEN jsonb_build_array(e.attempt, e.worker, e.started_at, e.at) END,

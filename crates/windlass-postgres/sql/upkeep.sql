@@ -77,6 +77,7 @@ BEGIN
       (SELECT timer_at FROM windlass.grp WHERE queue = q.name AND timer_at IS NOT NULL ORDER BY timer_at LIMIT 1),
       s.timer_at,
       (SELECT 0 FROM windlass.incoming WHERE queue = q.name LIMIT 1),
+      (SELECT 0 FROM windlass.done WHERE queue = q.name LIMIT 1),
       (SELECT 0 FROM windlass.wake WHERE queue = q.name LIMIT 1),
       windlass.retention_due(q.name)) AS due
     FROM windlass.queue q JOIN windlass.qstate s ON s.queue = q.name
@@ -148,8 +149,8 @@ END $$;
 CREATE OR REPLACE FUNCTION windlass.take_up_all(p_at bigint, p_wide boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE v_now bigint := windlass.now_ms(p_at);
 BEGIN
-  IF NOT EXISTS (SELECT FROM windlass.incoming) THEN RETURN '{"rings":[],"notices":[]}'; END IF;
-  PERFORM windlass.lock(ARRAY(SELECT DISTINCT queue FROM windlass.incoming), p_wide, v_now);
+  IF NOT EXISTS (SELECT FROM windlass.incoming) AND NOT EXISTS (SELECT FROM windlass.done) THEN RETURN '{"rings":[],"notices":[]}'; END IF;
+  PERFORM windlass.lock(ARRAY(SELECT queue FROM windlass.incoming UNION SELECT queue FROM windlass.done), p_wide, v_now);
   PERFORM windlass.run_errands(1000, v_now);
   RETURN windlass.owed(v_now);
 END $$;

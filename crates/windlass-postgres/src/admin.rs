@@ -61,7 +61,14 @@ struct Horizon {
 
 impl PostgresStore {
     async fn detail(&self, id: JobId) -> Result<Option<JobDetail>, StoreError> {
-        let rows = self.rows("get", "SELECT * FROM windlass.get($1)", &[(&Id(id), Type::UUID)]).await?;
+        let sql = "SELECT * FROM windlass.get($1)";
+        let mut rows = self.rows("get", sql, &[(&Id(id), Type::UUID)]).await?;
+        // Completed in a transaction that nobody has taken up: now somebody does.
+        let done = |row: &tokio_postgres::Row| row.get::<_, Json>("detail").0["done"] == true;
+        if rows.first().is_some_and(done) {
+            self.take_up("get").await?;
+            rows = self.rows("get", sql, &[(&Id(id), Type::UUID)]).await?;
+        }
         let Some(row) = rows.first() else { return Ok(None) };
         let Some(Json(view)) = row.get::<_, Option<Json>>("view") else { return Ok(None) };
         let rest: Rest = read("get", row.get::<_, Json>("detail").0)?;

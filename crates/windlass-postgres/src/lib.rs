@@ -26,4 +26,5 @@ mod wire;
 pub use migrate::{SCHEMA_VERSION, migrate};
 pub use options::{Clock, Options};
 pub use store::PostgresStore;
+pub use transaction::{complete_in, enqueue_in};
 

@@ -2,6 +2,7 @@
 
 use crate::jobs::{Columns, check, in_a_cycle, item, parents_first};
 use crate::store::PostgresStore;
+use crate::transaction::created;
 use crate::wire::{Id, Json, bits, json, per_item, read, rejection, time};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -140,10 +141,7 @@ impl PostgresStore {
         for (place, i) in order.iter().enumerate() {
             let answer = given.get_mut(place).map(Value::take).unwrap_or_default();
             answers.push(if answer.is_null() {
-                let job = &jobs[*i];
-                let due = job.run_at.unwrap_or_else(|| time(now).plus_ms(job.delay_ms.unwrap_or(0)));
-                let state = if due > time(now) { State::Scheduled } else { State::Ready };
-                Ok(Enqueued { id: job.id, status: EnqueueStatus::Created, state })
+                Ok(created(&jobs[*i], time(now)))
             } else {
                 enqueued(answer)?
             });

@@ -58,9 +58,36 @@ impl Server {
         server
     }
 
+    /// A server that ends with this process however it ends: the standard test harness runs no code at its end, so a
+    /// shell waits for the closing of our pipe and stops the server by its id.
+    pub(crate) fn start_for_this_process() -> Self {
+        let server = Self::start();
+        let script = format!("cat; kill -INT {}", server.pid());
+        let guard = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        // The pipe's other end closes when this process is gone.
+        std::mem::forget(guard.expect("a shell"));
+        server
+    }
+
     /// Starts the process and waits until it takes connections.
     pub(crate) fn run(&self) {
-        let child = command("postgres")
+        let ready = || {
+            command("pg_isready").arg("-q").arg("-h").arg(self.directory.path()).status().is_ok_and(|status| status.success())
+        };
+        let patience = std::time::Instant::now();
+        let mut child = self.spawn();
+        while !ready() {
+            assert!(patience.elapsed().as_secs() < 60, "the server takes connections within a minute");
+            // What is left of a killed server may still hold its memory for a moment: then the new one gives up.
+            if child.try_wait().is_ok_and(|ended| ended.is_some()) {
+                child = self.spawn();
+            }
+        }
+        *self.process.lock().expect("no test panics while it holds this lock") = Some(child);
+    }
+
+    fn spawn(&self) -> Child {
+        command("postgres")
             .arg("-D")
             .arg(self.directory.path().join("data"))
             .arg("-k")
@@ -70,15 +97,7 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("the server starts");
-        *self.process.lock().expect("no test panics while it holds this lock") = Some(child);
-        let ready = || {
-            command("pg_isready").arg("-q").arg("-h").arg(self.directory.path()).status().is_ok_and(|status| status.success())
-        };
-        let patience = std::time::Instant::now();
-        while !ready() {
-            assert!(patience.elapsed().as_secs() < 60, "the server takes connections within a minute");
-        }
+            .expect("the server starts")
     }
 
     /// Its address.
@@ -92,16 +111,35 @@ impl Server {
         file.lines().next().and_then(|line| line.trim().parse().ok()).expect("the process id")
     }
 
-    /// Sends the postmaster a signal and waits for its end.
+    /// Ends the server: kill -9 ends its processes all at once, as a failed machine does.
     pub(crate) fn end(&self, signal: rustix::process::Signal) {
-        if let Some(pid) = rustix::process::Pid::from_raw(self.pid()) {
-            rustix::process::kill_process(pid, signal).expect("our own server");
+        let main = self.pid();
+        let mut all = vec![main];
+        if signal == rustix::process::Signal::KILL {
+            all.extend(children(main));
+        }
+        for pid in all.into_iter().filter_map(rustix::process::Pid::from_raw) {
+            // A child may have ended by itself meanwhile.
+            let _ = rustix::process::kill_process(pid, signal);
         }
         if let Some(mut child) = self.process.lock().expect("no test panics while it holds this lock").take() {
             child.wait().expect("our own child");
         }
-        // After kill -9 the other processes notice a moment later; a new server waits for them by itself.
+        while !children(main).is_empty() {
+            std::thread::yield_now();
+        }
     }
+}
+
+/// The processes whose parent that one is.
+fn children(parent: i32) -> Vec<i32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let parent_of = |pid: &i32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse::<i32>().ok())
+    };
+    pids.filter(|pid| parent_of(pid) == Some(parent)).collect()
 }
 
 impl Drop for Server {
