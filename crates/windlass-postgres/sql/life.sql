@@ -157,6 +157,11 @@ BEGIN
   PERFORM windlass.enter_ready(s, p_now);
 END $$;
 
+-- A group that has no job, no settings of its own, owes nothing and stands level is as if it had never been.
+CREATE OR REPLACE FUNCTION windlass.forget_grp(p_queue text, p_grp text, p_now bigint) RETURNS void LANGUAGE sql AS $$
+  DELETE FROM windlass.grp g WHERE g.queue = p_queue AND g.key = p_grp AND g.own IS NULL AND g.counts = '{0,0,0,0,0,0,0,0}' AND g.hold_until <= p_now
+    AND g.tat_ms <= p_now AND g.vt <= (SELECT floor FROM windlass.qstate WHERE queue = p_queue) $$;
+
 -- T13: gone, and remembered by its id.
 CREATE OR REPLACE FUNCTION windlass.remove(s windlass.spot, p_cause int, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -173,4 +178,5 @@ BEGIN
   DELETE FROM windlass.edge WHERE child = s.id;
   INSERT INTO windlass.gone (id, at, state) VALUES (s.id, p_now, s.state)
   ON CONFLICT (id) DO UPDATE SET at = excluded.at, state = excluded.state, n = nextval('windlass.gone_n_seq');
+  PERFORM windlass.forget_grp(s.queue, s.grp, p_now);
 END $$;

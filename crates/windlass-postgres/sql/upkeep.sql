@@ -53,6 +53,7 @@ BEGIN
       SELECT b.grp, x.fingerprint, count(*) AS n FROM body b LEFT JOIN rest x ON x.job = b.id GROUP BY 1, 2
     LOOP
       PERFORM windlass.count(p_queue, r.grp, windlass.moved(k.state, NULL, r.n));
+      PERFORM windlass.forget_grp(p_queue, r.grp, p_now);
       IF k.state = 6 AND r.fingerprint IS NOT NULL THEN
         UPDATE windlass.mode SET dead = greatest(dead - r.n, 0) WHERE queue = p_queue AND fingerprint = r.fingerprint;
         IF NOT FOUND THEN UPDATE windlass.mode SET dead = greatest(dead - r.n, 0) WHERE queue = p_queue AND fingerprint = 0; END IF;
@@ -130,6 +131,14 @@ BEGIN
   DELETE FROM windlass.gone WHERE n IN (SELECT n FROM windlass.gone WHERE at + 86400000 <= v_now
     OR n <= (SELECT n FROM windlass.gone ORDER BY n DESC LIMIT 1) - 1000000 ORDER BY n LIMIT p_budget);
   GET DIAGNOSTICS v_n = ROW_COUNT; v_done := v_done + v_n;
+  DELETE FROM windlass.worker WHERE seen_at < v_now - 86400000;
+  -- Limits that jobs have named and nobody has set come and go with their lanes.
+  IF (SELECT count(*) FROM (SELECT FROM windlass.lim WHERE settings IS NULL LIMIT 1001) l) > 1000 THEN
+    PERFORM windlass.lock('{}', false, v_now);
+    PERFORM windlass.lock_limits();
+    DELETE FROM windlass.lim WHERE settings IS NULL AND in_use = 0 AND hold_until <= v_now
+      AND name NOT IN (SELECT u.name FROM windlass.lane a CROSS JOIN LATERAL windlass.uses(a.lset) u);
+  END IF;
   DELETE FROM windlass.series WHERE (width = 1000 AND slot < v_now / 1000 - 300) OR (width = 60000 AND slot < v_now / 60000 - 1440) OR (width = 3600000 AND slot < v_now / 3600000 - 168);
   SELECT id INTO v_first FROM windlass.event ORDER BY xid, id LIMIT 1;
   SELECT id INTO v_last FROM windlass.event ORDER BY xid DESC, id DESC LIMIT 1;

@@ -16,8 +16,9 @@ use windlass_core::job::{AttemptRecord, ErrorReport, JobDetail, JobView, Progres
 use windlass_core::limit::LimitSettings;
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::{
-    AckLevel, Admin, Edit, EventPage, FailureMode, Filter, From, GroupInfo, LimitInfo, Page, PerItem, QueueInfo,
-    QueueSeries, Reader, ScheduleInfo, ScheduleSpec, Series, Store, StoreFuture, StoreInfo, WorkerInfo,
+    AckLevel, Admin, Edit, EventPage, FailureMode, Filter, From, GroupInfo, LimitInfo, Page, PerItem,
+    QueueInfo, QueueSeries, Reader, ScheduleInfo, ScheduleSpec, Series, Store, StoreFuture, StoreInfo,
+    WorkerInfo,
 };
 use windlass_core::why::{Reason, Why};
 use windlass_core::{
@@ -122,7 +123,8 @@ impl PostgresStore {
     ) -> Result<Result<Page<JobView>, Rejection>, StoreError> {
         let limit = limit.clamp(1, PAGE_MAX);
         let budget = budget.clamp(1, LIST_BUDGET_DEFAULT.max(PAGE_MAX) * 100);
-        let needle = filter.payload_contains.as_ref().map(|text| text.as_bytes().to_vec()).filter(|n| !n.is_empty());
+        let needle =
+            filter.payload_contains.as_ref().map(|text| text.as_bytes().to_vec()).filter(|n| !n.is_empty());
         let mut page = Page::default();
         if !filter.ids.is_empty() {
             let from = match cursor.as_deref().map(str::parse::<usize>).transpose() {
@@ -151,7 +153,8 @@ impl PostgresStore {
                 _ => return Ok(Err(Rejection::BadCursor)),
             }
         }
-        let (most, looks) = (i32::try_from(limit).unwrap_or(i32::MAX), i64::try_from(budget).unwrap_or(i64::MAX));
+        let (most, looks) =
+            (i32::try_from(limit).unwrap_or(i32::MAX), i64::try_from(budget).unwrap_or(i64::MAX));
         let params: [Param<'_>; 6] = [
             (&Json(json(&filter)), Type::JSONB),
             (&after, Type::UUID),
@@ -178,7 +181,12 @@ impl PostgresStore {
     }
 
     /// A verb that answers nothing or a rejection.
-    async fn set(&self, operation: &'static str, template: &'static str, params: &[Param<'_>]) -> Result<Result<(), Rejection>, StoreError> {
+    async fn set(
+        &self,
+        operation: &'static str,
+        template: &'static str,
+        params: &[Param<'_>],
+    ) -> Result<Result<(), Rejection>, StoreError> {
         let rows = self.rows_wide(operation, template, params, false).await?;
         self.refusal(operation, self.told(operation, &rows)?)
     }
@@ -208,8 +216,10 @@ impl PostgresStore {
         let mut goal = None;
         loop {
             let rows = self.rows("events", "SELECT * FROM windlass.event_horizon()", &[]).await?;
-            let row = rows.first().ok_or_else(|| StoreError::refused("events", "the function gave no row"))?;
-            let found = Horizon { horizon: row.get(0), written: row.get(1), newest: row.get(2), trimmed: row.get(3) };
+            let row =
+                rows.first().ok_or_else(|| StoreError::refused("events", "the function gave no row"))?;
+            let found =
+                Horizon { horizon: row.get(0), written: row.get(1), newest: row.get(2), trimmed: row.get(3) };
             let goal = *goal.get_or_insert(found.written);
             if goal < found.horizon || tokio::time::Instant::now() >= until {
                 return Ok(found);
@@ -218,7 +228,12 @@ impl PostgresStore {
         }
     }
 
-    async fn read_events(&self, from: From, limit: usize, wait_ms: u64) -> Result<Result<EventPage, Rejection>, StoreError> {
+    async fn read_events(
+        &self,
+        from: From,
+        limit: usize,
+        wait_ms: u64,
+    ) -> Result<Result<EventPage, Rejection>, StoreError> {
         let deadline = tokio::time::Instant::now() + Duration::from_millis(wait_ms.min(86_400_000));
         let mut from = from;
         loop {
@@ -228,7 +243,9 @@ impl PostgresStore {
             self.take_up("events").await?;
             let reach = self.horizon().await?;
             let cursor = match from {
-                From::Earliest => Cursor { place: u64::try_from(reach.trimmed).unwrap_or(0), index: u32::MAX },
+                From::Earliest => {
+                    Cursor { place: u64::try_from(reach.trimmed).unwrap_or(0), index: u32::MAX }
+                }
                 From::Latest => Cursor { place: u64::try_from(reach.horizon).unwrap_or(0), index: 0 },
                 From::After(cursor) => cursor,
             };
@@ -249,7 +266,13 @@ impl PostgresStore {
         }
     }
 
-    async fn stretch(&self, cursor: Cursor, place: i64, reach: &Horizon, limit: usize) -> Result<EventPage, StoreError> {
+    async fn stretch(
+        &self,
+        cursor: Cursor,
+        place: i64,
+        reach: &Horizon,
+        limit: usize,
+    ) -> Result<EventPage, StoreError> {
         let mut page = EventPage { next: cursor, ..EventPage::default() };
         page.gap = place > 0 && place <= reach.trimmed && cursor.index != u32::MAX;
         let most = i64::try_from(limit.min(10_000)).unwrap_or(1);
@@ -286,7 +309,12 @@ impl PostgresStore {
         Ok(page)
     }
 
-    async fn verb(&self, verb: &'static str, jobs: Vec<JobId>, at: Option<Time>) -> Result<PerItem<()>, StoreError> {
+    async fn verb(
+        &self,
+        verb: &'static str,
+        jobs: Vec<JobId>,
+        at: Option<Time>,
+    ) -> Result<PerItem<()>, StoreError> {
         if let Some(refused) = too_many(jobs.len()) {
             return Ok(refused);
         }
@@ -326,10 +354,19 @@ impl Admin for PostgresStore {
     fn why(&self, id: JobId, at: Option<Time>) -> StoreFuture<'_, Result<Why, Rejection>> {
         Box::pin(async move {
             self.take_up("why").await?;
-            let rows = self.rows("why", "SELECT windlass.why($1, $2)", &[(&self.at(at), Type::INT8), (&Id(id), Type::UUID)]).await?;
+            let rows = self
+                .rows(
+                    "why",
+                    "SELECT windlass.why($1, $2)",
+                    &[(&self.at(at), Type::INT8), (&Id(id), Type::UUID)],
+                )
+                .await?;
             let told = rows.first().and_then(|row| row.get::<_, Option<Json>>(0));
-            let Some(Json(told)) = told else { return Ok(Err(Rejection::NotFound { what: format!("job {id}") })) };
-            let (reason, detail, eta, ahead): (Reason, String, Option<Time>, Option<u64>) = read("why", told)?;
+            let Some(Json(told)) = told else {
+                return Ok(Err(Rejection::NotFound { what: format!("job {id}") }));
+            };
+            let (reason, detail, eta, ahead): (Reason, String, Option<Time>, Option<u64>) =
+                read("why", told)?;
             Ok(Ok(Why { reason, detail, eta, ahead }))
         })
     }
@@ -343,7 +380,8 @@ impl Admin for PostgresStore {
             for edit in &edits {
                 let mut item = json!({ "id": edit.id });
                 if edit.payload.as_ref().is_some_and(|payload| payload.len() > PAYLOAD_BYTES_MAX) {
-                    item["refuse"] = json(&Rejection::Invalid { what: "payload", why: "is more than 1 MiB".into() });
+                    item["refuse"] =
+                        json(&Rejection::Invalid { what: "payload", why: "is more than 1 MiB".into() });
                 }
                 if let Some(priority) = edit.priority {
                     item["priority"] = priority.into();
@@ -383,13 +421,21 @@ impl Admin for PostgresStore {
             if let Err(why) = settings.validate() {
                 return Ok(Err(why));
             }
-            let params: [Param<'_>; 3] =
-                [(&self.at(at), Type::INT8), (&name.as_str(), Type::TEXT), (&Json(json(&settings)), Type::JSONB)];
+            let params: [Param<'_>; 3] = [
+                (&self.at(at), Type::INT8),
+                (&name.as_str(), Type::TEXT),
+                (&Json(json(&settings)), Type::JSONB),
+            ];
             self.set("set_queue", "SELECT windlass.set_queue($1, $2, $3, $4)", &params).await
         })
     }
 
-    fn pause(&self, name: QueueName, paused: bool, at: Option<Time>) -> StoreFuture<'_, Result<(), Rejection>> {
+    fn pause(
+        &self,
+        name: QueueName,
+        paused: bool,
+        at: Option<Time>,
+    ) -> StoreFuture<'_, Result<(), Rejection>> {
         Box::pin(async move {
             let params: [Param<'_>; 3] =
                 [(&self.at(at), Type::INT8), (&name.as_str(), Type::TEXT), (&paused, Type::BOOL)];
@@ -416,8 +462,12 @@ impl Admin for PostgresStore {
             };
             let points: Vec<(u8, u64, Time, u64)> = read("series", told)?;
             let chart = |what: u8| -> Vec<Series> {
-                let of = |width: u64| points.iter().filter(move |p| p.0 == what && p.1 == width).map(|p| (p.2, p.3));
-                [1_000, 60_000, 3_600_000].map(|slot_ms| Series { slot_ms, points: of(slot_ms).collect() }).to_vec()
+                let of = |width: u64| {
+                    points.iter().filter(move |p| p.0 == what && p.1 == width).map(|p| (p.2, p.3))
+                };
+                [1_000, 60_000, 3_600_000]
+                    .map(|slot_ms| Series { slot_ms, points: of(slot_ms).collect() })
+                    .to_vec()
             };
             Ok(Ok(QueueSeries { enqueued: chart(0), completed: chart(1), failed: chart(2) }))
         })
@@ -444,7 +494,12 @@ impl Admin for PostgresStore {
         })
     }
 
-    fn groups(&self, queue: QueueName, after: Option<GroupKey>, limit: usize) -> StoreFuture<'_, Page<GroupInfo>> {
+    fn groups(
+        &self,
+        queue: QueueName,
+        after: Option<GroupKey>,
+        limit: usize,
+    ) -> StoreFuture<'_, Page<GroupInfo>> {
         Box::pin(async move {
             self.take_up("groups").await?;
             let limit = limit.clamp(1, PAGE_MAX);
@@ -522,7 +577,8 @@ impl Admin for PostgresStore {
                 (&ms(now), Type::INT8),
                 (&next, Type::INT8),
             ];
-            let rows = self.rows("set_schedule", "SELECT windlass.set_schedule($1, $2, $3, $4)", &params).await?;
+            let rows =
+                self.rows("set_schedule", "SELECT windlass.set_schedule($1, $2, $3, $4)", &params).await?;
             self.refusal("set_schedule", self.told("set_schedule", &rows)?)
         })
     }
@@ -542,15 +598,23 @@ impl Admin for PostgresStore {
         Box::pin(self.list_of("schedules", sql, &[]))
     }
 
-    fn events(&self, from: From, limit: usize, wait_ms: u64) -> StoreFuture<'_, Result<EventPage, Rejection>> {
+    fn events(
+        &self,
+        from: From,
+        limit: usize,
+        wait_ms: u64,
+    ) -> StoreFuture<'_, Result<EventPage, Rejection>> {
         Box::pin(self.read_events(from, limit, wait_ms))
     }
 
     fn set_reader(&self, reader: Reader) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let place = i64::try_from(reader.cursor.place).unwrap_or(i64::MAX);
-            let params: [Param<'_>; 3] =
-                [(&reader.name, Type::TEXT), (&place, Type::INT8), (&i64::from(reader.cursor.index), Type::INT8)];
+            let params: [Param<'_>; 3] = [
+                (&reader.name, Type::TEXT),
+                (&place, Type::INT8),
+                (&i64::from(reader.cursor.index), Type::INT8),
+            ];
             let sql = "INSERT INTO windlass.reader (name, place, idx) VALUES (left($1, 255), $2, $3)
                        ON CONFLICT (name) DO UPDATE SET place = excluded.place, idx = excluded.idx";
             self.rows("set_reader", sql, &params).await.map(drop)
@@ -566,7 +630,9 @@ impl Admin for PostgresStore {
 
     fn readers(&self) -> StoreFuture<'_, Vec<Reader>> {
         Box::pin(async move {
-            let rows = self.rows("readers", "SELECT name, place, idx FROM windlass.reader ORDER BY name", &[]).await?;
+            let rows = self
+                .rows("readers", "SELECT name, place, idx FROM windlass.reader ORDER BY name", &[])
+                .await?;
             let reader = |row: &tokio_postgres::Row| Reader {
                 name: row.get(0),
                 cursor: Cursor {
@@ -604,7 +670,8 @@ impl Admin for PostgresStore {
                          (SELECT coalesce(sum(n), 0)::bigint FROM windlass.qstate s, unnest(s.counts) n)
                        FROM pg_class c WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname || '.' = 'windlass.')";
             let rows = self.rows("info", sql, &[]).await?;
-            let number = |at: usize| rows.first().map_or(0, |row| u64::try_from(row.get::<_, i64>(at)).unwrap_or(0));
+            let number =
+                |at: usize| rows.first().map_or(0, |row| u64::try_from(row.get::<_, i64>(at)).unwrap_or(0));
             Ok(StoreInfo {
                 store: "postgres".into(),
                 ack_level: if self.0.durable { AckLevel::Power } else { AckLevel::Window { ms: 1_000 } },
@@ -619,9 +686,15 @@ impl Admin for PostgresStore {
 
     fn meta(&self, key: String) -> StoreFuture<'_, (Vec<u8>, u64)> {
         Box::pin(async move {
-            let rows =
-                self.rows("meta", "SELECT value, version FROM windlass.meta WHERE key = $1", &[(&key, Type::TEXT)]).await?;
-            let found = |row: &tokio_postgres::Row| (row.get(0), u64::try_from(row.get::<_, i64>(1)).unwrap_or(0));
+            let rows = self
+                .rows(
+                    "meta",
+                    "SELECT value, version FROM windlass.meta WHERE key = $1",
+                    &[(&key, Type::TEXT)],
+                )
+                .await?;
+            let found =
+                |row: &tokio_postgres::Row| (row.get(0), u64::try_from(row.get::<_, i64>(1)).unwrap_or(0));
             Ok(rows.first().map(found).unwrap_or_default())
         })
     }

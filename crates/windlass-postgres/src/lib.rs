@@ -27,4 +27,3 @@ pub use migrate::{SCHEMA_VERSION, migrate};
 pub use options::{Clock, Options};
 pub use store::PostgresStore;
 pub use transaction::{complete_in, enqueue_in};
-

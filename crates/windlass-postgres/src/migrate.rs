@@ -77,13 +77,17 @@ pub async fn migrate(client: &mut Client, schema: &str) -> Result<(), StoreError
 pub(crate) async fn version(client: &Client, schema: &str) -> Result<i32, StoreError> {
     let fault = |why: tokio_postgres::Error| store_error("migrate", &why);
     let there = client
-        .query_typed("SELECT to_regclass($1)::text", &[(&format!("{schema}.schema"), tokio_postgres::types::Type::TEXT)])
+        .query_typed(
+            "SELECT to_regclass($1)::text",
+            &[(&format!("{schema}.schema"), tokio_postgres::types::Type::TEXT)],
+        )
         .await
         .map_err(fault)?;
     if there.first().and_then(|row| row.get::<_, Option<String>>(0)).is_none() {
         return Ok(0);
     }
-    let rows = client.query_typed(&format!("SELECT version FROM {schema}.schema"), &[]).await.map_err(fault)?;
+    let rows =
+        client.query_typed(&format!("SELECT version FROM {schema}.schema"), &[]).await.map_err(fault)?;
     let found: i32 = rows.first().map_or(0, |row| row.get(0));
     if found > SCHEMA_VERSION {
         let why = format!(

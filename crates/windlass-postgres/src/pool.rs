@@ -59,12 +59,15 @@ impl Pool {
 
     /// Waits for a place and gives a connection that was alive a moment ago.
     pub(crate) async fn get(&self, operation: &'static str) -> Result<Lent<'_>, StoreError> {
-        let place = self.places.acquire().await.map_err(|_| StoreError::stopped(operation, "the store is closed"))?;
+        let place =
+            self.places.acquire().await.map_err(|_| StoreError::stopped(operation, "the store is closed"))?;
         loop {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             match idle {
                 Some(connection) if connection.client.is_closed() => {}
-                Some(connection) => return Ok(Lent { pool: self, connection: Some(connection), _place: place }),
+                Some(connection) => {
+                    return Ok(Lent { pool: self, connection: Some(connection), _place: place });
+                }
                 None => break,
             }
         }

@@ -13,8 +13,8 @@ use windlass_core::event::Cause;
 use windlass_core::fingerprint::normalise;
 use windlass_core::job::{ErrorReport, OnConflict};
 use windlass_core::store::{
-    Beat, Cancelled, Claim, Claimed, ClaimedJob, EnqueueStatus, Enqueued, Hello, Hold, PerItem, Queue, ReleaseReason,
-    Report, Settle, Signal, StoreFuture, Watch,
+    Beat, Cancelled, Claim, Claimed, ClaimedJob, EnqueueStatus, Enqueued, Hello, Hold, PerItem, Queue,
+    ReleaseReason, Report, Settle, Signal, StoreFuture, Watch,
 };
 use windlass_core::{
     GroupKey, JobId, Kind, Lease, LeaseToken, NewJob, QueueName, Rejection, State, StoreError, Time, WorkerId,
@@ -25,7 +25,8 @@ const LAST_ERROR_BYTES: usize = 200;
 
 /// A batch above its bound, refused whole.
 pub(crate) fn too_many<T>(n: usize) -> Option<PerItem<T>> {
-    (n > BATCH_ITEMS_MAX).then(|| refuse_all(n, &format!("{n} items are more than 1,000; send several batches")))
+    (n > BATCH_ITEMS_MAX)
+        .then(|| refuse_all(n, &format!("{n} items are more than 1,000; send several batches")))
 }
 
 fn refuse_all<T>(n: usize, why: &str) -> PerItem<T> {
@@ -46,7 +47,8 @@ pub(crate) fn enqueued(answer: Value) -> Result<Result<Enqueued, Rejection>, Sto
     if let Some(why) = answer.get("err") {
         return rejection("enqueue", why.clone()).map(Err);
     }
-    let (status, state, id): (u8, u8, JobId) = read("enqueue", answer.get("ok").cloned().unwrap_or_default())?;
+    let (status, state, id): (u8, u8, JobId) =
+        read("enqueue", answer.get("ok").cloned().unwrap_or_default())?;
     let status = match status {
         0 => EnqueueStatus::Created,
         1 => EnqueueStatus::Known,
@@ -58,13 +60,21 @@ pub(crate) fn enqueued(answer: Value) -> Result<Result<Enqueued, Rejection>, Sto
 }
 
 impl PostgresStore {
-    async fn take_in(&self, jobs: Vec<NewJob>, whole: bool, at: Option<Time>) -> Result<PerItem<Enqueued>, StoreError> {
+    async fn take_in(
+        &self,
+        jobs: Vec<NewJob>,
+        whole: bool,
+        at: Option<Time>,
+    ) -> Result<PerItem<Enqueued>, StoreError> {
         if let Some(refused) = too_many(jobs.len()) {
             return Ok(refused);
         }
         let bytes: usize = jobs.iter().map(|job| job.payload.len()).sum();
         if bytes > BATCH_BYTES_MAX {
-            return Ok(refuse_all(jobs.len(), &format!("the batch has {bytes} bytes, more than 256 MiB; send several batches")));
+            return Ok(refuse_all(
+                jobs.len(),
+                &format!("the batch has {bytes} bytes, more than 256 MiB; send several batches"),
+            ));
         }
         let now = self.about_now(at);
         let mut answers: Vec<Option<Result<Enqueued, Rejection>>> =
@@ -76,7 +86,8 @@ impl PostgresStore {
         let refused = answers.iter().any(Option::is_some);
         let order: Vec<usize> = order.into_iter().filter(|i| answers[*i].is_none()).collect();
         if !order.is_empty() {
-            let lots = if refused && whole { None } else { self.enqueue_lots(&jobs, &order, whole, at).await? };
+            let lots =
+                if refused && whole { None } else { self.enqueue_lots(&jobs, &order, whole, at).await? };
             let told = match lots {
                 Some(told) => told,
                 None => self.enqueue_each(&jobs, &order, whole, refused, at).await?,
@@ -98,10 +109,9 @@ impl PostgresStore {
     ) -> Result<Option<PerItem<Enqueued>>, StoreError> {
         let mut ids = HashSet::new();
         let simple = |job: &NewJob| {
-            let changes_holder = job
-                .unique
-                .as_ref()
-                .is_some_and(|u| whole || matches!(u.on_conflict, OnConflict::Replace | OnConflict::Reschedule));
+            let changes_holder = job.unique.as_ref().is_some_and(|u| {
+                whole || matches!(u.on_conflict, OnConflict::Replace | OnConflict::Reschedule)
+            });
             job.parents.is_empty() && !changes_holder
         };
         if !order.iter().all(|i| simple(&jobs[*i]) && ids.insert(jobs[*i].id)) {
@@ -212,7 +222,8 @@ impl PostgresStore {
 
     async fn settle_and_claim(&self, claim: Claim, at: Option<Time>) -> Result<Claimed, StoreError> {
         if claim.settle_first.len() > BATCH_ITEMS_MAX {
-            let settled = refuse_all(claim.settle_first.len(), "more than 1,000 settlements; send several batches");
+            let settled =
+                refuse_all(claim.settle_first.len(), "more than 1,000 settlements; send several batches");
             return Ok(Claimed { settled, ..Claimed::default() });
         }
         let now = self.about_now(at);
@@ -317,10 +328,18 @@ impl Settlements {
             columns.counters.push(bits(lease.token.counter));
             columns.nonces.push(bits(lease.token.nonce));
             let (kind, result, detail) = match settle {
-                Settle::Complete { result, then, .. } => (0, result.clone(), columns.complete(result.as_deref(), then, now)),
-                Settle::Fail { error, retry_in_ms, fatal, .. } => (1, None, Some(failed(error, *retry_in_ms, *fatal))),
-                Settle::Snooze { delay_ms, reason, holds, .. } => (2, None, Some(snoozed(*delay_ms, reason, holds.as_ref()))),
-                Settle::Release { reason, .. } => (3, None, Some(json!({ "cause": released(*reason) as u8 }))),
+                Settle::Complete { result, then, .. } => {
+                    (0, result.clone(), columns.complete(result.as_deref(), then, now))
+                }
+                Settle::Fail { error, retry_in_ms, fatal, .. } => {
+                    (1, None, Some(failed(error, *retry_in_ms, *fatal)))
+                }
+                Settle::Snooze { delay_ms, reason, holds, .. } => {
+                    (2, None, Some(snoozed(*delay_ms, reason, holds.as_ref())))
+                }
+                Settle::Release { reason, .. } => {
+                    (3, None, Some(json!({ "cause": released(*reason) as u8 })))
+                }
             };
             columns.kinds.push(kind);
             columns.results.push(result);
@@ -345,7 +364,9 @@ impl Settlements {
         }
         let (order, cycle) = parents_first(then);
         if !cycle.is_empty() {
-            return refuse(Rejection::BadParents { why: "the follow-ups wait for each other in a cycle".into() });
+            return refuse(Rejection::BadParents {
+                why: "the follow-ups wait for each other in a cycle".into(),
+            });
         }
         if let Some(why) = order.iter().find_map(|i| check(&then[*i], now).err()) {
             return refuse(why);
@@ -410,7 +431,12 @@ fn tokens<'a>(leases: impl Iterator<Item = &'a Lease>) -> (Vec<Id>, Vec<i64>, Ve
 }
 
 impl Queue for PostgresStore {
-    fn enqueue(&self, jobs: Vec<NewJob>, all_or_nothing: bool, at: Option<Time>) -> StoreFuture<'_, PerItem<Enqueued>> {
+    fn enqueue(
+        &self,
+        jobs: Vec<NewJob>,
+        all_or_nothing: bool,
+        at: Option<Time>,
+    ) -> StoreFuture<'_, PerItem<Enqueued>> {
         Box::pin(self.take_in(jobs, all_or_nothing, at))
     }
 
@@ -451,7 +477,9 @@ impl Queue for PostgresStore {
             let detail = |report: &Report| {
                 let bytes = report.checkpoint.as_ref().map_or(0, Vec::len);
                 if bytes > bounds::CHECKPOINT_BYTES_MAX {
-                    return Json(json!({ "refuse": json(&too_long("checkpoint", bytes, bounds::CHECKPOINT_BYTES_MAX)) }));
+                    return Json(
+                        json!({ "refuse": json(&too_long("checkpoint", bytes, bounds::CHECKPOINT_BYTES_MAX)) }),
+                    );
                 }
                 let mut detail = json!({});
                 if let Some(progress) = &report.progress {
@@ -465,7 +493,8 @@ impl Queue for PostgresStore {
                 Json(detail)
             };
             let details: Vec<Json> = reports.iter().map(detail).collect();
-            let checkpoints: Vec<Option<Vec<u8>>> = reports.into_iter().map(|report| report.checkpoint).collect();
+            let checkpoints: Vec<Option<Vec<u8>>> =
+                reports.into_iter().map(|report| report.checkpoint).collect();
             let rows = self
                 .rows(
                     "report",
@@ -509,7 +538,8 @@ impl Queue for PostgresStore {
                 let store = self.clone();
                 tokio::spawn(async move {
                     let at = store.at(None);
-                    let params: [crate::pool::Param<'_>; 2] = [(&at, Type::INT8), (&queues, Type::TEXT_ARRAY)];
+                    let params: [crate::pool::Param<'_>; 2] =
+                        [(&at, Type::INT8), (&queues, Type::TEXT_ARRAY)];
                     let rows = store.rows("watch", "SELECT windlass.has_work($1, $2)", &params).await;
                     if rows.is_ok_and(|rows| rows.first().is_some_and(|row| row.get(0))) {
                         store.0.hub.answer(number);
@@ -522,8 +552,11 @@ impl Queue for PostgresStore {
 
     fn hello(&self, hello: Hello, at: Option<Time>) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let params: [crate::pool::Param<'_>; 3] =
-                [(&self.at(at), Type::INT8), (&bits(hello.worker.0), Type::INT8), (&Json(json(&hello)), Type::JSONB)];
+            let params: [crate::pool::Param<'_>; 3] = [
+                (&self.at(at), Type::INT8),
+                (&bits(hello.worker.0), Type::INT8),
+                (&Json(json(&hello)), Type::JSONB),
+            ];
             self.rows("hello", "SELECT windlass.hello($1, $2, $3)", &params).await.map(drop)
         })
     }

@@ -59,8 +59,8 @@ impl PostgresStore {
     /// # Errors
     /// When the server cannot be reached, the schema is newer than this program, or the name of the schema is not plain.
     pub async fn open(url: &str, options: Options) -> Result<Self, StoreError> {
-        let config =
-            Config::from_str(url).map_err(|why| StoreError::refused("open", format!("not a URL of PostgreSQL: {why}")))?;
+        let config = Config::from_str(url)
+            .map_err(|why| StoreError::refused("open", format!("not a URL of PostgreSQL: {why}")))?;
         Self::connect(config, options).await
     }
 
@@ -114,7 +114,9 @@ impl PostgresStore {
     /// Renews every lease when the server has started anew since somebody was here.
     pub(crate) async fn greet(&self) -> Result<(), StoreError> {
         let at = self.at(None);
-        self.rows("open", "SELECT windlass.greet($1)", &[(&at, tokio_postgres::types::Type::INT8)]).await.map(drop)
+        self.rows("open", "SELECT windlass.greet($1)", &[(&at, tokio_postgres::types::Type::INT8)])
+            .await
+            .map(drop)
     }
 
     /// The time that a call is given: the test's, or the injected clock's; none leaves it to the server.

@@ -53,7 +53,10 @@ pub async fn enqueue_in<C: GenericClient>(
             taken.push(i);
         }
     }
-    let sql = in_schema("SELECT windlass.enqueue_lots(NULL, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, true)", schema);
+    let sql = in_schema(
+        "SELECT windlass.enqueue_lots(NULL, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, true)",
+        schema,
+    );
     let params: [(&(dyn ToSql + Sync), Type); 10] = [
         (&columns.ids, Type::UUID_ARRAY),
         (&columns.queues, Type::TEXT_ARRAY),
@@ -67,7 +70,8 @@ pub async fn enqueue_in<C: GenericClient>(
         (&columns.options, Type::JSONB_ARRAY),
     ];
     if !taken.is_empty() {
-        let rows = transaction.query_typed(&sql, &params).await.map_err(|why| store_error("enqueue", &why))?;
+        let rows =
+            transaction.query_typed(&sql, &params).await.map_err(|why| store_error("enqueue", &why))?;
         let told = rows.first().and_then(|row: &Row| row.get::<_, Option<Json>>(0)).unwrap_or_default().0;
         let at = told.get("now").and_then(Value::as_i64).map_or(now, time);
         for (place, i) in taken.into_iter().enumerate() {
@@ -78,7 +82,8 @@ pub async fn enqueue_in<C: GenericClient>(
     // A job that stands twice in the batch is answered as known the second time.
     for i in 0..jobs.len() {
         if answers[i].is_none() {
-            let first = jobs.iter().position(|other| other.id == jobs[i].id).and_then(|first| answers[first].clone());
+            let first =
+                jobs.iter().position(|other| other.id == jobs[i].id).and_then(|first| answers[first].clone());
             let known = first.unwrap_or(Err(Rejection::BatchRefused));
             answers[i] = Some(known.map(|first| Enqueued { status: EnqueueStatus::Known, ..first }));
         }
@@ -97,11 +102,17 @@ pub(crate) fn created(job: &NewJob, now: Time) -> Enqueued {
 fn fits(job: &NewJob) -> Result<(), Rejection> {
     let refuse = |what, why: &str| Err(Rejection::Invalid { what, why: why.into() });
     if !job.parents.is_empty() {
-        return refuse("parents", "jobs with parents are enqueued by the store's own verb, not within a transaction");
+        return refuse(
+            "parents",
+            "jobs with parents are enqueued by the store's own verb, not within a transaction",
+        );
     }
     let changes = |on| matches!(on, OnConflict::Replace | OnConflict::Reschedule);
     if job.unique.as_ref().is_some_and(|unique| changes(unique.on_conflict)) {
-        return refuse("unique key", "a key that changes its holder is for the store's own verb, not within a transaction");
+        return refuse(
+            "unique key",
+            "a key that changes its holder is for the store's own verb, not within a transaction",
+        );
     }
     Ok(())
 }
@@ -122,7 +133,10 @@ pub async fn complete_in<C: GenericClient>(
     check_schema(schema)?;
     let bytes = result.map_or(0, <[u8]>::len);
     if bytes > RESULT_BYTES_MAX {
-        return Ok(Err(Rejection::Invalid { what: "result", why: format!("{bytes} bytes are more than {RESULT_BYTES_MAX}") }));
+        return Ok(Err(Rejection::Invalid {
+            what: "result",
+            why: format!("{bytes} bytes are more than {RESULT_BYTES_MAX}"),
+        }));
     }
     let sql = in_schema("SELECT windlass.complete_in_tx($1, $2, $3, $4)", schema);
     let params: [(&(dyn ToSql + Sync), Type); 4] = [

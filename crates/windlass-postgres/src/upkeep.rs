@@ -45,7 +45,13 @@ impl PostgresStore {
         read("upkeep", value)
     }
 
-    async fn keep_up(&self, queue: Option<&str>, budget: usize, wide: bool, at: Option<Time>) -> Result<usize, StoreError> {
+    async fn keep_up(
+        &self,
+        queue: Option<&str>,
+        budget: usize,
+        wide: bool,
+        at: Option<Time>,
+    ) -> Result<usize, StoreError> {
         let budget = i32::try_from(budget).unwrap_or(i32::MAX);
         let rows = self
             .rows_wide(
@@ -69,7 +75,8 @@ impl PostgresStore {
     ) -> Result<UpkeepReport, StoreError> {
         let mut done = 0;
         let plan = self.plan(at, watched).await?;
-        let nothing = plan.due.is_empty() && plan.ticks.is_empty() && !plan.errands && !plan.limits && !plan.keys;
+        let nothing =
+            plan.due.is_empty() && plan.ticks.is_empty() && !plan.errands && !plan.limits && !plan.keys;
         for queue in &plan.work {
             self.0.hub.ring(queue, 1);
         }
@@ -99,7 +106,13 @@ impl PostgresStore {
 
     /// Every tick that a schedule owes makes its job; somebody else may do the same at this moment, and each tick is
     /// one job all the same.
-    async fn tick(&self, name: &str, spec: &ScheduleSpec, through: Time, now: Time) -> Result<usize, StoreError> {
+    async fn tick(
+        &self,
+        name: &str,
+        spec: &ScheduleSpec,
+        through: Time,
+        now: Time,
+    ) -> Result<usize, StoreError> {
         let Ok(compiled) = spec.timing.compile() else { return Ok(0) };
         let due = compiled.due(through, now, &spec.catch_up);
         let mut was = through;
@@ -153,6 +166,8 @@ impl PostgresStore {
 
 impl Upkeep for PostgresStore {
     fn upkeep(&self, budget: usize, at: Option<Time>) -> StoreFuture<'_, UpkeepReport> {
-        Box::pin(async move { self.round(budget.clamp(1, windlass_core::bounds::BATCH_ITEMS_MAX), at, &[]).await })
+        Box::pin(
+            async move { self.round(budget.clamp(1, windlass_core::bounds::BATCH_ITEMS_MAX), at, &[]).await },
+        )
     }
 }

@@ -87,15 +87,37 @@ pub(crate) fn json<T: serde::Serialize>(value: &T) -> Value {
 
 /// A struct out of JSON that this crate's own functions made.
 pub(crate) fn read<T: DeserializeOwned>(operation: &'static str, value: Value) -> Result<T, StoreError> {
-    serde_json::from_value(value)
-        .map_err(|why| StoreError::refused(operation, format!("the schema answered what this program does not know: {why}")))
+    serde_json::from_value(value).map_err(|why| {
+        StoreError::refused(operation, format!("the schema answered what this program does not know: {why}"))
+    })
 }
 
 /// What a rejection's `what` or `verb` may be, when it comes back from SQL.
 const WORDS: [&str; 24] = [
-    "payload", "batch", "priority", "run_at", "delay", "timeout", "limits", "parents", "id", "result", "checkpoint",
-    "weight", "cancel", "edit", "retry", "delete", "run_now", "settings", "schedule", "meta", "retry policy", "snooze",
-    "tags", "unique key",
+    "payload",
+    "batch",
+    "priority",
+    "run_at",
+    "delay",
+    "timeout",
+    "limits",
+    "parents",
+    "id",
+    "result",
+    "checkpoint",
+    "weight",
+    "cancel",
+    "edit",
+    "retry",
+    "delete",
+    "run_now",
+    "settings",
+    "schedule",
+    "meta",
+    "retry policy",
+    "snooze",
+    "tags",
+    "unique key",
 ];
 
 /// The rejection that SQL put into words.
@@ -109,7 +131,9 @@ pub(crate) fn rejection(operation: &'static str, value: Value) -> Result<Rejecti
         "invalid" => Rejection::Invalid { what: word("what"), why: text("why") },
         "not_found" => Rejection::NotFound { what: text("what") },
         "stale" => Rejection::Stale,
-        "wrong_state" => Rejection::WrongState { verb: word("verb"), state: read(operation, field("state"))? },
+        "wrong_state" => {
+            Rejection::WrongState { verb: word("verb"), state: read(operation, field("state"))? }
+        }
         "unique_conflict" => Rejection::UniqueConflict { holder: read(operation, field("holder"))? },
         "queue_full" => Rejection::QueueFull { retry_after_ms: number("retry_after_ms") },
         "out_of_space" => Rejection::OutOfSpace,
@@ -132,7 +156,10 @@ pub(crate) fn rejection(operation: &'static str, value: Value) -> Result<Rejecti
 }
 
 /// One answer per item, each null or a rejection.
-pub(crate) fn per_item(operation: &'static str, answers: Value) -> Result<Vec<Result<(), Rejection>>, StoreError> {
+pub(crate) fn per_item(
+    operation: &'static str,
+    answers: Value,
+) -> Result<Vec<Result<(), Rejection>>, StoreError> {
     let answers: Vec<Value> = read(operation, answers)?;
     let one = |answer: Value| match answer {
         Value::Null => Ok(Ok(())),

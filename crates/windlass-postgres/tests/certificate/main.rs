@@ -1,8 +1,8 @@
 //! The certificate of the PostgreSQL store: every rule of `docs/contract.md`, on a real server.
 
+mod place;
 #[path = "../server/mod.rs"]
 mod server;
-mod place;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,9 +24,9 @@ impl Host for Postgres {
     }
 
     fn exempts(&self, case: &Case) -> Option<&'static str> {
-        case.name
-            .contains("::owner::")
-            .then_some("the server owns the store: a worker's process that ends leaves its leases to their deadlines")
+        case.name.contains("::owner::").then_some(
+            "the server owns the store: a worker's process that ends leaves its leases to their deadlines",
+        )
     }
 }
 

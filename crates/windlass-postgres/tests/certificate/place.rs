@@ -24,7 +24,12 @@ impl Town {
     pub(crate) fn new() -> Arc<Self> {
         let server = Server::start();
         let url = server.url("postgres");
-        Arc::new(Self { server: Mutex::new(Some(server)), url, empty: Mutex::default(), made: AtomicUsize::new(0) })
+        Arc::new(Self {
+            server: Mutex::new(Some(server)),
+            url,
+            empty: Mutex::default(),
+            made: AtomicUsize::new(0),
+        })
     }
 
     /// Stops the server.

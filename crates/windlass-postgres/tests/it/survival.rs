@@ -9,7 +9,9 @@ use windlass_core::{JobId, State, WorkerId};
 use windlass_postgres::{Options, PostgresStore};
 
 /// Asks until the server answers again: a store never goes deaf.
-async fn until_answered<T, F: Future<Output = Result<T, windlass_core::StoreError>>>(ask: impl Fn() -> F) -> T {
+async fn until_answered<T, F: Future<Output = Result<T, windlass_core::StoreError>>>(
+    ask: impl Fn() -> F,
+) -> T {
     let patience = tokio::time::Instant::now();
     loop {
         match ask().await {
@@ -68,7 +70,12 @@ async fn a_killed_backend_is_replaced_by_the_next_call() {
             .await
             .unwrap();
         let held = until_answered(|| async {
-            let claim = windlass_core::store::Claim { wants: vec![(queue(), 1)], worker: WorkerId(1), nonce: 3, settle_first: vec![] };
+            let claim = windlass_core::store::Claim {
+                wants: vec![(queue(), 1)],
+                worker: WorkerId(1),
+                nonce: 3,
+                settle_first: vec![],
+            };
             store.claim(claim, None).await
         })
         .await;
@@ -89,7 +96,8 @@ async fn a_worker_hears_of_another_process_and_does_so_again_after_its_listener_
             async move { here.watch(Watch { worker: WorkerId(1), queues: vec![(queue(), 1)] }).await }
         });
         there.enqueue(vec![job(round + 1)], false, None).await.unwrap().remove(0).unwrap();
-        let signal = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("a ring").unwrap().unwrap();
+        let signal =
+            tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("a ring").unwrap().unwrap();
         assert_eq!(signal, Signal::Work);
         let held = claim(&here, 9).await;
         assert_eq!(held.len(), 1);
@@ -105,7 +113,12 @@ async fn a_worker_hears_of_another_process_and_does_so_again_after_its_listener_
 async fn a_transaction_of_somebody_else_that_never_ends_stops_no_claim() {
     let store = store(shared(), "held").await;
     let mut other = client(shared()).await;
-    let tx = other.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead).start().await.unwrap();
+    let tx = other
+        .build_transaction()
+        .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
+        .start()
+        .await
+        .unwrap();
     tx.query("SELECT count(*) FROM held.job", &[]).await.unwrap();
     for round in 0..20u128 {
         let jobs = (0..50).map(|n| job(round * 100 + n + 1)).collect();
@@ -157,7 +170,13 @@ async fn many_callers_at_once_lose_and_double_nothing() {
 
 #[tokio::test]
 async fn everything_works_without_prepared_statements_as_behind_a_pooler() {
-    let options = Options { schema: "pooled".into(), prepare: false, listen: false, upkeep: false, ..Options::default() };
+    let options = Options {
+        schema: "pooled".into(),
+        prepare: false,
+        listen: false,
+        upkeep: false,
+        ..Options::default()
+    };
     let store = PostgresStore::open(&shared().url("postgres"), options).await.unwrap();
     store.enqueue(vec![job(1), job(2)], false, None).await.unwrap();
     let held = claim(&store, 9).await;
@@ -174,6 +193,7 @@ async fn a_newer_schema_is_refused() {
     let client = client(shared()).await;
     client.execute("UPDATE newer.schema SET version = 999", &[]).await.unwrap();
     let options = Options { schema: "newer".into(), upkeep: false, listen: false, ..Options::default() };
-    let told = PostgresStore::open(&shared().url("postgres"), options).await.expect_err("too new").to_string();
+    let told =
+        PostgresStore::open(&shared().url("postgres"), options).await.expect_err("too new").to_string();
     assert!(told.contains("999"), "{told}");
 }

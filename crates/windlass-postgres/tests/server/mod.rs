@@ -40,9 +40,11 @@ fn command(name: &str) -> Command {
 impl Server {
     /// A fresh server, ready for connections.
     pub(crate) fn start() -> Self {
-        let directory = tempfile::Builder::new().prefix("windlass-pg").tempdir().expect("a temporary directory");
+        let directory =
+            tempfile::Builder::new().prefix("windlass-pg").tempdir().expect("a temporary directory");
         if rustix::process::geteuid().is_root() {
-            let owned = Command::new("chown").arg("postgres").arg(directory.path()).status().expect("chown runs");
+            let owned =
+                Command::new("chown").arg("postgres").arg(directory.path()).status().expect("chown runs");
             assert!(owned.success(), "the directory belongs to the server's user");
         }
         let made = command("initdb")
@@ -63,7 +65,8 @@ impl Server {
     pub(crate) fn start_for_this_process() -> Self {
         let server = Self::start();
         let script = format!("cat; kill -INT {}", server.pid());
-        let guard = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        let guard =
+            Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         // The pipe's other end closes when this process is gone.
         std::mem::forget(guard.expect("a shell"));
         server
@@ -72,7 +75,12 @@ impl Server {
     /// Starts the process and waits until it takes connections.
     pub(crate) fn run(&self) {
         let ready = || {
-            command("pg_isready").arg("-q").arg("-h").arg(self.directory.path()).status().is_ok_and(|status| status.success())
+            command("pg_isready")
+                .arg("-q")
+                .arg("-h")
+                .arg(self.directory.path())
+                .status()
+                .is_ok_and(|status| status.success())
         };
         let patience = std::time::Instant::now();
         let mut child = self.spawn();
@@ -107,7 +115,8 @@ impl Server {
 
     /// The process that all others hang on.
     pub(crate) fn pid(&self) -> i32 {
-        let file = std::fs::read_to_string(self.directory.path().join("data/postmaster.pid")).expect("a running server");
+        let file = std::fs::read_to_string(self.directory.path().join("data/postmaster.pid"))
+            .expect("a running server");
         file.lines().next().and_then(|line| line.trim().parse().ok()).expect("the process id")
     }
 
@@ -122,7 +131,8 @@ impl Server {
             // A child may have ended by itself meanwhile.
             let _ = rustix::process::kill_process(pid, signal);
         }
-        if let Some(mut child) = self.process.lock().expect("no test panics while it holds this lock").take() {
+        if let Some(mut child) = self.process.lock().expect("no test panics while it holds this lock").take()
+        {
             child.wait().expect("our own child");
         }
         while !children(main).is_empty() {
