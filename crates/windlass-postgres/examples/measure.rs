@@ -66,8 +66,8 @@ async fn lifecycles(store: &PostgresStore, queues: u32, seconds: u64) -> u64 {
     sum
 }
 
-/// The median and the 99th percentile of a claim that settles the last batch, in microseconds.
-async fn claim_cost(store: &PostgresStore, queue: &str, claims: usize) -> (u128, u128) {
+/// The fastest twentieth, the median and the 99th percentile of a claim that settles the last batch, in microseconds.
+async fn claim_cost(store: &PostgresStore, queue: &str, claims: usize) -> (u128, u128, u128) {
     let (mut held, mut times) = (Vec::new(), Vec::new());
     for _ in 0..claims {
         let from = Instant::now();
@@ -76,7 +76,7 @@ async fn claim_cost(store: &PostgresStore, queue: &str, claims: usize) -> (u128,
         assert_eq!(held.len(), BATCH as usize);
     }
     times.sort_unstable();
-    (times[claims / 2], times[claims * 99 / 100])
+    (times[claims / 20], times[claims / 2], times[claims * 99 / 100])
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -111,7 +111,7 @@ async fn main() {
     }
     println!("enqueue of 1,000: {} us", from.elapsed().as_micros() / 50);
     println!(
-        "claim of {BATCH} beside 50,000 waiting: {:?} us (p50, p99)",
+        "claim of {BATCH} beside 50,000 waiting: {:?} us (p5, p50, p99)",
         claim_cost(&store, "few", 200).await
     );
     let from = Instant::now();
@@ -121,7 +121,7 @@ async fn main() {
     println!("enqueued {waiting} in {:?}", from.elapsed());
     println!("first claim: {:?} us", claim_cost(&store, "many", 1).await);
     println!(
-        "claim of {BATCH} beside {waiting} waiting: {:?} us (p50, p99)",
+        "claim of {BATCH} beside {waiting} waiting: {:?} us (p5, p50, p99)",
         claim_cost(&store, "many", 200).await
     );
     for _ in 0..(groups * 5).max(25_000).div_ceil(1_000) {
@@ -129,11 +129,11 @@ async fn main() {
     }
     println!("first claim: {:?} us", claim_cost(&store, "groups", 1).await);
     println!(
-        "claim of {BATCH} of {groups} groups: {:?} us (p50, p99)",
+        "claim of {BATCH} of {groups} groups: {:?} us (p5, p50, p99)",
         claim_cost(&store, "groups", 200).await
     );
     for _ in 0..50 {
         store.enqueue(jobs("tens", 1_000, &mut made, 10), false, None).await.unwrap();
     }
-    println!("claim of {BATCH} of 10 groups: {:?} us (p50, p99)", claim_cost(&store, "tens", 200).await);
+    println!("claim of {BATCH} of 10 groups: {:?} us (p5, p50, p99)", claim_cost(&store, "tens", 200).await);
 }

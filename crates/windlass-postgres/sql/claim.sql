@@ -28,10 +28,10 @@ BEGIN
     RETURN cardinality(v_ids);
   END IF;
   FOR r IN
-    WITH left_ AS (DELETE FROM windlass.deferred WHERE job = ANY (v_ids) RETURNING job, attempt, state),
+    WITH left_ AS (DELETE FROM windlass.deferred WHERE job = ANY (v_ids) RETURNING job, attempt, state, due, seq),
     come AS MATERIALIZED (SELECT c.*, nextval('windlass.seq') AS place FROM
-      (SELECT u.n, j.id, j.kind, j.grp, j.prio, l.attempt, l.state FROM unnest(v_ids) WITH ORDINALITY u(id, n)
-       JOIN left_ l ON l.job = u.id JOIN windlass.job j ON j.id = u.id ORDER BY u.n) c),
+      (SELECT row_number() OVER (ORDER BY l.due, l.seq) AS n, j.id, j.kind, j.grp, j.prio, l.attempt, l.state FROM left_ l
+       JOIN windlass.job j ON j.id = l.job ORDER BY n) c),
     stand AS (INSERT INTO windlass.ready (job, seq, since, attempt, prio, queue, grp, lset)
       SELECT id, place, p_now, attempt, prio, p_queue, grp, '' FROM come),
     told AS (INSERT INTO windlass.event (at, type, cause, queue, jobs, kinds, grps, attempts)
@@ -240,7 +240,7 @@ CREATE OR REPLACE FUNCTION windlass.claim_lots(p_queue text, p_n int, p_worker b
 LANGUAGE plpgsql AS $$
 DECLARE
   q record; v_open record; v_n int; v_shut record; v_moves int := 0; v_some boolean; v_counters bigint[]; v_counts bigint[]; v_keys text[];
-  v_waits bigint[]; v_floor bigint; v_until_start uuid[]; v_taken int;
+  v_sinces bigint[]; v_attempts int[]; v_floor bigint; v_taken int; x record;
 BEGIN
   jobs := '{}';
   IF NOT EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND entry IS NOT NULL) THEN
@@ -286,8 +286,8 @@ BEGIN
       UNION ALL
       SELECT y.*, 1 FROM windlass.ready y WHERE f.ordered AND y.job = windlass.head(p_queue, f.key)) r),
   pick AS MATERIALIZED (SELECT o.*, row_number() OVER (ORDER BY prio DESC, v, key) AS n FROM offered o ORDER BY n LIMIT v_n)
-  SELECT array_agg(job ORDER BY n), array_agg(key ORDER BY n), array_agg(p_now - since ORDER BY n), max(v), count(*)
-  INTO jobs, v_keys, v_waits, v_floor, v_taken FROM pick;
+  SELECT array_agg(job ORDER BY n), array_agg(key ORDER BY n), array_agg(since ORDER BY n), array_agg(attempt ORDER BY n), max(v), count(*)
+  INTO jobs, v_keys, v_sinces, v_attempts, v_floor, v_taken FROM pick;
   IF v_taken = 0 THEN
     jobs := '{}';
     IF again IS NULL AND EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND entry IS NOT NULL) THEN
@@ -297,28 +297,28 @@ BEGIN
     RETURN;
   END IF;
   v_counters := ARRAY(SELECT nextval('windlass.counter') FROM generate_series(1, v_taken));
-  WITH gone AS (DELETE FROM windlass.ready WHERE job = ANY (jobs) RETURNING job, since, attempt),
-  held AS (INSERT INTO windlass.lease (job, counter, nonce, worker, started_at, deadline, check_at, since, lease_ms, attempt, queue, kind, grp, lset)
-    SELECT u.job, v_counters[u.n], p_nonce, p_worker, p_now, p_now + q.lease_ms, p_now + q.lease_ms, d.since, q.lease_ms, d.attempt + 1, p_queue, j.kind, j.grp, j.lset
-    FROM unnest(jobs) WITH ORDINALITY u(job, n) JOIN gone d ON d.job = u.job JOIN windlass.job j ON j.id = u.job RETURNING job, counter, kind, grp, attempt),
-  told AS (INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts)
-    SELECT p_now, p_worker, 2, 0, p_queue, array_agg(job ORDER BY counter), array_agg(kind ORDER BY counter),
-      CASE WHEN bool_or(grp <> '') THEN array_agg(grp ORDER BY counter) END, array_agg(attempt ORDER BY counter) FROM held)
-  UPDATE windlass.grp g SET claimed = claimed + x.n, counts = windlass.add(g.counts, ARRAY[0, -x.n, x.n, 0, 0, 0, 0, 0]),
-    vt = windlass.charge(g.vt, CASE WHEN g.own IS NULL THEN q.g_weight ELSE g.weight END, x.n),
-    (tat_ms, tat_frac) = (SELECT coalesce(m.tat_ms, g.tat_ms), coalesce(m.tat_frac, g.tat_frac) FROM windlass.admit(
-      CASE WHEN g.own IS NULL THEN q.g_rate_count ELSE g.rate_count END, CASE WHEN g.own IS NULL THEN q.g_rate_period ELSE g.rate_period END,
-      CASE WHEN g.own IS NULL THEN q.g_rate_burst ELSE g.rate_burst END, g.tat_ms, g.tat_frac, p_now, x.n) m)
-  FROM (SELECT k, count(*) AS n FROM unnest(v_keys) k GROUP BY k) x WHERE g.queue = p_queue AND g.key = x.k;
-  UPDATE windlass.grp g SET entry = CASE WHEN NOT g.ordered THEN
-      (SELECT prio FROM windlass.ready WHERE queue = p_queue AND grp = g.key AND lset = '' ORDER BY prio DESC, seq LIMIT 1) END
-  FROM (SELECT DISTINCT k FROM unnest(v_keys) k) x WHERE g.queue = p_queue AND g.key = x.k AND g.entry IS DISTINCT FROM
-    CASE WHEN NOT g.ordered THEN (SELECT prio FROM windlass.ready WHERE queue = p_queue AND grp = g.key AND lset = '' ORDER BY prio DESC, seq LIMIT 1) END;
+  DELETE FROM windlass.ready WHERE job = ANY (jobs);
+  WITH held AS (INSERT INTO windlass.lease (job, counter, nonce, worker, started_at, deadline, check_at, since, lease_ms, attempt, queue, kind, grp, lset)
+    SELECT u.job, u.counter, p_nonce, p_worker, p_now, p_now + q.lease_ms, p_now + q.lease_ms, u.since, q.lease_ms, u.attempt + 1, p_queue, j.kind, j.grp, j.lset
+    FROM unnest(jobs, v_counters, v_sinces, v_attempts) u(job, counter, since, attempt) JOIN windlass.job j ON j.id = u.job RETURNING job, counter, kind, grp, attempt)
+  INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts)
+  SELECT p_now, p_worker, 2, 0, p_queue, array_agg(job ORDER BY counter), array_agg(kind ORDER BY counter),
+    CASE WHEN bool_or(grp <> '') THEN array_agg(grp ORDER BY counter) END, array_agg(attempt ORDER BY counter) FROM held;
+  -- One by one by their key: joined to a list, a plan that was made for a small table would read all groups of the queue.
+  FOR x IN SELECT k, count(*) AS n FROM unnest(v_keys) k GROUP BY k LOOP
+    UPDATE windlass.grp g SET claimed = claimed + x.n, counts = windlass.add(g.counts, ARRAY[0, -x.n, x.n, 0, 0, 0, 0, 0]),
+      vt = windlass.charge(g.vt, CASE WHEN g.own IS NULL THEN q.g_weight ELSE g.weight END, x.n),
+      entry = CASE WHEN NOT g.ordered THEN (SELECT prio FROM windlass.ready WHERE queue = p_queue AND grp = g.key AND lset = '' ORDER BY prio DESC, seq LIMIT 1) END,
+      (tat_ms, tat_frac) = (SELECT coalesce(m.tat_ms, g.tat_ms), coalesce(m.tat_frac, g.tat_frac) FROM windlass.admit(
+        CASE WHEN g.own IS NULL THEN q.g_rate_count ELSE g.rate_count END, CASE WHEN g.own IS NULL THEN q.g_rate_period ELSE g.rate_period END,
+        CASE WHEN g.own IS NULL THEN q.g_rate_burst ELSE g.rate_burst END, g.tat_ms, g.tat_frac, p_now, x.n) m)
+    WHERE g.queue = p_queue AND g.key = x.k;
+  END LOOP;
   UPDATE windlass.qstate SET counts = windlass.add(counts, ARRAY[0, -v_taken, v_taken, 0, 0, 0, 0, 0]), totals[2] = totals[2] + v_taken, floor = greatest(floor, v_floor),
     (tat_ms, tat_frac) = (SELECT coalesce(m.tat_ms, q.tat_ms), coalesce(m.tat_frac, q.tat_frac)
       FROM windlass.admit(q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now, v_taken) m)
   WHERE queue = p_queue;
-  PERFORM windlass.measured(p_queue, 0, v_waits);
+  PERFORM windlass.measured(p_queue, 0, ARRAY(SELECT p_now - f FROM unnest(v_sinces) f));
   PERFORM windlass.give_up_keys(jobs);
   -- What stopped the batch short may be time.
   IF v_taken < p_n AND again IS NULL THEN

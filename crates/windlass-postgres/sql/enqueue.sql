@@ -197,7 +197,7 @@ CREATE OR REPLACE FUNCTION windlass.enqueue_lots(p_at bigint, p_ids uuid[], p_qu
   p_lsets text[], p_run_at bigint[], p_delays bigint[], p_options jsonb[], p_loose boolean DEFAULT false) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now bigint := windlass.now_ms(p_at); v_answers jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(p_ids)]);
-  v_take boolean[] := array_fill(true, ARRAY[cardinality(p_ids)]); r record; v_new uuid[]; v_rings jsonb; i int; v_err jsonb;
+  v_take boolean[] := array_fill(true, ARRAY[cardinality(p_ids)]); r record; v_new uuid[]; v_rings jsonb; i int; v_err jsonb; v_all boolean;
 BEGIN
   IF p_loose THEN
     -- In a caller's transaction a bound is held against what is counted by now, and nobody waits for anybody.
@@ -251,10 +251,11 @@ BEGIN
     DELETE FROM windlass.job WHERE id = r.id;
     v_new := array_remove(v_new, r.id);
   END LOOP;
+  v_all := coalesce(cardinality(v_new), 0) = cardinality(p_ids);
   WITH item AS MATERIALIZED (
     SELECT u.*, CASE WHEN coalesce(u.run_at, v_now + u.delay) > v_now THEN coalesce(u.run_at, v_now + u.delay) END AS due
     FROM unnest(p_ids, p_queues, p_kinds, p_grps, p_prios, p_lsets, p_run_at, p_delays, p_options) WITH ORDINALITY
-      u(id, queue, kind, grp, prio, lset, run_at, delay, options, n) WHERE u.id = ANY (v_new)),
+      u(id, queue, kind, grp, prio, lset, run_at, delay, options, n) WHERE v_all OR u.id = ANY (v_new)),
   placed AS MATERIALIZED (SELECT i.*, nextval('windlass.seq') AS seq FROM (SELECT * FROM item ORDER BY n) i),
   now_ready AS (INSERT INTO windlass.ready (job, seq, since, attempt, prio, queue, grp, lset)
     SELECT id, seq, v_now, 0, prio, queue, grp, lset FROM placed WHERE due IS NULL),
@@ -269,7 +270,7 @@ BEGIN
   FROM (SELECT p.queue, count(*) FILTER (WHERE due IS NULL) AS ready FROM placed p GROUP BY p.queue) x
   WHERE NOT EXISTS (SELECT FROM windlass.queue c JOIN windlass.qstate s ON s.queue = c.name WHERE c.name = x.queue
     AND (c.paused OR s.counts[3] >= c.concurrency OR s.hold_until > v_now));
-  IF cardinality(v_new) IS DISTINCT FROM cardinality(p_ids) THEN
+  IF NOT v_all THEN
     FOR i IN 1..cardinality(p_ids) LOOP
       IF v_answers[i] IS NULL AND NOT coalesce(p_ids[i] = ANY (v_new), false) THEN
         v_answers[i] := windlass.taken(1, coalesce(windlass.state_of(p_ids[i]), windlass.gone_as(p_ids[i], v_now), 1), p_ids[i]);

@@ -99,7 +99,8 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION windlass.take_up_jobs(p_queue text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE r record; v_counts bigint[]; v_ordered boolean; v_judge uuid[] := '{}';
+DECLARE r record; v_counts bigint[]; v_ordered boolean; v_judge uuid[] := '{}'; v_keys text[] := '{}'; v_prios smallint[] := '{}'; v_readies bigint[] := '{}'; v_laters bigint[] := '{}'; v_lists text[] := '{}';
+  x record; v_floor bigint; v_any_ordered boolean := false;
 BEGIN
   IF NOT EXISTS (SELECT FROM windlass.incoming WHERE queue = p_queue) THEN RETURN; END IF;
   IF EXISTS (SELECT FROM windlass.incoming WHERE queue = p_queue AND state = 4) THEN PERFORM windlass.need_wide(); END IF;
@@ -119,6 +120,12 @@ BEGIN
       CASE WHEN bool_or(state = 1) THEN string_agg(array_to_string(jobs, ','), ',' ORDER BY id) FILTER (WHERE state = 1) END AS came_ready
     FROM came GROUP BY grp, prio, lset ORDER BY min(id)
   LOOP
+    IF r.lset = '' AND coalesce(r.blocked, 0) = 0 THEN
+      -- Plain lanes are gathered and taken up together below.
+      v_keys := v_keys || r.grp; v_prios := v_prios || CASE WHEN r.ready > 0 THEN r.prio END; v_readies := v_readies || coalesce(r.ready, 0); v_laters := v_laters || coalesce(r.scheduled, 0);
+      v_lists := v_lists || coalesce(r.came_ready, '');
+      CONTINUE;
+    END IF;
     PERFORM windlass.ensure_grp(p_queue, r.grp);
     v_counts := ARRAY[coalesce(r.scheduled, 0), coalesce(r.ready, 0), 0, 0, coalesce(r.blocked, 0), 0, 0, 0]::bigint[];
     UPDATE windlass.grp SET counts = windlass.add(counts, v_counts) WHERE queue = p_queue AND key = r.grp RETURNING ordered INTO v_ordered;
@@ -146,5 +153,26 @@ BEGIN
     END IF;
     IF r.judged IS NOT NULL THEN v_judge := v_judge || string_to_array(r.judged, ',')::uuid[]; END IF;
   END LOOP;
+  IF cardinality(v_keys) > 0 THEN
+    INSERT INTO windlass.grp (queue, key, vt, ordered)
+    SELECT p_queue, k, s.floor, q.g_ordered FROM (SELECT DISTINCT k FROM unnest(v_keys) k) d, windlass.qstate s JOIN windlass.queue q ON q.name = s.queue
+    WHERE s.queue = p_queue AND NOT EXISTS (SELECT FROM windlass.grp g WHERE g.queue = p_queue AND g.key = d.k) ON CONFLICT DO NOTHING;
+    SELECT floor INTO v_floor FROM windlass.qstate WHERE queue = p_queue;
+    FOR x IN SELECT k, max(p)::smallint AS prio, sum(n)::bigint AS ready, sum(l)::bigint AS later FROM unnest(v_keys, v_prios, v_readies, v_laters) u(k, p, n, l) GROUP BY k LOOP
+      UPDATE windlass.grp g SET counts = windlass.add(g.counts, ARRAY[x.later, x.ready, 0, 0, 0, 0, 0, 0]),
+        entry = CASE WHEN g.parked OR g.ordered THEN g.entry ELSE greatest(g.entry, x.prio) END,
+        vt = CASE WHEN g.entry IS NULL AND NOT g.parked AND NOT g.ordered AND x.prio IS NOT NULL THEN greatest(g.vt, v_floor) ELSE g.vt END
+      WHERE g.queue = p_queue AND g.key = x.k RETURNING ordered INTO v_ordered;
+      v_any_ordered := v_any_ordered OR v_ordered;
+    END LOOP;
+    UPDATE windlass.qstate SET counts = windlass.add(counts, ARRAY[e.later, e.ready, 0, 0, 0, 0, 0, 0]), totals[1] = totals[1] + e.later + e.ready
+    FROM (SELECT sum(n)::bigint AS ready, sum(l)::bigint AS later FROM unnest(v_readies, v_laters) u(n, l)) e WHERE queue = p_queue;
+    FOR r IN SELECT u.k, u.list FROM unnest(v_keys, v_lists) u(k, list) WHERE v_any_ordered AND u.list <> '' AND windlass.is_ordered(p_queue, u.k) LOOP
+      INSERT INTO windlass.place (queue, grp, seq, job)
+      SELECT p_queue, r.k, y.seq, y.job FROM windlass.ready y WHERE y.job = ANY (string_to_array(r.list, ',')::uuid[]) ON CONFLICT DO NOTHING;
+      PERFORM windlass.head_stand(p_queue, r.k);
+    END LOOP;
+    IF 0 < ANY (v_readies) THEN PERFORM windlass.touch(p_queue); END IF;
+  END IF;
   IF v_judge <> '{}' THEN PERFORM windlass.judge(v_judge, p_now); END IF;
 END $$;

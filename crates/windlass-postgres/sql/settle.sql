@@ -167,7 +167,7 @@ END $$;
 -- what they leave over (limits, order, children, a token that is not current) one by one.
 CREATE OR REPLACE FUNCTION windlass.settle(p_kinds smallint[], p_jobs uuid[], p_counters bigint[], p_nonces bigint[], p_results bytea[], p_details jsonb[],
   p_payloads bytea[], p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE v_done int[]; r record; i int; v_answers jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(p_jobs)]); v_ids uuid[];
+DECLARE v_done int[]; r record; i int; v_answers jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(p_jobs)]); v_ids uuid[]; x record; v_parked boolean;
 BEGIN
   IF 0 = ANY (p_kinds) THEN
     FOR r IN
@@ -183,14 +183,16 @@ BEGIN
         SELECT p_now, worker, 3, 0, queue, array_agg(job ORDER BY n), array_agg(kind ORDER BY n), CASE WHEN bool_or(grp <> '') THEN array_agg(grp ORDER BY n) END,
           array_agg(attempt ORDER BY n), CASE WHEN bool_or(result IS NOT NULL) THEN array_agg(substring(result FROM 1 FOR 4096) ORDER BY n) END
         FROM plain GROUP BY queue, worker)
-      SELECT queue, grp, count(*) AS n, array_agg(p.n::int) AS places, array_agg(p_now - started_at) AS ran, array_agg(job) AS ids FROM plain p GROUP BY queue, grp
+      SELECT queue, count(*) AS n, array_agg(p.n::int) AS places, array_agg(p_now - started_at) AS ran, array_agg(job) AS ids, array_agg(grp) AS grps FROM plain p GROUP BY queue
     LOOP
       v_done := v_done || r.places; v_ids := v_ids || r.ids;
-      PERFORM windlass.count(r.queue, r.grp, ARRAY[0, 0, -r.n, 0, 0, r.n, 0, 0]);
-      PERFORM windlass.total(r.queue, 3, r.n);
+      FOR x IN SELECT k, count(*) AS n FROM unnest(r.grps) k GROUP BY k LOOP
+        UPDATE windlass.grp g SET counts = windlass.add(g.counts, ARRAY[0, 0, -x.n, 0, 0, x.n, 0, 0]) WHERE g.queue = r.queue AND g.key = x.k RETURNING parked INTO v_parked;
+        IF v_parked THEN PERFORM windlass.unpark(r.queue, x.k); END IF;
+      END LOOP;
+      UPDATE windlass.qstate SET counts = windlass.add(counts, ARRAY[0, 0, -r.n, 0, 0, r.n, 0, 0]), totals[3] = totals[3] + r.n WHERE queue = r.queue;
       PERFORM windlass.chart(r.queue, 1, p_now, r.n);
       PERFORM windlass.measured(r.queue, 1, r.ran);
-      PERFORM windlass.unpark(r.queue, r.grp);
       IF EXISTS (SELECT FROM windlass.queue WHERE name = r.queue AND concurrency IS NOT NULL) THEN PERFORM windlass.touch(r.queue); END IF;
     END LOOP;
     DELETE FROM windlass.unique_key WHERE job = ANY (v_ids) AND until = 0;

@@ -16,7 +16,7 @@ CREATE OR REPLACE FUNCTION windlass.retention_due(p_queue text) RETURNS bigint L
 
 -- T13: removes what retention no longer keeps. A job with live children goes to the end of its line instead.
 CREATE OR REPLACE FUNCTION windlass.prune(p_queue text, p_budget int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE q record; k record; v_ids uuid[]; v_keep uuid[]; v_done int := 0; v_state int; v_excess bigint; r record; v_rest boolean := false;
+DECLARE q record; k record; v_ids uuid[]; v_keep uuid[]; v_done int := 0; v_excess bigint; r record; v_rest boolean := false; v_rows jsonb[];
 BEGIN
   SELECT c.settings, s.counts INTO q FROM windlass.queue c JOIN windlass.qstate s ON s.queue = c.name WHERE c.name = p_queue;
   FOR k IN SELECT * FROM (VALUES (5, 'completed', 86400000::bigint, 1000000::bigint), (6, 'dead', 7776000000, 9223372036854775807), (7, 'cancelled', 86400000, 1000000)) v(state, word, age, most) LOOP
@@ -38,19 +38,20 @@ BEGIN
     END IF;
     v_rest := false;
     v_done := v_done + cardinality(v_ids);
-    FOR r IN
-      WITH off AS (DELETE FROM windlass.ended WHERE job = ANY (v_ids) RETURNING job, attempt, state),
-      body AS (DELETE FROM windlass.job WHERE id = ANY (v_ids) RETURNING id, kind, grp, options),
-      rest AS (DELETE FROM windlass.extra WHERE job = ANY (v_ids) RETURNING job, fingerprint),
-      tries AS (DELETE FROM windlass.attempt WHERE job = ANY (v_ids)),
-      logs AS (DELETE FROM windlass.log WHERE job = ANY (v_ids)),
-      edges AS (DELETE FROM windlass.edge WHERE child = ANY (v_ids)),
-      kept AS (INSERT INTO windlass.gone (id, at, state) SELECT job, p_now, state FROM off
-        ON CONFLICT (id) DO UPDATE SET at = excluded.at, state = excluded.state, n = nextval('windlass.gone_n_seq')),
-      told AS (INSERT INTO windlass.event (at, type, cause, queue, jobs, kinds, grps, attempts)
-        SELECT p_now, 14, 11, p_queue, array_agg(b.id ORDER BY u.n), array_agg(b.kind ORDER BY u.n), CASE WHEN bool_or(b.grp <> '') THEN array_agg(b.grp ORDER BY u.n) END, array_agg(o.attempt ORDER BY u.n)
-        FROM unnest(v_ids) WITH ORDINALITY u(id, n) JOIN body b ON b.id = u.id JOIN off o ON o.job = u.id)
-      SELECT b.grp, x.fingerprint, count(*) AS n FROM body b LEFT JOIN rest x ON x.job = b.id GROUP BY 1, 2
+    INSERT INTO windlass.event (at, type, cause, queue, jobs, kinds, grps, attempts)
+    SELECT p_now, 14, 11, p_queue, array_agg(j.id ORDER BY u.n), array_agg(j.kind ORDER BY u.n), CASE WHEN bool_or(j.grp <> '') THEN array_agg(j.grp ORDER BY u.n) END, array_agg(e.attempt ORDER BY u.n)
+    FROM unnest(v_ids) WITH ORDINALITY u(id, n) JOIN windlass.job j ON j.id = u.id JOIN windlass.ended e ON e.job = u.id;
+    v_rows := ARRAY(SELECT jsonb_build_array(j.grp, x.fingerprint, count(*)) FROM unnest(v_ids) u(id) JOIN windlass.job j ON j.id = u.id
+      LEFT JOIN windlass.extra x ON x.job = u.id GROUP BY j.grp, x.fingerprint);
+    DELETE FROM windlass.ended WHERE job = ANY (v_ids);
+    DELETE FROM windlass.job WHERE id = ANY (v_ids);
+    DELETE FROM windlass.extra WHERE job = ANY (v_ids);
+    DELETE FROM windlass.attempt WHERE job = ANY (v_ids);
+    DELETE FROM windlass.log WHERE job = ANY (v_ids);
+    DELETE FROM windlass.edge WHERE child = ANY (v_ids);
+    INSERT INTO windlass.gone (id, at, state) SELECT u, p_now, k.state FROM unnest(v_ids) u
+    ON CONFLICT (id) DO UPDATE SET at = excluded.at, state = excluded.state, n = nextval('windlass.gone_n_seq');
+    FOR r IN SELECT v->>0 AS grp, (v->>1)::bigint AS fingerprint, (v->>2)::bigint AS n FROM unnest(v_rows) v
     LOOP
       PERFORM windlass.count(p_queue, r.grp, windlass.moved(k.state, NULL, r.n));
       PERFORM windlass.forget_grp(p_queue, r.grp, p_now);
