@@ -22,8 +22,7 @@ BEGIN
   SELECT array_agg(job) INTO v_ids FROM
     (SELECT job FROM windlass.deferred WHERE queue = p_queue AND due <= p_now ORDER BY due, seq LIMIT p_budget) d;
   IF v_ids IS NULL THEN RETURN 0; END IF;
-  IF EXISTS (SELECT FROM windlass.job j LEFT JOIN windlass.grp g ON g.queue = j.queue AND g.key = j.grp
-             WHERE j.id = ANY (v_ids) AND (j.lset <> '' OR coalesce(g.ordered, false))) THEN
+  IF EXISTS (SELECT FROM windlass.job j WHERE j.id = ANY (v_ids) AND (j.lset <> '' OR windlass.is_ordered(j.queue, j.grp))) THEN
     FOREACH v_id IN ARRAY v_ids LOOP PERFORM windlass.promote(windlass.spot_of(v_id), 0, p_now); END LOOP;
     RETURN cardinality(v_ids);
   END IF;

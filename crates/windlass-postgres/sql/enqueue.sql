@@ -203,7 +203,8 @@ BEGIN
     -- In a caller's transaction a bound is held against what is counted by now, and nobody waits for anybody.
     FOR r IN SELECT u.n, u.q, u.l, u.p, u.id, coalesce(h.ordered, c.g_ordered) AS ordered, s.counts[1] + s.counts[2] + s.counts[4] + s.counts[5] >= c.max_waiting AS full_
       FROM unnest(p_queues, p_grps, p_lsets, p_prios, p_ids) WITH ORDINALITY u(q, g, l, p, id, n)
-      LEFT JOIN windlass.queue c ON c.name = u.q LEFT JOIN windlass.qstate s ON s.queue = u.q LEFT JOIN windlass.grp h ON h.queue = u.q AND h.key = u.g LOOP
+      LEFT JOIN windlass.queue c ON c.name = u.q LEFT JOIN windlass.qstate s ON s.queue = u.q
+      LEFT JOIN LATERAL (SELECT g.ordered FROM windlass.grp g WHERE g.queue = u.q AND g.key = u.g LIMIT 1) h ON true LOOP
       v_err := CASE WHEN r.full_ THEN jsonb_build_object('code', 'queue_full', 'retry_after_ms', windlass.room_in_ms(r.q, v_now))
         WHEN r.ordered AND r.p <> 0 THEN windlass.invalid('priority', 'must be 0 in an ordered group: its order is that of becoming ready')
         WHEN r.l <> '' THEN windlass.too_costly(r.l) END;
@@ -212,7 +213,7 @@ BEGIN
       v_answers[r.n] := jsonb_build_object('err', v_err);
     END LOOP;
   ELSIF EXISTS (SELECT FROM (SELECT DISTINCT u.q, u.g FROM unnest(p_queues, p_grps) u(q, g)) x
-    JOIN windlass.queue c ON c.name = x.q LEFT JOIN windlass.grp h ON h.queue = x.q AND h.key = x.g
+    JOIN windlass.queue c ON c.name = x.q LEFT JOIN LATERAL (SELECT g.ordered FROM windlass.grp g WHERE g.queue = x.q AND g.key = x.g LIMIT 1) h ON true
     WHERE c.max_waiting IS NOT NULL OR coalesce(h.ordered, c.g_ordered)) THEN
     RETURN NULL;
   END IF;

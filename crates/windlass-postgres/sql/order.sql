@@ -115,7 +115,6 @@ BEGIN
     SELECT grp, prio, lset, min(id) AS first,
       sum(cardinality(jobs)) FILTER (WHERE state = 1) AS ready, sum(cardinality(jobs)) FILTER (WHERE state = 0) AS scheduled,
       sum(cardinality(jobs)) FILTER (WHERE state = 4) AS blocked,
-      array_agg(id) FILTER (WHERE state = 1) AS lots, (array_agg(jobs[1] ORDER BY id) FILTER (WHERE state = 1))[1] AS head,
       CASE WHEN bool_or(state = 4) THEN string_agg(array_to_string(jobs, ','), ',' ORDER BY id) FILTER (WHERE state = 4) END AS judged,
       CASE WHEN bool_or(state = 1) THEN string_agg(array_to_string(jobs, ','), ',' ORDER BY id) FILTER (WHERE state = 1) END AS came_ready
     FROM came GROUP BY grp, prio, lset ORDER BY min(id)
@@ -156,7 +155,7 @@ BEGIN
   IF cardinality(v_keys) > 0 THEN
     INSERT INTO windlass.grp (queue, key, vt, ordered)
     SELECT p_queue, k, s.floor, q.g_ordered FROM (SELECT DISTINCT k FROM unnest(v_keys) k) d, windlass.qstate s JOIN windlass.queue q ON q.name = s.queue
-    WHERE s.queue = p_queue AND NOT EXISTS (SELECT FROM windlass.grp g WHERE g.queue = p_queue AND g.key = d.k) ON CONFLICT DO NOTHING;
+    WHERE s.queue = p_queue ON CONFLICT DO NOTHING;
     SELECT floor INTO v_floor FROM windlass.qstate WHERE queue = p_queue;
     FOR x IN SELECT k, max(p)::smallint AS prio, sum(n)::bigint AS ready, sum(l)::bigint AS later FROM unnest(v_keys, v_prios, v_readies, v_laters) u(k, p, n, l) GROUP BY k LOOP
       UPDATE windlass.grp g SET counts = windlass.add(g.counts, ARRAY[x.later, x.ready, 0, 0, 0, 0, 0, 0]),

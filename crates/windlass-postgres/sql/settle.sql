@@ -174,7 +174,7 @@ BEGIN
       WITH item AS MATERIALIZED (SELECT u.* FROM unnest(p_kinds, p_jobs, p_counters, p_nonces, p_results, p_details) WITH ORDINALITY
           u(kind, job, counter, nonce, result, detail, n) WHERE u.kind = 0 AND u.detail IS NULL),
       plain AS MATERIALIZED (SELECT DISTINCT ON (i.job) i.n, i.result, l.* FROM item i JOIN windlass.lease l ON l.job = i.job AND l.counter = i.counter AND l.nonce = i.nonce
-        JOIN windlass.grp g ON g.queue = l.queue AND g.key = l.grp
+        CROSS JOIN LATERAL (SELECT g.ordered FROM windlass.grp g WHERE g.queue = l.queue AND g.key = l.grp LIMIT 1) g
         WHERE l.lset = '' AND NOT g.ordered AND NOT EXISTS (SELECT FROM windlass.edge e WHERE e.parent = l.job OR e.child = l.job) ORDER BY i.job, i.n),
       gone AS (DELETE FROM windlass.lease WHERE job IN (SELECT job FROM plain)),
       over AS (INSERT INTO windlass.ended (job, seq, at, counter, nonce, worker, started_at, attempt, state, cause, queue, result)
