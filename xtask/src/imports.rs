@@ -27,7 +27,7 @@ enum May {
 const NOTHING: May = May::Use(&[]);
 
 /// The table. The order is the direction of the arrows: a row uses only rows above it.
-const TABLE: [Row; 10] = [
+const TABLE: [Row; 11] = [
     // The nouns and rules know nobody: that is what makes them checkable without a store, a clock or a runtime.
     Row { name: "windlass-core", ships: NOTHING, behind_a_feature: &[], tests: NOTHING },
     Row { name: "windlass-macros", ships: NOTHING, behind_a_feature: &[], tests: NOTHING },
@@ -57,6 +57,12 @@ const TABLE: [Row; 10] = [
         ships: May::Use(&["windlass-core"]),
         behind_a_feature: &[],
         tests: May::Use(&["windlass-core", "windlass-testkit", "windlass-check"]),
+    },
+    Row {
+        name: "windlass-postgres",
+        ships: May::Use(&["windlass-core"]),
+        behind_a_feature: &[],
+        tests: May::Use(&["windlass-core", "windlass-check", "windlass-testkit"]),
     },
     // What users import chooses its stores by feature: nobody compiles one that they do not open.
     Row {
@@ -158,6 +164,8 @@ mod tests {
                 json!([on("windlass-core"), in_tests("windlass-check"), in_tests("windlass-testkit")]),
             ),
             ("windlass-redis", json!([on("windlass-core"), in_tests("windlass-testkit")])),
+            ("windlass-embedded", json!([on("windlass-core"), in_tests("windlass-testkit")])),
+            ("windlass-postgres", json!([on("windlass-core"), in_tests("windlass-testkit")])),
             ("windlass", json!([on("windlass-core"), on("windlass-macros"), optional("windlass-embedded")])),
             ("windlass-campaigns", json!([on("windlass"), on("tokio")])),
             ("windlass-cli", json!([on("windlass"), on("windlass-campaigns")])),

@@ -1,0 +1,139 @@
+//! Measures a store: lifecycles a second, WAL a lifecycle, and what a claim costs beside a backlog or many groups.
+//!
+//! `cargo run --release -p windlass-postgres --example measure -- URL [SECONDS] [WAITING] [GROUPS]`, on a database that
+//! may lose its schema `windlass_measure`.
+#![allow(clippy::print_stdout, reason = "figures are printed")]
+#![allow(clippy::unwrap_used, reason = "a measurement that cannot be made ends")]
+
+use std::str::FromStr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio_postgres::{Config, NoTls};
+use windlass_core::store::{Claim, Queue, Settle};
+use windlass_core::{GroupKey, JobId, Kind, NewJob, QueueName, Time, WorkerId};
+use windlass_postgres::{Options, PostgresStore};
+
+const BATCH: u32 = 100;
+
+fn jobs(queue: &str, n: u32, made: &mut u128, groups: u128) -> Vec<NewJob> {
+    let now = Time(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64);
+    let kind = Kind::new("kind").unwrap();
+    (0..n)
+        .map(|_| {
+            *made += 1;
+            let id = JobId::from_parts(now, *made << 64 | *made);
+            let mut job = NewJob::new(id, QueueName::new(queue).unwrap(), kind.clone(), vec![b'x'; 200]);
+            job.group = (groups > 0).then(|| GroupKey::new(format!("g{}", *made % groups)).unwrap());
+            job
+        })
+        .collect()
+}
+
+async fn claim(store: &PostgresStore, queue: &str, settle_first: Vec<Settle>, n: u32) -> Vec<Settle> {
+    let wants = vec![(QueueName::new(queue).unwrap(), n)];
+    let claim = Claim { settle_first, wants, worker: WorkerId(1), nonce: 1 };
+    let told = store.claim(claim, None).await.unwrap();
+    assert!(told.settled.iter().all(Result::is_ok));
+    told.jobs.iter().map(|job| Settle::Complete { lease: job.lease, result: None, then: vec![] }).collect()
+}
+
+/// Producers and workers side by side; the lifecycles that they end in that time.
+async fn lifecycles(store: &PostgresStore, queues: u32, seconds: u64) -> u64 {
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let tasks = (0..queues).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let queue = format!("life{number}");
+            let (mut made, mut done, mut held) = (u128::from(number) << 40, 0u64, Vec::new());
+            let mut next = jobs(&queue, BATCH, &mut made, 0);
+            while Instant::now() < until {
+                let (taken, claimed) = tokio::join!(
+                    store.enqueue(std::mem::take(&mut next), false, None),
+                    claim(&store, &queue, held, BATCH)
+                );
+                taken.unwrap();
+                held = claimed;
+                done += held.len() as u64;
+                next = jobs(&queue, BATCH, &mut made, 0);
+            }
+            done
+        })
+    });
+    let tasks: Vec<_> = tasks.collect();
+    let mut sum = 0;
+    for task in tasks {
+        sum += task.await.unwrap();
+    }
+    sum
+}
+
+/// The fastest twentieth, the median and the 99th percentile of a claim that settles the last batch, in microseconds.
+async fn claim_cost(store: &PostgresStore, queue: &str, claims: usize) -> (u128, u128, u128) {
+    let (mut held, mut times) = (Vec::new(), Vec::new());
+    for _ in 0..claims {
+        let from = Instant::now();
+        held = claim(store, queue, held, BATCH).await;
+        times.push(from.elapsed().as_micros());
+        assert_eq!(held.len(), BATCH as usize);
+    }
+    times.sort_unstable();
+    (times[claims / 20], times[claims / 2], times[claims * 99 / 100])
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let url = arguments.first().cloned().expect("a URL");
+    let number = |at: usize, default: u64| arguments.get(at).map_or(default, |text| text.parse().unwrap());
+    let (seconds, waiting, groups) = (number(1, 20), number(2, 1_000_000), number(3, 10_000));
+    let (client, connection) = Config::from_str(&url).unwrap().connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("DROP SCHEMA IF EXISTS windlass_measure CASCADE").await.unwrap();
+    let options = Options { schema: "windlass_measure".into(), ..Options::default() };
+    let store = PostgresStore::open(&url, options).await.unwrap();
+    let wal = async || -> i64 {
+        client
+            .query_one("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint", &[])
+            .await
+            .unwrap()
+            .get(0)
+    };
+    for queues in [1, 2, 4] {
+        let (before, from) = (wal().await, Instant::now());
+        let done = lifecycles(&store, queues, seconds).await;
+        let bytes = (wal().await - before) as f64 / done as f64;
+        let rate = done as f64 / from.elapsed().as_secs_f64();
+        println!("{queues} queues, batch {BATCH}: {rate:.0} lifecycles/s, {bytes:.0} bytes of WAL each");
+    }
+    let mut made = 1u128 << 50;
+    let from = Instant::now();
+    for _ in 0..50 {
+        store.enqueue(jobs("few", 1_000, &mut made, 0), false, None).await.unwrap();
+    }
+    println!("enqueue of 1,000: {} us", from.elapsed().as_micros() / 50);
+    println!(
+        "claim of {BATCH} beside 50,000 waiting: {:?} us (p5, p50, p99)",
+        claim_cost(&store, "few", 200).await
+    );
+    let from = Instant::now();
+    for _ in 0..waiting / 1_000 {
+        store.enqueue(jobs("many", 1_000, &mut made, 0), false, None).await.unwrap();
+    }
+    println!("enqueued {waiting} in {:?}", from.elapsed());
+    println!("first claim: {:?} us", claim_cost(&store, "many", 1).await);
+    println!(
+        "claim of {BATCH} beside {waiting} waiting: {:?} us (p5, p50, p99)",
+        claim_cost(&store, "many", 200).await
+    );
+    for _ in 0..(groups * 5).max(25_000).div_ceil(1_000) {
+        store.enqueue(jobs("groups", 1_000, &mut made, u128::from(groups)), false, None).await.unwrap();
+    }
+    println!("first claim: {:?} us", claim_cost(&store, "groups", 1).await);
+    println!(
+        "claim of {BATCH} of {groups} groups: {:?} us (p5, p50, p99)",
+        claim_cost(&store, "groups", 200).await
+    );
+    for _ in 0..50 {
+        store.enqueue(jobs("tens", 1_000, &mut made, 10), false, None).await.unwrap();
+    }
+    println!("claim of {BATCH} of 10 groups: {:?} us (p5, p50, p99)", claim_cost(&store, "tens", 200).await);
+}

@@ -1,0 +1,379 @@
+-- T3: jobs are taken in the order of priority, fairness and arrival, as far as limits admit.
+
+-- T14: what had to start by now and has not is cancelled.
+CREATE OR REPLACE FUNCTION windlass.expire_unstarted(p_queue text, p_budget int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE r record; s windlass.spot; v_done int := 0;
+BEGIN
+  FOR r IN SELECT at, job FROM windlass.expiry WHERE queue = p_queue AND at <= p_now ORDER BY at, job LIMIT p_budget LOOP
+    v_done := v_done + 1;
+    DELETE FROM windlass.expiry WHERE queue = p_queue AND at = r.at AND job = r.job;
+    s := windlass.spot_of(r.job);
+    IF s.state IN (0, 1, 4) AND s.attempt = 0 AND NOT EXISTS (SELECT FROM windlass.extra WHERE job = r.job AND generation > 0) THEN
+      PERFORM windlass.end_cancelled(s, 4, p_now);
+    END IF;
+  END LOOP;
+  RETURN v_done;
+END $$;
+
+-- T2, for all of a queue that is due.
+CREATE OR REPLACE FUNCTION windlass.promote_due(p_queue text, p_budget int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE v_ids uuid[]; v_id uuid; r record;
+BEGIN
+  SELECT array_agg(job) INTO v_ids FROM
+    (SELECT job FROM windlass.deferred WHERE queue = p_queue AND due <= p_now ORDER BY due, seq LIMIT p_budget) d;
+  IF v_ids IS NULL THEN RETURN 0; END IF;
+  IF EXISTS (SELECT FROM windlass.job j WHERE j.id = ANY (v_ids) AND (j.lset <> '' OR windlass.is_ordered(j.queue, j.grp))) THEN
+    FOREACH v_id IN ARRAY v_ids LOOP PERFORM windlass.promote(windlass.spot_of(v_id), 0, p_now); END LOOP;
+    RETURN cardinality(v_ids);
+  END IF;
+  FOR r IN
+    WITH left_ AS (DELETE FROM windlass.deferred WHERE job = ANY (v_ids) RETURNING job, attempt, state, due, seq),
+    come AS MATERIALIZED (SELECT c.*, nextval('windlass.seq') AS place FROM
+      (SELECT row_number() OVER (ORDER BY l.due, l.seq) AS n, j.id, j.kind, j.grp, j.prio, l.attempt, l.state FROM left_ l
+       JOIN windlass.job j ON j.id = l.job ORDER BY n) c),
+    stand AS (INSERT INTO windlass.ready (job, seq, since, attempt, prio, queue, grp, lset)
+      SELECT id, place, p_now, attempt, prio, p_queue, grp, '' FROM come),
+    told AS (INSERT INTO windlass.event (at, type, cause, queue, jobs, kinds, grps, attempts)
+      SELECT p_now, 1, 0, p_queue, array_agg(id ORDER BY n), array_agg(kind ORDER BY n),
+        CASE WHEN bool_or(grp <> '') THEN array_agg(grp ORDER BY n) END, array_agg(attempt ORDER BY n) FROM come)
+    SELECT grp, count(*) FILTER (WHERE state = 0) AS scheduled, count(*) FILTER (WHERE state = 3) AS retrying FROM come GROUP BY grp
+  LOOP
+    PERFORM windlass.ensure_grp(p_queue, r.grp);
+    PERFORM windlass.count(p_queue, r.grp, ARRAY[-r.scheduled, r.scheduled + r.retrying, 0, -r.retrying, 0, 0, 0, 0]);
+    PERFORM windlass.refresh(p_queue, r.grp);
+  END LOOP;
+  PERFORM windlass.touch(p_queue);
+  RETURN cardinality(v_ids);
+END $$;
+
+-- T7: the attempt is lost. No failure is spent; too many losses are a dead letter.
+CREATE OR REPLACE FUNCTION windlass.lose(l windlass.lease, p_cause int, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE s windlass.spot := windlass.spot_of(l.job); v_losses int; v_dead boolean; v_print bigint := 1082381773564825922;
+BEGIN
+  IF l.grace_until > 0 THEN
+    PERFORM windlass.end_cancelled(s, p_cause, p_now);
+    RETURN;
+  END IF;
+  INSERT INTO windlass.extra AS x (job, losses, fingerprint, last_error) VALUES (l.job, 1, v_print, 'lease ran out')
+  ON CONFLICT (job) DO UPDATE SET losses = x.losses + 1, fingerprint = excluded.fingerprint, last_error = excluded.last_error,
+    ack_counter = NULL, ack_nonce = NULL, ack_outcome = NULL RETURNING losses INTO v_losses;
+  v_dead := v_losses >= 3;
+  UPDATE windlass.extra SET cause = CASE WHEN v_dead THEN 3 ELSE p_cause END WHERE job = l.job;
+  PERFORM windlass.failed_so(s.queue, v_print, 'lease ran out', s.kind, s.id, p_now);
+  PERFORM windlass.keep_attempt(l.job, l.attempt, l.worker, l.started_at, p_now, 'lost', NULL);
+  PERFORM windlass.measured(s.queue, 1, ARRAY[p_now - l.started_at]);
+  PERFORM windlass.total(s.queue, 6, 1);
+  PERFORM windlass.leave(s, CASE WHEN v_dead THEN 6 ELSE 3 END, p_now);
+  PERFORM windlass.tell(p_now, CASE WHEN v_dead THEN 5 ELSE 6 END, CASE WHEN v_dead THEN 3 ELSE p_cause END,
+    s.queue, s.id, s.kind, s.grp, s.attempt, l.worker);
+  IF v_dead THEN
+    PERFORM windlass.total(s.queue, 5, 1);
+    PERFORM windlass.enter_ended(s, 6, p_now, 3);
+    PERFORM windlass.parent_ended(s.id);
+  ELSE
+    PERFORM windlass.enter_deferred(s, 3, p_now, 0);
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION windlass.expire_leases(p_queue text, p_budget int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE l windlass.lease; v_done int := 0; v_ends bigint;
+BEGIN
+  FOR l IN SELECT * FROM windlass.lease WHERE queue = p_queue AND check_at <= p_now ORDER BY check_at LIMIT p_budget FOR UPDATE SKIP LOCKED LOOP
+    v_done := v_done + 1;
+    v_ends := CASE WHEN l.grace_until > 0 THEN least(l.deadline, l.grace_until) ELSE l.deadline END;
+    IF v_ends > p_now THEN
+      UPDATE windlass.lease SET check_at = v_ends WHERE job = l.job;
+      CONTINUE;
+    END IF;
+    PERFORM windlass.notice(l.worker, l.job, l.attempt, l.counter, l.nonce, l.deadline);
+    IF l.grace_until > 0 AND l.grace_until <= p_now THEN
+      PERFORM windlass.end_cancelled(windlass.spot_of(l.job), 7, p_now);
+    ELSE
+      PERFORM windlass.lose(l, 3, p_now);
+    END IF;
+  END LOOP;
+  RETURN v_done;
+END $$;
+
+-- What time has brought to a queue, and what others have freed for it.
+CREATE OR REPLACE FUNCTION windlass.catch_up(p_queue text, p_budget int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE v_done int := 0; v_key text;
+BEGIN
+  IF EXISTS (SELECT FROM windlass.lease WHERE queue = p_queue AND check_at <= p_now) THEN
+    v_done := v_done + windlass.expire_leases(p_queue, p_budget, p_now);
+  END IF;
+  IF EXISTS (SELECT FROM windlass.expiry WHERE queue = p_queue AND at <= p_now) THEN
+    v_done := v_done + windlass.expire_unstarted(p_queue, p_budget, p_now);
+  END IF;
+  IF EXISTS (SELECT FROM windlass.deferred WHERE queue = p_queue AND due <= p_now) THEN
+    v_done := v_done + windlass.promote_due(p_queue, p_budget, p_now);
+  END IF;
+  FOR v_key IN SELECT key FROM windlass.grp WHERE queue = p_queue AND timer_at <= p_now ORDER BY timer_at, key LIMIT p_budget LOOP
+    UPDATE windlass.grp SET timer_at = NULL WHERE queue = p_queue AND key = v_key;
+    PERFORM windlass.unpark(p_queue, v_key);
+    v_done := v_done + 1;
+  END LOOP;
+  UPDATE windlass.qstate SET timer_at = NULL WHERE queue = p_queue AND timer_at <= p_now;
+  IF FOUND THEN
+    PERFORM windlass.touch(p_queue);
+    v_done := v_done + 1;
+  END IF;
+  IF EXISTS (SELECT FROM windlass.wake WHERE queue = p_queue) OR EXISTS (SELECT FROM windlass.lane WHERE queue = p_queue) THEN
+    PERFORM windlass.lock_limits();
+    PERFORM windlass.wakes(p_queue, p_now);
+  END IF;
+  RETURN v_done;
+END $$;
+
+-- When time may bring something into a queue that has nothing now.
+CREATE OR REPLACE FUNCTION windlass.later(p_queue text, p_now bigint) RETURNS bigint LANGUAGE sql STABLE AS $$
+  SELECT greatest(least(
+    (SELECT due FROM windlass.deferred WHERE queue = p_queue ORDER BY due, seq LIMIT 1),
+    (SELECT min(timer_at) FROM windlass.grp WHERE queue = p_queue AND timer_at IS NOT NULL),
+    (SELECT min(l.timer_at) FROM windlass.lim l WHERE l.timer_at IS NOT NULL
+       AND EXISTS (SELECT FROM windlass.lane a WHERE a.standing = 2 AND a.at_limit = l.name AND a.queue = p_queue))), 
+    CASE WHEN EXISTS (SELECT FROM windlass.deferred WHERE queue = p_queue) OR EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND timer_at IS NOT NULL)
+      OR EXISTS (SELECT FROM windlass.lane WHERE queue = p_queue AND standing = 2
+        AND EXISTS (SELECT FROM windlass.lim l WHERE l.name = at_limit AND l.timer_at IS NOT NULL)) THEN p_now + 50 END) $$;
+
+-- Claims where some lane takes named limits: one job at a time.
+CREATE OR REPLACE FUNCTION windlass.claim_each(p_queue text, p_n int, p_worker bigint, p_nonce bigint, p_now bigint, OUT jobs uuid[], OUT again bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+  g windlass.grp; q record; v_open record; v_moves int := 0; r windlass.ready; a windlass.lane; v_has boolean; v_limit text; v_refuses record;
+  v_weight bigint; v_rate bigint[]; v_conc bigint; s windlass.spot; v_kinds text[] := '{}'; v_grps text[] := '{}'; v_attempts int[] := '{}'; v_waits bigint[] := '{}';
+  v_kind text; v_woken text;
+BEGIN
+  jobs := '{}';
+  WHILE cardinality(jobs) < p_n LOOP
+    SELECT * INTO g FROM windlass.grp WHERE queue = p_queue AND entry IS NOT NULL ORDER BY entry DESC, vt, key LIMIT 1;
+    IF NOT FOUND THEN again := windlass.later(p_queue, p_now); EXIT; END IF;
+    SELECT * INTO q FROM windlass.queue c JOIN windlass.qstate t ON t.queue = c.name WHERE c.name = p_queue;
+    SELECT * INTO v_open FROM windlass.queue_open(q.concurrency, q.counts[3], q.hold_until, q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now);
+    IF NOT v_open.ok THEN
+      again := v_open.at;
+      IF v_open.at IS NOT NULL THEN UPDATE windlass.qstate SET timer_at = v_open.at WHERE queue = p_queue; END IF;
+      EXIT;
+    END IF;
+    IF v_moves >= 1000 THEN again := p_now; EXIT; END IF;
+    IF g.own IS NULL THEN
+      v_conc := q.g_concurrency; v_rate := ARRAY[q.g_rate_count, q.g_rate_period, q.g_rate_burst]; v_weight := q.g_weight;
+    ELSE
+      v_conc := g.concurrency; v_rate := ARRAY[g.rate_count, g.rate_period, g.rate_burst]; v_weight := g.weight;
+    END IF;
+    SELECT * INTO v_open FROM windlass.queue_open(v_conc, g.counts[3], g.hold_until, v_rate[1], v_rate[2], v_rate[3], g.tat_ms, g.tat_frac, p_now);
+    IF NOT v_open.ok THEN
+      PERFORM windlass.park(p_queue, g.key, v_open.at, p_now);
+      v_moves := v_moves + 1;
+      CONTINUE;
+    END IF;
+    a := NULL;
+    IF g.ordered THEN
+      SELECT * INTO r FROM windlass.ready WHERE job = windlass.head(p_queue, g.key);
+      IF r.lset <> '' THEN
+        SELECT * INTO a FROM windlass.lane WHERE queue = p_queue AND grp = g.key AND prio = r.prio AND lset = r.lset;
+      END IF;
+    ELSE
+      SELECT * INTO r FROM windlass.ready WHERE queue = p_queue AND grp = g.key AND lset = '' ORDER BY prio DESC, seq LIMIT 1;
+      v_has := FOUND;
+      SELECT * INTO a FROM windlass.lane WHERE standing = 1 AND queue = p_queue AND grp = g.key ORDER BY prio DESC, head LIMIT 1;
+      IF FOUND AND (NOT v_has OR (-a.prio, a.head) < (-r.prio, r.seq)) THEN
+        SELECT * INTO r FROM windlass.ready WHERE queue = p_queue AND grp = g.key AND lset = a.lset AND prio = a.prio ORDER BY seq LIMIT 1;
+      END IF;
+    END IF;
+    IF r.job IS NULL THEN RAISE EXCEPTION 'group % of queue % stands in the order with nothing to run', g.key, p_queue; END IF;
+    IF r.lset <> '' THEN
+      v_limit := windlass.stands_behind(p_queue, r.prio, r.lset, a.woken_by);
+      IF v_limit IS NOT NULL THEN
+        PERFORM windlass.lane_wait(p_queue, g.key, r.prio, r.lset, v_limit, NULL, p_now);
+        v_moves := v_moves + 1;
+        CONTINUE;
+      END IF;
+      SELECT * INTO v_refuses FROM windlass.limits_open(r.lset, p_now);
+      IF v_refuses.refuses IS NOT NULL THEN
+        PERFORM windlass.lane_wait(p_queue, g.key, r.prio, r.lset, v_refuses.refuses, v_refuses.at, p_now);
+        v_moves := v_moves + 1;
+        CONTINUE;
+      END IF;
+      PERFORM windlass.take_limits(r.lset, p_now);
+    END IF;
+    s := windlass.spot_of(r.job);
+    INSERT INTO windlass.lease (job, counter, nonce, worker, started_at, deadline, check_at, since, lease_ms, attempt, queue, kind, grp, lset)
+    VALUES (r.job, nextval('windlass.counter'), p_nonce, p_worker, p_now, p_now + q.lease_ms, p_now + q.lease_ms, r.since, q.lease_ms, r.attempt + 1, p_queue, s.kind, s.grp, s.lset);
+    PERFORM windlass.leave(s, 2, p_now);
+    UPDATE windlass.grp SET claimed = claimed + 1, vt = windlass.charge(g.vt, v_weight, 1),
+      (tat_ms, tat_frac) = (SELECT coalesce(m.tat_ms, g.tat_ms), coalesce(m.tat_frac, g.tat_frac)
+        FROM windlass.admit(v_rate[1], v_rate[2], v_rate[3], g.tat_ms, g.tat_frac, p_now, 1) m)
+    WHERE queue = p_queue AND key = g.key;
+    UPDATE windlass.qstate SET floor = greatest(floor, g.vt), totals[2] = totals[2] + 1,
+      (tat_ms, tat_frac) = (SELECT coalesce(m.tat_ms, q.tat_ms), coalesce(m.tat_frac, q.tat_frac)
+        FROM windlass.admit(q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now, 1) m)
+    WHERE queue = p_queue;
+    IF r.lset <> '' THEN
+      UPDATE windlass.lane l SET woken_by = NULL FROM windlass.lane o WHERE l.queue = p_queue AND l.grp = g.key AND l.prio = r.prio AND l.lset = r.lset
+        AND o.queue = l.queue AND o.grp = l.grp AND o.prio = l.prio AND o.lset = l.lset AND l.woken_by IS NOT NULL RETURNING o.woken_by INTO v_woken;
+      IF v_woken IS NOT NULL THEN PERFORM windlass.wake_one(v_woken, p_queue, p_now); END IF;
+    END IF;
+    IF r.attempt = 0 THEN PERFORM windlass.give_up_keys(ARRAY[r.job]); END IF;
+    jobs := jobs || r.job; v_kinds := v_kinds || s.kind; v_grps := v_grps || s.grp; v_attempts := v_attempts || (r.attempt + 1); v_waits := v_waits || (p_now - r.since);
+  END LOOP;
+  IF cardinality(jobs) > 0 THEN
+    INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts) VALUES (p_now, p_worker, 2, 0, p_queue, jobs, v_kinds, v_grps, v_attempts);
+    PERFORM windlass.measured(p_queue, 0, v_waits);
+  END IF;
+END $$;
+
+-- T3 of jobs whose key is unique until they start: given up for good.
+CREATE OR REPLACE FUNCTION windlass.give_up_keys(p_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE v_id uuid;
+BEGIN
+  FOR v_id IN SELECT id FROM windlass.job WHERE id = ANY (p_ids) AND options->'unique'->>'scope' = 'until_start' LOOP
+    DELETE FROM windlass.unique_key WHERE job = v_id;
+    INSERT INTO windlass.extra (job, key_given_up) VALUES (v_id, true) ON CONFLICT (job) DO UPDATE SET key_given_up = true;
+  END LOOP;
+END $$;
+
+-- Claims of a queue without limited lanes: all at once. The k-th job of a group would be taken at its group's virtual time
+-- after k - 1 others; the merge of all groups by (priority, that time, group) is the order in which one by one would go.
+CREATE OR REPLACE FUNCTION windlass.claim_lots(p_queue text, p_n int, p_worker bigint, p_nonce bigint, p_now bigint, OUT jobs uuid[], OUT again bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+  q record; v_open record; v_n int; v_shut record; v_moves int := 0; v_some boolean; v_counters bigint[]; v_counts bigint[]; v_keys text[];
+  v_sinces bigint[]; v_attempts int[]; v_floor bigint; v_taken int; x record;
+BEGIN
+  jobs := '{}';
+  IF NOT EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND entry IS NOT NULL) THEN
+    again := windlass.later(p_queue, p_now);
+    RETURN;
+  END IF;
+  SELECT * INTO q FROM windlass.queue c JOIN windlass.qstate t ON t.queue = c.name WHERE c.name = p_queue;
+  v_n := least(p_n, windlass.available(q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now));
+  IF q.concurrency IS NOT NULL THEN v_n := least(v_n, q.concurrency - q.counts[3]); END IF;
+  IF q.hold_until > p_now OR v_n <= 0 THEN
+    SELECT * INTO v_open FROM windlass.queue_open(q.concurrency, q.counts[3], q.hold_until, q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now);
+    again := v_open.at;
+    IF v_open.at IS NOT NULL THEN UPDATE windlass.qstate SET timer_at = v_open.at WHERE queue = p_queue; END IF;
+    RETURN;
+  END IF;
+  -- Groups that are shut leave the order, until only such stand at its front as can give a job.
+  LOOP
+    v_some := false;
+    FOR v_shut IN SELECT f.key, o.at FROM
+      (SELECT * FROM windlass.grp WHERE queue = p_queue AND entry IS NOT NULL ORDER BY entry DESC, vt, key LIMIT v_n) f
+      CROSS JOIN LATERAL windlass.queue_open(CASE WHEN f.own IS NULL THEN q.g_concurrency ELSE f.concurrency END, f.counts[3], f.hold_until,
+        CASE WHEN f.own IS NULL THEN q.g_rate_count ELSE f.rate_count END, CASE WHEN f.own IS NULL THEN q.g_rate_period ELSE f.rate_period END,
+        CASE WHEN f.own IS NULL THEN q.g_rate_burst ELSE f.rate_burst END, f.tat_ms, f.tat_frac, p_now) o WHERE NOT o.ok LOOP
+      PERFORM windlass.park(p_queue, v_shut.key, v_shut.at, p_now);
+      v_some := true; v_moves := v_moves + 1;
+    END LOOP;
+    EXIT WHEN NOT v_some;
+    IF v_moves >= 1000 THEN again := p_now; EXIT; END IF;
+  END LOOP;
+  WITH front AS MATERIALIZED (
+    SELECT f.key, f.entry, f.vt, f.ordered, CASE WHEN f.own IS NULL THEN q.g_weight ELSE f.weight END AS w,
+      least(v_n, coalesce((CASE WHEN f.own IS NULL THEN q.g_concurrency ELSE f.concurrency END) - f.counts[3], v_n),
+        windlass.available(CASE WHEN f.own IS NULL THEN q.g_rate_count ELSE f.rate_count END, CASE WHEN f.own IS NULL THEN q.g_rate_period ELSE f.rate_period END,
+          CASE WHEN f.own IS NULL THEN q.g_rate_burst ELSE f.rate_burst END, f.tat_ms, f.tat_frac, p_now)) AS cap
+    FROM windlass.grp f WHERE queue = p_queue AND entry IS NOT NULL ORDER BY entry DESC, vt, key LIMIT v_n),
+  edge_ AS MATERIALIZED (SELECT count(*) AS groups, min(entry) AS entry, max(vt) FILTER (WHERE entry = (SELECT min(entry) FROM front)) AS vt FROM front),
+  offered AS (
+    SELECT f.key, r.job, r.prio, r.since, r.attempt, windlass.charge(f.vt, f.w, r.k - 1) AS v
+    FROM front f CROSS JOIN edge_ e CROSS JOIN LATERAL (
+      SELECT y.*, row_number() OVER (ORDER BY y.prio DESC, y.seq) AS k FROM (
+        SELECT * FROM windlass.ready WHERE NOT f.ordered AND queue = p_queue AND grp = f.key AND lset = '' ORDER BY prio DESC, seq
+        LIMIT least(f.cap, CASE WHEN e.groups = v_n AND f.entry = e.entry THEN (e.vt - f.vt) * f.w / 4096 + 2 ELSE v_n END)) y
+      UNION ALL
+      SELECT y.*, 1 FROM windlass.ready y WHERE f.ordered AND y.job = windlass.head(p_queue, f.key)) r),
+  pick AS MATERIALIZED (SELECT o.*, row_number() OVER (ORDER BY prio DESC, v, key) AS n FROM offered o ORDER BY n LIMIT v_n)
+  SELECT array_agg(job ORDER BY n), array_agg(key ORDER BY n), array_agg(since ORDER BY n), array_agg(attempt ORDER BY n), max(v), count(*)
+  INTO jobs, v_keys, v_sinces, v_attempts, v_floor, v_taken FROM pick;
+  IF v_taken = 0 THEN
+    jobs := '{}';
+    IF again IS NULL AND EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND entry IS NOT NULL) THEN
+      RAISE EXCEPTION 'queue % has groups in its order with nothing to run', p_queue;
+    END IF;
+    again := coalesce(again, windlass.later(p_queue, p_now));
+    RETURN;
+  END IF;
+  v_counters := ARRAY(SELECT nextval('windlass.counter') FROM generate_series(1, v_taken));
+  DELETE FROM windlass.ready WHERE job = ANY (jobs);
+  WITH held AS (INSERT INTO windlass.lease (job, counter, nonce, worker, started_at, deadline, check_at, since, lease_ms, attempt, queue, kind, grp, lset)
+    SELECT u.job, u.counter, p_nonce, p_worker, p_now, p_now + q.lease_ms, p_now + q.lease_ms, u.since, q.lease_ms, u.attempt + 1, p_queue, j.kind, j.grp, j.lset
+    FROM unnest(jobs, v_counters, v_sinces, v_attempts) u(job, counter, since, attempt) JOIN windlass.job j ON j.id = u.job RETURNING job, counter, kind, grp, attempt)
+  INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts)
+  SELECT p_now, p_worker, 2, 0, p_queue, array_agg(job ORDER BY counter), array_agg(kind ORDER BY counter),
+    CASE WHEN bool_or(grp <> '') THEN array_agg(grp ORDER BY counter) END, array_agg(attempt ORDER BY counter) FROM held;
+  -- One by one by their key: joined to a list, a plan that was made for a small table would read all groups of the queue.
+  FOR x IN SELECT k, count(*) AS n FROM unnest(v_keys) k GROUP BY k LOOP
+    UPDATE windlass.grp g SET claimed = claimed + x.n, counts = windlass.add(g.counts, ARRAY[0, -x.n, x.n, 0, 0, 0, 0, 0]),
+      vt = windlass.charge(g.vt, CASE WHEN g.own IS NULL THEN q.g_weight ELSE g.weight END, x.n),
+      entry = CASE WHEN NOT g.ordered THEN (SELECT prio FROM windlass.ready WHERE queue = p_queue AND grp = g.key AND lset = '' ORDER BY prio DESC, seq LIMIT 1) END,
+      (tat_ms, tat_frac) = (SELECT coalesce(m.tat_ms, g.tat_ms), coalesce(m.tat_frac, g.tat_frac) FROM windlass.admit(
+        CASE WHEN g.own IS NULL THEN q.g_rate_count ELSE g.rate_count END, CASE WHEN g.own IS NULL THEN q.g_rate_period ELSE g.rate_period END,
+        CASE WHEN g.own IS NULL THEN q.g_rate_burst ELSE g.rate_burst END, g.tat_ms, g.tat_frac, p_now, x.n) m)
+    WHERE g.queue = p_queue AND g.key = x.k;
+  END LOOP;
+  UPDATE windlass.qstate SET counts = windlass.add(counts, ARRAY[0, -v_taken, v_taken, 0, 0, 0, 0, 0]), totals[2] = totals[2] + v_taken, floor = greatest(floor, v_floor),
+    (tat_ms, tat_frac) = (SELECT coalesce(m.tat_ms, q.tat_ms), coalesce(m.tat_frac, q.tat_frac)
+      FROM windlass.admit(q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now, v_taken) m)
+  WHERE queue = p_queue;
+  PERFORM windlass.measured(p_queue, 0, ARRAY(SELECT p_now - f FROM unnest(v_sinces) f));
+  PERFORM windlass.give_up_keys(jobs);
+  -- What stopped the batch short may be time.
+  IF v_taken < p_n AND again IS NULL THEN
+    SELECT * INTO q FROM windlass.queue c JOIN windlass.qstate t ON t.queue = c.name WHERE c.name = p_queue;
+    SELECT * INTO v_open FROM windlass.queue_open(q.concurrency, q.counts[3], q.hold_until, q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now);
+    IF v_open.ok AND EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND entry IS NOT NULL) THEN
+      -- Groups that this very claim has shut are found out by the next look.
+      DECLARE v_more record;
+      BEGIN
+        SELECT * INTO v_more FROM windlass.claim_lots(p_queue, p_n - v_taken, p_worker, p_nonce, p_now);
+        jobs := jobs || v_more.jobs; again := v_more.again;
+      END;
+    ELSIF v_open.ok THEN
+      again := windlass.later(p_queue, p_now);
+    ELSE
+      again := v_open.at;
+      IF v_open.at IS NOT NULL THEN UPDATE windlass.qstate SET timer_at = v_open.at WHERE queue = p_queue; END IF;
+    END IF;
+  END IF;
+END $$;
+
+-- Settles, then claims, in one step. Rows: the jobs, and a last one with the answers.
+CREATE OR REPLACE FUNCTION windlass.claim(p_at bigint, p_kinds smallint[], p_jobs uuid[], p_counters bigint[], p_nonces bigint[], p_results bytea[], p_details jsonb[],
+  p_payloads bytea[], p_then text[], p_queues text[], p_wants int[], p_worker bigint, p_nonce bigint, p_wide boolean)
+RETURNS TABLE (job uuid, attempt int, counter bigint, deadline bigint, lease_ms bigint, queue text, kind text, grp text, payload bytea, prio int,
+  failures int, losses int, snoozes int, at bigint, since bigint, checkpoint bytea, options jsonb, note jsonb) LANGUAGE plpgsql AS $$
+DECLARE v_now bigint := windlass.now_ms(p_at); v_answers jsonb := '[]'; v_taken uuid[] := '{}'; v record; i int; v_again bigint; v_seen boolean;
+BEGIN
+  PERFORM windlass.lock(p_queues || p_then || ARRAY(SELECT DISTINCT j.queue FROM windlass.job j WHERE j.id = ANY (p_jobs)), p_wide, v_now);
+  IF cardinality(p_jobs) > 0 THEN
+    v_answers := windlass.settle(p_kinds, p_jobs, p_counters, p_nonces, p_results, p_details, p_payloads, v_now);
+  END IF;
+  PERFORM windlass.run_errands(1000, v_now);
+  FOR i IN 1..coalesce(cardinality(p_queues), 0) LOOP
+    SELECT q.paused INTO v_seen FROM windlass.queue q WHERE q.name = p_queues[i];
+    CONTINUE WHEN NOT FOUND OR v_seen;
+    IF p_wants[i] > 0 THEN
+      PERFORM windlass.catch_up(p_queues[i], 1000, v_now);
+      IF EXISTS (SELECT FROM windlass.lane a WHERE a.queue = p_queues[i]) THEN
+        PERFORM windlass.lock_limits();
+        SELECT * INTO v FROM windlass.claim_each(p_queues[i], p_wants[i], p_worker, p_nonce, v_now);
+      ELSE
+        SELECT * INTO v FROM windlass.claim_lots(p_queues[i], p_wants[i], p_worker, p_nonce, v_now);
+      END IF;
+      v_taken := v_taken || v.jobs;
+      v_again := least(v_again, v.again);
+    END IF;
+  END LOOP;
+  PERFORM windlass.run_errands(1000, v_now);
+  UPDATE windlass.worker w SET seen_at = v_now WHERE w.id = p_worker AND w.seen_at < v_now - 1000;
+  IF cardinality(v_taken) > 0 THEN
+    RETURN QUERY SELECT l.job, l.attempt, l.counter, l.deadline, l.lease_ms, l.queue, l.kind, l.grp, j.payload, j.prio::int,
+      coalesce(x.failures, 0), coalesce(x.losses, 0), coalesce(x.snoozes, 0), j.at, l.since, x.checkpoint, j.options, NULL::jsonb
+    FROM unnest(v_taken) WITH ORDINALITY u(id, n) JOIN windlass.lease l ON l.job = u.id JOIN windlass.job j ON j.id = u.id
+      LEFT JOIN windlass.extra x ON x.job = u.id ORDER BY u.n;
+  END IF;
+  note := jsonb_build_object('settled', v_answers, 'again', v_again) || windlass.owed(v_now);
+  RETURN NEXT;
+END $$;

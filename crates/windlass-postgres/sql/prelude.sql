@@ -1,0 +1,189 @@
+-- What every verb uses: the clock, the locks, sums, counts, events, and the refusals in the words of the contract.
+
+-- The store's clock, or the time that a test names.
+CREATE OR REPLACE FUNCTION windlass.now_ms(p_at bigint) RETURNS bigint LANGUAGE sql VOLATILE AS
+$$ SELECT coalesce(p_at, (extract(epoch FROM clock_timestamp()) * 1000)::bigint) $$;
+
+CREATE OR REPLACE FUNCTION windlass.add(a bigint[], b bigint[]) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS
+$$ SELECT ARRAY[a[1]+b[1], a[2]+b[2], a[3]+b[3], a[4]+b[4], a[5]+b[5], a[6]+b[6], a[7]+b[7], a[8]+b[8]] $$;
+
+-- The locks: the namespace shared and each queue by itself, in the order of their keys; or, for what crosses queues in
+-- ways nobody can foresee, the whole namespace. All end with the transaction, so any pooler will do.
+CREATE OR REPLACE FUNCTION windlass.lock(p_queues text[], p_wide boolean, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE v_queue text;
+BEGIN
+  IF p_wide THEN
+    PERFORM pg_advisory_xact_lock(hashtextextended('windlass.all', 1));
+    PERFORM set_config('windlass.wide', 'on', true);
+    FOR v_queue IN SELECT queue FROM windlass.incoming UNION SELECT queue FROM windlass.done LOOP
+      PERFORM windlass.take_up(v_queue, p_now);
+    END LOOP;
+  ELSE
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('windlass.all', 1));
+    PERFORM pg_advisory_xact_lock(k) FROM
+      (SELECT DISTINCT hashtextextended('windlass.queue ' || q, 2) AS k FROM unnest(p_queues) q ORDER BY 1) keys;
+    FOREACH v_queue IN ARRAY p_queues LOOP
+      PERFORM windlass.take_up(v_queue, p_now);
+    END LOOP;
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION windlass.is_wide() RETURNS boolean LANGUAGE sql STABLE AS
+$$ SELECT coalesce(current_setting('windlass.wide', true), '') = 'on' $$;
+
+-- Stops a verb that turns out to cross queues; its caller repeats it under the namespace's lock.
+CREATE OR REPLACE FUNCTION windlass.need_wide() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT windlass.is_wide() THEN
+    RAISE EXCEPTION 'this verb crosses queues' USING ERRCODE = 'WL001';
+  END IF;
+END $$;
+
+-- Named limits cross queues: whoever looks at one holds this lock, always after the queues'.
+CREATE OR REPLACE FUNCTION windlass.lock_limits() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT windlass.is_wide() THEN
+    PERFORM pg_advisory_xact_lock(hashtextextended('windlass.limits', 3));
+  END IF;
+END $$;
+
+-- Something of the queue may have become claimable: whoever waits for it is rung when the verb is done.
+CREATE OR REPLACE FUNCTION windlass.touch(p_queue text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE v_all text := coalesce(current_setting('windlass.touched', true), '');
+BEGIN
+  IF position(E'\n' || p_queue || E'\n' in v_all) = 0 THEN
+    PERFORM set_config('windlass.touched', v_all || E'\n' || p_queue || E'\n', true);
+  END IF;
+END $$;
+
+-- The holder of that lease should hear of it.
+CREATE OR REPLACE FUNCTION windlass.notice(p_worker bigint, p_job uuid, p_attempt int, p_counter bigint, p_nonce bigint, p_deadline bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE v_all text := coalesce(nullif(current_setting('windlass.notices', true), ''), '[]');
+BEGIN
+  PERFORM set_config('windlass.notices', (v_all::jsonb ||
+    jsonb_build_array(jsonb_build_array(p_worker, p_job, p_attempt, p_counter, p_nonce, p_deadline)))::text, true);
+END $$;
+
+CREATE OR REPLACE FUNCTION windlass.ensure_queue(p_queue text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM windlass.qstate WHERE queue = p_queue) THEN
+    INSERT INTO windlass.queue (name) VALUES (p_queue) ON CONFLICT DO NOTHING;
+    INSERT INTO windlass.qstate (queue) VALUES (p_queue) ON CONFLICT DO NOTHING;
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION windlass.ensure_grp(p_queue text, p_key text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND key = p_key) THEN
+    INSERT INTO windlass.grp (queue, key, vt, ordered)
+    SELECT p_queue, p_key, s.floor, q.g_ordered FROM windlass.qstate s JOIN windlass.queue q ON q.name = s.queue
+    WHERE s.queue = p_queue ON CONFLICT DO NOTHING;
+  END IF;
+END $$;
+
+-- Counts of a queue and its group.
+CREATE OR REPLACE FUNCTION windlass.count(p_queue text, p_grp text, p_by bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE windlass.grp SET counts = windlass.add(counts, p_by) WHERE queue = p_queue AND key = p_grp;
+  UPDATE windlass.qstate SET counts = windlass.add(counts, p_by) WHERE queue = p_queue;
+END $$;
+
+CREATE OR REPLACE FUNCTION windlass.moved(p_from int, p_to int, p_n bigint) RETURNS bigint[] LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE v bigint[] := '{0,0,0,0,0,0,0,0}';
+BEGIN
+  IF p_from IS NOT NULL THEN v[p_from + 1] := v[p_from + 1] - p_n; END IF;
+  IF p_to IS NOT NULL THEN v[p_to + 1] := v[p_to + 1] + p_n; END IF;
+  RETURN v;
+END $$;
+
+-- Totals: 1 enqueued, 2 claimed, 3 completed, 4 failed, 5 died, 6 lost, 7 snoozed, 8 released, 9 no handler, 10 cancelled.
+CREATE OR REPLACE FUNCTION windlass.total(p_queue text, p_which int, p_n bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE windlass.qstate SET totals[p_which] = totals[p_which] + p_n WHERE queue = p_queue;
+END $$;
+
+-- Charts: 0 enqueued, 1 completed, 2 failed; by second, minute and hour.
+CREATE OR REPLACE FUNCTION windlass.chart(p_queue text, p_what int, p_at bigint, p_n bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO windlass.series (queue, what, width, slot, n)
+  VALUES (p_queue, p_what, 1000, p_at / 1000, p_n), (p_queue, p_what, 60000, p_at / 60000, p_n),
+         (p_queue, p_what, 3600000, p_at / 3600000, p_n)
+  ON CONFLICT (queue, what, width, slot) DO UPDATE SET n = series.n + excluded.n;
+END $$;
+
+-- The bucket of a duration: below 4 itself, from there four to each power of two, as in the core's histogram.
+CREATE OR REPLACE FUNCTION windlass.bucket(p_ms bigint) RETURNS smallint LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE v_power int := 0; v_left bigint := greatest(p_ms, 0);
+BEGIN
+  IF v_left < 4 THEN RETURN v_left; END IF;
+  IF v_left >= 4398046511104 THEN RETURN 163; END IF;
+  v_power := floor(log(2, v_left::numeric))::int;
+  IF (1::bigint << v_power) > v_left THEN v_power := v_power - 1; END IF;
+  IF (1::bigint << (v_power + 1)) <= v_left THEN v_power := v_power + 1; END IF;
+  RETURN ((v_power - 1) * 4 + ((v_left >> (v_power - 2)) & 3))::smallint;
+END $$;
+
+-- Durations: 0 waited, 1 ran.
+CREATE OR REPLACE FUNCTION windlass.measured(p_queue text, p_what int, p_ms bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO windlass.hist (queue, what, bucket, n)
+  SELECT p_queue, p_what, windlass.bucket(ms), sum(n) FROM
+    (SELECT ms, count(*) AS n FROM unnest(p_ms) ms GROUP BY ms) each GROUP BY 3 ORDER BY 3
+  ON CONFLICT (queue, what, bucket) DO UPDATE SET n = hist.n + excluded.n;
+  IF p_what = 0 THEN
+    UPDATE windlass.qstate SET wait_sum = wait_sum + (SELECT sum(greatest(ms, 0)) FROM unnest(p_ms) ms),
+      wait_max = greatest(wait_max, (SELECT max(ms) FROM unnest(p_ms) ms)) WHERE queue = p_queue;
+  ELSE
+    UPDATE windlass.qstate SET run_sum = run_sum + (SELECT sum(greatest(ms, 0)) FROM unnest(p_ms) ms),
+      run_max = greatest(run_max, (SELECT max(ms) FROM unnest(p_ms) ms)) WHERE queue = p_queue;
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION windlass.tell(p_now bigint, p_type int, p_cause int, p_queue text, p_job uuid, p_kind text, p_grp text,
+  p_attempt int, p_worker bigint DEFAULT NULL, p_text text DEFAULT NULL, p_result bytea DEFAULT NULL)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts, texts, results) VALUES
+    (p_now, p_worker, p_type, p_cause, p_queue, ARRAY[p_job], ARRAY[p_kind],
+     CASE WHEN p_grp <> '' THEN ARRAY[p_grp] END, ARRAY[p_attempt],
+     CASE WHEN p_text <> '' THEN ARRAY[p_text] END, CASE WHEN p_result IS NOT NULL THEN ARRAY[p_result] END);
+END $$;
+
+CREATE OR REPLACE FUNCTION windlass.invalid(p_what text, p_why text) RETURNS jsonb LANGUAGE sql IMMUTABLE AS
+$$ SELECT jsonb_build_object('code', 'invalid', 'what', p_what, 'why', p_why) $$;
+CREATE OR REPLACE FUNCTION windlass.stale() RETURNS jsonb LANGUAGE sql IMMUTABLE AS
+$$ SELECT '{"code":"stale"}'::jsonb $$;
+CREATE OR REPLACE FUNCTION windlass.not_found(p_what text) RETURNS jsonb LANGUAGE sql IMMUTABLE AS
+$$ SELECT jsonb_build_object('code', 'not_found', 'what', p_what) $$;
+CREATE OR REPLACE FUNCTION windlass.state_name(p_state int) RETURNS text LANGUAGE sql IMMUTABLE AS
+$$ SELECT (ARRAY['scheduled','ready','running','retrying','blocked','completed','dead','cancelled'])[p_state + 1] $$;
+CREATE OR REPLACE FUNCTION windlass.wrong_state(p_verb text, p_state int) RETURNS jsonb LANGUAGE sql IMMUTABLE AS
+$$ SELECT jsonb_build_object('code', 'wrong_state', 'verb', p_verb, 'state', windlass.state_name(p_state)) $$;
+
+-- What a call owes those who wait: [queue, jobs] to ring and the leases to tell of.
+CREATE OR REPLACE FUNCTION windlass.owed(p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_rings jsonb := '[]'; v_queue text; q record; v_room bigint; v_open record; v_woken text;
+BEGIN
+  FOR v_queue IN SELECT t FROM unnest(string_to_array(coalesce(current_setting('windlass.touched', true), ''), E'\n')) t WHERE t <> '' LOOP
+    SELECT * INTO q FROM windlass.queue c JOIN windlass.qstate s ON s.queue = c.name WHERE c.name = v_queue;
+    CONTINUE WHEN NOT FOUND OR q.paused;
+    CONTINUE WHEN NOT EXISTS (SELECT FROM windlass.grp WHERE queue = v_queue AND entry IS NOT NULL);
+    v_room := q.counts[2];
+    IF q.concurrency IS NOT NULL THEN v_room := least(v_room, q.concurrency - q.counts[3]); END IF;
+    CONTINUE WHEN v_room <= 0;
+    SELECT * INTO v_open FROM windlass.queue_open(q.concurrency, q.counts[3], q.hold_until, q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now);
+    IF v_open.ok THEN
+      v_rings := v_rings || jsonb_build_array(jsonb_build_array(v_queue, v_room));
+    ELSIF v_open.at IS NOT NULL THEN
+      UPDATE windlass.qstate SET timer_at = v_open.at WHERE queue = v_queue;
+    END IF;
+  END LOOP;
+  v_woken := coalesce(current_setting('windlass.woken', true), '');
+  FOR v_queue IN SELECT DISTINCT t FROM unnest(string_to_array(v_woken, E'\n')) t WHERE t <> '' LOOP
+    v_rings := v_rings || jsonb_build_array(jsonb_build_array(v_queue, 1));
+  END LOOP;
+  RETURN jsonb_build_object('rings', v_rings, 'notices',
+    coalesce(nullif(current_setting('windlass.notices', true), ''), '[]')::jsonb);
+END $$;

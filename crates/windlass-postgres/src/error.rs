@@ -1,0 +1,64 @@
+//! What the server or the way to it says, in the store's terms.
+
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+use windlass_core::StoreError;
+use windlass_core::error::Outcome;
+
+/// A verb turned out to cross queues: it is repeated under the namespace's lock.
+pub(crate) const NEEDS_WIDE: &str = "WL001";
+
+/// The error of a call as the caller gets it. An error that the server reports has rolled the call back; without one,
+/// nobody knows whether the call arrived.
+pub(crate) fn store_error(operation: &'static str, fault: &Error) -> StoreError {
+    let told = fault.as_db_error();
+    let cause = match told {
+        Some(told) => format!("{} ({})", told.message(), told.code().code()),
+        None => chain(fault),
+    };
+    let outcome = if told.is_some() { Outcome::NotDone } else { Outcome::Unknown };
+    let retryable = told.is_none_or(|told| passes(told.code()));
+    StoreError { operation, cause, outcome, retryable }
+}
+
+/// A fault on the way to the server, before anything was asked.
+pub(crate) fn unreachable(operation: &'static str, cause: String) -> StoreError {
+    StoreError { operation, cause, outcome: Outcome::NotDone, retryable: true }
+}
+
+fn chain(fault: &Error) -> String {
+    let mut text = fault.to_string();
+    let mut source = std::error::Error::source(fault);
+    while let Some(below) = source {
+        text = format!("{text}: {below}");
+        source = below.source();
+    }
+    text
+}
+
+/// Whether the same call may succeed by itself a moment later.
+fn passes(code: &SqlState) -> bool {
+    collides(code)
+        || [
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+            SqlState::CANNOT_CONNECT_NOW,
+            SqlState::TOO_MANY_CONNECTIONS,
+            SqlState::QUERY_CANCELED,
+            SqlState::DISK_FULL,
+            SqlState::OUT_OF_MEMORY,
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+        ]
+        .contains(code)
+}
+
+/// Whether two transactions met; the loser simply goes again.
+pub(crate) fn collides(code: &SqlState) -> bool {
+    [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::UNIQUE_VIOLATION,
+    ]
+    .contains(code)
+}

@@ -1,0 +1,139 @@
+//! Connections: a few, opened when they are needed, given up when they are broken.
+//!
+//! A connection is one client and the task that drives it. Nothing is kept in a session but prepared statements, and
+//! those only if wanted; so any connection will do for any call, behind a pooler in transaction mode too.
+
+use crate::error::{store_error, unreachable};
+use crate::options::Options;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+use windlass_core::StoreError;
+
+/// One connection and what it has prepared.
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    prepared: HashMap<&'static str, Statement>,
+}
+
+/// A parameter with its type.
+pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// The connections of one store.
+pub(crate) struct Pool {
+    config: Config,
+    idle: Mutex<Vec<Connection>>,
+    places: Semaphore,
+    prepare: bool,
+    schema: String,
+}
+
+/// A connection that goes back to its pool.
+pub(crate) struct Lent<'a> {
+    pool: &'a Pool,
+    connection: Option<Connection>,
+    _place: SemaphorePermit<'a>,
+}
+
+impl Pool {
+    pub(crate) fn new(config: Config, options: &Options) -> Self {
+        Self {
+            config,
+            idle: Mutex::default(),
+            places: Semaphore::new(options.connections.max(1)),
+            prepare: options.prepare,
+            schema: options.schema.clone(),
+        }
+    }
+
+    /// A statement of this crate, which names the schema `windlass`, for the store's own schema.
+    pub(crate) fn sql(&self, template: &str) -> String {
+        crate::migrate::in_schema(template, &self.schema)
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Waits for a place and gives a connection that was alive a moment ago.
+    pub(crate) async fn get(&self, operation: &'static str) -> Result<Lent<'_>, StoreError> {
+        let place =
+            self.places.acquire().await.map_err(|_| StoreError::stopped(operation, "the store is closed"))?;
+        loop {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match idle {
+                Some(connection) if connection.client.is_closed() => {}
+                Some(connection) => {
+                    return Ok(Lent { pool: self, connection: Some(connection), _place: place });
+                }
+                None => break,
+            }
+        }
+        let connection = self.connect(operation).await?;
+        Ok(Lent { pool: self, connection: Some(connection), _place: place })
+    }
+
+    async fn connect(&self, operation: &'static str) -> Result<Connection, StoreError> {
+        let (client, driver) = self.config.connect(NoTls).await.map_err(|why| {
+            let told = store_error(operation, &why);
+            unreachable(operation, format!("cannot connect to the server: {}", told.cause))
+        })?;
+        tokio::spawn(async move {
+            if let Err(why) = driver.await {
+                tracing::debug!(%why, "a connection to PostgreSQL ended");
+            }
+        });
+        Ok(Connection { client, prepared: HashMap::new() })
+    }
+
+    /// Lets go of every connection; nobody gets one from now on.
+    pub(crate) fn close(&self) {
+        self.places.close();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Lent<'_> {
+    /// The client itself, for what is done once.
+    pub(crate) fn client_mut(&mut self) -> Result<&mut Client, StoreError> {
+        let gone = || StoreError::stopped("open", "the connection is gone");
+        self.connection.as_mut().map(|connection| &mut connection.client).ok_or_else(gone)
+    }
+
+    /// Runs one statement in one round trip (two the first time, when statements are prepared).
+    pub(crate) async fn query(
+        &mut self,
+        template: &'static str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let pool = self.pool;
+        let Some(connection) = self.connection.as_mut() else { return Ok(Vec::new()) };
+        if !pool.prepare {
+            return connection.client.query_typed(&pool.sql(template), params).await;
+        }
+        let statement = match connection.prepared.get(template) {
+            Some(statement) => statement.clone(),
+            None => {
+                let types: Vec<Type> = params.iter().map(|(_, ty)| ty.clone()).collect();
+                let statement = connection.client.prepare_typed(&pool.sql(template), &types).await?;
+                connection.prepared.insert(template, statement.clone());
+                statement
+            }
+        };
+        let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
+        connection.client.query(&statement, &values).await
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take()
+            && !connection.client.is_closed()
+            && !self.pool.places.is_closed()
+        {
+            self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+    }
+}
