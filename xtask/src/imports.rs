@@ -68,7 +68,7 @@ const TABLE: [Row; 11] = [
     Row {
         name: "windlass",
         ships: May::Use(&["windlass-core", "windlass-macros"]),
-        behind_a_feature: &["windlass-embedded", "windlass-redis"],
+        behind_a_feature: &["windlass-embedded", "windlass-redis", "windlass-postgres"],
         tests: May::UseAny,
     },
     // A customer of the public interface, which proves that the interface is enough.

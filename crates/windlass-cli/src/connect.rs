@@ -86,7 +86,15 @@ pub(crate) async fn erase_url(url: &str) -> Result<(), Fault> {
     erased.map(drop).map_err(|error| Fault::new(Exit::Unreachable, "unreachable", error.to_string()))
 }
 
+/// The URL as it may be shown: without a password.
+fn shown(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((user, host)) = rest.rsplit_once('@') else { return url.to_owned() };
+    format!("{scheme}://{}@{host}", user.split_once(':').map_or(user, |(user, _)| user))
+}
+
 fn refusal(url: &str, error: &OpenError) -> Fault {
+    let url = shown(url);
     match error {
         OpenError::BadUrl { .. }
         | OpenError::NoSuchStore { .. }

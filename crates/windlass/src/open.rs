@@ -5,6 +5,7 @@
 //! | `file:./data`, `file:/var/lib/app`, `file:///var/lib/app` | the engine inside, in that directory |
 //! | `memory:` | the engine inside, without a disk: gone with the process |
 //! | `redis://host:6379/0`, `redis+unix:///run/redis.sock` | a Redis server (feature `redis`) |
+//! | `postgres://user@host/database` | a PostgreSQL database (feature `postgres`) |
 //!
 //! Options stand behind a `?` (`file:./data?ack=process`) or in [`OpenOptions`], which wins. An option
 //! that is not known is refused: a misspelt `ack` must not quietly mean the default.
@@ -51,7 +52,7 @@ impl OpenOptions {
     }
 
     /// Which set of queues, keys and limits on a server (`namespace=NAME`); `windlass` by default. Stores of
-    /// different namespaces know nothing of each other.
+    /// different namespaces know nothing of each other. On PostgreSQL it is the name of a schema.
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = Some(namespace.into());
@@ -139,6 +140,10 @@ pub enum OpenError {
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Redis(#[from] windlass_redis::OpenError),
+    /// The PostgreSQL database could not be had; its message says why.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Postgres(windlass_core::StoreError),
     /// The thread that opened the store ended before it was done.
     #[error("opening was interrupted: {0}")]
     Interrupted(String),
@@ -156,14 +161,19 @@ enum Address<'a> {
     File { path: &'a str, query: &'a str },
     Memory { query: &'a str },
     Redis { query: &'a str },
+    Postgres { query: &'a str },
 }
 
 /// What this build can open.
-const HAS: &str = match (cfg!(feature = "embedded"), cfg!(feature = "redis")) {
-    (true, true) => "file:, memory: and redis:",
-    (true, false) => "file: and memory:",
-    (false, true) => "redis:",
-    (false, false) => "none: turn on the feature `embedded` or `redis`",
+const HAS: &str = match (cfg!(feature = "embedded"), cfg!(feature = "redis"), cfg!(feature = "postgres")) {
+    (true, true, true) => "file:, memory:, redis: and postgres:",
+    (true, true, false) => "file:, memory: and redis:",
+    (true, false, true) => "file:, memory: and postgres:",
+    (true, false, false) => "file: and memory:",
+    (false, true, true) => "redis: and postgres:",
+    (false, true, false) => "redis:",
+    (false, false, true) => "postgres:",
+    (false, false, false) => "none: turn on the feature `embedded`, `redis` or `postgres`",
 };
 
 impl<'a> Address<'a> {
@@ -174,6 +184,7 @@ impl<'a> Address<'a> {
         let known = match scheme {
             "file" | "memory" => cfg!(feature = "embedded"),
             "redis" | "rediss" | "redis+unix" => cfg!(feature = "redis"),
+            "postgres" | "postgresql" => cfg!(feature = "postgres"),
             _ => false,
         };
         if !known {
@@ -205,6 +216,12 @@ impl<'a> Address<'a> {
                 _ => Err(bad("it names no server; write redis://host:6379")),
             };
         }
+        if scheme.starts_with("postgres") {
+            return match path.strip_prefix("//") {
+                Some(_) => Ok(Address::Postgres { query }),
+                None => Err(bad("it names no server; write postgres://user@host/database")),
+            };
+        }
         // `file://host/path` is a URL of another machine; `file:///path` is one of this.
         let path = match path.strip_prefix("//") {
             Some(local) if local.starts_with('/') => local,
@@ -225,6 +242,7 @@ impl<'a> Address<'a> {
             Address::File { query, .. } => ("file:", query, "ack and create"),
             Address::Memory { query } => ("memory:", query, "none"),
             Address::Redis { query } => ("redis:", query, "namespace and upkeep"),
+            Address::Postgres { query } => ("postgres:", query, "namespace, upkeep and what PostgreSQL has"),
         };
         let mut options = OpenOptions::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -244,16 +262,20 @@ impl<'a> Address<'a> {
                 (Address::File { .. }, "create") => {
                     options.create = Some(value.parse().map_err(|_| bad("true or false"))?);
                 }
-                (Address::Redis { .. }, "namespace") => options.namespace = Some(value.into()),
-                (Address::Redis { .. }, "upkeep") => {
+                (Address::Redis { .. } | Address::Postgres { .. }, "namespace") => {
+                    options.namespace = Some(value.into());
+                }
+                (Address::Redis { .. } | Address::Postgres { .. }, "upkeep") => {
                     options.upkeep = Some(value.parse().map_err(|_| bad("true or false"))?);
                 }
+                // The rest is the driver's, which refuses what it does not know.
+                (Address::Postgres { .. }, _) => {}
                 _ => return Err(OpenError::UnknownOption { scheme, option: option.into(), has }),
             }
         }
         let unknown = |option: &str| OpenError::UnknownOption { scheme, option: option.into(), has };
         let is_file = matches!(self, Address::File { .. });
-        let is_server = matches!(self, Address::Redis { .. });
+        let is_server = matches!(self, Address::Redis { .. } | Address::Postgres { .. });
         for (given, fits, option) in [
             (code.ack.is_some(), is_file, "ack"),
             (code.create.is_some(), is_file, "create"),
@@ -297,6 +319,19 @@ impl<'a> Address<'a> {
                 let server = url.split_once('?').map_or(url, |(server, _)| server);
                 let store = windlass_redis::RedisStore::open(server, redis).await?;
                 Ok(Client::new(std::sync::Arc::new(store)))
+            }
+            #[cfg(feature = "postgres")]
+            Address::Postgres { query } => {
+                let mut postgres = windlass_postgres::Options::default();
+                postgres.schema = options.namespace.unwrap_or(postgres.schema);
+                postgres.upkeep = options.upkeep.unwrap_or(postgres.upkeep);
+                let ours = |pair: &&str| pair.starts_with("namespace=") || pair.starts_with("upkeep=");
+                let theirs: Vec<&str> = query.split('&').filter(|pair| !ours(pair)).collect();
+                let server = url.split_once('?').map_or(url, |(server, _)| server);
+                let server = format!("{server}?{}", theirs.join("&"));
+                let opened =
+                    windlass_postgres::PostgresStore::open(server.trim_end_matches('?'), postgres).await;
+                Ok(Client::new(std::sync::Arc::new(opened.map_err(OpenError::Postgres)?)))
             }
             #[allow(unreachable_patterns, reason = "each build has the stores of its features")]
             _ => Err(OpenError::NoSuchStore { scheme: url.split(':').next().unwrap_or("").into(), has: HAS }),
@@ -342,7 +377,7 @@ mod tests {
             ("memory:x", "no path"),
             ("ftp://x", "not one of a store"),
             ("redis:", if cfg!(feature = "redis") { "names no server" } else { "no redis store" }),
-            ("postgres://localhost", "it has file:"),
+            ("postgres:", if cfg!(feature = "postgres") { "names no server" } else { "no postgres store" }),
             ("http://localhost:7979", "no http store"),
         ] {
             let told = Address::parse(url).unwrap_err().to_string();

@@ -46,12 +46,12 @@ impl Place {
     pub(super) fn fresh(&self, name: &str) -> String {
         match &self.base {
             // A namespace of its own on the server, erased when it has been measured.
-            Base::Other(url) if url.starts_with("redis") => {
+            Base::Other(url) if url.starts_with("redis") || url.starts_with("postgres") => {
                 let mut taken = self.taken.borrow_mut();
                 let number = taken.entry(name.to_owned()).or_default();
                 *number += 1;
                 let mark = if url.contains('?') { '&' } else { '?' };
-                format!("{url}{mark}namespace=bench-{}-{name}-{number}", std::process::id())
+                format!("{url}{mark}namespace=bench_{}_{name}_{number}", std::process::id())
             }
             Base::Other(url) => url.clone(),
             Base::Directory { path, options } => {
