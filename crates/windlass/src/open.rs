@@ -164,6 +164,19 @@ enum Address<'a> {
     Postgres { query: &'a str },
 }
 
+/// Every scheme of a store, and whether this build has it.
+const BUILT: [(&str, bool); 9] = [
+    ("file", cfg!(feature = "embedded")),
+    ("memory", cfg!(feature = "embedded")),
+    ("redis", cfg!(feature = "redis")),
+    ("rediss", cfg!(feature = "redis")),
+    ("redis+unix", cfg!(feature = "redis")),
+    ("postgres", cfg!(feature = "postgres")),
+    ("postgresql", cfg!(feature = "postgres")),
+    ("http", false),
+    ("https", false),
+];
+
 /// What this build can open.
 const HAS: &str = match (cfg!(feature = "embedded"), cfg!(feature = "redis"), cfg!(feature = "postgres")) {
     (true, true, true) => "file:, memory:, redis: and postgres:",
@@ -181,25 +194,8 @@ impl<'a> Address<'a> {
         let bad = |why| OpenError::BadUrl { url: url.into(), why };
         let (scheme, rest) = url.split_once(':').ok_or_else(|| bad("it has no scheme"))?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let known = match scheme {
-            "file" | "memory" => cfg!(feature = "embedded"),
-            "redis" | "rediss" | "redis+unix" => cfg!(feature = "redis"),
-            "postgres" | "postgresql" => cfg!(feature = "postgres"),
-            _ => false,
-        };
-        if !known {
-            let stores = [
-                "file",
-                "memory",
-                "redis",
-                "rediss",
-                "redis+unix",
-                "postgres",
-                "postgresql",
-                "http",
-                "https",
-            ];
-            return Err(match stores.contains(&scheme) {
+        if !BUILT.iter().any(|(name, built)| *name == scheme && *built) {
+            return Err(match BUILT.iter().any(|(name, _)| *name == scheme) {
                 true => OpenError::NoSuchStore { scheme: scheme.into(), has: HAS },
                 false => bad("its scheme is not one of a store"),
             });

@@ -14,7 +14,21 @@ struct Service {
     package: &'static str,
 }
 
-const SERVICES: [Service; 1] = [Service { programs: &["redis-server"], package: "redis-server" }];
+const SERVICES: [Service; 2] = [
+    Service { programs: &["redis-server"], package: "redis-server" },
+    Service {
+        programs: &[
+            "postgres",
+            "/usr/lib/postgresql/18/bin/postgres",
+            "/usr/lib/postgresql/17/bin/postgres",
+            "/usr/lib/postgresql/16/bin/postgres",
+            "/usr/lib/postgresql/15/bin/postgres",
+            "/usr/lib/postgresql/14/bin/postgres",
+            "/usr/lib/postgresql/13/bin/postgres",
+        ],
+        package: "postgresql",
+    },
+];
 
 /// Installs what is missing, or says what to install.
 pub(super) fn must_be_there(root: &Path) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use windlass_core::store::{AckLevel, Admin, Claim, Queue, Settle, Signal, Watch};
+use windlass_core::store::{AckLevel, Admin, Claim, Queue, Settle, Signal, Upkeep, Watch};
 use windlass_core::{JobId, Kind, NewJob, QueueName, Rejection, Time, WorkerId};
 use windlass_redis::{RedisOptions, RedisStore};
 
@@ -108,6 +108,26 @@ async fn what_an_acknowledged_write_survives_is_what_the_servers_settings_give()
         let server = Server::with(&options);
         assert_eq!(open(&server).await.ack_level(), level, "{options:?}");
     }
+}
+
+#[tokio::test]
+async fn a_user_with_the_rights_that_the_docs_name_can_do_everything() {
+    let server = Server::start();
+    let rights = "on >secret ~{windlass}* &{windlass}:bell +@read +@write +@scripting +@connection +publish +subscribe \
+                  +info +time";
+    let user: Vec<&str> = ["ACL", "SETUSER", "worker"].into_iter().chain(rights.split_whitespace()).collect();
+    tell(&server, &user).await;
+    let url = format!("{}?user=worker&pass=secret", server.url());
+    let store = RedisStore::open(&url, RedisOptions::default()).await.unwrap();
+    // Without `+config|get` nobody can know that each write is synced.
+    assert_eq!(store.ack_level(), AckLevel::Window { ms: 2_000 });
+    store.enqueue(vec![job(1)], false, None).await.unwrap()[0].clone().unwrap();
+    let held = claim(&store, Vec::new(), 1).await.remove(0);
+    let done = Settle::Complete { lease: held.lease, result: None, then: Vec::new() };
+    claim(&store, vec![done], 0).await;
+    store.upkeep(100, None).await.unwrap();
+    assert_eq!(store.sweep().await.unwrap(), 0);
+    assert_eq!(store.info().await.unwrap().jobs, 1);
 }
 
 #[tokio::test]
