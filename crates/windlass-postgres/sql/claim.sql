@@ -295,6 +295,8 @@ BEGIN
     again := coalesce(again, windlass.later(p_queue, p_now));
     RETURN;
   END IF;
+  -- Some of them may have committed since the lock was taken: their enqueue is counted and told before their claim.
+  PERFORM windlass.take_up_jobs(p_queue, p_now);
   v_counters := ARRAY(SELECT nextval('windlass.counter') FROM generate_series(1, v_taken));
   DELETE FROM windlass.ready WHERE job = ANY (jobs);
   WITH held AS (INSERT INTO windlass.lease (job, counter, nonce, worker, started_at, deadline, check_at, since, lease_ms, attempt, queue, kind, grp, lset)

@@ -43,6 +43,8 @@ END $$;
 CREATE OR REPLACE FUNCTION windlass.leave(s windlass.spot, p_to int, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE v_ordered boolean := windlass.is_ordered(s.queue, s.grp); v_head boolean; v_parked boolean;
 BEGIN
+  -- A job that has committed since the lock was taken: its enqueue is counted and told before what becomes of it.
+  PERFORM windlass.take_up_jobs(s.queue, p_now);
   PERFORM windlass.count(s.queue, s.grp, windlass.moved(s.state, p_to, 1));
   IF s.state = 6 AND p_to IS DISTINCT FROM 6 THEN PERFORM windlass.count_dead(s, -1); END IF;
   IF s.state = 1 THEN

@@ -22,7 +22,7 @@ pub(crate) struct Town {
 
 impl Town {
     pub(crate) fn new() -> Arc<Self> {
-        let server = Server::start();
+        let server = Server::start_for_this_process();
         let url = server.url("postgres");
         Arc::new(Self {
             server: Mutex::new(Some(server)),

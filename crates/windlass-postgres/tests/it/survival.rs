@@ -4,7 +4,8 @@ use crate::server::Server;
 use crate::{claim, client, complete, job, queue, shared, store};
 use rustix::process::Signal as Kill;
 use std::time::Duration;
-use windlass_core::store::{Admin, Filter, Queue, Signal, Upkeep, Watch};
+use windlass_core::event::EventType;
+use windlass_core::store::{Admin, Filter, From, Queue, Signal, Upkeep, Watch};
 use windlass_core::{JobId, State, WorkerId};
 use windlass_postgres::{Options, PostgresStore};
 
@@ -166,6 +167,28 @@ async fn many_callers_at_once_lose_and_double_nothing() {
     let all = done.len();
     done.dedup();
     assert_eq!((done.len(), all), (1_200, 1_200));
+    // Each job's events come in the order of its life, although nobody waited for anybody.
+    let mut stories: std::collections::HashMap<JobId, Vec<EventType>> = std::collections::HashMap::new();
+    let mut from = From::Earliest;
+    loop {
+        let page = store.events(from, 1_000, 0).await.unwrap().unwrap();
+        if page.events.is_empty() {
+            break;
+        }
+        from = From::After(page.next);
+        for event in page.events {
+            stories.entry(event.job).or_default().push(event.event);
+        }
+    }
+    let life = vec![EventType::Enqueued, EventType::Claimed, EventType::Completed];
+    assert_eq!(stories.len(), 1_200);
+    assert!(
+        stories.values().all(|story| *story == life),
+        "{:?}",
+        stories.values().find(|story| **story != life)
+    );
+    let counts = store.queues(Some(queue()), None).await.unwrap()[0].counts;
+    assert_eq!((counts.of(State::Completed), counts.0.iter().sum::<u64>()), (1_200, 1_200), "I16");
 }
 
 #[tokio::test]

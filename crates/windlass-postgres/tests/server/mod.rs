@@ -64,7 +64,11 @@ impl Server {
     /// shell waits for the closing of our pipe and stops the server by its id.
     pub(crate) fn start_for_this_process() -> Self {
         let server = Self::start();
-        let script = format!("cat; kill -INT {}", server.pid());
+        let script = format!(
+            "cat >/dev/null; kill -INT {0} 2>/dev/null; while kill -0 {0} 2>/dev/null; do sleep 0.1; done; rm -rf -- '{1}'",
+            server.pid(),
+            server.directory.path().display()
+        );
         let guard =
             Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         // The pipe's other end closes when this process is gone.
