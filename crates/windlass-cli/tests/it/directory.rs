@@ -56,13 +56,35 @@ fn a_directory_that_is_not_ours_is_left_alone() {
 #[test]
 fn a_url_that_names_no_store_is_code_2() {
     let shell = Shell::new();
-    for url in
-        ["data", "redis://localhost", "file:", "file:./x?akc=process", "file:./x?ack=always", "memory:x"]
-    {
+    for url in [
+        "data",
+        "http://localhost",
+        "redis:",
+        "redis://localhost?ack=power",
+        "postgres:",
+        "file:",
+        "file:./x?akc=process",
+        "file:./x?ack=always",
+        "memory:x",
+    ] {
         let ran = shell.run(&["--store", url, "enqueue", "q", "k"]);
         assert_eq!(ran.code, 2, "{url}: {}", ran.err);
     }
     assert_eq!(shell.run(&["--store", "memory:", "enqueue", "q", "k"]).code, 0);
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_code_5_and_no_password_is_shown() {
+    let shell = Shell::new();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = nobody.local_addr().expect("its own address");
+    drop(nobody);
+    for scheme in ["redis", "postgres"] {
+        let url = format!("{scheme}://ann:hunter2@{address}/0");
+        let ran = shell.run(&["--store", &url, "enqueue", "q", "k"]);
+        assert_eq!(ran.code, 5, "{url}: {}", ran.err);
+        assert!(ran.err.contains("ann@") && !ran.err.contains("hunter2"), "{}", ran.err);
+    }
 }
 
 #[test]
