@@ -38,8 +38,8 @@ await main({
     });
   },
 
-  async listen(handle) {
-    const worker = new Worker(NAME, async (job) => handle(job.data), { connection, concurrency: 100 });
+  async listen(handle, { concurrency }) {
+    const worker = new Worker(NAME, async (job) => handle(job.data), { connection, concurrency });
     workers.push(worker);
     await worker.waitUntilReady();
   },

@@ -26,6 +26,8 @@ await main({
 
   addOne: (payload) => utils.addJob(TASK, payload),
 
+  settle: () => utils.withPgClient((client) => client.query('VACUUM ANALYZE')),
+
   async drain(jobs, { concurrency, fetch }) {
     const preset = {
       worker: {
@@ -54,10 +56,10 @@ await main({
     runner = undefined;
   },
 
-  async listen(handle) {
+  async listen(handle, { concurrency }) {
     const taskList = { [TASK]: async (payload) => handle(payload) };
-    const options = { connectionString: url, concurrency: 10, maxPoolSize: 12, logger, noHandleSignals: true };
-    runner = await run({ ...options, taskList });
+    const maxPoolSize = concurrency + 2;
+    runner = await run({ connectionString: url, concurrency, maxPoolSize, taskList, logger, noHandleSignals: true });
   },
 
   async close() {

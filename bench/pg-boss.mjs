@@ -5,6 +5,8 @@ import { PgBoss } from 'pg-boss';
 import { main } from './load.mjs';
 
 const NAME = 'bench';
+// A worker that misses its bell asks again soon, and not after half a minute as by default.
+const SOON = { pollingIntervalSeconds: 0.5, notifyPollingIntervalSeconds: 0.5 };
 
 let boss;
 
@@ -22,15 +24,15 @@ await main({
 
   addOne: (data) => boss.send(NAME, data),
 
+  settle: () => boss.getDb().executeSql('VACUUM ANALYZE', []),
+
   async drain(jobs, { way, concurrency, fetch }) {
     return way === 'work' ? work(jobs, concurrency, fetch) : loops(jobs, concurrency, fetch);
   },
 
-  async listen(handle) {
-    // A worker that misses its bell asks again soon, and not after half a minute as by default.
-    const polling = { pollingIntervalSeconds: 0.5, notifyPollingIntervalSeconds: 0.5 };
-    const options = { localConcurrency: 10, batchSize: 1, ...polling };
-    await boss.work(NAME, options, async ([job]) => handle(job.data));
+  async listen(handle, { concurrency: localConcurrency, fetch: batchSize }) {
+    const options = { localConcurrency, batchSize, burstWhenBatchFull: batchSize > 1, ...SOON };
+    await boss.work(NAME, options, async (taken) => taken.forEach((job) => handle(job.data)));
   },
 
   close: () => boss.stop({ graceful: false, close: true }),
@@ -52,7 +54,7 @@ async function work(jobs, localConcurrency, batchSize) {
   let left = jobs;
   let last;
   const handled = new Promise((resolve) => (last = resolve));
-  const options = { localConcurrency, batchSize, burstWhenBatchFull: true, notifyPollingIntervalSeconds: 0.5 };
+  const options = { localConcurrency, batchSize, burstWhenBatchFull: true, ...SOON };
   await boss.work(NAME, options, async (taken) => {
     left -= taken.length;
     if (left === 0) last();

@@ -421,7 +421,7 @@ Usage: cargo xtask bench --peers [--store redis|postgres|all] [--jobs N] [--runs
   --runs N          how often everything is measured; medians count (default 3)
   --seconds S       how long the steady mix goes (default 60)
   --windlass FILE   measure this binary instead of building one
-  --json            print one JSON object per line, with the figure of every run";
+  --json            print one JSON object per line, with the figure of every run; the last one says how it was run";
 
 #[cfg(test)]
 mod tests {

@@ -43,6 +43,8 @@ pub(crate) struct Peer {
     pub(crate) name: &'static str,
     /// Options of `drain` that may be its fastest.
     pub(crate) drains: &'static [&'static str],
+    /// Options of `latency` that may be its quickest.
+    pub(crate) listens: &'static [&'static str],
 }
 
 /// Enqueues in flight at once, tried with every size of batch.
@@ -51,6 +53,7 @@ pub(crate) const CALLERS: [&str; 3] = ["--callers 1", "--callers 2", "--callers 
 const ON_REDIS: [Peer; 1] = [Peer {
     name: "bullmq",
     drains: &["--concurrency 50", "--concurrency 100", "--concurrency 200", "--concurrency 500"],
+    listens: &["--concurrency 100"],
 }];
 
 const ON_POSTGRES: [Peer; 2] = [
@@ -61,8 +64,10 @@ const ON_POSTGRES: [Peer; 2] = [
             "--way fetch --concurrency 2 --fetch 100",
             "--way fetch --concurrency 1 --fetch 1000",
             "--way fetch --concurrency 2 --fetch 1000",
+            "--way fetch --concurrency 4 --fetch 1000",
             "--way work --concurrency 10 --fetch 100",
         ],
+        listens: &["--concurrency 10 --fetch 1", "--concurrency 4 --fetch 10", "--concurrency 1 --fetch 100"],
     },
     // What it fetches at once goes into its local queue; without one it drains at a fifteenth of this.
     Peer {
@@ -72,5 +77,6 @@ const ON_POSTGRES: [Peer; 2] = [
             "--concurrency 100 --fetch 500",
             "--concurrency 100 --fetch 1000",
         ],
+        listens: &["--concurrency 10", "--concurrency 2"],
     },
 ];

@@ -19,8 +19,9 @@ const WAITING: u64 = 200_000;
 const TRIAL_SHARE: u64 = 5;
 const TRIAL_LEAST: u64 = 20_000;
 const TRIAL_MOST: u64 = 100_000;
-/// Enqueues per second, and for how long, when latency is measured.
+/// Enqueues per second, and for how long, when latency is measured, and when settings are tried for it.
 const PACE: &str = "--rate 200 --seconds 10";
+const TRIAL_PACE: &str = "--rate 200 --seconds 3";
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +56,7 @@ struct Best {
     enqueue_100: String,
     enqueue_1000: String,
     drain: String,
+    listen: String,
 }
 
 impl Comparison<'_> {
@@ -67,7 +69,7 @@ impl Comparison<'_> {
         for run in 1..=self.scale.runs {
             say(&format!("run {run} of {}", self.scale.runs));
             self.enqueues_and_drains(peers, &best, &mut theirs, &mut ours)?;
-            self.latencies(peers, &mut theirs, &mut ours)?;
+            self.latencies(peers, &best, &mut theirs, &mut ours)?;
         }
         self.waiting(peers, &best, &mut theirs, &mut ours)?;
         let settings = peers.iter().zip(&best).map(|(peer, best)| {
@@ -83,19 +85,29 @@ impl Comparison<'_> {
     fn best(&mut self, peer: &Peer) -> Result<Best, Failure> {
         let jobs = format!("--jobs {}", (self.scale.jobs / TRIAL_SHARE).clamp(TRIAL_LEAST, TRIAL_MOST));
         let batches = |size| CALLERS.map(|callers| format!("--batch {size} {callers}")).to_vec();
-        let enqueue_100 = self.fastest(peer, "enqueue", &jobs, batches(100))?;
-        let enqueue_1000 = self.fastest(peer, "enqueue", &jobs, batches(1_000))?;
+        let enqueue_100 = self.best_of(peer, "enqueue", &jobs, batches(100))?;
+        let enqueue_1000 = self.best_of(peer, "enqueue", &jobs, batches(1_000))?;
         let drains = peer.drains.iter().map(|drain| format!("{enqueue_1000} {drain}")).collect();
-        let drain = self.fastest(peer, "drain", &jobs, drains)?;
-        Ok(Best { enqueue_100, enqueue_1000, drain })
+        let drain = self.best_of(peer, "drain", &jobs, drains)?;
+        let listens = peer.listens.iter().map(|listen| (*listen).to_owned()).collect();
+        let listen = self.best_of(peer, "latency", TRIAL_PACE, listens)?;
+        Ok(Best { enqueue_100, enqueue_1000, drain, listen })
     }
 
-    fn fastest(&mut self, peer: &Peer, mode: &str, jobs: &str, all: Vec<String>) -> Result<String, Failure> {
-        let mut best = (0.0, String::new());
+    /// The options with the highest rate, or with the shortest latency; where there is no choice, nothing is tried.
+    fn best_of(&mut self, peer: &Peer, mode: &str, load: &str, all: Vec<String>) -> Result<String, Failure> {
+        if let [only] = all.as_slice() {
+            return Ok(only.clone());
+        }
+        let mut best = (f64::NEG_INFINITY, String::new());
         for options in all {
-            let rate = figure(&self.peer(peer, mode, &format!("{jobs} {options}"))?, "per_s")?;
-            if rate > best.0 {
-                best = (rate, options);
+            let answer = self.peer(peer, mode, &format!("{load} {options}"))?;
+            let merit = match mode {
+                "latency" => -figure(&answer, "p99_ms")?,
+                _ => figure(&answer, "per_s")?,
+            };
+            if merit > best.0 {
+                best = (merit, options);
             }
         }
         Ok(best.1)
@@ -139,14 +151,20 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    fn latencies(&mut self, peers: &[Peer], theirs: &mut [Side], ours: &mut Side) -> Result<(), Failure> {
+    fn latencies(
+        &mut self,
+        peers: &[Peer],
+        best: &[Best],
+        theirs: &mut [Side],
+        ours: &mut Side,
+    ) -> Result<(), Failure> {
         let record = |side: &mut Side, answer: &Value| {
             side.p50_ms.push(figure(answer, "p50_ms")?);
             side.p99_ms.push(figure(answer, "p99_ms")?);
             Ok(())
         };
-        for (peer, side) in peers.iter().zip(theirs) {
-            let answer = self.peer(peer, "latency", PACE)?;
+        for ((peer, best), side) in peers.iter().zip(best).zip(theirs) {
+            let answer = self.peer(peer, "latency", &format!("{PACE} {}", best.listen))?;
             record(side, &answer)?;
         }
         self.ours("latency", PACE, |answer| record(ours, answer)).map(drop)

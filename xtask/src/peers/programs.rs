@@ -80,7 +80,11 @@ impl Peers {
         let step = Step::program(peer_title(peer), &self.node, [format!("{peer}.mjs").as_str(), mode])
             .and(["--url", url])
             .and(options.split_whitespace());
-        last_object(&step, &step.output(&self.folder)?)
+        // The folder goes with the comparison, so the command alone repeats nothing.
+        let output = step.output(&self.folder).map_err(|_| {
+            Failure::plain(format!("bench: {peer} {mode} {options} failed; what it said stands above"))
+        })?;
+        last_object(&step, &output)
     }
 }
 
@@ -129,7 +133,7 @@ impl Windlass {
 
     /// Why this build cannot be measured at the URL; none when it can.
     pub(crate) fn absence(&self, url: &str) -> Result<Option<String>, Failure> {
-        let arguments = ["bench", "--store", url, "--profile", "enqueue", "--jobs", "1", "--json"];
+        let arguments = ["bench", "--store", url, "--profile", "enqueue", "--jobs", "1"];
         let step = Step::program("windlass", &self.binary, arguments);
         let output = Command::new(&self.binary).args(arguments).output();
         let output = output.map_err(|error| step.failed(&error.to_string()))?;

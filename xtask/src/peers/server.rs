@@ -30,7 +30,7 @@ pub(crate) trait Server {
 /// Starts the server of that kind with its files below `room`.
 pub(crate) fn start(kind: Kind, room: &Path) -> Result<Box<dyn Server>, Failure> {
     Ok(match kind {
-        Kind::Redis => Box::new(Redis { room: room.join("redis"), started: 0, running: None }),
+        Kind::Redis => Box::new(Redis { room: room.join("redis"), running: None }),
         Kind::Postgres => Box::new(Postgres::start(&room.join("postgres"))?),
     })
 }
@@ -51,21 +51,21 @@ pub(crate) fn missing(kind: Kind) -> Option<&'static str> {
 /// Redis with the log that survives a killed process, and may lose the last second with the machine.
 struct Redis {
     room: PathBuf,
-    started: u32,
     running: Option<(Process, u16)>,
 }
 
 impl Server for Redis {
     fn fresh(&mut self) -> Result<String, Failure> {
-        // The one before ends first: two of them would share the machine.
+        // The one before ends first: two of them would share the machine, and the disk its log.
         self.running = None;
-        self.started += 1;
-        let room = self.room.join(self.started.to_string());
-        make(&room)?;
+        if self.room.exists() {
+            std::fs::remove_dir_all(&self.room).map_err(|error| cannot("remove", &self.room, &error))?;
+        }
+        make(&self.room)?;
         let port = free_port()?;
         let mut command = Command::new("redis-server");
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
-        command.args(["--appendonly", "yes", "--appendfsync", "everysec"]).arg("--dir").arg(&room);
+        command.args(["--appendonly", "yes", "--appendfsync", "everysec"]).arg("--dir").arg(&self.room);
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let process = Process::start(command, "-TERM", "Ready to accept connections", |child| {
             child.stdout.take().map(|pipe| Box::new(pipe) as _)
@@ -108,7 +108,7 @@ struct Postgres {
 }
 
 /// Half a minute between checkpoints, so that every run of a minute has one: a run without pays for its writes later.
-const POSTGRES_SETTINGS: [&str; 7] = [
+const POSTGRES_SETTINGS: [&str; 8] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
     "synchronous_commit=on",
@@ -116,6 +116,7 @@ const POSTGRES_SETTINGS: [&str; 7] = [
     "max_wal_size=4GB",
     "checkpoint_timeout=30s",
     "max_connections=200",
+    "client_min_messages=warning",
 ];
 
 impl Postgres {

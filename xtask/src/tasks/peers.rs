@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::arguments::Peers;
 use crate::peers::compare::{Comparison, Outcome, Scale};
@@ -65,6 +65,9 @@ fn binary(root: &Path, named: Option<&Path>) -> Result<PathBuf, Failure> {
 fn show(outcome: &Outcome, asked: &Peers, versions: &str) {
     if asked.json {
         table::json_lines(&outcome.rows).iter().for_each(|row| println!("{row}"));
+        let (jobs, runs, seconds, settings) = (asked.jobs, asked.runs, asked.seconds, &outcome.settings);
+        let how = json!({ "jobs": jobs, "runs": runs, "seconds": seconds, "versions": versions, "settings": settings });
+        println!("{how}");
         return;
     }
     println!("\n{}\n", table::markdown(&outcome.rows));
