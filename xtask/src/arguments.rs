@@ -21,7 +21,7 @@ pub(crate) const BENCH_PROFILES: [&str; 8] =
 /// The servers that other queues share with Windlass, in the order `bench --peers` compares on them.
 pub(crate) const SERVERS: [Kind; 2] = [Kind::Redis, Kind::Postgres];
 
-/// So many jobs that each enqueue and drain takes a minute or most of one: shorter runs see no checkpoint.
+/// So many jobs that enqueueing and draining them outlasts the time between two checkpoints of PostgreSQL.
 pub(crate) const PEERS_JOBS: u64 = 1_000_000;
 
 /// The fewest runs that have a median.

@@ -73,9 +73,10 @@ impl Comparison<'_> {
         }
         self.waiting(peers, &best, &mut theirs, &mut ours)?;
         let settings = peers.iter().zip(&best).map(|(peer, best)| {
+            let Best { enqueue_100, enqueue_1000, drain, listen } = best;
             format!(
-                "{}: enqueue {} and {}; drain {}",
-                peer.name, best.enqueue_100, best.enqueue_1000, best.drain
+                "{}: enqueue {enqueue_100} and {enqueue_1000}; drain {drain}; latency {listen}",
+                peer.name
             )
         });
         Ok(Outcome { settings: settings.collect(), rows: rows(self.kind, peers, theirs, &ours) })

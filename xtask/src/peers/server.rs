@@ -107,7 +107,8 @@ struct Postgres {
     _process: Process,
 }
 
-/// Half a minute between checkpoints, so that every run of a minute has one: a run without pays for its writes later.
+/// Half a minute between checkpoints, so that a run of a minute has one: a run without leaves its writes to be paid for
+/// later.
 const POSTGRES_SETTINGS: [&str; 8] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
