@@ -6,6 +6,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::peers::Kind;
+
 /// How many times `torture` kills the engine when the caller does not say: what CI runs.
 pub(crate) const TORTURE_CYCLES: u32 = 100;
 
@@ -15,6 +17,18 @@ pub(crate) const STORES: [&str; 3] = ["embedded", "redis", "postgres"];
 /// Every profile of `windlass bench`, in the order `bench` runs them.
 pub(crate) const BENCH_PROFILES: [&str; 8] =
     ["enqueue", "lifecycle", "workers", "latency", "backlog", "groups", "held", "burst"];
+
+/// The servers that other queues share with Windlass, in the order `bench --peers` compares on them.
+pub(crate) const SERVERS: [Kind; 2] = [Kind::Redis, Kind::Postgres];
+
+/// So many jobs that enqueueing and draining them outlasts the time between two checkpoints of PostgreSQL.
+pub(crate) const PEERS_JOBS: u64 = 1_000_000;
+
+/// The fewest runs that have a median.
+pub(crate) const PEERS_RUNS: u32 = 3;
+
+/// As long as `windlass bench --profile lifecycle` goes by itself.
+pub(crate) const PEERS_SECONDS: u32 = 60;
 
 /// What the caller asked for, complete and valid.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,6 +51,25 @@ pub(crate) enum Task {
     Torture { cycles: u32, seed: Option<u64> },
     /// The benchmark profiles, one JSON line each.
     Bench(Bench),
+    /// The comparison with other queues.
+    Peers(Peers),
+}
+
+/// What `bench --peers` compares, and how much of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Peers {
+    /// The servers to compare on, in order.
+    pub(crate) stores: Vec<Kind>,
+    /// Jobs of every enqueue and drain.
+    pub(crate) jobs: u64,
+    /// How often everything is measured.
+    pub(crate) runs: u32,
+    /// How long the steady mix goes.
+    pub(crate) seconds: u32,
+    /// Print one JSON object per line instead of a table.
+    pub(crate) json: bool,
+    /// The binary to measure; a release build of this tree when absent.
+    pub(crate) windlass: Option<PathBuf>,
 }
 
 /// What `bench` measures and where the figures go.
@@ -147,6 +180,10 @@ fn torture(rest: &[String]) -> Result<Task, UsageError> {
 }
 
 fn bench(rest: &[String]) -> Result<Task, UsageError> {
+    // The comparison shares a word with the profiles and no option's meaning, so it has a parser of its own.
+    if rest.iter().take_while(|word| *word != "--").any(|word| word == "--peers") {
+        return peers(rest);
+    }
     let mut words = Words::new(rest);
     let (mut out, mut store, mut profiles) = (None, None, Vec::new());
     while let Some((word, attached)) = words.next_option() {
@@ -162,6 +199,36 @@ fn bench(rest: &[String]) -> Result<Task, UsageError> {
         profiles = BENCH_PROFILES.map(str::to_owned).to_vec();
     }
     Ok(Task::Bench(Bench { out, store, profiles, extra: words.after_dashes() }))
+}
+
+fn peers(rest: &[String]) -> Result<Task, UsageError> {
+    let mut words = Words::new(rest);
+    let mut asked = Peers {
+        stores: Vec::new(),
+        jobs: PEERS_JOBS,
+        runs: PEERS_RUNS,
+        seconds: PEERS_SECONDS,
+        json: false,
+        windlass: None,
+    };
+    while let Some((word, attached)) = words.next_option() {
+        match word {
+            "--help" | "-h" => return Ok(Task::Help(HELP_BENCH)),
+            "--peers" => {}
+            "--json" => asked.json = true,
+            "--store" => asked.stores.extend(servers_of(words.value("--store", attached)?)?),
+            "--jobs" => asked.jobs = at_least_one("--jobs", words.value("--jobs", attached)?)?,
+            "--runs" => asked.runs = at_least_one("--runs", words.value("--runs", attached)?)?,
+            "--seconds" => asked.seconds = at_least_one("--seconds", words.value("--seconds", attached)?)?,
+            "--windlass" => asked.windlass = Some(PathBuf::from(words.value("--windlass", attached)?)),
+            _ => return Err(unknown("bench --peers", word)),
+        }
+    }
+    words.nothing_after_dashes("bench --peers")?;
+    if asked.stores.is_empty() {
+        asked.stores = SERVERS.to_vec();
+    }
+    Ok(Task::Peers(asked))
 }
 
 /// A command without options of its own.
@@ -190,6 +257,31 @@ fn stores_of(value: &str) -> Result<Vec<String>, UsageError> {
     }
     let expected = format!("one of {} or all", STORES.join(", "));
     Err(UsageError::BadValue { option: "--store", value: value.to_owned(), expected })
+}
+
+fn servers_of(value: &str) -> Result<Vec<Kind>, UsageError> {
+    if value == "all" {
+        return Ok(SERVERS.to_vec());
+    }
+    let server = SERVERS.into_iter().find(|server| server.name() == value);
+    server.map(|server| vec![server]).ok_or_else(|| UsageError::BadValue {
+        option: "--store",
+        value: value.to_owned(),
+        expected: format!("one of {} or all", SERVERS.map(Kind::name).join(", ")),
+    })
+}
+
+/// A number of which none would leave nothing to measure.
+fn at_least_one<N: std::str::FromStr + PartialOrd + From<u8>>(
+    option: &'static str,
+    value: &str,
+) -> Result<N, UsageError> {
+    let found: Option<N> = value.parse().ok().filter(|found| *found >= N::from(1));
+    found.ok_or_else(|| UsageError::BadValue {
+        option,
+        value: value.to_owned(),
+        expected: "a whole number from 1 on".to_owned(),
+    })
 }
 
 fn number<N: std::str::FromStr>(option: &'static str, value: &str) -> Result<N, UsageError> {
@@ -262,7 +354,7 @@ Usage: cargo xtask <COMMAND> [OPTIONS]
   tidy      only the tidy rules: file names, unfinished code, sleeping tests
   deny      licences, banned crates and sources of the dependencies (needs cargo-deny)
   torture   kill the embedded engine over and over and compare it with an outside ledger
-  bench     run the benchmark profiles and keep their figures as JSON lines
+  bench     run the benchmark profiles and keep their figures as JSON lines; with --peers, compare with other queues
 
 `cargo xtask <COMMAND> --help` lists a command's options.
 Exit codes: 0 all passed, 1 something failed, 2 the command line was not understood.";
@@ -317,7 +409,19 @@ Usage: cargo xtask bench [--profile NAME]... [--store URL] [--out FILE] [-- ARGS
                    may be repeated (default: all, in this order)
   --store URL      measure this store (default: a fresh data directory per profile)
   --out FILE       where the lines go (default: target/bench.jsonl)
-  -- ARGS          go to every `windlass bench` as they are, for example `--jobs 100000`";
+  -- ARGS          go to every `windlass bench` as they are, for example `--jobs 100000`
+
+With --peers: compare with BullMQ, pg-boss and graphile-worker on servers that it starts itself, and print ratios.
+Needs node, npm, redis-server and PostgreSQL.
+
+Usage: cargo xtask bench --peers [--store redis|postgres|all] [--jobs N] [--runs N] [--seconds S] [--json]
+
+  --store NAME      the server to compare on; may be repeated (default: all)
+  --jobs N          jobs of every enqueue and drain (default 1000000)
+  --runs N          how often everything is measured; medians count (default 3)
+  --seconds S       how long the steady mix goes (default 60)
+  --windlass FILE   measure this binary instead of building one
+  --json            print one JSON object per line, with the figure of every run; the last one says how it was run";
 
 #[cfg(test)]
 mod tests {
@@ -404,6 +508,46 @@ mod tests {
     #[test]
     fn torture_takes_nothing_after_the_dashes() {
         assert!(parsed("torture -- x").is_err());
+    }
+
+    #[test]
+    fn the_comparison_with_peers_has_options_of_its_own() {
+        let Ok(Task::Peers(all)) = parsed("bench --peers") else { panic!("bench --peers is valid") };
+        assert_eq!((all.jobs, all.runs, all.seconds), (PEERS_JOBS, PEERS_RUNS, PEERS_SECONDS));
+        assert_eq!((all.stores, all.json, all.windlass), (SERVERS.to_vec(), false, None));
+        let line = "bench --store redis --peers --jobs=20000 --runs 1 --seconds 5 --json --windlass ./w";
+        let some = Peers {
+            stores: vec![Kind::Redis],
+            jobs: 20_000,
+            runs: 1,
+            seconds: 5,
+            json: true,
+            windlass: Some(PathBuf::from("./w")),
+        };
+        assert_eq!(parsed(line), Ok(Task::Peers(some)));
+    }
+
+    #[test]
+    fn the_comparison_refuses_what_belongs_to_the_profiles_and_the_other_way_round() {
+        for line in ["bench --peers --profile held", "bench --peers --out f", "bench --peers -- --jobs 1"] {
+            let error = parsed(line).expect_err(line).to_string();
+            assert!(error.contains("`cargo xtask bench --peers` has no option"), "{line}: {error}");
+        }
+        for line in ["bench --runs 3", "bench --json", "bench -- --peers --json"] {
+            let peers = matches!(parsed(line), Ok(Task::Peers(_)));
+            assert!(!peers, "{line}");
+        }
+        assert!(parsed("bench --runs 3").is_err());
+    }
+
+    #[test]
+    fn the_comparison_names_the_servers_it_knows_and_measures_at_least_something() {
+        let error = parsed("bench --peers --store kafka").expect_err("no such server").to_string();
+        assert!(error.contains("one of redis, postgres or all"), "{error}");
+        for line in ["bench --peers --runs 0", "bench --peers --jobs 0", "bench --peers --seconds none"] {
+            let error = parsed(line).expect_err(line).to_string();
+            assert!(error.contains("a whole number from 1 on"), "{line}: {error}");
+        }
     }
 
     #[test]

@@ -3,11 +3,13 @@
 //! This crate knows how the workspace is checked, never what it computes: it starts cargo and the built `windlass`
 //! binary, and imports nothing of ours. [`arguments`] turns the command line into one [`arguments::Task`];
 //! [`tasks`] runs it; [`step`] is how every task starts a program, times it and says how to run it again;
-//! [`imports`] and [`tidy`] hold the two house rules that no compiler lint can express.
+//! [`imports`] and [`tidy`] hold the two house rules that no compiler lint can express; [`peers`] compares Windlass with
+//! other queues.
 #![allow(clippy::print_stdout, reason = "a terminal program whose report is its output")]
 
 mod arguments;
 mod imports;
+mod peers;
 mod source;
 mod step;
 mod tasks;

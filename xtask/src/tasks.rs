@@ -7,6 +7,7 @@
 mod bench;
 mod check;
 mod deny;
+mod peers;
 mod services;
 mod test;
 mod torture;
@@ -31,5 +32,6 @@ pub(crate) fn run(task: Task) -> Result<(), Failure> {
         Task::Deny => deny::run(&root),
         Task::Torture { cycles, seed } => torture::run(&root, cycles, seed),
         Task::Bench(bench) => bench::run(&root, bench),
+        Task::Peers(asked) => peers::run(&root, &asked),
     }
 }
