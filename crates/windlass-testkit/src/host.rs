@@ -18,6 +18,12 @@ pub trait Host: Send + Sync + 'static {
     /// An empty place that no other test sees, its clock at [`START`].
     fn place(&self) -> Box<dyn Place>;
 
+    /// A store on which a sequence of random commands takes long runs one in so many of them; `WINDLASS_RUNS` says how
+    /// many to run instead, for longer campaigns.
+    fn random_runs_divisor(&self) -> u32 {
+        1
+    }
+
     /// Why a case says nothing about this store; none when it must pass. Each reason stands in `docs/contract.md` too.
     fn exempts(&self, case: &Case) -> Option<&'static str>;
 }

@@ -19,8 +19,23 @@ pub(super) fn run(root: &Path, packages: &[String], extra: Vec<String>) -> Resul
     let nextest = Step::cargo("nextest", ["nextest", "--version"]).succeeds(root);
     let doctests = if extra.is_empty() { doctests(&workspace, packages) } else { None };
     services::must_be_there(root)?;
-    runner(nextest, packages, extra).run(root)?;
+    let apart = nextest && packages.is_empty() && extra.is_empty();
+    if apart {
+        runner(nextest, packages, vec!["--filter-expr".into(), without_server_certificates()]).run(root)?;
+        SERVER_STORES.iter().try_for_each(|store| certificate(store, &[]).run(root))?;
+    } else {
+        runner(nextest, packages, extra).run(root)?;
+    }
     doctests.map_or(Ok(()), |step| step.run(root))
+}
+
+/// Stores whose certificate starts a server: one for the whole program where nobody starts a process for each case.
+const SERVER_STORES: [&str; 2] = ["redis", "postgres"];
+
+/// All tests but the certificates of those stores, in nextest's words.
+fn without_server_certificates() -> String {
+    let of = SERVER_STORES.map(|store| format!("package(windlass-{store})"));
+    format!("not (binary(certificate) and ({}))", of.join(" or "))
 }
 
 /// Runs the certificate of each store.
@@ -102,6 +117,13 @@ mod tests {
     fn a_certificate_is_a_test_target_of_its_store() {
         let step = certificate("embedded", &names(&["claim"])).to_string();
         assert_eq!(step, "cargo test --package windlass-embedded --test certificate -- claim");
+    }
+
+    #[test]
+    fn certificates_that_start_a_server_run_in_one_process_each() {
+        let expected =
+            "not (binary(certificate) and (package(windlass-redis) or package(windlass-postgres)))";
+        assert_eq!(without_server_certificates(), expected);
     }
 
     #[test]

@@ -23,6 +23,11 @@ impl Host for Postgres {
         Box::new(self.0.place())
     }
 
+    // A sequence takes about a second here.
+    fn random_runs_divisor(&self) -> u32 {
+        5
+    }
+
     fn exempts(&self, case: &Case) -> Option<&'static str> {
         case.name.contains("::owner::").then_some(
             "the server owns the store: a worker's process that ends leaves its leases to their deadlines",

@@ -26,6 +26,11 @@ impl Host for Redis {
         Box::new(Spot::new(Server::start()))
     }
 
+    // Each sequence has a server of its own, and each write of it is synced.
+    fn random_runs_divisor(&self) -> u32 {
+        2
+    }
+
     fn exempts(&self, case: &Case) -> Option<&'static str> {
         case.name.contains("::owner::").then_some("no process owns a Redis store, so none ends with it")
     }

@@ -375,15 +375,15 @@ fn random_traffic_with_restarts_keeps_every_invariant(host: &dyn Host) {
 }
 
 fn random_commands_are_answered_as_by_the_model(host: &dyn Host) {
-    many("model", MODEL_RUNS, model::act(), |acts| model::run(host, acts, false));
+    many("model", runs(host, MODEL_RUNS), model::act(), |acts| model::run(host, acts, false));
 }
 
 pub(super) fn random_commands_with_restarts_are_answered_as_by_the_model(host: &dyn Host) {
-    many("model", MODEL_RUNS, model::act(), |acts| model::run(host, acts, true));
+    many("model", runs(host, MODEL_RUNS), model::act(), |acts| model::run(host, acts, true));
 }
 
 fn traffic(host: &dyn Host, restarts: bool) {
-    many("traffic", TRAFFIC_RUNS, act(), |acts| {
+    many("traffic", runs(host, TRAFFIC_RUNS), act(), |acts| {
         let mut town = Town::new(host, restarts);
         for act in acts {
             town.act(act);
@@ -391,6 +391,12 @@ fn traffic(host: &dyn Host, restarts: bool) {
         town.witness.compare(&town.s);
         town.wind_up();
     });
+}
+
+/// How many sequences are run: as many as the environment says, or this store's share of the usual number.
+fn runs(host: &dyn Host, usual: u32) -> u32 {
+    let asked = std::env::var("WINDLASS_RUNS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or_else(|| (usual / host.random_runs_divisor().max(1)).max(1))
 }
 
 /// Runs that many sequences of random acts, and shrinks the first that fails.
