@@ -164,7 +164,6 @@ mod tests {
                 json!([on("windlass-core"), in_tests("windlass-check"), in_tests("windlass-testkit")]),
             ),
             ("windlass-redis", json!([on("windlass-core"), in_tests("windlass-testkit")])),
-            ("windlass-embedded", json!([on("windlass-core"), in_tests("windlass-testkit")])),
             ("windlass-postgres", json!([on("windlass-core"), in_tests("windlass-testkit")])),
             ("windlass", json!([on("windlass-core"), on("windlass-macros"), optional("windlass-embedded")])),
             ("windlass-campaigns", json!([on("windlass"), on("tokio")])),
