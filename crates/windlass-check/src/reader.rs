@@ -94,7 +94,8 @@ impl<R: BufRead> Lines<R> {
     /// The next whole line; none at the end. A line that stops in the middle was torn by a kill and is left out.
     pub(crate) fn next(&mut self) -> Result<Option<Line>, HistoryError> {
         while self.read()? {
-            match serde_json::from_slice(&self.text) {
+            // Without its end: a line that was torn inside a text must look torn, not as if it held a line feed.
+            match serde_json::from_slice(self.text.trim_ascii_end()) {
                 Ok(line) => return Ok(Some(line)),
                 Err(why) if why.is_eof() => self.torn += 1,
                 Err(why) => {
