@@ -6,10 +6,6 @@ use std::collections::{HashMap, HashSet};
 /// The order in which parents of the same batch come before their children; none if they form a
 /// cycle.
 pub fn parents_first(jobs: &[NewJob]) -> Option<Vec<usize>> {
-    let plain: Vec<usize> = (0..jobs.len()).collect();
-    if jobs.iter().all(|job| job.parents.is_empty()) {
-        return Some(plain);
-    }
     let (order, left) = sort(jobs);
     left.is_empty().then_some(order)
 }
@@ -19,8 +15,11 @@ pub fn cycle_members(jobs: &[NewJob]) -> HashSet<JobId> {
     sort(jobs).1.into_iter().map(|i| jobs[i].id).collect()
 }
 
-/// Kahn's algorithm: the order, and what a cycle leaves over.
-fn sort(jobs: &[NewJob]) -> (Vec<usize>, Vec<usize>) {
+/// The order in which parents of a batch come before their children, and what a cycle leaves over (Kahn's algorithm).
+pub fn sort(jobs: &[NewJob]) -> (Vec<usize>, Vec<usize>) {
+    if jobs.iter().all(|job| job.parents.is_empty()) {
+        return ((0..jobs.len()).collect(), Vec::new());
+    }
     let place: HashMap<JobId, usize> = jobs.iter().enumerate().map(|(i, job)| (job.id, i)).collect();
     let inside = |parent: &Parent| place.get(&parent.id).copied();
     let mut waits: Vec<usize> =

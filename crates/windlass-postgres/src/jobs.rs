@@ -3,7 +3,6 @@
 use crate::wire::{Id, Json, json, ms};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::collections::{HashMap, HashSet};
 use windlass_core::job::{Parent, Unique};
 use windlass_core::limit::LimitUse;
 use windlass_core::name::Tag;
@@ -113,36 +112,6 @@ pub(crate) fn check(job: &NewJob, now: Time) -> Result<(), Rejection> {
         return Err(Rejection::Invalid { what: "tags", why: "trace context holds a zero character".into() });
     }
     Ok(())
-}
-
-/// The order in which parents of the same batch come before their children, and what a cycle leaves over.
-pub(crate) fn parents_first(jobs: &[NewJob]) -> (Vec<usize>, HashSet<usize>) {
-    if jobs.iter().all(|job| job.parents.is_empty()) {
-        return ((0..jobs.len()).collect(), HashSet::new());
-    }
-    let place: HashMap<u128, usize> = jobs.iter().enumerate().map(|(i, job)| (job.id.0, i)).collect();
-    let inside = |parent: &Parent| place.get(&parent.id.0).copied();
-    let mut waits: Vec<usize> =
-        jobs.iter().map(|job| job.parents.iter().filter_map(inside).count()).collect();
-    let mut children: Vec<Vec<usize>> = vec![Vec::new(); jobs.len()];
-    for (i, job) in jobs.iter().enumerate() {
-        for parent in job.parents.iter().filter_map(inside) {
-            children[parent].push(i);
-        }
-    }
-    let mut order: Vec<usize> = (0..jobs.len()).filter(|i| waits[*i] == 0).collect();
-    let mut done = 0;
-    while done < order.len() {
-        for child in &children[order[done]] {
-            waits[*child] -= 1;
-            if waits[*child] == 0 {
-                order.push(*child);
-            }
-        }
-        done += 1;
-    }
-    let cycle = (0..jobs.len()).filter(|i| waits[*i] > 0).collect();
-    (order, cycle)
 }
 
 /// The refusal of a job that waits for itself.

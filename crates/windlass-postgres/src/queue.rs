@@ -1,6 +1,6 @@
 //! The verbs of producers and workers.
 
-use crate::jobs::{Columns, check, in_a_cycle, item, parents_first};
+use crate::jobs::{Columns, check, in_a_cycle, item};
 use crate::store::PostgresStore;
 use crate::transaction::created;
 use crate::wire::{Id, Json, bits, json, per_item, read, rejection, time};
@@ -79,7 +79,7 @@ impl PostgresStore {
         let now = self.about_now(at);
         let mut answers: Vec<Option<Result<Enqueued, Rejection>>> =
             jobs.iter().map(|job| check(job, now).err().map(Err)).collect();
-        let (order, cycle) = parents_first(&jobs);
+        let (order, cycle) = windlass_core::flow::sort(&jobs);
         for i in &cycle {
             answers[*i].get_or_insert_with(|| Err(in_a_cycle(&jobs[*i])));
         }
@@ -362,7 +362,7 @@ impl Settlements {
             let why = format!("{} follow-ups are more than 1,000", then.len());
             return refuse(Rejection::Invalid { what: "batch", why });
         }
-        let (order, cycle) = parents_first(then);
+        let (order, cycle) = windlass_core::flow::sort(then);
         if !cycle.is_empty() {
             return refuse(Rejection::BadParents {
                 why: "the follow-ups wait for each other in a cycle".into(),

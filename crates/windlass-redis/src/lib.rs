@@ -7,7 +7,7 @@
 //! What an acknowledged write survives is what the server's settings give: they are read at the open
 //! and stated ([`RedisStore::ack_level`]).
 //!
-//! Start with `lua/prelude/lanes.rs`'s opening comment for the order of jobs, `link.rs` for how a call is
+//! Start with `lua/prelude/lanes.lua`'s opening comment for the order of jobs, `link.rs` for how a call is
 //! made and made again, `queue.rs` for the verbs of workers.
 //!
 //! [`FORMAT.md`]: https://github.com/windlass-queue/windlass/blob/main/crates/windlass-redis/FORMAT.md
@@ -19,6 +19,7 @@ mod link;
 mod open;
 mod queue;
 mod record;
+mod shown;
 mod upkeep;
 mod wire;
 

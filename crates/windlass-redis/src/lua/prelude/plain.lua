@@ -3,13 +3,13 @@
 -- A job is plain as long as nothing but its names, its payload and its lease is written about it: no options, no
 -- failure, no child, no place in an ordered group. Each step here does to the bytes of such a job what the long way
 -- does through `Job`, `move_to` and their kin; whatever is out of the ordinary is left to the long way, which is the
--- one to read. Switching this file off (`Plain.off`) must change nothing but the speed, and the tests hold it to that.
+-- one to read. Without this file nothing would change but the speed.
 
 -- For the files that follow.
 local Plain
 
 do
-  Plain = { off = false }
+  Plain = {}
 
   -- Where the parts of a record stand that has its second part; the names begin behind it.
   local TOKEN, WORKER, STARTED, ACK, PRINT, NAMES = 57, 73, 81, 99, 116, 128
@@ -39,7 +39,6 @@ do
 
   -- Takes new jobs of equal names in, if they can be taken in this way; answers whether it did.
   function Plain.enqueue(names, ids, payloads, answers, from)
-    if Plain.off then return false end
     local c, n = shared(names), #ids
     local q, g, s = c.q, c.g, state()
     if g.ordered or q.settings.max_waiting then return false end
@@ -88,7 +87,7 @@ do
   -- nil when there is no short way for this lane.
   function Plain.start(lane, ids, worker, nonce, taken, start)
     local g, q, s = lane.g, lane.g.q, state()
-    if Plain.off or lane.set ~= '' or g.ordered or g.settings.rate or q.settings.rate then return nil end
+    if lane.set ~= '' or g.ordered or g.settings.rate or q.settings.rate then return nil end
     local keys = {}
     for i, id in ipairs(ids) do
       if Now.jobs[id] ~= nil then return nil end
@@ -139,7 +138,7 @@ do
 
   -- Completes a plain job without a result; answers whether it did. The counts follow with `Plain.settle`.
   function Plain.complete(id, token)
-    if Plain.off or Now.jobs[id] ~= nil then return false end
+    if Now.jobs[id] ~= nil then return false end
     local raw = call('GETRANGE', NS .. 'j' .. id, 0, HEAD_BYTES - 1)
     if raw:sub(1, 3) ~= HELD or raw:sub(TOKEN, TOKEN + 15) ~= token then
       Now.jobs[id] = raw ~= '' and Job.parse(id, raw, #raw < HEAD_BYTES)
@@ -167,7 +166,7 @@ do
 
   -- Removes an ended plain job; answers whether it did, or could not since it is another job than the entry says.
   function Plain.remove(id, how, seq)
-    if Plain.off or Now.jobs[id] ~= nil then return false end
+    if Now.jobs[id] ~= nil then return false end
     local raw = call('GETRANGE', NS .. 'j' .. id, 0, HEAD_BYTES - 1)
     if raw:sub(1, 3) ~= char(how) .. ENDED_FLAGS or sunpack('>I6', raw, 17) ~= seq then
       Now.jobs[id] = raw ~= '' and Job.parse(id, raw, #raw < HEAD_BYTES)
