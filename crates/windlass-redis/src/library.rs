@@ -51,9 +51,15 @@ pub(crate) struct Library {
     pub(crate) text: String,
 }
 
-/// The one library of this version.
-pub(crate) static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+/// The library of this version.
+pub(crate) static LIBRARY: LazyLock<Library> = LazyLock::new(|| library(false));
+
+/// The same without its short way for plain jobs, for a test of the long one.
+pub(crate) static LONG_WAY: LazyLock<Library> = LazyLock::new(|| library(true));
+
+fn library(long_way: bool) -> Library {
     let mut body = constants();
+    body.push_str(&format!("local LONG_WAY = {long_way}\n"));
     for part in PRELUDE {
         body.push_str(part);
         body.push('\n');
@@ -66,7 +72,7 @@ pub(crate) static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
     let name = format!("windlass_{:016x}", content_hash(body.as_bytes()));
     let text = format!("#!lua name={name}\nlocal LIBRARY = '{name}'\n{body}");
     Library { name, text }
-});
+}
 
 /// What the Lua side takes from the Rust side, so that each is said once.
 fn constants() -> String {

@@ -12,7 +12,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErr
 use windlass_core::error::Outcome;
 use windlass_core::{JobId, Lease, StoreError, Time, WorkerId};
 
-use crate::library::LIBRARY;
+use crate::library::Library;
 
 /// How long a reply may take before the connection counts as broken: far above what any verb takes, so that
 /// a busy server is not mistaken for a dead one.
@@ -23,6 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The way to one namespace of one server.
 pub(crate) struct Link {
     client: Client,
+    library: &'static Library,
     /// `{namespace}`: what every key begins with, so that a Cluster keeps them together.
     prefix: String,
     sender: u64,
@@ -113,9 +114,10 @@ impl Call {
 }
 
 impl Link {
-    pub(crate) fn new(client: Client, namespace: &str, sender: u64) -> Self {
+    pub(crate) fn new(client: Client, library: &'static Library, namespace: &str, sender: u64) -> Self {
         Self {
             client,
+            library,
             prefix: format!("{{{namespace}}}"),
             sender,
             current: Mutex::new(None),
@@ -137,7 +139,7 @@ impl Link {
     /// Begins a call.
     pub(crate) fn call(&self, verb: &'static str, at: Option<Time>) -> Call {
         let mut cmd = redis::cmd("FCALL");
-        cmd.arg(format!("{}_{verb}", LIBRARY.name)).arg(1).arg(&self.prefix);
+        cmd.arg(format!("{}_{verb}", self.library.name)).arg(1).arg(&self.prefix);
         match at {
             Some(at) => cmd.arg(at.0),
             None => cmd.arg(""),
@@ -189,7 +191,7 @@ impl Link {
                 Ok(value) => return Ok(value),
                 Err(error) if !loaded && is_unknown_function(&error) => {
                     loaded = true;
-                    load(&mut connection).await.map_err(|error| self.failure(verb, &error))?;
+                    load(&mut connection, self.library).await.map_err(|error| self.failure(verb, &error))?;
                 }
                 Err(error) => return Err(self.failure(verb, &error)),
             }
@@ -302,9 +304,9 @@ fn is_unknown_function(error: &RedisError) -> bool {
 }
 
 /// Gives the server the library.
-async fn load(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+async fn load(connection: &mut MultiplexedConnection, library: &Library) -> Result<(), RedisError> {
     let mut cmd = redis::cmd("FUNCTION");
-    cmd.arg("LOAD").arg(&LIBRARY.text);
+    cmd.arg("LOAD").arg(&library.text);
     match connection.send_packed_command(&cmd).await.and_then(Value::extract_error) {
         Ok(_) => Ok(()),
         // Another process was faster.

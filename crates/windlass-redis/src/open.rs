@@ -7,6 +7,7 @@ use windlass_core::store::AckLevel;
 use windlass_core::{StoreError, Time};
 
 use crate::hub::Hub;
+use crate::library::{LIBRARY, LONG_WAY};
 use crate::link::Link;
 use crate::wire;
 use crate::{Handle, RedisStore, upkeep};
@@ -26,13 +27,16 @@ pub struct RedisOptions {
     pub namespace: String,
     /// Whether this process does upkeep in the background. Some process must.
     pub upkeep: bool,
+    /// Every job goes the long way; for a test that both ways answer the same.
+    #[doc(hidden)]
+    pub long_way: bool,
     /// A clock instead of the server's own; for tests.
     pub clock: Option<Arc<dyn Fn() -> Time + Send + Sync>>,
 }
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        Self { namespace: "windlass".into(), upkeep: true, clock: None }
+        Self { namespace: "windlass".into(), upkeep: true, long_way: false, clock: None }
     }
 }
 
@@ -79,7 +83,8 @@ impl RedisStore {
             return Err(OpenError::BadAddress("a namespace is a name without braces".into()));
         }
         let client = Client::open(url).map_err(|why| OpenError::BadAddress(format!("{url:?}: {why}")))?;
-        let link = Arc::new(Link::new(client, &options.namespace, sender()));
+        let library = if options.long_way { &LONG_WAY } else { &LIBRARY };
+        let link = Arc::new(Link::new(client, library, &options.namespace, sender()));
         let server = Server::ask(&link).await?;
         let level = server.fit()?;
         let handle = Arc::new(Handle {
@@ -109,7 +114,7 @@ impl RedisStore {
     /// [`OpenError`] when the server cannot be asked; what was erased until then stays erased.
     pub async fn erase(url: &str, namespace: &str) -> Result<u64, OpenError> {
         let client = Client::open(url).map_err(|why| OpenError::BadAddress(format!("{url:?}: {why}")))?;
-        let link = Link::new(client, namespace, sender());
+        let link = Link::new(client, &LIBRARY, namespace, sender());
         let (mut cursor, mut erased) = (0, 0);
         loop {
             let mut scan = redis::cmd("SCAN");

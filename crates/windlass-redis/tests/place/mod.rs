@@ -17,19 +17,35 @@ use crate::server::Server;
 pub(crate) struct Spot {
     pub(crate) server: Arc<Mutex<Server>>,
     clock: Arc<AtomicU64>,
+    long_way: bool,
 }
 
 impl Spot {
     /// On a server of its own.
     pub(crate) fn new(server: Server) -> Self {
-        Self { server: Arc::new(Mutex::new(server)), clock: Arc::new(AtomicU64::new(START.0)) }
+        Self {
+            server: Arc::new(Mutex::new(server)),
+            clock: Arc::new(AtomicU64::new(START.0)),
+            long_way: false,
+        }
+    }
+
+    /// A place where every job goes the long way.
+    #[allow(dead_code, reason = "each test target uses its part")]
+    pub(crate) fn long_way(self) -> Self {
+        Self { long_way: true, ..self }
     }
 
     /// What an open is given.
     pub(crate) fn options(&self) -> RedisOptions {
         let clock = Arc::clone(&self.clock);
         let now = move || Time(clock.load(Ordering::SeqCst));
-        RedisOptions { upkeep: false, clock: Some(Arc::new(now)), ..RedisOptions::default() }
+        RedisOptions {
+            upkeep: false,
+            long_way: self.long_way,
+            clock: Some(Arc::new(now)),
+            ..RedisOptions::default()
+        }
     }
 }
 
