@@ -43,7 +43,7 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The store: file:DIR or memory:, options behind a `?` (file:DIR?ack=process)
+    /// The store: file:DIR, memory:, redis://HOST or postgres://HOST/DATABASE; options behind a `?` (file:DIR?ack=process)
     #[arg(long, global = true, env = "WINDLASS_STORE", default_value = STORE_DEFAULT, value_name = "URL")]
     pub(crate) store: String,
     /// Print JSON: one object, or one a line for lists
