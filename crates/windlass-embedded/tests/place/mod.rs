@@ -117,8 +117,15 @@ impl Place for Spot {
         match &*ground {
             // What the files hold now is what kill -9 leaves: the page cache survives it, the owner's memory does not.
             Ground::Directory(directory) if how == End::Killed => {
-                let left = tempfile::tempdir().expect("a temporary directory");
-                copy(directory.path(), left.path());
+                // The owner may still give segments back by itself: a copy counts only if nothing moved meanwhile, since
+                // no kill leaves an old part of one file beside a new part of another.
+                let left = loop {
+                    let left = tempfile::tempdir().expect("a temporary directory");
+                    copy(directory.path(), left.path());
+                    if contents(directory.path()) == contents(left.path()) {
+                        break left;
+                    }
+                };
                 *ground = Ground::Directory(left);
             }
             Ground::Memory | Ground::Directory(_) | Ground::Disk(_) => {}
@@ -148,4 +155,10 @@ fn copy(from: &Path, to: &Path) {
             Err(why) => panic!("{}: {why}", entry.path().display()),
         }
     }
+}
+
+/// Every file with what it holds.
+fn contents(of: &Path) -> std::collections::BTreeMap<std::ffi::OsString, Option<Vec<u8>>> {
+    let entries = std::fs::read_dir(of).expect("a directory").map(|entry| entry.expect("an entry"));
+    entries.map(|entry| (entry.file_name(), std::fs::read(entry.path()).ok())).collect()
 }
