@@ -21,21 +21,19 @@ pub(super) fn run(root: &Path, packages: &[String], extra: Vec<String>) -> Resul
     services::must_be_there(root)?;
     let apart = nextest && packages.is_empty() && extra.is_empty();
     if apart {
-        runner(nextest, packages, vec!["--filter-expr".into(), without_server_certificates()]).run(root)?;
-        SERVER_STORES.iter().try_for_each(|store| certificate(store, &[]).run(root))?;
+        runner(nextest, packages, vec!["--filter-expr".into(), "not binary(certificate)".into()])
+            .run(root)?;
+        certificates().run(root)?;
     } else {
         runner(nextest, packages, extra).run(root)?;
     }
     doctests.map_or(Ok(()), |step| step.run(root))
 }
 
-/// Stores whose certificate starts a server: one for the whole program where nobody starts a process for each case.
-const SERVER_STORES: [&str; 2] = ["redis", "postgres"];
-
-/// All tests but the certificates of those stores, in nextest's words.
-fn without_server_certificates() -> String {
-    let of = SERVER_STORES.map(|store| format!("package(windlass-{store})"));
-    format!("not (binary(certificate) and ({}))", of.join(" or "))
+/// The certificates of all stores, one process each: a process for each case would start a server for each. Of the
+/// whole workspace, so that what was compiled for the other tests serves here too.
+fn certificates() -> Step {
+    Step::cargo("certificates", ["test", "--workspace", "--test", "certificate"])
 }
 
 /// Runs the certificate of each store.
@@ -120,10 +118,8 @@ mod tests {
     }
 
     #[test]
-    fn certificates_that_start_a_server_run_in_one_process_each() {
-        let expected =
-            "not (binary(certificate) and (package(windlass-redis) or package(windlass-postgres)))";
-        assert_eq!(without_server_certificates(), expected);
+    fn certificates_run_in_one_process_each() {
+        assert_eq!(certificates().to_string(), "cargo test --workspace --test certificate");
     }
 
     #[test]
