@@ -10,7 +10,7 @@ use redis::aio::PubSub;
 use windlass_core::bounds::BATCH_ITEMS_MAX;
 use windlass_core::schedule::Overlap;
 use windlass_core::store::{ScheduleSpec, StoreFuture, Upkeep, UpkeepReport};
-use windlass_core::{JobId, StoreError, Time};
+use windlass_core::{JobId, QueueName, StoreError, Time};
 
 use crate::queue::add_job;
 use crate::wire::{self, Misread, Read};
@@ -57,26 +57,36 @@ impl Kept {
 
 impl Upkeep for RedisStore {
     fn upkeep(&self, budget: usize, at: Option<Time>) -> StoreFuture<'_, UpkeepReport> {
-        Box::pin(async move {
-            let mut call = self.call("upkeep", at);
-            let waited_for = self.0.hub.waited_for();
-            call.count(budget.clamp(1, BATCH_ITEMS_MAX)).count(waited_for.len());
-            for queue in &waited_for {
-                call.text(queue.as_str());
-            }
-            let read = |value| {
-                let [done, next, ticks] = wire::fields(value)?;
-                Ok((wire::number(done)? as usize, wire::time(next)?, wire::number(ticks)? == 1))
-            };
-            let (done, next_due, ticks) = self.done(&call, "upkeep", read).await?;
-            if done >= budget || !ticks {
-                return Ok(UpkeepReport { done, next_due });
-            }
-            let (ticked, now) = self.tick_schedules(at).await?;
-            // What the ticks have moved is looked up by the next round.
-            let next_due = if ticked > 0 { Some(now) } else { next_due };
-            Ok(UpkeepReport { done: done + ticked, next_due })
-        })
+        Box::pin(self.keep_up(budget, at, Vec::new()))
+    }
+}
+
+impl RedisStore {
+    /// One round. What is claimable in the queues that somebody waits for rings anew: a ring that was lost costs a
+    /// worker no longer than the rest between two rounds in the background.
+    async fn keep_up(
+        &self,
+        budget: usize,
+        at: Option<Time>,
+        waited_for: Vec<QueueName>,
+    ) -> Result<UpkeepReport, StoreError> {
+        let mut call = self.call("upkeep", at);
+        call.count(budget.clamp(1, BATCH_ITEMS_MAX)).count(waited_for.len());
+        for queue in &waited_for {
+            call.text(queue.as_str());
+        }
+        let read = |value| {
+            let [done, next, ticks] = wire::fields(value)?;
+            Ok((wire::number(done)? as usize, wire::time(next)?, wire::number(ticks)? == 1))
+        };
+        let (done, next_due, ticks) = self.done(&call, "upkeep", read).await?;
+        if done >= budget || !ticks {
+            return Ok(UpkeepReport { done, next_due });
+        }
+        let (ticked, now) = self.tick_schedules(at).await?;
+        // What the ticks have moved is looked up by the next round.
+        let next_due = if ticked > 0 { Some(now) } else { next_due };
+        Ok(UpkeepReport { done: done + ticked, next_due })
     }
 }
 
@@ -196,7 +206,7 @@ pub(crate) async fn run(handle: Weak<Handle>) {
                 tracing::warn!(error = %why, "a step of the repair sweep failed; it is tried again");
             }
         }
-        rest = match store.upkeep(BUDGET, None).await {
+        rest = match store.keep_up(BUDGET, None, store.0.hub.waited_for()).await {
             Ok(report) => {
                 let now = store.now(None);
                 report.next_due.map_or(REST_MAX, |due| Duration::from_millis(due.since(now)).min(REST_MAX))

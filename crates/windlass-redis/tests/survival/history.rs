@@ -13,7 +13,7 @@ use windlass_check::{
 };
 use windlass_core::job::{ErrorReport, OnConflict, Parent, Unique, UniqueScope};
 use windlass_core::limit::LimitSettings;
-use windlass_core::queue::{GroupSettings, QueueSettings};
+use windlass_core::queue::{GroupSettings, OnHeadDeath, QueueSettings};
 use windlass_core::retry::RetryPolicy;
 use windlass_core::store::{AckLevel, Admin, Claim, GroupInfo, Queue, ReleaseReason, Settle, Store, Upkeep};
 use windlass_core::{JobId, Kind, NewJob, QueueName, State, Time, WorkerId};
@@ -91,7 +91,9 @@ impl History {
         let limits = LimitSettings { concurrency: Some(3), rate: None };
         let fair =
             QueueSettings { groups: GroupSettings { limits, ..GroupSettings::default() }, ..plain.clone() };
-        let groups = GroupSettings { ordered: true, ..GroupSettings::default() };
+        // A group that its dead head had shut would keep back children of its jobs in every queue.
+        let on_head_death = OnHeadDeath::Park;
+        let groups = GroupSettings { ordered: true, on_head_death, ..GroupSettings::default() };
         let ordered = QueueSettings { groups, ..plain.clone() };
         for (name, settings) in QUEUES.into_iter().zip([plain, fair, ordered]) {
             client.set_queue(QueueName::new(name).unwrap(), settings, None).await.unwrap().unwrap();
