@@ -86,6 +86,7 @@ impl Hub {
         let rings = self.watchers().rouse();
         give(rings);
         self.events.notify_waiters();
+        *self.due.lock().unwrap_or_else(PoisonError::into_inner) = Some(Time::ZERO);
         self.sooner.notify_one();
     }
 

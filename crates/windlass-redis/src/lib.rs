@@ -17,6 +17,7 @@ mod hub;
 mod library;
 mod link;
 mod open;
+mod pace;
 mod queue;
 mod record;
 mod shown;

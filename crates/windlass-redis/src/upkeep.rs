@@ -7,11 +7,13 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use redis::Value;
 use redis::aio::PubSub;
+use tokio::time::Instant;
 use windlass_core::bounds::BATCH_ITEMS_MAX;
 use windlass_core::schedule::Overlap;
 use windlass_core::store::{ScheduleSpec, StoreFuture, Upkeep, UpkeepReport};
 use windlass_core::{JobId, QueueName, StoreError, Time};
 
+use crate::pace::{Pace, REST_AFTER_FAILURE};
 use crate::queue::add_job;
 use crate::wire::{self, Misread, Read};
 use crate::{Handle, RedisStore};
@@ -20,10 +22,6 @@ use crate::{Handle, RedisStore};
 const SCHEDULES_A_ROUND: u64 = 20;
 /// Steps of one round in the background: short enough that workers are served in between.
 const BUDGET: usize = 500;
-/// The longest rest: what another process made due is told, and looked for this often in case it was not.
-const REST_MAX: Duration = Duration::from_millis(2_000);
-/// The rest after a round failed.
-const REST_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// A schedule as the functions keep it.
 pub(crate) struct Kept {
@@ -57,36 +55,37 @@ impl Kept {
 
 impl Upkeep for RedisStore {
     fn upkeep(&self, budget: usize, at: Option<Time>) -> StoreFuture<'_, UpkeepReport> {
-        Box::pin(self.keep_up(budget, at, Vec::new()))
+        Box::pin(async move { Ok(self.keep_up(budget, at, Vec::new()).await?.0) })
     }
 }
 
 impl RedisStore {
-    /// One round. What is claimable in the queues that somebody waits for rings anew: a ring that was lost costs a
-    /// worker no longer than the rest between two rounds in the background.
+    /// One round, and the server's time at it. What is claimable in the queues that somebody waits for rings anew: a
+    /// ring that was lost costs a worker no longer than the rest between two rounds in the background.
     async fn keep_up(
         &self,
         budget: usize,
         at: Option<Time>,
         waited_for: Vec<QueueName>,
-    ) -> Result<UpkeepReport, StoreError> {
+    ) -> Result<(UpkeepReport, Time), StoreError> {
         let mut call = self.call("upkeep", at);
         call.count(budget.clamp(1, BATCH_ITEMS_MAX)).count(waited_for.len());
         for queue in &waited_for {
             call.text(queue.as_str());
         }
         let read = |value| {
-            let [done, next, ticks] = wire::fields(value)?;
-            Ok((wire::number(done)? as usize, wire::time(next)?, wire::number(ticks)? == 1))
+            let [done, next, ticks, now] = wire::fields(value)?;
+            let now = wire::time(now)?.ok_or(Misread("time"))?;
+            Ok((wire::number(done)? as usize, wire::time(next)?, wire::number(ticks)? == 1, now))
         };
-        let (done, next_due, ticks) = self.done(&call, "upkeep", read).await?;
+        let (done, next_due, ticks, now) = self.done(&call, "upkeep", read).await?;
         if done >= budget || !ticks {
-            return Ok(UpkeepReport { done, next_due });
+            return Ok((UpkeepReport { done, next_due }, now));
         }
         let (ticked, now) = self.tick_schedules(at).await?;
         // What the ticks have moved is looked up by the next round.
         let next_due = if ticked > 0 { Some(now) } else { next_due };
-        Ok(UpkeepReport { done: done + ticked, next_due })
+        Ok((UpkeepReport { done: done + ticked, next_due }, now))
     }
 }
 
@@ -182,40 +181,34 @@ impl RedisStore {
 
 /// Does upkeep for as long as the store is held, whenever something is due.
 pub(crate) async fn run(handle: Weak<Handle>) {
-    let mut rest = Duration::ZERO;
-    let (mut sweep, mut swept) = (Sweep::default(), tokio::time::Instant::now());
+    let mut pace = Pace::new(Instant::now());
+    let (mut sweep, mut swept) = (Sweep::default(), Instant::now());
     loop {
         let Some(hub) = handle.upgrade().map(|handle| Arc::clone(&handle.hub)) else { return };
-        // Whatever is told while it sleeps wakes it.
-        let _ = tokio::time::timeout(rest, hub.sooner.notified()).await;
-        let told = hub.take_due();
+        // Whatever is told while it sleeps may bring the next round forward.
+        let _ = tokio::time::timeout_at(pace.wake_at(), hub.sooner.notified()).await;
+        if let Some(due) = hub.take_due() {
+            pace.told(due, Instant::now());
+        }
         drop(hub);
+        if Instant::now() < pace.wake_at() {
+            continue;
+        }
         let Some(handle) = handle.upgrade() else { return };
         let store = RedisStore(handle);
-        let now = store.now(None);
-        if let Some(due) = told.filter(|due| *due > now) {
-            // Not due yet, but sooner than was known.
-            rest = Duration::from_millis(due.since(now)).min(rest).min(REST_MAX);
-            if !rest.is_zero() {
-                continue;
-            }
-        }
         if swept.elapsed() >= SWEEP_EVERY {
-            swept = tokio::time::Instant::now();
+            swept = Instant::now();
             if let Err(why) = store.sweep_step(&mut sweep).await {
                 tracing::warn!(error = %why, "a step of the repair sweep failed; it is tried again");
             }
         }
-        rest = match store.keep_up(BUDGET, None, store.0.hub.waited_for()).await {
-            Ok(report) => {
-                let now = store.now(None);
-                report.next_due.map_or(REST_MAX, |due| Duration::from_millis(due.since(now)).min(REST_MAX))
-            }
+        match store.keep_up(BUDGET, None, store.0.hub.waited_for()).await {
+            Ok((report, server)) => pace.rounded(&report, server, Instant::now()),
             Err(why) => {
                 tracing::warn!(error = %why, "upkeep failed; it is tried again");
-                REST_AFTER_FAILURE
+                pace.failed(Instant::now());
             }
-        };
+        }
     }
 }
 

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use windlass_core::store::{AckLevel, Admin, Claim, Queue, Settle, Signal, Upkeep, Watch};
+use windlass_core::queue::QueueSettings;
+use windlass_core::store::{
+    AckLevel, Admin, Claim, From, Queue, Reader, Settle, Signal, Store, Upkeep, Watch,
+};
 use windlass_core::{JobId, Kind, NewJob, QueueName, Rejection, Time, WorkerId};
 use windlass_redis::{RedisOptions, RedisStore};
 
@@ -108,6 +111,87 @@ async fn what_an_acknowledged_write_survives_is_what_the_servers_settings_give()
         let server = Server::with(&options);
         assert_eq!(open(&server).await.ack_level(), level, "{options:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_for_later_that_keep_coming_keep_upkeep_from_nothing() {
+    let server = Server::with(&["--appendonly", "no"]);
+    let store = open(&server).await;
+    let settings = QueueSettings { lease_ms: 1_000, ..QueueSettings::default() };
+    store.set_queue(queue(), settings, None).await.unwrap().unwrap();
+    store.enqueue(vec![job(1)], false, None).await.unwrap()[0].clone().unwrap();
+    let held = claim(&store, Vec::new(), 1).await.remove(0);
+    // Its worker says nothing more, while others enqueue for later all the time.
+    let mut n = 2;
+    let lost = async {
+        while store.get(held.lease.job).await.unwrap().unwrap().view.losses == 0 {
+            let later = NewJob { delay_ms: Some(3_600_000), ..job(n) };
+            store.enqueue(vec![later], false, None).await.unwrap()[0].clone().unwrap();
+            n += 1;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(6), lost).await.expect("a lease of a second runs out");
+}
+
+#[tokio::test]
+async fn the_event_log_is_bounded_and_a_reader_that_was_passed_is_told_of_a_gap() {
+    let server = Server::with(&["--appendonly", "no"]);
+    let store = open(&server).await;
+    let first = store.events(From::Earliest, 1, 0).await.unwrap().unwrap().next;
+    // Each snooze leaves an event of 4 KiB, each batch an entry of 4 MiB.
+    let reason = "x".repeat(4_096);
+    store.enqueue((0..1_000).map(job).collect(), false, None).await.unwrap();
+    let after_enqueues = store.events(From::Earliest, 1_000, 0).await.unwrap().unwrap().next;
+    let mut seen_bytes = 0;
+    for round in 0..20 {
+        let jobs = claim(&store, Vec::new(), 1_000).await;
+        assert_eq!(jobs.len(), 1_000, "round {round}");
+        let snooze = |job: windlass_core::store::ClaimedJob| Settle::Snooze {
+            lease: job.lease,
+            delay_ms: 0,
+            reason: reason.clone(),
+            holds: None,
+        };
+        claim(&store, jobs.into_iter().map(snooze).collect(), 0).await;
+        store.upkeep(1_000, None).await.unwrap();
+        seen_bytes += 1_000 * reason.len();
+        if round == 5 {
+            let held = Reader { name: "archive".into(), cursor: after_enqueues };
+            store.set_reader(held).await.unwrap();
+        }
+    }
+    assert!(seen_bytes > 72 << 20, "beyond what is kept when nobody reads");
+    // The registered reader holds the log back, so what follows its place is all there.
+    let page = store.events(From::After(after_enqueues), 1_000, 0).await.unwrap().unwrap();
+    assert!(!page.gap && !page.events.is_empty());
+    // Once it is gone the log shrinks to its bound, and whoever reads on from the past is told.
+    store.delete_reader("archive".into()).await.unwrap();
+    for _ in 0..8 {
+        let jobs = claim(&store, Vec::new(), 1_000).await;
+        let release = |job: windlass_core::store::ClaimedJob| Settle::Release {
+            lease: job.lease,
+            reason: windlass_core::store::ReleaseReason::Unstarted,
+        };
+        claim(&store, jobs.into_iter().map(release).collect(), 0).await;
+    }
+    assert!(store.events(From::After(first), 1, 0).await.unwrap().unwrap().gap);
+    let kept = tell(&server, &["MEMORY", "USAGE", "{windlass}v", "SAMPLES", "0"]).await;
+    assert!(matches!(kept, redis::Value::Int(bytes) if bytes < 80 << 20), "{kept:?}");
+}
+
+#[tokio::test]
+async fn an_erased_namespace_is_gone_and_its_neighbour_stays() {
+    let server = Server::with(&["--appendonly", "no"]);
+    let at = |namespace: &str| RedisOptions { namespace: namespace.into(), ..RedisOptions::default() };
+    for namespace in ["a*", "ab"] {
+        let store = RedisStore::open(&server.url(), at(namespace)).await.unwrap();
+        store.enqueue(vec![job(1)], false, None).await.unwrap()[0].clone().unwrap();
+        store.close().await.unwrap();
+    }
+    assert!(RedisStore::erase(&server.url(), "a*").await.unwrap() > 0);
+    let left = |store: RedisStore| async move { store.info().await.unwrap().jobs };
+    assert_eq!(left(RedisStore::open(&server.url(), at("a*")).await.unwrap()).await, 0);
+    assert_eq!(left(RedisStore::open(&server.url(), at("ab")).await.unwrap()).await, 1);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 -- call but pure functions' memories: another process may have run in between.
 
 -- For the files that follow.
-local call, spack, sunpack, mpack, munpack, jdecode, jencode, band, bor, bxor, rshift, lshift, concat, floor,
+local call, spack, sunpack, mpack, munpack, jdecode, jencode, band, bor, bxor, rshift, concat, floor,
   max, min, char, byte, tunpack, int, SEP, Key, Call, Now, NS, arg, argn, key, state, take_seq, due_at, reject, STALE,
   invalid, unhex, uuid, not_found
 
@@ -18,7 +18,7 @@ do
     spack, sunpack = struct.pack, struct.unpack
     mpack, munpack = cmsgpack.pack, cmsgpack.unpack
     jdecode, jencode = cjson.decode, cjson.encode
-    band, bor, bxor, rshift, lshift = bit.band, bit.bor, bit.bxor, bit.rshift, bit.lshift
+    band, bor, bxor, rshift = bit.band, bit.bor, bit.bxor, bit.rshift
   end
 
   -- Numbers as they cross the border as text: every whole number below 2^53.

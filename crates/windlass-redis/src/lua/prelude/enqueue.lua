@@ -131,7 +131,7 @@ do
     local waits = #options.parents > 0 and must_wait(options.parents)
     local how = waits and BLOCKED or due and SCHEDULED or READY
     local j = setmetatable({
-      id = a.id, state = how, was = how, flags = a.has_options and Flag.OPTIONS or 0, priority = a.priority,
+      id = a.id, state = how, flags = a.has_options and Flag.OPTIONS or 0, priority = a.priority,
       enqueued = Now.at, when = how == SCHEDULED and due or Now.at, seq = 0, number = q.number, raw = a.body, whole = true,
       body = 1, names_end = a.names_end, queue = a.queue, kind = a.kind, group = a.group, options = options,
       changed = true, rewritten = true,

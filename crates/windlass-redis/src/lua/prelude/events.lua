@@ -17,7 +17,7 @@ do
   -- Bytes of the log that are kept when no reader is behind, and when one is.
   local EVENT_BYTES = 64 * 1024 * 1024
   local EVENT_BYTES_HELD = 256 * 1024 * 1024
-  -- Entries that one call trims at most.
+  -- Entries that one call trims at most: more than it writes, so that the log shrinks to its bound.
   local TRIM_ENTRIES = 16
 
   function emit(j, event, cause, worker, text, result)
@@ -47,8 +47,10 @@ do
   -- Takes the oldest entries away while the log is larger than it may be.
   local function trim_events(s)
     local held = slowest_reader()
-    local oldest = call('XRANGE', key(Key.events), '-', '+', 'COUNT', TRIM_ENTRIES)
-    for _, entry in ipairs(oldest) do
+    for _ = 1, TRIM_ENTRIES do
+      -- One at a time: an entry may hold megabytes.
+      local entry = call('XRANGE', key(Key.events), '-', '+', 'COUNT', 1)[1]
+      if not entry then return end
       local number = tonumber(entry[1]:match('^(%d+)'))
       local bound = (held and number >= held) and EVENT_BYTES_HELD or EVENT_BYTES
       if s.bytes <= bound then return end

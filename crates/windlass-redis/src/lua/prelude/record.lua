@@ -15,7 +15,7 @@ do
 
   Flag = {
     EXT = 1, OPTIONS = 2, EXTRA = 4, CHILDREN = 8, PARENTS = 16, SNOOZED = 32, NO_HANDLER = 64, CANCEL = 128,
-    PLACED = 256, GIVEN_UP = 512, LINKED = 1024, FREED = 2048,
+    PLACED = 256, GIVEN_UP = 512, LINKED = 1024,
   }
 
   local BASE = '>BHbI6I6I6I6'
@@ -39,7 +39,6 @@ do
     local j = setmetatable({ id = id, raw = raw, whole = whole }, FRESH)
     local at
     j.state, j.flags, j.priority, j.enqueued, j.when, j.seq, j.number, at = sunpack(BASE, raw)
-    j.was = j.state
     if band(j.flags, 1) ~= 0 then
       j.attempt, j.failures, j.losses, j.snoozes, j.no_handler, j.generation, j.cause, j.expires, j.until_due,
       j.counter, j.nonce, j.worker, j.started, j.deadline, j.grace, j.ack_counter, j.ack_nonce, j.ack, j.print,

@@ -191,5 +191,5 @@ verb('upkeep', { 'allow-oom' }, function()
     if first and (not at or first < at) then at = first end
   end
   local tick = first_score(Key.schedules_due)
-  return { done, at and int(at) or '', tick and tick <= Now.at and 1 or 0 }
+  return { done, at and int(at) or '', tick and tick <= Now.at and 1 or 0, int(Now.at) }
 end)
