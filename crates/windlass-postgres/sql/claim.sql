@@ -31,11 +31,11 @@ BEGIN
     come AS MATERIALIZED (SELECT c.*, nextval('windlass.seq') AS place FROM
       (SELECT row_number() OVER (ORDER BY l.due, l.seq) AS n, j.id, j.kind, j.grp, j.prio, l.attempt, l.state FROM left_ l
        JOIN windlass.job j ON j.id = l.job ORDER BY n) c),
-    stand AS (INSERT INTO windlass.ready (job, seq, since, attempt, prio, queue, grp, lset)
-      SELECT id, place, p_now, attempt, prio, p_queue, grp, '' FROM come),
+    stand AS (INSERT INTO windlass.ready (job, seq, since, attempt, prio, flags, queue, grp, lset, kinds)
+      SELECT id, place, p_now, attempt, prio, 2, p_queue, grp, '', ARRAY[kind] FROM come),
     told AS (INSERT INTO windlass.event (at, type, cause, queue, jobs, kinds, grps, attempts)
-      SELECT p_now, 1, 0, p_queue, array_agg(id ORDER BY n), array_agg(kind ORDER BY n),
-        CASE WHEN bool_or(grp <> '') THEN array_agg(grp ORDER BY n) END, array_agg(attempt ORDER BY n) FROM come)
+      SELECT p_now, 1, 0, p_queue, array_agg(id ORDER BY n), windlass.same(array_agg(kind ORDER BY n)),
+        CASE WHEN bool_or(grp <> '') THEN windlass.same(array_agg(grp ORDER BY n)) END, array_agg(attempt ORDER BY n) FROM come)
     SELECT grp, count(*) FILTER (WHERE state = 0) AS scheduled, count(*) FILTER (WHERE state = 3) AS retrying FROM come GROUP BY grp
   LOOP
     PERFORM windlass.ensure_grp(p_queue, r.grp);
@@ -46,60 +46,12 @@ BEGIN
   RETURN cardinality(v_ids);
 END $$;
 
--- T7: the attempt is lost. No failure is spent; too many losses are a dead letter.
-CREATE OR REPLACE FUNCTION windlass.lose(l windlass.lease, p_cause int, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE s windlass.spot := windlass.spot_of(l.job); v_losses int; v_dead boolean; v_print bigint := 1082381773564825922;
-BEGIN
-  IF l.grace_until > 0 THEN
-    PERFORM windlass.end_cancelled(s, p_cause, p_now);
-    RETURN;
-  END IF;
-  INSERT INTO windlass.extra AS x (job, losses, fingerprint, last_error) VALUES (l.job, 1, v_print, 'lease ran out')
-  ON CONFLICT (job) DO UPDATE SET losses = x.losses + 1, fingerprint = excluded.fingerprint, last_error = excluded.last_error,
-    ack_counter = NULL, ack_nonce = NULL, ack_outcome = NULL RETURNING losses INTO v_losses;
-  v_dead := v_losses >= 3;
-  UPDATE windlass.extra SET cause = CASE WHEN v_dead THEN 3 ELSE p_cause END WHERE job = l.job;
-  PERFORM windlass.failed_so(s.queue, v_print, 'lease ran out', s.kind, s.id, p_now);
-  PERFORM windlass.keep_attempt(l.job, l.attempt, l.worker, l.started_at, p_now, 'lost', NULL);
-  PERFORM windlass.measured(s.queue, 1, ARRAY[p_now - l.started_at]);
-  PERFORM windlass.total(s.queue, 6, 1);
-  PERFORM windlass.leave(s, CASE WHEN v_dead THEN 6 ELSE 3 END, p_now);
-  PERFORM windlass.tell(p_now, CASE WHEN v_dead THEN 5 ELSE 6 END, CASE WHEN v_dead THEN 3 ELSE p_cause END,
-    s.queue, s.id, s.kind, s.grp, s.attempt, l.worker);
-  IF v_dead THEN
-    PERFORM windlass.total(s.queue, 5, 1);
-    PERFORM windlass.enter_ended(s, 6, p_now, 3);
-    PERFORM windlass.parent_ended(s.id);
-  ELSE
-    PERFORM windlass.enter_deferred(s, 3, p_now, 0);
-  END IF;
-END $$;
-
-CREATE OR REPLACE FUNCTION windlass.expire_leases(p_queue text, p_budget int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE l windlass.lease; v_done int := 0; v_ends bigint;
-BEGIN
-  FOR l IN SELECT * FROM windlass.lease WHERE queue = p_queue AND check_at <= p_now ORDER BY check_at LIMIT p_budget FOR UPDATE SKIP LOCKED LOOP
-    v_done := v_done + 1;
-    v_ends := CASE WHEN l.grace_until > 0 THEN least(l.deadline, l.grace_until) ELSE l.deadline END;
-    IF v_ends > p_now THEN
-      UPDATE windlass.lease SET check_at = v_ends WHERE job = l.job;
-      CONTINUE;
-    END IF;
-    PERFORM windlass.notice(l.worker, l.job, l.attempt, l.counter, l.nonce, l.deadline);
-    IF l.grace_until > 0 AND l.grace_until <= p_now THEN
-      PERFORM windlass.end_cancelled(windlass.spot_of(l.job), 7, p_now);
-    ELSE
-      PERFORM windlass.lose(l, 3, p_now);
-    END IF;
-  END LOOP;
-  RETURN v_done;
-END $$;
-
 -- What time has brought to a queue, and what others have freed for it.
 CREATE OR REPLACE FUNCTION windlass.catch_up(p_queue text, p_budget int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE v_done int := 0; v_key text;
 BEGIN
-  IF EXISTS (SELECT FROM windlass.lease WHERE queue = p_queue AND check_at <= p_now) THEN
+  PERFORM windlass.fold(p_queue, p_now);
+  IF EXISTS (SELECT FROM windlass.term WHERE queue = p_queue AND check_at <= p_now AND check_at >= (SELECT s.term_floor FROM windlass.qstate s WHERE s.queue = p_queue ORDER BY s.v DESC LIMIT 1)) THEN
     v_done := v_done + windlass.expire_leases(p_queue, p_budget, p_now);
   END IF;
   IF EXISTS (SELECT FROM windlass.expiry WHERE queue = p_queue AND at <= p_now) THEN
@@ -142,7 +94,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
   g windlass.grp; q record; v_open record; v_moves int := 0; r windlass.ready; a windlass.lane; v_has boolean; v_limit text; v_refuses record;
   v_weight bigint; v_rate bigint[]; v_conc bigint; s windlass.spot; v_kinds text[] := '{}'; v_grps text[] := '{}'; v_attempts int[] := '{}'; v_waits bigint[] := '{}';
-  v_kind text; v_woken text;
+  v_woken text; v_term bigint := nextval('windlass.seq'); v_check bigint;
 BEGIN
   jobs := '{}';
   WHILE cardinality(jobs) < p_n LOOP
@@ -175,7 +127,7 @@ BEGIN
       END IF;
     ELSE
       SELECT * INTO r FROM windlass.ready WHERE queue = p_queue AND grp = g.key AND lset = '' ORDER BY prio DESC, seq LIMIT 1;
-      v_has := FOUND;
+      v_has := FOUND; r.job := coalesce(r.job, r.jobs[1]);
       SELECT * INTO a FROM windlass.lane WHERE standing = 1 AND queue = p_queue AND grp = g.key ORDER BY prio DESC, head LIMIT 1;
       IF FOUND AND (NOT v_has OR (-a.prio, a.head) < (-r.prio, r.seq)) THEN
         SELECT * INTO r FROM windlass.ready WHERE queue = p_queue AND grp = g.key AND lset = a.lset AND prio = a.prio ORDER BY seq LIMIT 1;
@@ -198,8 +150,9 @@ BEGIN
       PERFORM windlass.take_limits(r.lset, p_now);
     END IF;
     s := windlass.spot_of(r.job);
-    INSERT INTO windlass.lease (job, counter, nonce, worker, started_at, deadline, check_at, since, lease_ms, attempt, queue, kind, grp, lset)
-    VALUES (r.job, nextval('windlass.counter'), p_nonce, p_worker, p_now, p_now + q.lease_ms, p_now + q.lease_ms, r.since, q.lease_ms, r.attempt + 1, p_queue, s.kind, s.grp, s.lset);
+    v_check := least(v_check, p_now + q.lease_ms);
+    INSERT INTO windlass.run (job, counter, nonce, worker, started_at, deadline, term, since, lease_ms, attempt, flags, queue, kind, grp, lset)
+    VALUES (r.job, nextval('windlass.counter'), p_nonce, p_worker, p_now, p_now + q.lease_ms, v_term, r.since, q.lease_ms, r.attempt + 1, r.flags, p_queue, s.kind, s.grp, s.lset);
     PERFORM windlass.leave(s, 2, p_now);
     UPDATE windlass.grp SET claimed = claimed + 1, vt = windlass.charge(g.vt, v_weight, 1),
       (tat_ms, tat_frac) = (SELECT coalesce(m.tat_ms, g.tat_ms), coalesce(m.tat_frac, g.tat_frac)
@@ -218,7 +171,9 @@ BEGIN
     jobs := jobs || r.job; v_kinds := v_kinds || s.kind; v_grps := v_grps || s.grp; v_attempts := v_attempts || (r.attempt + 1); v_waits := v_waits || (p_now - r.since);
   END LOOP;
   IF cardinality(jobs) > 0 THEN
-    INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts) VALUES (p_now, p_worker, 2, 0, p_queue, jobs, v_kinds, v_grps, v_attempts);
+    PERFORM windlass.hold(v_term, p_queue, v_check, p_worker, jobs);
+    INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts)
+    VALUES (p_now, p_worker, 2, 0, p_queue, jobs, windlass.same(v_kinds), windlass.same(v_grps), v_attempts);
     PERFORM windlass.measured(p_queue, 0, v_waits);
   END IF;
 END $$;
@@ -233,20 +188,27 @@ BEGIN
   END LOOP;
 END $$;
 
+-- The first groups of the order, read from where the last claim found its front.
+CREATE OR REPLACE FUNCTION windlass.in_order(p_queue text, p_entry smallint, p_vt bigint, p_key text, p_n int) RETURNS SETOF windlass.grp LANGUAGE sql STABLE AS $$
+  (SELECT * FROM windlass.grp WHERE queue = p_queue AND entry = p_entry AND (vt, key) >= (p_vt, p_key) ORDER BY vt, key LIMIT p_n)
+  UNION ALL (SELECT * FROM windlass.grp WHERE queue = p_queue AND entry < p_entry ORDER BY entry DESC, vt, key LIMIT p_n) LIMIT p_n $$;
+
 -- Claims of a queue without limited lanes: all at once. The k-th job of a group would be taken at its group's virtual time
 -- after k - 1 others; the merge of all groups by (priority, that time, group) is the order in which one by one would go.
 CREATE OR REPLACE FUNCTION windlass.claim_lots(p_queue text, p_n int, p_worker bigint, p_nonce bigint, p_now bigint, OUT jobs uuid[], OUT again bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
-  q record; v_open record; v_n int; v_shut record; v_moves int := 0; v_some boolean; v_counters bigint[]; v_counts bigint[]; v_keys text[];
-  v_sinces bigint[]; v_attempts int[]; v_floor bigint; v_taken int; x record;
+  q record; v_open record; v_n int; v_shut record; v_moves int := 0; v_some boolean; v_keys text[]; v_gvs bigint[]; v_ns bigint[]; v_lows smallint[]; v_seqs bigint[];
+  v_sinces bigint[]; v_floor bigint; v_taken int := 0; v_flags int; v_rated boolean; v_term bigint; v_check bigint; v_next bigint; v_first record; v_more record;
 BEGIN
   jobs := '{}';
-  IF NOT EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND entry IS NOT NULL) THEN
+  SELECT * INTO q FROM windlass.queue c CROSS JOIN LATERAL (SELECT * FROM windlass.qstate WHERE queue = c.name ORDER BY v DESC LIMIT 1) t WHERE c.name = p_queue;
+  SELECT (array_agg(f.entry))[1] AS entry, (array_agg(f.vt))[1] AS vt, (array_agg(f.key))[1] AS key, bool_or(f.own IS NOT NULL OR f.hold_until > p_now) AS own
+  INTO v_first FROM windlass.in_order(p_queue, q.front_entry, q.front_vt, q.front_key, p_n) f;
+  IF v_first.entry IS NULL THEN
     again := windlass.later(p_queue, p_now);
     RETURN;
   END IF;
-  SELECT * INTO q FROM windlass.queue c JOIN windlass.qstate t ON t.queue = c.name WHERE c.name = p_queue;
   v_n := least(p_n, windlass.available(q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now));
   IF q.concurrency IS NOT NULL THEN v_n := least(v_n, q.concurrency - q.counts[3]); END IF;
   IF q.hold_until > p_now OR v_n <= 0 THEN
@@ -257,9 +219,10 @@ BEGIN
   END IF;
   -- Groups that are shut leave the order, until only such stand at its front as can give a job.
   LOOP
+    EXIT WHEN NOT (v_first.own OR q.g_concurrency IS NOT NULL OR q.g_rate_count IS NOT NULL);
     v_some := false;
     FOR v_shut IN SELECT f.key, o.at FROM
-      (SELECT * FROM windlass.grp WHERE queue = p_queue AND entry IS NOT NULL ORDER BY entry DESC, vt, key LIMIT v_n) f
+      windlass.in_order(p_queue, v_first.entry, v_first.vt, v_first.key, v_n) f
       CROSS JOIN LATERAL windlass.queue_open(CASE WHEN f.own IS NULL THEN q.g_concurrency ELSE f.concurrency END, f.counts[3], f.hold_until,
         CASE WHEN f.own IS NULL THEN q.g_rate_count ELSE f.rate_count END, CASE WHEN f.own IS NULL THEN q.g_rate_period ELSE f.rate_period END,
         CASE WHEN f.own IS NULL THEN q.g_rate_burst ELSE f.rate_burst END, f.tat_ms, f.tat_frac, p_now) o WHERE NOT o.ok LOOP
@@ -269,24 +232,46 @@ BEGIN
     EXIT WHEN NOT v_some;
     IF v_moves >= 1000 THEN again := p_now; EXIT; END IF;
   END LOOP;
+  v_term := nextval('windlass.seq'); v_check := p_now + q.lease_ms;
   WITH front AS MATERIALIZED (
-    SELECT f.key, f.entry, f.vt, f.ordered, CASE WHEN f.own IS NULL THEN q.g_weight ELSE f.weight END AS w,
+    SELECT f.key, f.v AS gv, f.entry, f.vt, f.ordered, CASE WHEN f.floor_prio = f.entry THEN f.floor_seq ELSE 0 END AS floor_seq,
+      CASE WHEN f.own IS NULL THEN q.g_weight ELSE f.weight END AS w, CASE WHEN f.own IS NULL THEN q.g_rate_count ELSE f.rate_count END IS NOT NULL AS rated,
       least(v_n, coalesce((CASE WHEN f.own IS NULL THEN q.g_concurrency ELSE f.concurrency END) - f.counts[3], v_n),
         windlass.available(CASE WHEN f.own IS NULL THEN q.g_rate_count ELSE f.rate_count END, CASE WHEN f.own IS NULL THEN q.g_rate_period ELSE f.rate_period END,
           CASE WHEN f.own IS NULL THEN q.g_rate_burst ELSE f.rate_burst END, f.tat_ms, f.tat_frac, p_now)) AS cap
-    FROM windlass.grp f WHERE queue = p_queue AND entry IS NOT NULL ORDER BY entry DESC, vt, key LIMIT v_n),
+    FROM windlass.in_order(p_queue, v_first.entry, v_first.vt, v_first.key, v_n) f),
   edge_ AS MATERIALIZED (SELECT count(*) AS groups, min(entry) AS entry, max(vt) FILTER (WHERE entry = (SELECT min(entry) FROM front)) AS vt FROM front),
   offered AS (
-    SELECT f.key, r.job, r.prio, r.since, r.attempt, windlass.charge(f.vt, f.w, r.k - 1) AS v
+    SELECT f.key, f.gv, f.rated, r.job, r.kind, r.at, r.size, r.prio, r.seq, r.since, r.attempt, r.flags, windlass.charge(f.vt, f.w, r.k - 1) AS v
     FROM front f CROSS JOIN edge_ e CROSS JOIN LATERAL (
-      SELECT y.*, row_number() OVER (ORDER BY y.prio DESC, y.seq) AS k FROM (
-        SELECT * FROM windlass.ready WHERE NOT f.ordered AND queue = p_queue AND grp = f.key AND lset = '' ORDER BY prio DESC, seq
-        LIMIT least(f.cap, CASE WHEN e.groups = v_n AND f.entry = e.entry THEN (e.vt - f.vt) * f.w / 4096 + 2 ELSE v_n END)) y
+      SELECT z.*, row_number() OVER (ORDER BY z.prio DESC, z.seq, z.i) AS k FROM (
+        -- No sort here: a lane is read in the order of its index, and no further than needed.
+        SELECT u.job, u.i, y.kinds[CASE WHEN cardinality(y.kinds) = 1 THEN 1 ELSE u.i END] AS kind, y.at, coalesce(cardinality(y.jobs), 1) AS size, y.prio, y.seq, y.since, y.attempt, y.flags
+        FROM ((SELECT r.ctid AS at, r.* FROM windlass.ready r WHERE NOT f.ordered AND r.queue = p_queue AND r.grp = f.key AND r.lset = '' AND r.prio = f.entry
+            AND r.seq >= f.floor_seq ORDER BY r.seq LIMIT v_n)
+          UNION ALL (SELECT r.ctid, r.* FROM windlass.ready r WHERE NOT f.ordered AND r.queue = p_queue AND r.grp = f.key AND r.lset = '' AND r.prio < f.entry
+            ORDER BY r.prio DESC, r.seq LIMIT v_n)) y
+        CROSS JOIN LATERAL unnest(coalesce(y.jobs, ARRAY[y.job])) WITH ORDINALITY u(job, i)
+        LIMIT least(f.cap, CASE WHEN e.groups = v_n AND f.entry = e.entry THEN (e.vt - f.vt) * f.w / 4096 + 2 ELSE v_n END)) z
       UNION ALL
-      SELECT y.*, 1 FROM windlass.ready y WHERE f.ordered AND y.job = windlass.head(p_queue, f.key)) r),
-  pick AS MATERIALIZED (SELECT o.*, row_number() OVER (ORDER BY prio DESC, v, key) AS n FROM offered o ORDER BY n LIMIT v_n)
-  SELECT array_agg(job ORDER BY n), array_agg(key ORDER BY n), array_agg(since ORDER BY n), array_agg(attempt ORDER BY n), max(v), count(*)
-  INTO jobs, v_keys, v_sinces, v_attempts, v_floor, v_taken FROM pick;
+      SELECT y.job, 1, y.kinds[1], y.ctid, 1, y.prio, y.seq, y.since, y.attempt, y.flags, 1 FROM windlass.ready y WHERE f.ordered AND y.job = windlass.head(p_queue, f.key)) r),
+  pick AS MATERIALIZED (SELECT x.*, nextval('windlass.counter') AS counter FROM
+    (SELECT o.*, row_number() OVER (ORDER BY prio DESC, v, key) AS n FROM offered o ORDER BY n LIMIT v_n) x),
+  lots AS MATERIALIZED (SELECT at, count(*)::int AS m, min(size) AS size FROM pick GROUP BY at),
+  gone AS (DELETE FROM windlass.ready r USING lots l WHERE r.ctid = l.at AND l.m = l.size),
+  cut AS (UPDATE windlass.ready r SET jobs = r.jobs[l.m + 1:], kinds = CASE WHEN cardinality(r.kinds) = 1 THEN r.kinds ELSE r.kinds[l.m + 1:] END
+    FROM lots l WHERE r.ctid = l.at AND l.m < l.size),
+  held AS (INSERT INTO windlass.run (job, counter, nonce, worker, started_at, since, lease_ms, term, deadline, attempt, flags, queue, kind, grp, lset)
+    SELECT job, counter, p_nonce, p_worker, p_now, since, q.lease_ms, v_term, v_check, attempt + 1, flags, p_queue, kind, key, '' FROM pick),
+  lists AS MATERIALIZED (SELECT array_agg(job ORDER BY n) AS jobs, array_agg(kind ORDER BY n) AS kinds, array_agg(key ORDER BY n) AS grps, array_agg(attempt + 1 ORDER BY n) AS attempts,
+    array_agg(since ORDER BY n) AS sinces, max(v) AS v, count(*)::int AS n, bit_or(flags) AS flags, max(attempt) AS attempt, bool_or(rated) AS rated FROM pick),
+  told AS (INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts)
+    SELECT p_now, p_worker, 2, 0, p_queue, l.jobs, windlass.same(l.kinds), nullif(windlass.same(l.grps), '{""}'), CASE WHEN l.attempt = 0 THEN '{1}' ELSE l.attempts END
+    FROM lists l WHERE l.n > 0),
+  terms AS (INSERT INTO windlass.term (id, queue, check_at, worker, held, jobs) SELECT v_term, p_queue, v_check, p_worker, l.n, l.jobs FROM lists l WHERE l.n > 0),
+  served AS (SELECT key, min(gv) AS gv, count(*) AS n, min(prio) AS low, (array_agg(seq ORDER BY prio, seq DESC))[1] AS seq FROM pick GROUP BY key)
+  SELECT l.jobs, l.sinces, l.v, l.n, l.flags, l.rated, s.keys, s.gvs, s.ns, s.lows, s.seqs INTO jobs, v_sinces, v_floor, v_taken, v_flags, v_rated, v_keys, v_gvs, v_ns, v_lows, v_seqs
+  FROM lists l CROSS JOIN (SELECT array_agg(key) AS keys, array_agg(gv) AS gvs, array_agg(n) AS ns, array_agg(low) AS lows, array_agg(seq) AS seqs FROM served) s;
   IF v_taken = 0 THEN
     jobs := '{}';
     IF again IS NULL AND EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND entry IS NOT NULL) THEN
@@ -295,43 +280,38 @@ BEGIN
     again := coalesce(again, windlass.later(p_queue, p_now));
     RETURN;
   END IF;
-  -- Some of them may have committed since the lock was taken: their enqueue is counted and told before their claim.
-  PERFORM windlass.take_up_jobs(p_queue, p_now);
-  v_counters := ARRAY(SELECT nextval('windlass.counter') FROM generate_series(1, v_taken));
-  DELETE FROM windlass.ready WHERE job = ANY (jobs);
-  WITH held AS (INSERT INTO windlass.lease (job, counter, nonce, worker, started_at, deadline, check_at, since, lease_ms, attempt, queue, kind, grp, lset)
-    SELECT u.job, u.counter, p_nonce, p_worker, p_now, p_now + q.lease_ms, p_now + q.lease_ms, u.since, q.lease_ms, u.attempt + 1, p_queue, j.kind, j.grp, j.lset
-    FROM unnest(jobs, v_counters, v_sinces, v_attempts) u(job, counter, since, attempt) JOIN windlass.job j ON j.id = u.job RETURNING job, counter, kind, grp, attempt)
-  INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts)
-  SELECT p_now, p_worker, 2, 0, p_queue, array_agg(job ORDER BY counter), array_agg(kind ORDER BY counter),
-    CASE WHEN bool_or(grp <> '') THEN array_agg(grp ORDER BY counter) END, array_agg(attempt ORDER BY counter) FROM held;
-  -- One by one by their key: joined to a list, a plan that was made for a small table would read all groups of the queue.
-  FOR x IN SELECT k, count(*) AS n FROM unnest(v_keys) k GROUP BY k LOOP
-    UPDATE windlass.grp g SET claimed = claimed + x.n, counts = windlass.add(g.counts, ARRAY[0, -x.n, x.n, 0, 0, 0, 0, 0]),
-      vt = windlass.charge(g.vt, CASE WHEN g.own IS NULL THEN q.g_weight ELSE g.weight END, x.n),
-      entry = CASE WHEN NOT g.ordered THEN (SELECT prio FROM windlass.ready WHERE queue = p_queue AND grp = g.key AND lset = '' ORDER BY prio DESC, seq LIMIT 1) END,
-      (tat_ms, tat_frac) = (SELECT coalesce(m.tat_ms, g.tat_ms), coalesce(m.tat_frac, g.tat_frac) FROM windlass.admit(
-        CASE WHEN g.own IS NULL THEN q.g_rate_count ELSE g.rate_count END, CASE WHEN g.own IS NULL THEN q.g_rate_period ELSE g.rate_period END,
-        CASE WHEN g.own IS NULL THEN q.g_rate_burst ELSE g.rate_burst END, g.tat_ms, g.tat_frac, p_now, x.n) m)
-    WHERE g.queue = p_queue AND g.key = x.k;
-  END LOOP;
-  UPDATE windlass.qstate SET counts = windlass.add(counts, ARRAY[0, -v_taken, v_taken, 0, 0, 0, 0, 0]), totals[2] = totals[2] + v_taken, floor = greatest(floor, v_floor),
+  UPDATE windlass.grp g SET v = g.v + 1, claimed = claimed + x.n, counts = windlass.add(g.counts, ARRAY[0, -x.n, x.n, 0, 0, 0, 0, 0]),
+    vt = windlass.charge(g.vt, CASE WHEN g.own IS NULL THEN q.g_weight ELSE g.weight END, x.n), floor_prio = x.low, floor_seq = x.seq,
+    entry = CASE WHEN NOT g.ordered THEN coalesce(
+      (SELECT prio FROM windlass.ready WHERE queue = p_queue AND grp = x.k AND lset = '' AND prio = x.low AND seq >= x.seq ORDER BY seq LIMIT 1),
+      (SELECT prio FROM windlass.ready WHERE queue = p_queue AND grp = x.k AND lset = '' AND prio < x.low ORDER BY prio DESC, seq LIMIT 1)) END
+  FROM unnest(v_keys, v_gvs, v_ns, v_lows, v_seqs) x(k, gv, n, low, seq) CROSS JOIN LATERAL
+    (SELECT o.ctid AS at FROM windlass.grp o WHERE o.queue = p_queue AND o.key = x.k AND o.v = x.gv LIMIT 1) o WHERE g.ctid = o.at;
+  IF v_rated THEN
+    UPDATE windlass.grp g SET (tat_ms, tat_frac) = (SELECT coalesce(m.tat_ms, g.tat_ms), coalesce(m.tat_frac, g.tat_frac) FROM windlass.admit(
+      CASE WHEN g.own IS NULL THEN q.g_rate_count ELSE g.rate_count END, CASE WHEN g.own IS NULL THEN q.g_rate_period ELSE g.rate_period END,
+      CASE WHEN g.own IS NULL THEN q.g_rate_burst ELSE g.rate_burst END, g.tat_ms, g.tat_frac, p_now, x.n) m)
+    FROM unnest(v_keys, v_gvs, v_ns) x(k, gv, n) CROSS JOIN LATERAL
+      (SELECT o.ctid AS at FROM windlass.grp o WHERE o.queue = p_queue AND o.key = x.k AND o.v = x.gv + 1 LIMIT 1) o WHERE g.ctid = o.at;
+  END IF;
+  -- The earliest look that any lease of the queue needs.
+  SELECT check_at INTO v_next FROM windlass.term WHERE queue = p_queue AND check_at >= least(q.term_floor, v_check) ORDER BY check_at LIMIT 1;
+  UPDATE windlass.qstate SET v = v + 1, counts = windlass.add(counts, ARRAY[0, -v_taken, v_taken, 0, 0, 0, 0, 0]), totals[2] = totals[2] + v_taken, floor = greatest(floor, v_floor),
+    front_entry = v_first.entry, front_vt = v_first.vt, front_key = v_first.key, term_floor = v_next,
+    wait_sum = wait_sum + (SELECT sum(greatest(p_now - f, 0)) FROM unnest(v_sinces) f), wait_max = greatest(wait_max, (SELECT max(p_now - f) FROM unnest(v_sinces) f)),
     (tat_ms, tat_frac) = (SELECT coalesce(m.tat_ms, q.tat_ms), coalesce(m.tat_frac, q.tat_frac)
       FROM windlass.admit(q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now, v_taken) m)
-  WHERE queue = p_queue;
-  PERFORM windlass.measured(p_queue, 0, ARRAY(SELECT p_now - f FROM unnest(v_sinces) f));
-  PERFORM windlass.give_up_keys(jobs);
+  WHERE queue = p_queue AND v = q.v;
+  PERFORM windlass.beat(p_queue, p_now, NULL, 0, 0, ARRAY(SELECT p_now - f FROM unnest(v_sinces) f));
+  IF v_flags & 2 > 0 THEN PERFORM windlass.give_up_keys(jobs); END IF;
   -- What stopped the batch short may be time.
   IF v_taken < p_n AND again IS NULL THEN
-    SELECT * INTO q FROM windlass.queue c JOIN windlass.qstate t ON t.queue = c.name WHERE c.name = p_queue;
+    SELECT * INTO q FROM windlass.queue c CROSS JOIN LATERAL (SELECT * FROM windlass.qstate WHERE queue = c.name ORDER BY v DESC LIMIT 1) t WHERE c.name = p_queue;
     SELECT * INTO v_open FROM windlass.queue_open(q.concurrency, q.counts[3], q.hold_until, q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now);
-    IF v_open.ok AND EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND entry IS NOT NULL) THEN
+    IF v_open.ok AND EXISTS (SELECT FROM windlass.in_order(p_queue, q.front_entry, q.front_vt, q.front_key, 1)) THEN
       -- Groups that this very claim has shut are found out by the next look.
-      DECLARE v_more record;
-      BEGIN
-        SELECT * INTO v_more FROM windlass.claim_lots(p_queue, p_n - v_taken, p_worker, p_nonce, p_now);
-        jobs := jobs || v_more.jobs; again := v_more.again;
-      END;
+      SELECT * INTO v_more FROM windlass.claim_lots(p_queue, p_n - v_taken, p_worker, p_nonce, p_now);
+      jobs := jobs || v_more.jobs; again := v_more.again;
     ELSIF v_open.ok THEN
       again := windlass.later(p_queue, p_now);
     ELSE
@@ -346,9 +326,9 @@ CREATE OR REPLACE FUNCTION windlass.claim(p_at bigint, p_kinds smallint[], p_job
   p_payloads bytea[], p_then text[], p_queues text[], p_wants int[], p_worker bigint, p_nonce bigint, p_wide boolean)
 RETURNS TABLE (job uuid, attempt int, counter bigint, deadline bigint, lease_ms bigint, queue text, kind text, grp text, payload bytea, prio int,
   failures int, losses int, snoozes int, at bigint, since bigint, checkpoint bytea, options jsonb, note jsonb) LANGUAGE plpgsql AS $$
-DECLARE v_now bigint := windlass.now_ms(p_at); v_answers jsonb := '[]'; v_taken uuid[] := '{}'; v record; i int; v_again bigint; v_seen boolean;
+DECLARE v_now bigint := windlass.now_ms(p_at); v_answers jsonb; v_taken uuid[] := '{}'; v record; i int; v_again bigint; v_seen boolean;
 BEGIN
-  PERFORM windlass.lock(p_queues || p_then || ARRAY(SELECT DISTINCT j.queue FROM windlass.job j WHERE j.id = ANY (p_jobs)), p_wide, v_now);
+  PERFORM windlass.lock(p_queues || p_then || ARRAY(SELECT DISTINCT r.queue FROM windlass.run r WHERE r.job = ANY (p_jobs)), p_wide, v_now);
   IF cardinality(p_jobs) > 0 THEN
     v_answers := windlass.settle(p_kinds, p_jobs, p_counters, p_nonces, p_results, p_details, p_payloads, v_now);
   END IF;

@@ -27,7 +27,7 @@ CREATE OR REPLACE FUNCTION windlass.too_costly(p_lset text) RETURNS jsonb LANGUA
 
 -- When a full queue may have room for one more, from its last minute of work.
 CREATE OR REPLACE FUNCTION windlass.room_in_ms(p_queue text, p_now bigint) RETURNS bigint LANGUAGE sql STABLE AS $$
-  SELECT greatest(least(60000 / greatest((SELECT coalesce(sum(n), 0) FROM windlass.series WHERE queue = p_queue AND what = 1 AND width = 1000
+  SELECT greatest(least(60000 / greatest((SELECT coalesce(sum(n), 0) FROM windlass.series_now WHERE queue = p_queue AND what = 1 AND width = 1000
     AND slot > p_now / 1000 - 60), 1), 60000), 1)::bigint $$;
 
 -- A waiting job gets a new payload, priority or time; its event tells why.
@@ -192,19 +192,31 @@ BEGIN
   RETURN jsonb_build_object('answers', v_answers) || windlass.owed(v_now);
 END $$;
 
+-- Of queues that so many jobs have come to, those in which one could be claimed: [queue, jobs].
+CREATE OR REPLACE FUNCTION windlass.to_ring(p_queues text[], p_ns bigint[], p_now bigint) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN (SELECT coalesce(jsonb_agg(jsonb_build_array(u.q, u.n)), '[]') FROM unnest(p_queues, p_ns) u(q, n)
+  WHERE NOT EXISTS (SELECT FROM windlass.queue c CROSS JOIN LATERAL (SELECT * FROM windlass.qstate WHERE queue = c.name ORDER BY v DESC LIMIT 1) s WHERE c.name = u.q
+    AND (c.paused OR s.counts[3] >= c.concurrency OR s.hold_until > p_now)));
+END $$;
+
 -- A batch at once, without a lock. NULL when it is not of the kind that this can take.
 CREATE OR REPLACE FUNCTION windlass.enqueue_lots(p_at bigint, p_ids uuid[], p_queues text[], p_kinds text[], p_payloads bytea[], p_grps text[], p_prios smallint[],
   p_lsets text[], p_run_at bigint[], p_delays bigint[], p_options jsonb[], p_loose boolean DEFAULT false) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_now bigint := windlass.now_ms(p_at); v_answers jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(p_ids)]);
-  v_take boolean[] := array_fill(true, ARRAY[cardinality(p_ids)]); r record; v_new uuid[]; v_rings jsonb; i int; v_err jsonb; v_all boolean;
+  v_now bigint := windlass.now_ms(p_at); v_answers jsonb[]; v_take boolean[]; r record; v_new uuid[]; v_rings jsonb; i int; v_err jsonb; v_all boolean;
+  v_simple boolean := cardinality(array_remove(p_options, NULL)) + cardinality(array_remove(p_run_at, NULL)) + cardinality(array_remove(p_delays, NULL)) = 0;
 BEGIN
+  v_all := v_simple AND NOT p_loose AND NOT EXISTS (SELECT FROM windlass.job WHERE id = ANY (p_ids)) AND NOT EXISTS (SELECT FROM windlass.gone WHERE id = ANY (p_ids));
+  IF NOT v_all THEN
+    v_answers := array_fill(NULL::jsonb, ARRAY[cardinality(p_ids)]); v_take := array_fill(true, ARRAY[cardinality(p_ids)]);
+  END IF;
   IF p_loose THEN
     -- In a caller's transaction a bound is held against what is counted by now, and nobody waits for anybody.
     FOR r IN SELECT u.n, u.q, u.l, u.p, u.id, coalesce(h.ordered, c.g_ordered) AS ordered, s.counts[1] + s.counts[2] + s.counts[4] + s.counts[5] >= c.max_waiting AS full_
       FROM unnest(p_queues, p_grps, p_lsets, p_prios, p_ids) WITH ORDINALITY u(q, g, l, p, id, n)
       LEFT JOIN windlass.queue c ON c.name = u.q LEFT JOIN windlass.qstate s ON s.queue = u.q
-      LEFT JOIN LATERAL (SELECT g.ordered FROM windlass.grp g WHERE g.queue = u.q AND g.key = u.g LIMIT 1) h ON true LOOP
+      LEFT JOIN LATERAL (SELECT g.ordered FROM windlass.grp g WHERE g.queue = u.q AND g.key = u.g ORDER BY g.v DESC LIMIT 1) h ON true LOOP
       v_err := CASE WHEN r.full_ THEN jsonb_build_object('code', 'queue_full', 'retry_after_ms', windlass.room_in_ms(r.q, v_now))
         WHEN r.ordered AND r.p <> 0 THEN windlass.invalid('priority', 'must be 0 in an ordered group: its order is that of becoming ready')
         WHEN r.l <> '' THEN windlass.too_costly(r.l) END;
@@ -213,13 +225,25 @@ BEGIN
       v_answers[r.n] := jsonb_build_object('err', v_err);
     END LOOP;
   ELSIF EXISTS (SELECT FROM (SELECT DISTINCT u.q, u.g FROM unnest(p_queues, p_grps) u(q, g)) x
-    JOIN windlass.queue c ON c.name = x.q LEFT JOIN LATERAL (SELECT g.ordered FROM windlass.grp g WHERE g.queue = x.q AND g.key = x.g LIMIT 1) h ON true
+    JOIN windlass.queue c ON c.name = x.q LEFT JOIN LATERAL (SELECT g.ordered FROM windlass.grp g WHERE g.queue = x.q AND g.key = x.g ORDER BY g.v DESC LIMIT 1) h ON true
     WHERE c.max_waiting IS NOT NULL OR coalesce(h.ordered, c.g_ordered)) THEN
     RETURN NULL;
   END IF;
   FOR r IN SELECT DISTINCT l FROM unnest(p_lsets) l WHERE l <> '' AND NOT p_loose LOOP
     IF windlass.too_costly(r.l) IS NOT NULL THEN RETURN NULL; END IF;
   END LOOP;
+  IF v_all THEN
+    -- Nothing of it is known: whoever brings the same at this moment makes this fail and be tried again.
+    INSERT INTO windlass.job (id, at, prio, queue, kind, grp, lset, payload)
+    SELECT u.id, v_now, u.prio, u.queue, u.kind, u.grp, u.lset, u.payload FROM unnest(p_ids, p_queues, p_kinds, p_payloads, p_grps, p_prios, p_lsets) u(id, queue, kind, payload, grp, prio, lset);
+    IF EXISTS (SELECT FROM windlass.gone g WHERE g.id = ANY (p_ids)) THEN RAISE EXCEPTION 'an id has ended meanwhile' USING ERRCODE = 'serialization_failure'; END IF;
+    WITH lots AS (INSERT INTO windlass.incoming (at, prio, state, flags, queue, grp, lset, jobs, kinds)
+      SELECT v_now, u.prio, 1, 0, u.queue, u.grp, u.lset, array_agg(u.id ORDER BY u.n), windlass.same(array_agg(u.kind ORDER BY u.n))
+      FROM unnest(p_ids, p_queues, p_kinds, p_grps, p_prios, p_lsets) WITH ORDINALITY u(id, queue, kind, grp, prio, lset, n)
+      GROUP BY u.queue, u.grp, u.lset, u.prio ORDER BY min(u.n) RETURNING queue, cardinality(jobs) AS n)
+    SELECT windlass.to_ring(array_agg(queue), array_agg(n), v_now) INTO v_rings FROM (SELECT queue, sum(n) AS n FROM lots GROUP BY queue) x;
+    RETURN jsonb_build_object('now', v_now, 'rings', v_rings);
+  END IF;
   -- Keys in their order, so that two batches wait for each other in one direction only.
   FOR r IN SELECT u.o->'unique' AS uniq, u.id, u.n FROM unnest(p_options, p_ids) WITH ORDINALITY u(o, id, n)
            WHERE u.o ? 'unique' AND v_take[u.n] ORDER BY u.o->'unique'->>'key' COLLATE "C", u.n LOOP
@@ -257,20 +281,15 @@ BEGIN
     SELECT u.*, CASE WHEN coalesce(u.run_at, v_now + u.delay) > v_now THEN coalesce(u.run_at, v_now + u.delay) END AS due
     FROM unnest(p_ids, p_queues, p_kinds, p_grps, p_prios, p_lsets, p_run_at, p_delays, p_options) WITH ORDINALITY
       u(id, queue, kind, grp, prio, lset, run_at, delay, options, n) WHERE v_all OR u.id = ANY (v_new)),
-  placed AS MATERIALIZED (SELECT i.*, nextval('windlass.seq') AS seq FROM (SELECT * FROM item ORDER BY n) i),
-  now_ready AS (INSERT INTO windlass.ready (job, seq, since, attempt, prio, queue, grp, lset)
-    SELECT id, seq, v_now, 0, prio, queue, grp, lset FROM placed WHERE due IS NULL),
+  placed AS MATERIALIZED (SELECT * FROM item ORDER BY n),
   later AS (INSERT INTO windlass.deferred (job, due, seq, attempt, state, why, queue)
-    SELECT id, due, seq, 0, 0, 0, queue FROM placed WHERE due IS NOT NULL),
+    SELECT id, due, nextval('windlass.seq'), 0, 0, 0, queue FROM placed WHERE due IS NOT NULL),
   expiring AS (INSERT INTO windlass.expiry (queue, at, job)
     SELECT queue, windlass.ms(options->'expires_at'), id FROM placed WHERE options ? 'expires_at'),
-  lots AS (INSERT INTO windlass.incoming (at, prio, state, queue, grp, lset, jobs, kinds)
-    SELECT v_now, prio, CASE WHEN due IS NULL THEN 1 ELSE 0 END, queue, grp, lset, array_agg(id ORDER BY n), array_agg(kind ORDER BY n)
-    FROM placed GROUP BY queue, grp, lset, prio, due IS NULL ORDER BY min(n))
-  SELECT jsonb_agg(jsonb_build_array(queue, ready)) FILTER (WHERE ready > 0) INTO v_rings
-  FROM (SELECT p.queue, count(*) FILTER (WHERE due IS NULL) AS ready FROM placed p GROUP BY p.queue) x
-  WHERE NOT EXISTS (SELECT FROM windlass.queue c JOIN windlass.qstate s ON s.queue = c.name WHERE c.name = x.queue
-    AND (c.paused OR s.counts[3] >= c.concurrency OR s.hold_until > v_now));
+  lots AS (INSERT INTO windlass.incoming (at, prio, state, flags, queue, grp, lset, jobs, kinds)
+    SELECT v_now, prio, CASE WHEN due IS NULL THEN 1 ELSE 0 END, CASE WHEN bool_or(options IS NOT NULL) THEN 2 ELSE 0 END, queue, grp, lset, array_agg(id ORDER BY n),
+      windlass.same(array_agg(kind ORDER BY n)) FROM placed GROUP BY queue, grp, lset, prio, due IS NULL ORDER BY min(n))
+  SELECT windlass.to_ring(array_agg(queue), array_agg(n), v_now) INTO v_rings FROM (SELECT queue, count(*) AS n FROM placed WHERE due IS NULL GROUP BY queue) x;
   IF NOT v_all THEN
     FOR i IN 1..cardinality(p_ids) LOOP
       IF v_answers[i] IS NULL AND NOT coalesce(p_ids[i] = ANY (v_new), false) THEN
@@ -279,7 +298,7 @@ BEGIN
         v_answers[i] := windlass.taken(2, coalesce(windlass.state_of((v_answers[i] #>> '{ok,2}')::uuid), 5), (v_answers[i] #>> '{ok,2}')::uuid);
       END IF;
     END LOOP;
-    RETURN jsonb_build_object('answers', to_jsonb(v_answers), 'now', v_now, 'rings', coalesce(v_rings, '[]'), 'notices', '[]'::jsonb);
+    RETURN jsonb_build_object('answers', to_jsonb(v_answers), 'now', v_now, 'rings', v_rings);
   END IF;
-  RETURN jsonb_build_object('now', v_now, 'rings', coalesce(v_rings, '[]'), 'notices', '[]'::jsonb);
+  RETURN jsonb_build_object('now', v_now, 'rings', v_rings);
 END $$;

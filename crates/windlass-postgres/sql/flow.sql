@@ -24,7 +24,8 @@ END $$;
 
 CREATE OR REPLACE FUNCTION windlass.has_live_children(p_id uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
   SELECT EXISTS (SELECT FROM windlass.edge e WHERE e.parent = p_id AND EXISTS (
-    SELECT FROM windlass.job j WHERE j.id = e.child AND NOT EXISTS (SELECT FROM windlass.ended d WHERE d.job = e.child))) $$;
+    SELECT FROM windlass.job j WHERE j.id = e.child AND NOT EXISTS (SELECT FROM windlass.ended d WHERE d.job = e.child)
+      AND NOT EXISTS (SELECT FROM windlass.run r WHERE r.job = e.child AND r.done_at > 0))) $$;
 
 CREATE OR REPLACE FUNCTION windlass.parent_ended(p_id uuid) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN

@@ -5,18 +5,26 @@ DROP TYPE IF EXISTS windlass.spot CASCADE;
 CREATE TYPE windlass.spot AS (id uuid, queue text, grp text, kind text, prio int, lset text, state int, since bigint, seq bigint, attempt int, why int);
 
 -- Where a job stands.
-CREATE OR REPLACE FUNCTION windlass.spot_of(p_id uuid) RETURNS windlass.spot LANGUAGE sql STABLE AS $$
-  SELECT j.id, j.queue, j.grp, j.kind, j.prio::int, j.lset, s.state::int, s.since, s.seq, s.attempt, s.why::int
+CREATE OR REPLACE FUNCTION windlass.spot_of(p_id uuid) RETURNS windlass.spot LANGUAGE plpgsql STABLE AS $$
+DECLARE v windlass.spot;
+BEGIN
+  SELECT j.id, j.queue, j.grp, j.kind, j.prio::int, j.lset, s.state::int, s.since, s.seq, s.attempt, s.why::int INTO v
   FROM windlass.job j CROSS JOIN LATERAL (
-    SELECT 1 AS state, since, seq, attempt, 0 AS why FROM windlass.ready WHERE job = j.id
+    SELECT CASE WHEN done_at = 0 THEN 2 ELSE 5 END AS state, CASE WHEN done_at = 0 THEN started_at ELSE done_at END AS since, seq, attempt, 0 AS why FROM windlass.run WHERE job = j.id
+    UNION ALL SELECT 1, since, seq, attempt, 0 FROM windlass.ready WHERE job = j.id
     UNION ALL SELECT state, due, seq, attempt, why FROM windlass.deferred WHERE job = j.id
-    UNION ALL SELECT 2, started_at, 0, attempt, 0 FROM windlass.lease WHERE job = j.id
     UNION ALL SELECT 4, since, 0, attempt, 0 FROM windlass.blocked WHERE job = j.id
     UNION ALL SELECT state, at, seq, attempt, 0 FROM windlass.ended WHERE job = j.id
-    LIMIT 1) s WHERE j.id = p_id $$;
+    UNION ALL SELECT 1, since, seq, attempt, 0 FROM windlass.ready WHERE jobs IS NOT NULL AND queue = j.queue AND grp = j.grp AND prio = j.prio AND since = j.at AND j.id = ANY (jobs)
+    UNION ALL SELECT 1, at, 0, 0, 0 FROM windlass.incoming WHERE state = 1 AND queue = j.queue AND j.id = ANY (jobs)
+    LIMIT 1) s WHERE j.id = p_id;
+  RETURN v;
+END $$;
 
-CREATE OR REPLACE FUNCTION windlass.is_ordered(p_queue text, p_grp text) RETURNS boolean LANGUAGE sql STABLE AS
-$$ SELECT coalesce((SELECT ordered FROM windlass.grp WHERE queue = p_queue AND key = p_grp), false) $$;
+CREATE OR REPLACE FUNCTION windlass.is_ordered(p_queue text, p_grp text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN coalesce((SELECT ordered FROM windlass.grp WHERE queue = p_queue AND key = p_grp), false);
+END $$;
 
 -- Whether a job of an ordered group stays in line when it goes to that state.
 CREATE OR REPLACE FUNCTION windlass.keeps_place(s windlass.spot, p_to int) RETURNS boolean LANGUAGE sql STABLE AS $$
@@ -39,16 +47,44 @@ BEGIN
   IF NOT FOUND THEN UPDATE windlass.mode SET dead = greatest(dead + p_by, 0) WHERE queue = s.queue AND fingerprint = 0; END IF;
 END $$;
 
+-- Takes jobs out of the row of completions that they stand in.
+CREATE OR REPLACE FUNCTION windlass.strike(p_queue text, p_seq bigint, p_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE v_left uuid[];
+BEGIN
+  SELECT array_agg(u.id ORDER BY u.n) INTO v_left FROM windlass.finished f CROSS JOIN LATERAL unnest(f.jobs) WITH ORDINALITY u(id, n)
+  WHERE f.queue = p_queue AND f.seq = p_seq AND NOT u.id = ANY (p_ids);
+  IF v_left IS NULL THEN DELETE FROM windlass.finished WHERE queue = p_queue AND seq = p_seq;
+  ELSE UPDATE windlass.finished SET jobs = v_left WHERE queue = p_queue AND seq = p_seq; END IF;
+END $$;
+
+-- Takes a job out of the ready order, where it stands alone or among those that came with it.
+CREATE OR REPLACE FUNCTION windlass.take_out(s windlass.spot) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE r windlass.ready; v_at int;
+BEGIN
+  DELETE FROM windlass.ready WHERE job = s.id;
+  IF FOUND THEN RETURN; END IF;
+  SELECT y.* INTO r FROM windlass.job j JOIN windlass.ready y ON y.jobs IS NOT NULL AND y.queue = j.queue AND y.grp = j.grp AND y.prio = j.prio AND y.since = j.at
+    AND j.id = ANY (y.jobs) WHERE j.id = s.id;
+  v_at := array_position(r.jobs, s.id);
+  IF cardinality(r.jobs) = 1 THEN
+    DELETE FROM windlass.ready WHERE queue = r.queue AND grp = r.grp AND lset = r.lset AND prio = r.prio AND seq = r.seq;
+  ELSE
+    UPDATE windlass.ready SET jobs = r.jobs[:v_at - 1] || r.jobs[v_at + 1:],
+      kinds = CASE WHEN cardinality(r.kinds) = 1 THEN r.kinds ELSE r.kinds[:v_at - 1] || r.kinds[v_at + 1:] END
+    WHERE queue = r.queue AND grp = r.grp AND lset = r.lset AND prio = r.prio AND seq = r.seq;
+  END IF;
+END $$;
+
 -- Takes a job out of the place of its state, on the way to another; none when it is removed.
 CREATE OR REPLACE FUNCTION windlass.leave(s windlass.spot, p_to int, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE v_ordered boolean := windlass.is_ordered(s.queue, s.grp); v_head boolean; v_parked boolean;
+DECLARE v_ordered boolean := windlass.is_ordered(s.queue, s.grp); v_term bigint;
 BEGIN
   -- A job that has committed since the lock was taken: its enqueue is counted and told before what becomes of it.
   PERFORM windlass.take_up_jobs(s.queue, p_now);
   PERFORM windlass.count(s.queue, s.grp, windlass.moved(s.state, p_to, 1));
   IF s.state = 6 AND p_to IS DISTINCT FROM 6 THEN PERFORM windlass.count_dead(s, -1); END IF;
   IF s.state = 1 THEN
-    DELETE FROM windlass.ready WHERE job = s.id;
+    PERFORM windlass.take_out(s);
     IF s.lset <> '' THEN PERFORM windlass.lock_limits(); END IF;
     IF v_ordered THEN
       IF windlass.head(s.queue, s.grp) = s.id THEN
@@ -68,12 +104,16 @@ BEGIN
       UPDATE windlass.job SET options = options || jsonb_build_object('due', s.since) WHERE id = s.id;
     END IF;
   ELSIF s.state = 2 THEN
-    DELETE FROM windlass.lease WHERE job = s.id;
+    DELETE FROM windlass.run WHERE job = s.id RETURNING term INTO v_term;
+    PERFORM windlass.let_go(v_term);
     IF EXISTS (SELECT FROM windlass.queue WHERE name = s.queue AND concurrency IS NOT NULL) THEN PERFORM windlass.touch(s.queue); END IF;
     PERFORM windlass.unpark(s.queue, s.grp);
     IF s.lset <> '' THEN PERFORM windlass.free_limits(s.lset); END IF;
   ELSIF s.state = 4 THEN
     DELETE FROM windlass.blocked WHERE job = s.id;
+  ELSIF s.state = 5 THEN
+    DELETE FROM windlass.run WHERE job = s.id RETURNING seq INTO v_term;
+    PERFORM windlass.strike(s.queue, v_term, ARRAY[s.id]);
   ELSE
     DELETE FROM windlass.ended WHERE job = s.id;
   END IF;
@@ -91,7 +131,8 @@ BEGIN
     v_seq := coalesce(v_seq, p_seq);
   END IF;
   v_seq := coalesce(v_seq, nextval('windlass.seq'));
-  INSERT INTO windlass.ready (job, seq, since, attempt, prio, queue, grp, lset) VALUES (s.id, v_seq, p_now, s.attempt, s.prio, s.queue, s.grp, s.lset);
+  INSERT INTO windlass.ready (job, seq, since, attempt, prio, flags, queue, grp, lset, kinds)
+  VALUES (s.id, v_seq, p_now, s.attempt, s.prio, CASE WHEN s.lset <> '' OR v_ordered THEN 3 ELSE 2 END, s.queue, s.grp, s.lset, ARRAY[s.kind]);
   IF s.lset <> '' THEN
     PERFORM windlass.lock_limits();
     PERFORM windlass.ensure_limits(s.lset);
@@ -105,6 +146,7 @@ BEGIN
       UPDATE windlass.lane SET standing = 1, head = v_seq
       WHERE queue = s.queue AND grp = s.grp AND prio = s.prio AND lset = s.lset AND standing = 0;
     END IF;
+    IF p_seq IS NOT NULL THEN UPDATE windlass.grp SET floor_seq = least(floor_seq, v_seq) WHERE queue = s.queue AND key = s.grp; END IF;
     PERFORM windlass.refresh(s.queue, s.grp);
   END IF;
   PERFORM windlass.touch(s.queue);

@@ -8,7 +8,7 @@ END $$;
 
 -- T12. The unique key is checked again; parents that have not ended are waited for again.
 CREATE OR REPLACE FUNCTION windlass.retry_one(p_id uuid, p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE s windlass.spot := windlass.spot_of(p_id); v_unique jsonb; v_holder uuid; v_blocked boolean; d windlass.ended; v_kids boolean;
+DECLARE s windlass.spot := windlass.spot_of(p_id); v_unique jsonb; v_holder uuid; v_blocked boolean; d windlass.run; v_kids boolean;
 BEGIN
   IF s.id IS NULL THEN RETURN windlass.not_found('job ' || p_id); END IF;
   IF s.state < 5 THEN RETURN windlass.wrong_state('retry', s.state); END IF;
@@ -28,7 +28,7 @@ BEGIN
   v_blocked := windlass.must_wait(p_id);
   v_kids := EXISTS (SELECT FROM windlass.edge WHERE parent = p_id);
   IF v_kids OR v_blocked THEN PERFORM windlass.need_wide(); END IF;
-  SELECT * INTO d FROM windlass.ended WHERE job = p_id;
+  SELECT * INTO d FROM windlass.run WHERE job = p_id;
   PERFORM windlass.leave(s, CASE WHEN v_blocked THEN 4 ELSE 1 END, p_now);
   INSERT INTO windlass.extra AS x (job, generation) VALUES (p_id, 1)
   ON CONFLICT (job) DO UPDATE SET failures = 0, losses = 0, snoozes = 0, no_handler = 0, generation = x.generation + 1, cause = 0;
@@ -54,7 +54,11 @@ BEGIN
     -- A lease that is locked completes in its holder's own transaction at this moment: it is left to that.
     SELECT * INTO l FROM windlass.lease WHERE job = p_id FOR UPDATE SKIP LOCKED;
     IF l.grace_until = 0 THEN
-      UPDATE windlass.lease SET grace_until = p_now + 30000, check_at = least(check_at, p_now + 30000) WHERE job = p_id;
+      -- From now on it is looked at by itself.
+      PERFORM windlass.let_go(l.term);
+      l.term := nextval('windlass.seq');
+      UPDATE windlass.run SET grace_until = p_now + 30000, term = l.term WHERE job = p_id;
+      PERFORM windlass.hold(l.term, s.queue, least(l.deadline, p_now + 30000), l.worker, ARRAY[p_id]);
       PERFORM windlass.tell(p_now, 10, 6, s.queue, s.id, s.kind, s.grp, s.attempt);
       PERFORM windlass.notice(l.worker, l.job, l.attempt, l.counter, l.nonce, l.deadline);
     END IF;

@@ -69,7 +69,7 @@ CREATE OR REPLACE FUNCTION windlass.ensure_queue(p_queue text) RETURNS void LANG
 BEGIN
   IF NOT EXISTS (SELECT FROM windlass.qstate WHERE queue = p_queue) THEN
     INSERT INTO windlass.queue (name) VALUES (p_queue) ON CONFLICT DO NOTHING;
-    INSERT INTO windlass.qstate (queue) VALUES (p_queue) ON CONFLICT DO NOTHING;
+    IF FOUND THEN INSERT INTO windlass.qstate (queue) VALUES (p_queue); END IF;
   END IF;
 END $$;
 
@@ -112,16 +112,46 @@ BEGIN
   ON CONFLICT (queue, what, width, slot) DO UPDATE SET n = series.n + excluded.n;
 END $$;
 
--- The bucket of a duration: below 4 itself, from there four to each power of two, as in the core's histogram.
-CREATE OR REPLACE FUNCTION windlass.bucket(p_ms bigint) RETURNS smallint LANGUAGE plpgsql IMMUTABLE AS $$
-DECLARE v_power int := 0; v_left bigint := greatest(p_ms, 0);
+-- The bucket of a duration: below 4 itself, from there four to each power of two, as in the core's histogram. The list holds
+-- where each bucket begins.
+CREATE OR REPLACE FUNCTION windlass.bucket(p_ms bigint) RETURNS smallint LANGUAGE sql IMMUTABLE AS $$
+  SELECT width_bucket(greatest(p_ms, 0), '{1,2,3,4,5,6,7,8,10,12,14,16,20,24,28,32,40,48,56,64,80,96,112,128,160,192,224,256,320,384,448,512,640,768,896,
+    1024,1280,1536,1792,2048,2560,3072,3584,4096,5120,6144,7168,8192,10240,12288,14336,16384,20480,24576,28672,
+    32768,40960,49152,57344,65536,81920,98304,114688,131072,163840,196608,229376,262144,327680,393216,458752,
+    524288,655360,786432,917504,1048576,1310720,1572864,1835008,2097152,2621440,3145728,3670016,4194304,5242880,
+    6291456,7340032,8388608,10485760,12582912,14680064,16777216,20971520,25165824,29360128,33554432,41943040,
+    50331648,58720256,67108864,83886080,100663296,117440512,134217728,167772160,201326592,234881024,268435456,
+    335544320,402653184,469762048,536870912,671088640,805306368,939524096,1073741824,1342177280,1610612736,
+    1879048192,2147483648,2684354560,3221225472,3758096384,4294967296,5368709120,6442450944,7516192768,8589934592,
+    10737418240,12884901888,15032385536,17179869184,21474836480,25769803776,30064771072,34359738368,42949672960,
+    51539607552,60129542144,68719476736,85899345920,103079215104,120259084288,137438953472,171798691840,
+    206158430208,240518168576,274877906944,343597383680,412316860416,481036337152,549755813888,687194767360,
+    824633720832,962072674304,1099511627776,1374389534720,1649267441664,1924145348608,2199023255552,2748779069440,
+    3298534883328,3848290697216}'::bigint[])::smallint $$;
+
+-- What a batch adds to a chart (`p_what`, as in `chart`) and to a histogram (`p_hist`, as in `measured`): one row, folded later.
+CREATE OR REPLACE FUNCTION windlass.beat(p_queue text, p_at bigint, p_what int, p_n bigint, p_hist int, p_ms bigint[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  IF v_left < 4 THEN RETURN v_left; END IF;
-  IF v_left >= 4398046511104 THEN RETURN 163; END IF;
-  v_power := floor(log(2, v_left::numeric))::int;
-  IF (1::bigint << v_power) > v_left THEN v_power := v_power - 1; END IF;
-  IF (1::bigint << (v_power + 1)) <= v_left THEN v_power := v_power + 1; END IF;
-  RETURN ((v_power - 1) * 4 + ((v_left >> (v_power - 2)) & 3))::smallint;
+  INSERT INTO windlass.pulse (queue, at, what, n, hist, buckets, ns)
+  SELECT p_queue, p_at, p_what, p_n, p_hist, array_agg(b), array_agg(n) FROM
+    (SELECT windlass.bucket(ms) AS b, count(*) AS n FROM unnest(p_ms) ms GROUP BY 1) each;
+END $$;
+
+-- Folds what batches have added to charts and histograms, once a second.
+CREATE OR REPLACE FUNCTION windlass.fold(p_queue text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE v_from bigint; v_to bigint;
+BEGIN
+  SELECT folded INTO v_from FROM windlass.qstate WHERE queue = p_queue AND folded_at <> p_now / 1000 ORDER BY v DESC LIMIT 1;
+  IF NOT FOUND THEN RETURN; END IF;
+  WITH gone AS MATERIALIZED (DELETE FROM windlass.pulse WHERE queue = p_queue AND id > v_from RETURNING *),
+  charts AS (INSERT INTO windlass.series (queue, what, width, slot, n)
+    SELECT p_queue, what, w, at / w, sum(n) FROM gone, unnest(ARRAY[1000, 60000, 3600000]) w WHERE what IS NOT NULL GROUP BY 2, 3, 4 ORDER BY 2, 3, 4
+    ON CONFLICT (queue, what, width, slot) DO UPDATE SET n = series.n + excluded.n),
+  bars AS (INSERT INTO windlass.hist (queue, what, bucket, n)
+    SELECT p_queue, g.hist, u.bucket, sum(u.n) FROM gone g CROSS JOIN LATERAL unnest(g.buckets, g.ns) u(bucket, n) GROUP BY 2, 3 ORDER BY 2, 3
+    ON CONFLICT (queue, what, bucket) DO UPDATE SET n = hist.n + excluded.n)
+  SELECT max(id) INTO v_to FROM gone;
+  UPDATE windlass.qstate SET folded = coalesce(v_to, folded), folded_at = p_now / 1000 WHERE queue = p_queue;
 END $$;
 
 -- Durations: 0 waited, 1 ran.
@@ -160,6 +190,10 @@ CREATE OR REPLACE FUNCTION windlass.state_name(p_state int) RETURNS text LANGUAG
 $$ SELECT (ARRAY['scheduled','ready','running','retrying','blocked','completed','dead','cancelled'])[p_state + 1] $$;
 CREATE OR REPLACE FUNCTION windlass.wrong_state(p_verb text, p_state int) RETURNS jsonb LANGUAGE sql IMMUTABLE AS
 $$ SELECT jsonb_build_object('code', 'wrong_state', 'verb', p_verb, 'state', windlass.state_name(p_state)) $$;
+
+-- One text for all when all are the same.
+CREATE OR REPLACE FUNCTION windlass.same(p_all text[]) RETURNS text[] LANGUAGE sql IMMUTABLE AS
+$$ SELECT CASE WHEN p_all[1] = ALL (p_all) THEN p_all[1:1] ELSE p_all END $$;
 
 -- What a call owes those who wait: [queue, jobs] to ring and the leases to tell of.
 CREATE OR REPLACE FUNCTION windlass.owed(p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$

@@ -18,10 +18,10 @@ CREATE OR REPLACE FUNCTION windlass.get(p_id uuid) RETURNS TABLE (view jsonb, de
       'done', EXISTS (SELECT FROM windlass.done f WHERE f.job = j.id),
       'children', (SELECT coalesce(jsonb_agg(c.child ORDER BY c.n), '[]') FROM windlass.edge c WHERE c.parent = j.id AND EXISTS (SELECT FROM windlass.job k WHERE k.id = c.child)),
       'attempts', (SELECT coalesce(jsonb_agg(jsonb_build_array(a.attempt, a.worker, a.started_at, a.ended_at, a.outcome, a.error) ORDER BY a.attempt), '[]') FROM windlass.attempt a WHERE a.job = j.id),
-      'completed', CASE WHEN e.counter IS NOT NULL THEN jsonb_build_array(e.attempt, e.worker, e.started_at, e.at) END,
-      'lease', CASE WHEN l.job IS NOT NULL THEN jsonb_build_array(l.attempt, l.worker, l.started_at, l.deadline, l.grace_until > 0) END),
-    j.payload, e.result, x.checkpoint
-  FROM windlass.job j LEFT JOIN windlass.extra x ON x.job = j.id LEFT JOIN windlass.ended e ON e.job = j.id LEFT JOIN windlass.lease l ON l.job = j.id WHERE j.id = p_id $$;
+      'completed', CASE WHEN r.done_at > 0 THEN jsonb_build_array(r.attempt, r.worker, r.started_at, r.done_at) END,
+      'lease', CASE WHEN r.done_at = 0 THEN jsonb_build_array(r.attempt, r.worker, r.started_at, r.deadline, r.grace_until > 0) END),
+    j.payload, r.result, x.checkpoint
+  FROM windlass.job j LEFT JOIN windlass.extra x ON x.job = j.id LEFT JOIN windlass.run r ON r.job = j.id WHERE j.id = p_id $$;
 
 -- One page of jobs, and a last row where it would go on. Ended jobs of one queue and state come newest first; anything
 -- else by id.
@@ -31,7 +31,13 @@ DECLARE v_states int[] := ARRAY(SELECT array_position(ARRAY['scheduled','ready',
   r record; v_got int := 0; v_queue text := p->>'queue'; v_rows refcursor;
 BEGIN
   n := 0;
-  IF v_queue IS NOT NULL AND v_states IN ('{5}', '{7}') THEN
+  IF v_queue IS NOT NULL AND v_states = '{5}' THEN
+    -- Completions stand in rows of up to 1,000; a place among them is the row's number and the place in it.
+    OPEN v_rows FOR SELECT u.job, f.seq * 1024 + u.n AS seq FROM (SELECT o.* FROM windlass.finished o
+        WHERE o.queue = v_queue AND o.seq <= coalesce(p_before / 1024, 9223372036854775807) ORDER BY o.seq DESC LIMIT p_budget + 2) f
+      CROSS JOIN LATERAL unnest(f.jobs) WITH ORDINALITY u(job, n)
+      WHERE f.seq * 1024 + u.n < coalesce(p_before, 9223372036854775807) ORDER BY 2 DESC LIMIT p_budget + 1;
+  ELSIF v_queue IS NOT NULL AND v_states = '{7}' THEN
     OPEN v_rows FOR SELECT e.job, e.seq FROM windlass.ended e WHERE e.queue = v_queue AND e.state = v_states[1] AND NOT e.shut
       AND e.seq < coalesce(p_before, 9223372036854775807) ORDER BY e.seq DESC LIMIT p_budget + 1;
   ELSE
@@ -79,8 +85,8 @@ CREATE OR REPLACE FUNCTION windlass.oldest_ready(p_queue text) RETURNS bigint LA
 DECLARE r windlass.ready; v_best windlass.ready;
 BEGIN
   SELECT * INTO r FROM windlass.ready WHERE queue = p_queue ORDER BY queue, grp, lset, prio DESC, seq LIMIT 1;
-  WHILE r.job IS NOT NULL LOOP
-    IF v_best.job IS NULL OR r.seq < v_best.seq THEN v_best := r; END IF;
+  WHILE r.seq IS NOT NULL LOOP
+    IF v_best.seq IS NULL OR r.seq < v_best.seq THEN v_best := r; END IF;
     SELECT * INTO r FROM (
       (SELECT * FROM windlass.ready WHERE queue = p_queue AND grp = r.grp AND lset = r.lset AND prio < r.prio ORDER BY prio DESC, seq LIMIT 1)
       UNION ALL (SELECT * FROM windlass.ready WHERE queue = p_queue AND grp = r.grp AND lset > r.lset ORDER BY lset, prio DESC, seq LIMIT 1)
@@ -91,21 +97,22 @@ END $$;
 
 CREATE OR REPLACE FUNCTION windlass.hist_of(p_queue text, p_what int, p_sum numeric, p_max bigint) RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT jsonb_build_array(p_sum::bigint, p_max) || coalesce(jsonb_agg(v ORDER BY bucket, k), '[]') FROM
-    (SELECT bucket, 0 AS k, bucket::bigint AS v FROM windlass.hist WHERE queue = p_queue AND what = p_what
-     UNION ALL SELECT bucket, 1, n FROM windlass.hist WHERE queue = p_queue AND what = p_what) h $$;
+    (SELECT h.bucket, x.k, x.v FROM (SELECT bucket, sum(n)::bigint AS n FROM windlass.hist_now WHERE queue = p_queue AND what = p_what GROUP BY bucket) h
+     CROSS JOIN LATERAL (VALUES (0, h.bucket::bigint), (1, h.n)) x(k, v)) y $$;
 
 CREATE OR REPLACE FUNCTION windlass.queues(p_at bigint, p_name text) RETURNS SETOF jsonb LANGUAGE sql STABLE AS $$
   SELECT jsonb_build_object('name', q.name, 'settings', q.settings, 'counts', to_jsonb(s.counts), 'totals', to_jsonb(s.totals),
     'oldest_ready', CASE WHEN s.counts[2] > 0 THEN windlass.oldest_ready(q.name) END,
     'groups', (SELECT count(*) FROM windlass.grp WHERE queue = q.name),
     'wait_ms', windlass.hist_of(q.name, 0, s.wait_sum, s.wait_max), 'run_ms', windlass.hist_of(q.name, 1, s.run_sum, s.run_max),
-    'completed_last_minute', (SELECT coalesce(sum(n), 0) FROM windlass.series WHERE queue = q.name AND what = 1 AND width = 1000 AND slot > windlass.now_ms(p_at) / 1000 - 60))
+    'completed_last_minute', (SELECT coalesce(sum(n), 0) FROM windlass.series_now WHERE queue = q.name AND what = 1 AND width = 1000 AND slot > windlass.now_ms(p_at) / 1000 - 60))
   FROM windlass.queue q JOIN windlass.qstate s ON s.queue = q.name WHERE p_name IS NULL OR q.name = p_name ORDER BY q.name $$;
 
 CREATE OR REPLACE FUNCTION windlass.series_of(p_at bigint, p_queue text) RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT CASE WHEN EXISTS (SELECT FROM windlass.queue WHERE name = p_queue) THEN
-    (SELECT coalesce(jsonb_agg(jsonb_build_array(what, width, slot * width, n) ORDER BY what, width, slot), '[]') FROM windlass.series WHERE queue = p_queue
-     AND slot > windlass.now_ms(p_at) / width - CASE width WHEN 1000 THEN 300 WHEN 60000 THEN 1440 ELSE 168 END) END $$;
+    (SELECT coalesce(jsonb_agg(jsonb_build_array(what, width, slot * width, n) ORDER BY what, width, slot), '[]') FROM
+     (SELECT what, width, slot, sum(n)::bigint AS n FROM windlass.series_now WHERE queue = p_queue
+      AND slot > windlass.now_ms(p_at) / width - CASE width WHEN 1000 THEN 300 WHEN 60000 THEN 1440 ELSE 168 END GROUP BY what, width, slot) x) END $$;
 
 CREATE OR REPLACE FUNCTION windlass.groups(p_at bigint, p_queue text, p_after text, p_limit int) RETURNS SETOF jsonb LANGUAGE sql STABLE AS $$
   SELECT jsonb_build_object('key', nullif(g.key, ''), 'settings', coalesce(g.own, q.settings->'groups', '{}'), 'own_settings', g.own IS NOT NULL, 'counts', to_jsonb(g.counts),
@@ -174,7 +181,8 @@ BEGIN
   IF NOT EXISTS (SELECT FROM windlass.worker w, jsonb_array_elements(w.hello->'queues') k WHERE k->>0 = s.queue AND (k->>1)::bigint > 0) THEN
     RETURN jsonb_build_array('no_worker', format('no worker asks for queue %s', s.queue), NULL, NULL);
   END IF;
-  SELECT count(*) INTO v_ahead FROM (SELECT FROM windlass.ready WHERE queue = s.queue AND grp = s.grp AND lset = s.lset AND prio = s.prio AND seq < s.seq LIMIT 10000) b;
+  SELECT coalesce(sum(b.n), 0) INTO v_ahead FROM (SELECT CASE WHEN seq = s.seq THEN coalesce(array_position(jobs, s.id), 1) - 1 ELSE coalesce(cardinality(jobs), 1) END AS n
+    FROM windlass.ready WHERE queue = s.queue AND grp = s.grp AND lset = s.lset AND prio = s.prio AND seq <= s.seq LIMIT 10000) b;
   RETURN jsonb_build_array('fair_share', format('its turn comes: weight %s, priority %s', CASE WHEN g.own IS NULL THEN q.g_weight ELSE g.weight END, s.prio), NULL, v_ahead);
 END $$;
 
@@ -196,10 +204,11 @@ CREATE OR REPLACE FUNCTION windlass.event_horizon(OUT horizon bigint, OUT writte
 CREATE OR REPLACE FUNCTION windlass.events(p_place bigint, p_index bigint, p_horizon bigint, p_limit bigint)
 RETURNS TABLE (xid bigint, n bigint, at bigint, type smallint, cause smallint, queue text, job uuid, kind text, grp text, attempt int, worker bigint, body text, result bytea) LANGUAGE sql STABLE AS $$
   SELECT * FROM (
-    SELECT e.xid::text::bigint AS xid, row_number() OVER (PARTITION BY e.xid ORDER BY e.id, u.n) AS n, e.at, e.type, e.cause, e.queue, u.job, u.kind, nullif(u.grp, ''), coalesce(u.attempt, 0), e.worker, u.body, u.result
+    SELECT e.xid::text::bigint AS xid, row_number() OVER (PARTITION BY e.xid ORDER BY e.id, u.n) AS n, e.at, e.type, e.cause, e.queue, u.job,
+      e.kinds[least(u.n, cardinality(e.kinds))], nullif(e.grps[least(u.n, cardinality(e.grps))], ''), coalesce(e.attempts[least(u.n, cardinality(e.attempts))], 0), e.worker, u.body, u.result
     FROM (SELECT y.*, sum(cardinality(y.jobs)) OVER (ORDER BY y.xid, y.id) - cardinality(y.jobs) AS before FROM (
         (SELECT * FROM windlass.event WHERE xid = p_place::text::xid8 AND p_place < p_horizon)
         UNION ALL (SELECT * FROM windlass.event WHERE xid > p_place::text::xid8 AND xid < p_horizon::text::xid8 ORDER BY xid, id LIMIT p_limit)) y) e
-    CROSS JOIN LATERAL unnest(e.jobs, e.kinds, e.grps, e.attempts, e.texts, e.results) WITH ORDINALITY u(job, kind, grp, attempt, body, result, n)
+    CROSS JOIN LATERAL unnest(e.jobs, e.texts, e.results) WITH ORDINALITY u(job, body, result, n)
     WHERE e.before < p_limit + p_index) x
   WHERE x.xid > p_place OR x.n > p_index ORDER BY x.xid, x.n LIMIT p_limit $$;

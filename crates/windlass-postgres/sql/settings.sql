@@ -109,7 +109,7 @@ CREATE OR REPLACE FUNCTION windlass.hello(p_at bigint, p_worker bigint, p_hello 
 -- A schedule's next tick lies after the answer; what it has done stays counted.
 CREATE OR REPLACE FUNCTION windlass.set_schedule(p_name text, p_spec jsonb, p_through bigint, p_next bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM windlass.lock('{}', false, p_through);
+  PERFORM windlass.lock(ARRAY[p_spec->>'queue'], false, p_through);
   IF (SELECT count(*) FROM windlass.schedule) >= 10000 AND NOT EXISTS (SELECT FROM windlass.schedule WHERE name = p_name) THEN
     RETURN jsonb_build_object('err', windlass.invalid('schedule', 'this store has 10,000 schedules'));
   END IF;

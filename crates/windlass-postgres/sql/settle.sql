@@ -34,7 +34,7 @@ END $$;
 CREATE OR REPLACE FUNCTION windlass.token(p_job uuid, p_counter bigint, p_nonce bigint, p_outcome int) RETURNS int LANGUAGE plpgsql STABLE AS $$
 BEGIN
   IF EXISTS (SELECT FROM windlass.lease WHERE job = p_job AND counter = p_counter AND nonce = p_nonce) THEN RETURN 0; END IF;
-  IF p_outcome = 0 AND EXISTS (SELECT FROM windlass.ended WHERE job = p_job AND counter = p_counter AND nonce = p_nonce) THEN RETURN 1; END IF;
+  IF p_outcome = 0 AND EXISTS (SELECT FROM windlass.run WHERE job = p_job AND counter = p_counter AND nonce = p_nonce AND done_at > 0) THEN RETURN 1; END IF;
   IF EXISTS (SELECT FROM windlass.extra WHERE job = p_job AND ack_counter = p_counter AND ack_nonce = p_nonce
     AND (ack_outcome = p_outcome OR (ack_outcome = 4 AND p_outcome <> 0))) THEN RETURN 1; END IF;
   RETURN 2;
@@ -42,10 +42,12 @@ END $$;
 
 -- T5.
 CREATE OR REPLACE FUNCTION windlass.complete_one(s windlass.spot, l windlass.lease, p_result bytea, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE v_seq bigint := nextval('windlass.seq');
 BEGIN
   PERFORM windlass.leave(s, 5, p_now);
-  INSERT INTO windlass.ended (job, seq, at, counter, nonce, worker, started_at, attempt, state, cause, queue, result)
-  VALUES (s.id, nextval('windlass.seq'), p_now, l.counter, l.nonce, l.worker, l.started_at, l.attempt, 5, 0, s.queue, p_result);
+  l.done_at := p_now; l.seq := v_seq; l.result := p_result;
+  INSERT INTO windlass.run SELECT l.*;
+  INSERT INTO windlass.finished (queue, seq, at, jobs) VALUES (s.queue, v_seq, p_now, ARRAY[s.id]);
   PERFORM windlass.free_key(s.id);
   PERFORM windlass.rested(s.id);
   PERFORM windlass.total(s.queue, 3, 1);
@@ -163,61 +165,59 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- A batch of settlements, under the locks of their queues; null or the refusal of each. Plain completions go at once, and
+-- A batch of settlements, under the locks of their queues; null or the refusal of each, and null for all when none is refused. Plain completions go at once, and
 -- what they leave over (limits, order, children, a token that is not current) one by one.
 CREATE OR REPLACE FUNCTION windlass.settle(p_kinds smallint[], p_jobs uuid[], p_counters bigint[], p_nonces bigint[], p_results bytea[], p_details jsonb[],
   p_payloads bytea[], p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE v_done int[]; r record; i int; v_answers jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(p_jobs)]); v_ids uuid[]; x record; v_parked boolean;
+DECLARE v_done int[]; r record; i int; v_answers jsonb[]; v_key text; v_seq bigint := nextval('windlass.seq'); v_flows boolean; v_n bigint;
 BEGIN
   IF 0 = ANY (p_kinds) THEN
+    -- Whoever makes parents and children holds the whole namespace, so that none comes up now.
+    v_flows := EXISTS (SELECT FROM windlass.edge);
     FOR r IN
       WITH item AS MATERIALIZED (SELECT u.* FROM unnest(p_kinds, p_jobs, p_counters, p_nonces, p_results, p_details) WITH ORDINALITY
           u(kind, job, counter, nonce, result, detail, n) WHERE u.kind = 0 AND u.detail IS NULL),
-      plain AS MATERIALIZED (SELECT DISTINCT ON (i.job) i.n, i.result, l.* FROM item i JOIN windlass.lease l ON l.job = i.job AND l.counter = i.counter AND l.nonce = i.nonce
-        CROSS JOIN LATERAL (SELECT g.ordered FROM windlass.grp g WHERE g.queue = l.queue AND g.key = l.grp LIMIT 1) g
-        WHERE l.lset = '' AND NOT g.ordered AND NOT EXISTS (SELECT FROM windlass.edge e WHERE e.parent = l.job OR e.child = l.job) ORDER BY i.job, i.n),
-      gone AS (DELETE FROM windlass.lease WHERE job IN (SELECT job FROM plain)),
-      over AS (INSERT INTO windlass.ended (job, seq, at, counter, nonce, worker, started_at, attempt, state, cause, queue, result)
-        SELECT job, nextval('windlass.seq'), p_now, counter, nonce, worker, started_at, attempt, 5, 0, queue, result FROM (SELECT * FROM plain ORDER BY n) o),
+      over AS MATERIALIZED (UPDATE windlass.run l SET done_at = p_now, seq = v_seq, result = i.result FROM item i
+        WHERE l.job = i.job AND l.counter = i.counter AND l.nonce = i.nonce AND l.done_at = 0 AND l.flags & 1 = 0
+          AND NOT (v_flows AND EXISTS (SELECT FROM windlass.edge e WHERE e.parent = l.job OR e.child = l.job))
+        RETURNING i.n::int, i.result, l.job, l.worker, l.queue, l.kind, l.grp, l.attempt, l.started_at, l.term, l.flags),
+      lists AS MATERIALIZED (SELECT queue, worker, array_agg(job ORDER BY n) AS jobs, windlass.same(array_agg(kind ORDER BY n)) AS kinds, array_agg(grp ORDER BY n) AS grps,
+          CASE WHEN max(attempt) = 1 THEN '{1}' ELSE array_agg(attempt ORDER BY n) END AS attempts,
+          CASE WHEN bool_or(result IS NOT NULL) THEN array_agg(substring(result FROM 1 FOR 4096) ORDER BY n) END AS results,
+          array_agg(n) AS places, array_agg(p_now - started_at) AS ran, array_agg(term) AS terms, bit_or(flags) AS flags
+        FROM over GROUP BY queue, worker),
       told AS (INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts, results)
-        SELECT p_now, worker, 3, 0, queue, array_agg(job ORDER BY n), array_agg(kind ORDER BY n), CASE WHEN bool_or(grp <> '') THEN array_agg(grp ORDER BY n) END,
-          array_agg(attempt ORDER BY n), CASE WHEN bool_or(result IS NOT NULL) THEN array_agg(substring(result FROM 1 FOR 4096) ORDER BY n) END
-        FROM plain GROUP BY queue, worker)
-      SELECT queue, count(*) AS n, array_agg(p.n::int) AS places, array_agg(p_now - started_at) AS ran, array_agg(job) AS ids, array_agg(grp) AS grps FROM plain p GROUP BY queue
+        SELECT p_now, worker, 3, 0, queue, jobs, kinds, nullif(windlass.same(grps), '{""}'), attempts, results FROM lists),
+      lots AS (INSERT INTO windlass.finished (queue, seq, at, jobs) SELECT queue, v_seq, p_now, array_agg(job ORDER BY n) FROM over GROUP BY queue)
+      SELECT * FROM lists
     LOOP
-      v_done := v_done || r.places; v_ids := v_ids || r.ids;
-      FOR x IN SELECT k, count(*) AS n FROM unnest(r.grps) k GROUP BY k LOOP
-        UPDATE windlass.grp g SET counts = windlass.add(g.counts, ARRAY[0, 0, -x.n, 0, 0, x.n, 0, 0]) WHERE g.queue = r.queue AND g.key = x.k RETURNING parked INTO v_parked;
-        IF v_parked THEN PERFORM windlass.unpark(r.queue, x.k); END IF;
+      v_done := v_done || r.places; v_n := cardinality(r.jobs);
+      FOR v_key IN
+        WITH x AS MATERIALIZED (SELECT y.*, (SELECT o.ctid FROM windlass.grp o WHERE o.queue = r.queue AND o.key = y.k ORDER BY o.v DESC LIMIT 1) AS at
+          FROM (SELECT k, count(*) AS n FROM unnest(r.grps) k GROUP BY k) y),
+        up AS (UPDATE windlass.grp g SET counts = windlass.add(g.counts, ARRAY[0, 0, -x.n, 0, 0, x.n, 0, 0]) FROM x WHERE g.ctid = x.at
+          RETURNING g.key, g.parked)
+        SELECT key FROM up WHERE parked LOOP
+        PERFORM windlass.unpark(r.queue, v_key);
       END LOOP;
-      UPDATE windlass.qstate SET counts = windlass.add(counts, ARRAY[0, 0, -r.n, 0, 0, r.n, 0, 0]), totals[3] = totals[3] + r.n WHERE queue = r.queue;
-      PERFORM windlass.chart(r.queue, 1, p_now, r.n);
-      PERFORM windlass.measured(r.queue, 1, r.ran);
+      WITH x AS MATERIALIZED (SELECT t, count(*)::int AS n FROM unnest(r.terms) t GROUP BY t),
+      over AS (DELETE FROM windlass.term o USING x WHERE o.id = x.t AND o.held <= x.n)
+      UPDATE windlass.term o SET held = o.held - x.n FROM x WHERE o.id = x.t AND o.held > x.n;
+      UPDATE windlass.qstate SET counts = windlass.add(counts, ARRAY[0, 0, -v_n, 0, 0, v_n, 0, 0]), totals[3] = totals[3] + v_n,
+        run_sum = run_sum + (SELECT sum(greatest(ms, 0)) FROM unnest(r.ran) ms), run_max = greatest(run_max, (SELECT max(ms) FROM unnest(r.ran) ms))
+      WHERE queue = r.queue AND v = (SELECT v FROM windlass.qstate WHERE queue = r.queue ORDER BY v DESC LIMIT 1);
+      PERFORM windlass.beat(r.queue, p_now, 1, v_n, 1, r.ran);
       IF EXISTS (SELECT FROM windlass.queue WHERE name = r.queue AND concurrency IS NOT NULL) THEN PERFORM windlass.touch(r.queue); END IF;
+      IF r.flags & 2 > 0 THEN DELETE FROM windlass.unique_key WHERE job = ANY (r.jobs) AND until = 0; END IF;
     END LOOP;
-    DELETE FROM windlass.unique_key WHERE job = ANY (v_ids) AND until = 0;
+    IF cardinality(v_done) = cardinality(p_jobs) THEN RETURN NULL; END IF;
   END IF;
+  v_answers := array_fill(NULL::jsonb, ARRAY[cardinality(p_jobs)]);
   FOR i IN 1..cardinality(p_jobs) LOOP
     CONTINUE WHEN i = ANY (v_done);
     v_answers[i] := windlass.settle_one(p_kinds[i], p_jobs[i], p_counters[i], p_nonces[i], p_results[i], p_details[i], p_payloads, p_now);
   END LOOP;
   RETURN to_jsonb(v_answers);
-END $$;
-
--- T4: the deadline of every lease that is still current moves. A lease whose row somebody else's open transaction holds
--- (it completes there) is left as it is.
-CREATE OR REPLACE FUNCTION windlass.heartbeat(p_at bigint, p_jobs uuid[], p_counters bigint[], p_nonces bigint[]) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE v_now bigint := windlass.now_ms(p_at); v_answers jsonb;
-BEGIN
-  WITH item AS MATERIALIZED (SELECT u.* FROM unnest(p_jobs, p_counters, p_nonces) WITH ORDINALITY u(job, counter, nonce, n)),
-  held AS MATERIALIZED (SELECT l.job FROM windlass.lease l JOIN item i ON i.job = l.job AND i.counter = l.counter AND i.nonce = l.nonce ORDER BY l.job FOR UPDATE OF l SKIP LOCKED),
-  moved AS (UPDATE windlass.lease l SET deadline = v_now + l.lease_ms FROM held h WHERE l.job = h.job RETURNING l.job, l.deadline, l.grace_until),
-  heard AS (UPDATE windlass.worker w SET seen_at = v_now WHERE w.seen_at < v_now - 1000
-    AND w.id IN (SELECT l.worker FROM windlass.lease l JOIN item i ON i.job = l.job AND i.counter = l.counter AND i.nonce = l.nonce))
-  SELECT jsonb_agg(CASE WHEN m.job IS NOT NULL THEN jsonb_build_array(m.deadline, m.grace_until > 0)
-                        WHEN l.job IS NOT NULL THEN jsonb_build_array(l.deadline, l.grace_until > 0) END ORDER BY i.n) INTO v_answers
-  FROM item i LEFT JOIN moved m ON m.job = i.job LEFT JOIN windlass.lease l ON l.job = i.job AND l.counter = i.counter AND l.nonce = i.nonce;
-  RETURN coalesce(v_answers, '[]');
 END $$;
 
 -- Progress, log and checkpoint of running attempts.

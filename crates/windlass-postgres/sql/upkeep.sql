@@ -11,7 +11,8 @@ CREATE OR REPLACE FUNCTION windlass.retention_due(p_queue text) RETURNS bigint L
     k(state, age, most)
   CROSS JOIN LATERAL (SELECT CASE WHEN s.counts[k.state + 1] > k.most THEN 1
       ELSE least(e.at::numeric + k.age, 9223372036854775807)::bigint END AS due
-    FROM windlass.ended e WHERE s.counts[k.state + 1] > 0 AND e.queue = p_queue AND e.state = k.state AND NOT e.shut ORDER BY e.seq LIMIT 1) x
+    FROM (SELECT at FROM ((SELECT at FROM windlass.ended WHERE k.state > 5 AND queue = p_queue AND state = k.state AND NOT shut ORDER BY seq LIMIT 1)
+      UNION ALL (SELECT at FROM windlass.finished WHERE k.state = 5 AND queue = p_queue ORDER BY seq LIMIT 1)) o) e WHERE s.counts[k.state + 1] > 0) x
   WHERE q.name = p_queue GROUP BY s.retention_rests_until $$;
 
 -- T13: removes what retention no longer keeps. A job with live children goes to the end of its line instead.
@@ -26,12 +27,19 @@ BEGIN
     v_excess := q.counts[k.state + 1] - k.most;
     SELECT array_agg(o.job) INTO v_ids FROM (
       SELECT e.job, e.at, row_number() OVER (ORDER BY e.seq) AS n FROM
-        (SELECT * FROM windlass.ended WHERE queue = p_queue AND state = k.state AND NOT shut ORDER BY seq LIMIT p_budget - v_done) e) o
+        (SELECT job, at, seq FROM ((SELECT job, at, seq FROM windlass.ended WHERE k.state > 5 AND queue = p_queue AND state = k.state AND NOT shut ORDER BY seq LIMIT p_budget - v_done)
+          UNION ALL (SELECT u.job, f.at, f.seq * 1024 + u.n FROM (SELECT * FROM windlass.finished WHERE k.state = 5 AND queue = p_queue ORDER BY seq LIMIT p_budget - v_done) f
+            CROSS JOIN LATERAL unnest(f.jobs) WITH ORDINALITY u(job, n) LIMIT p_budget - v_done)) b) e) o
     WHERE o.n <= v_excess OR o.at::numeric + k.age <= p_now;
     CONTINUE WHEN v_ids IS NULL;
     SELECT array_agg(DISTINCT e.parent) INTO v_keep FROM windlass.edge e WHERE e.parent = ANY (v_ids) AND windlass.has_live_children(e.parent);
     IF v_keep IS NOT NULL THEN
       UPDATE windlass.ended SET seq = nextval('windlass.seq') WHERE job = ANY (v_keep);
+      FOR r IN SELECT job, done_at, seq, nextval('windlass.seq') AS place FROM windlass.run WHERE job = ANY (v_keep) AND done_at > 0 ORDER BY job LOOP
+        PERFORM windlass.strike(p_queue, r.seq, ARRAY[r.job]);
+        INSERT INTO windlass.finished (queue, seq, at, jobs) VALUES (p_queue, r.place, r.done_at, ARRAY[r.job]);
+        UPDATE windlass.run SET seq = r.place WHERE job = r.job;
+      END LOOP;
       SELECT array_agg(u) INTO v_ids FROM unnest(v_ids) u WHERE NOT u = ANY (v_keep);
       v_rest := true;
       CONTINUE WHEN v_ids IS NULL;
@@ -39,11 +47,19 @@ BEGIN
     v_rest := false;
     v_done := v_done + cardinality(v_ids);
     INSERT INTO windlass.event (at, type, cause, queue, jobs, kinds, grps, attempts)
-    SELECT p_now, 14, 11, p_queue, array_agg(j.id ORDER BY u.n), array_agg(j.kind ORDER BY u.n), CASE WHEN bool_or(j.grp <> '') THEN array_agg(j.grp ORDER BY u.n) END, array_agg(e.attempt ORDER BY u.n)
-    FROM unnest(v_ids) WITH ORDINALITY u(id, n) JOIN windlass.job j ON j.id = u.id JOIN windlass.ended e ON e.job = u.id;
+    SELECT p_now, 14, 11, p_queue, array_agg(j.id ORDER BY u.n), windlass.same(array_agg(j.kind ORDER BY u.n)), CASE WHEN bool_or(j.grp <> '') THEN windlass.same(array_agg(j.grp ORDER BY u.n)) END,
+      array_agg(coalesce(h.attempt, e.attempt) ORDER BY u.n)
+    FROM unnest(v_ids) WITH ORDINALITY u(id, n) JOIN windlass.job j ON j.id = u.id LEFT JOIN windlass.run h ON h.job = u.id LEFT JOIN windlass.ended e ON e.job = u.id;
     v_rows := ARRAY(SELECT jsonb_build_array(j.grp, x.fingerprint, count(*)) FROM unnest(v_ids) u(id) JOIN windlass.job j ON j.id = u.id
       LEFT JOIN windlass.extra x ON x.job = u.id GROUP BY j.grp, x.fingerprint);
-    DELETE FROM windlass.ended WHERE job = ANY (v_ids);
+    IF k.state = 5 THEN
+      FOR r IN SELECT seq, array_agg(job) AS jobs FROM windlass.run WHERE job = ANY (v_ids) GROUP BY seq LOOP
+        PERFORM windlass.strike(p_queue, r.seq, r.jobs);
+      END LOOP;
+      DELETE FROM windlass.run WHERE job = ANY (v_ids);
+    ELSE
+      DELETE FROM windlass.ended WHERE job = ANY (v_ids);
+    END IF;
     DELETE FROM windlass.job WHERE id = ANY (v_ids);
     DELETE FROM windlass.extra WHERE job = ANY (v_ids);
     DELETE FROM windlass.attempt WHERE job = ANY (v_ids);
@@ -74,11 +90,11 @@ BEGIN
   SELECT array_agg(x.name) FILTER (WHERE x.due <= v_now), min(x.due) INTO v_due, v_next FROM (
     SELECT q.name, least(
       (SELECT due FROM windlass.deferred WHERE queue = q.name ORDER BY due, seq LIMIT 1),
-      (SELECT check_at FROM windlass.lease WHERE queue = q.name ORDER BY check_at LIMIT 1),
+      (SELECT check_at FROM windlass.term WHERE queue = q.name AND check_at >= s.term_floor ORDER BY check_at LIMIT 1),
       (SELECT at FROM windlass.expiry WHERE queue = q.name ORDER BY at LIMIT 1),
       (SELECT timer_at FROM windlass.grp WHERE queue = q.name AND timer_at IS NOT NULL ORDER BY timer_at LIMIT 1),
       s.timer_at,
-      (SELECT 0 FROM windlass.incoming WHERE queue = q.name LIMIT 1),
+      (SELECT 0 FROM windlass.incoming WHERE queue = q.name AND xid >= s.seen LIMIT 1),
       (SELECT 0 FROM windlass.done WHERE queue = q.name LIMIT 1),
       (SELECT 0 FROM windlass.wake WHERE queue = q.name LIMIT 1),
       windlass.retention_due(q.name)) AS due
@@ -173,7 +189,8 @@ BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('windlass.all', 1));
   UPDATE windlass.schema SET server_started = v_started WHERE server_started <> v_started;
   IF NOT FOUND THEN RETURN false; END IF;
-  UPDATE windlass.lease SET deadline = v_now + lease_ms,
-    check_at = CASE WHEN grace_until > 0 THEN least(v_now + lease_ms, grace_until) ELSE v_now + lease_ms END;
+  UPDATE windlass.run h SET deadline = v_now + h.lease_ms FROM windlass.term t CROSS JOIN LATERAL unnest(t.jobs) u(job) WHERE h.job = u.job AND h.term = t.id AND h.done_at = 0;
+  -- And a schema that was restored here counts transactions anew.
+  UPDATE windlass.qstate SET seen = '0';
   RETURN true;
 END $$;

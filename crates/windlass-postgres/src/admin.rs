@@ -658,7 +658,7 @@ impl Admin for PostgresStore {
     }
 
     fn workers(&self, _: Option<Time>) -> StoreFuture<'_, Vec<WorkerInfo>> {
-        let sql = "SELECT jsonb_build_object('hello', w.hello, 'seen_at', w.seen_at, 'running', (SELECT count(*) FROM windlass.lease l WHERE l.worker = w.id))
+        let sql = "SELECT jsonb_build_object('hello', w.hello, 'seen_at', w.seen_at, 'running', (SELECT coalesce(sum(t.held), 0) FROM windlass.term t WHERE t.worker = w.id))
                    FROM windlass.worker w ORDER BY (w.id < 0), w.id";
         Box::pin(self.list_of("workers", sql, &[]))
     }

@@ -15,7 +15,7 @@ pub const SCHEMA_VERSION: i32 = 1;
 const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [include_str!("../migrations/0001_tables.sql")];
 
 /// Functions, as this version has them; those with the shared rules first.
-const FUNCTIONS: [&str; 15] = [
+const FUNCTIONS: [&str; 16] = [
     include_str!("../sql/prelude.sql"),
     include_str!("../sql/rate.sql"),
     include_str!("../sql/limits.sql"),
@@ -23,6 +23,7 @@ const FUNCTIONS: [&str; 15] = [
     include_str!("../sql/life.sql"),
     include_str!("../sql/flow.sql"),
     include_str!("../sql/enqueue.sql"),
+    include_str!("../sql/lease.sql"),
     include_str!("../sql/settle.sql"),
     include_str!("../sql/claim.sql"),
     include_str!("../sql/people.sql"),

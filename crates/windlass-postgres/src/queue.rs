@@ -261,8 +261,14 @@ impl PostgresStore {
             .await?;
         let note = rows.last().and_then(|row| row.get::<_, Option<Json>>("note")).unwrap_or_default().0;
         self.ring("claim", &note)?;
-        let mut settled = per_item("claim", note.get("settled").cloned().unwrap_or_else(|| json!([])))?;
-        settled.truncate(claim.settle_first.len());
+        let settled = match note.get("settled") {
+            Some(Value::Array(answers)) => {
+                let mut settled = per_item("claim", Value::Array(answers.clone()))?;
+                settled.truncate(claim.settle_first.len());
+                settled
+            }
+            _ => vec![Ok(()); claim.settle_first.len()],
+        };
         let jobs = rows[..rows.len().saturating_sub(1)].iter();
         let jobs = jobs.map(|row| claimed(row, claim.nonce)).collect::<Result<_, _>>()?;
         let try_again_at = note.get("again").and_then(Value::as_i64).map(time);

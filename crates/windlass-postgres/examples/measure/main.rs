@@ -1,18 +1,27 @@
-//! Measures a store: lifecycles a second, WAL a lifecycle, and what a claim costs beside a backlog or many groups.
+//! Measures a store: lifecycles a second, WAL and server's CPU a lifecycle, and what a claim costs beside a backlog, many
+//! groups, or a snapshot that somebody holds open.
 //!
 //! `cargo run --release -p windlass-postgres --example measure -- URL [SECONDS] [WAITING] [GROUPS]`, on a database that
 //! may lose its schema `windlass_measure`.
+//!
+//! `cargo run --release -p windlass-postgres --example measure -- held URL CALM_URL [SECONDS]`: `held.rs`.
 #![allow(clippy::print_stdout, reason = "figures are printed")]
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot be made ends")]
 
+mod held;
+
 use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{Client, Config, NoTls};
 use windlass_core::store::{Claim, Queue, Settle};
 use windlass_core::{GroupKey, JobId, Kind, NewJob, QueueName, Time, WorkerId};
 use windlass_postgres::{Options, PostgresStore};
 
 const BATCH: u32 = 100;
+/// The schema that is measured in, and lost.
+const SCHEMA: &str = "windlass_measure";
+/// What Linux counts CPU time in, on every machine there is.
+const TICK_US: u64 = 10_000;
 
 fn jobs(queue: &str, n: u32, made: &mut u128, groups: u128) -> Vec<NewJob> {
     let now = Time(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64);
@@ -36,6 +45,30 @@ async fn claim(store: &PostgresStore, queue: &str, settle_first: Vec<Settle>, n:
     told.jobs.iter().map(|job| Settle::Complete { lease: job.lease, result: None, then: vec![] }).collect()
 }
 
+/// An empty store in that database, and a connection beside it.
+async fn fresh(url: &str) -> (PostgresStore, Client) {
+    let (client, connection) = Config::from_str(url).unwrap().connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+        .batch_execute(&format!("SET client_min_messages = warning; DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"))
+        .await
+        .unwrap();
+    let options = Options { schema: SCHEMA.into(), ..Options::default() };
+    (PostgresStore::open(url, options).await.unwrap(), client)
+}
+
+/// CPU time that the server's processes have used, in microseconds; 0 when they are on another machine.
+async fn server_cpu_us(client: &Client) -> u64 {
+    let rows = client.query("SELECT pid FROM pg_stat_activity", &[]).await.unwrap();
+    let ticks = |pid: i32| -> Option<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let after_name = stat.rsplit_once(')')?.1;
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
+    };
+    rows.iter().filter_map(|row| ticks(row.get(0))).sum::<u64>() * TICK_US
+}
+
 /// Producers and workers side by side; the lifecycles that they end in that time.
 async fn lifecycles(store: &PostgresStore, queues: u32, seconds: u64) -> u64 {
     let until = Instant::now() + Duration::from_secs(seconds);
@@ -43,7 +76,8 @@ async fn lifecycles(store: &PostgresStore, queues: u32, seconds: u64) -> u64 {
         let store = store.clone();
         tokio::spawn(async move {
             let queue = format!("life{number}");
-            let (mut made, mut done, mut held) = (u128::from(number) << 40, 0u64, Vec::new());
+            let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
+            let (mut made, mut done, mut held) = (start << 4 | u128::from(number), 0u64, Vec::new());
             let mut next = jobs(&queue, BATCH, &mut made, 0);
             while Instant::now() < until {
                 let (taken, claimed) = tokio::join!(
@@ -82,14 +116,13 @@ async fn claim_cost(store: &PostgresStore, queue: &str, claims: usize) -> (u128,
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|word| word == "held") {
+        return held::run(&arguments[1..]).await;
+    }
     let url = arguments.first().cloned().expect("a URL");
     let number = |at: usize, default: u64| arguments.get(at).map_or(default, |text| text.parse().unwrap());
     let (seconds, waiting, groups) = (number(1, 20), number(2, 1_000_000), number(3, 10_000));
-    let (client, connection) = Config::from_str(&url).unwrap().connect(NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client.batch_execute("DROP SCHEMA IF EXISTS windlass_measure CASCADE").await.unwrap();
-    let options = Options { schema: "windlass_measure".into(), ..Options::default() };
-    let store = PostgresStore::open(&url, options).await.unwrap();
+    let (store, client) = fresh(&url).await;
     let wal = async || -> i64 {
         client
             .query_one("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint", &[])
@@ -98,11 +131,16 @@ async fn main() {
             .get(0)
     };
     for queues in [1, 2, 4] {
-        let (before, from) = (wal().await, Instant::now());
+        // Opens the connections, so that the processes measured are there from the start.
+        lifecycles(&store, queues, 1).await;
+        let (before, cpu, from) = (wal().await, server_cpu_us(&client).await, Instant::now());
         let done = lifecycles(&store, queues, seconds).await;
         let bytes = (wal().await - before) as f64 / done as f64;
+        let cpu = (server_cpu_us(&client).await - cpu) as f64 / done as f64;
         let rate = done as f64 / from.elapsed().as_secs_f64();
-        println!("{queues} queues, batch {BATCH}: {rate:.0} lifecycles/s, {bytes:.0} bytes of WAL each");
+        println!(
+            "{queues} queues, batch {BATCH}: {rate:.0} lifecycles/s, {bytes:.0} bytes of WAL and {cpu:.1} us of the server's CPU each"
+        );
     }
     let mut made = 1u128 << 50;
     let from = Instant::now();
