@@ -48,29 +48,31 @@ END $$;
 
 -- What time has brought to a queue, and what others have freed for it.
 CREATE OR REPLACE FUNCTION windlass.catch_up(p_queue text, p_budget int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE v_done int := 0; v_key text;
+DECLARE v_done int := 0; v_key text; c record;
 BEGIN
-  PERFORM windlass.fold(p_queue, p_now);
-  IF EXISTS (SELECT FROM windlass.term WHERE queue = p_queue AND check_at <= p_now AND check_at >= (SELECT s.term_floor FROM windlass.qstate s WHERE s.queue = p_queue ORDER BY s.v DESC LIMIT 1)) THEN
-    v_done := v_done + windlass.expire_leases(p_queue, p_budget, p_now);
+  SELECT s.folded_at, s.timer_at, EXISTS (SELECT FROM windlass.term WHERE queue = p_queue AND check_at <= p_now AND check_at >= s.term_floor) AS leases,
+    EXISTS (SELECT FROM windlass.expiry WHERE queue = p_queue AND at <= p_now) AS unstarted, EXISTS (SELECT FROM windlass.deferred WHERE queue = p_queue AND due <= p_now) AS due,
+    EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND timer_at <= p_now) AS groups,
+    EXISTS (SELECT FROM windlass.wake WHERE queue = p_queue) OR EXISTS (SELECT FROM windlass.lane WHERE queue = p_queue) AS limits
+  INTO c FROM windlass.qstate s WHERE s.queue = p_queue ORDER BY s.v DESC LIMIT 1;
+  IF c.folded_at <> p_now / 1000 THEN PERFORM windlass.fold(p_queue, p_now); END IF;
+  IF c.leases THEN v_done := v_done + windlass.expire_leases(p_queue, p_budget, p_now); END IF;
+  IF c.unstarted THEN v_done := v_done + windlass.expire_unstarted(p_queue, p_budget, p_now); END IF;
+  -- What was lost just now is due too.
+  IF c.due OR c.leases THEN v_done := v_done + windlass.promote_due(p_queue, p_budget, p_now); END IF;
+  IF c.groups THEN
+    FOR v_key IN SELECT key FROM windlass.grp WHERE queue = p_queue AND timer_at <= p_now ORDER BY timer_at, key LIMIT p_budget LOOP
+      UPDATE windlass.grp SET timer_at = NULL WHERE queue = p_queue AND key = v_key;
+      PERFORM windlass.unpark(p_queue, v_key);
+      v_done := v_done + 1;
+    END LOOP;
   END IF;
-  IF EXISTS (SELECT FROM windlass.expiry WHERE queue = p_queue AND at <= p_now) THEN
-    v_done := v_done + windlass.expire_unstarted(p_queue, p_budget, p_now);
-  END IF;
-  IF EXISTS (SELECT FROM windlass.deferred WHERE queue = p_queue AND due <= p_now) THEN
-    v_done := v_done + windlass.promote_due(p_queue, p_budget, p_now);
-  END IF;
-  FOR v_key IN SELECT key FROM windlass.grp WHERE queue = p_queue AND timer_at <= p_now ORDER BY timer_at, key LIMIT p_budget LOOP
-    UPDATE windlass.grp SET timer_at = NULL WHERE queue = p_queue AND key = v_key;
-    PERFORM windlass.unpark(p_queue, v_key);
-    v_done := v_done + 1;
-  END LOOP;
-  UPDATE windlass.qstate SET timer_at = NULL WHERE queue = p_queue AND timer_at <= p_now;
-  IF FOUND THEN
+  IF c.timer_at <= p_now THEN
+    UPDATE windlass.qstate SET timer_at = NULL WHERE queue = p_queue;
     PERFORM windlass.touch(p_queue);
     v_done := v_done + 1;
   END IF;
-  IF EXISTS (SELECT FROM windlass.wake WHERE queue = p_queue) OR EXISTS (SELECT FROM windlass.lane WHERE queue = p_queue) THEN
+  IF c.limits THEN
     PERFORM windlass.lock_limits();
     PERFORM windlass.wakes(p_queue, p_now);
   END IF;
@@ -199,7 +201,7 @@ CREATE OR REPLACE FUNCTION windlass.claim_lots(p_queue text, p_n int, p_worker b
 LANGUAGE plpgsql AS $$
 DECLARE
   q record; v_open record; v_n int; v_shut record; v_moves int := 0; v_some boolean; v_keys text[]; v_gvs bigint[]; v_ns bigint[]; v_lows smallint[]; v_seqs bigint[];
-  v_sinces bigint[]; v_floor bigint; v_taken int := 0; v_flags int; v_rated boolean; v_term bigint; v_check bigint; v_next bigint; v_first record; v_more record;
+  v_waited numeric; v_longest bigint; v_floor bigint; v_taken int := 0; v_flags int; v_rated boolean; v_term bigint; v_check bigint; v_next bigint; v_first record; v_more record;
 BEGIN
   jobs := '{}';
   SELECT * INTO q FROM windlass.queue c CROSS JOIN LATERAL (SELECT * FROM windlass.qstate WHERE queue = c.name ORDER BY v DESC LIMIT 1) t WHERE c.name = p_queue;
@@ -264,13 +266,15 @@ BEGIN
   held AS (INSERT INTO windlass.run (job, counter, nonce, worker, started_at, since, lease_ms, term, deadline, attempt, flags, queue, kind, grp, lset)
     SELECT job, counter, p_nonce, p_worker, p_now, since, q.lease_ms, v_term, v_check, attempt + 1, flags, p_queue, kind, key, '' FROM pick),
   lists AS MATERIALIZED (SELECT array_agg(job ORDER BY n) AS jobs, array_agg(kind ORDER BY n) AS kinds, array_agg(key ORDER BY n) AS grps, array_agg(attempt + 1 ORDER BY n) AS attempts,
-    array_agg(since ORDER BY n) AS sinces, max(v) AS v, count(*)::int AS n, bit_or(flags) AS flags, max(attempt) AS attempt, bool_or(rated) AS rated FROM pick),
+    sum(greatest(p_now - since, 0)) AS waited, max(p_now - since) AS longest, max(v) AS v, count(*)::int AS n, bit_or(flags) AS flags, max(attempt) AS attempt, bool_or(rated) AS rated FROM pick),
   told AS (INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts)
     SELECT p_now, p_worker, 2, 0, p_queue, l.jobs, windlass.same(l.kinds), nullif(windlass.same(l.grps), '{""}'), CASE WHEN l.attempt = 0 THEN '{1}' ELSE l.attempts END
     FROM lists l WHERE l.n > 0),
   terms AS (INSERT INTO windlass.term (id, queue, check_at, worker, held, jobs) SELECT v_term, p_queue, v_check, p_worker, l.n, l.jobs FROM lists l WHERE l.n > 0),
+  beat AS (INSERT INTO windlass.pulse (queue, at, n, hist, buckets, ns) SELECT p_queue, p_now, 0, 0, array_agg(b.bucket), array_agg(b.n)
+    FROM (SELECT windlass.bucket(p_now - since) AS bucket, count(*) AS n FROM pick GROUP BY 1) b HAVING count(*) > 0),
   served AS (SELECT key, min(gv) AS gv, count(*) AS n, min(prio) AS low, (array_agg(seq ORDER BY prio, seq DESC))[1] AS seq FROM pick GROUP BY key)
-  SELECT l.jobs, l.sinces, l.v, l.n, l.flags, l.rated, s.keys, s.gvs, s.ns, s.lows, s.seqs INTO jobs, v_sinces, v_floor, v_taken, v_flags, v_rated, v_keys, v_gvs, v_ns, v_lows, v_seqs
+  SELECT l.jobs, l.waited, l.longest, l.v, l.n, l.flags, l.rated, s.keys, s.gvs, s.ns, s.lows, s.seqs INTO jobs, v_waited, v_longest, v_floor, v_taken, v_flags, v_rated, v_keys, v_gvs, v_ns, v_lows, v_seqs
   FROM lists l CROSS JOIN (SELECT array_agg(key) AS keys, array_agg(gv) AS gvs, array_agg(n) AS ns, array_agg(low) AS lows, array_agg(seq) AS seqs FROM served) s;
   IF v_taken = 0 THEN
     jobs := '{}';
@@ -298,11 +302,13 @@ BEGIN
   SELECT check_at INTO v_next FROM windlass.term WHERE queue = p_queue AND check_at >= least(q.term_floor, v_check) ORDER BY check_at LIMIT 1;
   UPDATE windlass.qstate SET v = v + 1, counts = windlass.add(counts, ARRAY[0, -v_taken, v_taken, 0, 0, 0, 0, 0]), totals[2] = totals[2] + v_taken, floor = greatest(floor, v_floor),
     front_entry = v_first.entry, front_vt = v_first.vt, front_key = v_first.key, term_floor = v_next,
-    wait_sum = wait_sum + (SELECT sum(greatest(p_now - f, 0)) FROM unnest(v_sinces) f), wait_max = greatest(wait_max, (SELECT max(p_now - f) FROM unnest(v_sinces) f)),
-    (tat_ms, tat_frac) = (SELECT coalesce(m.tat_ms, q.tat_ms), coalesce(m.tat_frac, q.tat_frac)
-      FROM windlass.admit(q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now, v_taken) m)
+    wait_sum = wait_sum + v_waited, wait_max = greatest(wait_max, v_longest)
   WHERE queue = p_queue AND v = q.v;
-  PERFORM windlass.beat(p_queue, p_now, NULL, 0, 0, ARRAY(SELECT p_now - f FROM unnest(v_sinces) f));
+  IF q.rate_count IS NOT NULL THEN
+    UPDATE windlass.qstate SET (tat_ms, tat_frac) = (SELECT coalesce(m.tat_ms, q.tat_ms), coalesce(m.tat_frac, q.tat_frac)
+      FROM windlass.admit(q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now, v_taken) m)
+    WHERE queue = p_queue AND v = q.v + 1;
+  END IF;
   IF v_flags & 2 > 0 THEN PERFORM windlass.give_up_keys(jobs); END IF;
   -- What stopped the batch short may be time.
   IF v_taken < p_n AND again IS NULL THEN
@@ -332,7 +338,7 @@ BEGIN
   IF cardinality(p_jobs) > 0 THEN
     v_answers := windlass.settle(p_kinds, p_jobs, p_counters, p_nonces, p_results, p_details, p_payloads, v_now);
   END IF;
-  PERFORM windlass.run_errands(1000, v_now);
+  IF windlass.is_wide() THEN PERFORM windlass.run_errands(1000, v_now); END IF;
   FOR i IN 1..coalesce(cardinality(p_queues), 0) LOOP
     SELECT q.paused INTO v_seen FROM windlass.queue q WHERE q.name = p_queues[i];
     CONTINUE WHEN NOT FOUND OR v_seen;
@@ -348,7 +354,7 @@ BEGIN
       v_again := least(v_again, v.again);
     END IF;
   END LOOP;
-  PERFORM windlass.run_errands(1000, v_now);
+  IF windlass.is_wide() THEN PERFORM windlass.run_errands(1000, v_now); END IF;
   UPDATE windlass.worker w SET seen_at = v_now WHERE w.id = p_worker AND w.seen_at < v_now - 1000;
   IF cardinality(v_taken) > 0 THEN
     RETURN QUERY SELECT l.job, l.attempt, l.counter, l.deadline, l.lease_ms, l.queue, l.kind, l.grp, j.payload, j.prio::int,

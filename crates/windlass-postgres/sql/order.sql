@@ -116,13 +116,14 @@ DECLARE
   v_lot CONSTANT int := 50; v_horizon xid8 := pg_snapshot_xmin(pg_current_snapshot()); s record; v_seen xid8; r record; v_ordered boolean; v_counts bigint[];
   v_keys text[]; v_prios smallint[]; v_readies bigint[]; v_laters bigint[]; v_lists text[]; v_limited jsonb; v_entry smallint; v_vt bigint; v_key text;
 BEGIN
-  SELECT t.seen INTO v_seen FROM windlass.qstate t WHERE queue = p_queue ORDER BY v DESC LIMIT 1;
-  -- A schema that was restored elsewhere may have seen what lies ahead of this server's transactions.
-  IF v_seen IS NULL OR v_seen > pg_snapshot_xmax(pg_current_snapshot()) THEN v_seen := '0'; END IF;
-  IF NOT EXISTS (SELECT FROM windlass.incoming WHERE queue = p_queue AND xid >= v_seen) THEN RETURN; END IF;
-  PERFORM windlass.ensure_queue(p_queue);
-  SELECT t.v, t.floor, t.front_entry, t.front_vt, t.front_key, c.g_ordered INTO s FROM windlass.qstate t JOIN windlass.queue c ON c.name = p_queue
-  WHERE t.queue = p_queue ORDER BY t.v DESC LIMIT 1;
+  IF NOT windlass.brought(p_queue) THEN RETURN; END IF;
+  LOOP
+    SELECT t.v, t.seen, t.floor, t.front_entry, t.front_vt, t.front_key, c.g_ordered INTO s FROM windlass.qstate t JOIN windlass.queue c ON c.name = p_queue
+    WHERE t.queue = p_queue ORDER BY t.v DESC LIMIT 1;
+    EXIT WHEN FOUND;
+    PERFORM windlass.ensure_queue(p_queue);
+  END LOOP;
+  v_seen := windlass.seen(s.seen);
   WITH came AS MATERIALIZED (DELETE FROM windlass.incoming WHERE queue = p_queue AND xid >= v_seen RETURNING *),
   told AS (INSERT INTO windlass.event (at, type, cause, queue, jobs, kinds, grps)
     SELECT at, 0, 0, p_queue, jobs, kinds, CASE WHEN grp <> '' THEN ARRAY[grp] END FROM came ORDER BY id),

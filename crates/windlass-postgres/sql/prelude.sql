@@ -7,6 +7,18 @@ $$ SELECT coalesce(p_at, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
 CREATE OR REPLACE FUNCTION windlass.add(a bigint[], b bigint[]) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS
 $$ SELECT ARRAY[a[1]+b[1], a[2]+b[2], a[3]+b[3], a[4]+b[4], a[5]+b[5], a[6]+b[6], a[7]+b[7], a[8]+b[8]] $$;
 
+-- Whether anybody has brought something to that queue that nobody has taken up.
+CREATE OR REPLACE FUNCTION windlass.brought(p_queue text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM windlass.done WHERE queue = p_queue) OR EXISTS (SELECT FROM windlass.incoming WHERE queue = p_queue AND xid >= windlass.seen(
+    (SELECT s.seen FROM windlass.qstate s WHERE s.queue = p_queue ORDER BY s.v DESC LIMIT 1)));
+END $$;
+
+-- Transactions before that one can bring nothing any more. A schema that was restored elsewhere may have seen what lies
+-- ahead of this server's transactions, and then has seen none of them.
+CREATE OR REPLACE FUNCTION windlass.seen(p_seen xid8) RETURNS xid8 LANGUAGE sql STABLE AS
+$$ SELECT CASE WHEN p_seen <= pg_snapshot_xmax(pg_current_snapshot()) THEN p_seen ELSE '0'::xid8 END $$;
+
 -- The locks: the namespace shared and each queue by itself, in the order of their keys; or, for what crosses queues in
 -- ways nobody can foresee, the whole namespace. All end with the transaction, so any pooler will do.
 CREATE OR REPLACE FUNCTION windlass.lock(p_queues text[], p_wide boolean, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
@@ -22,7 +34,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('windlass.all', 1));
     PERFORM pg_advisory_xact_lock(k) FROM
       (SELECT DISTINCT hashtextextended('windlass.queue ' || q, 2) AS k FROM unnest(p_queues) q ORDER BY 1) keys;
-    FOREACH v_queue IN ARRAY p_queues LOOP
+    FOR v_queue IN SELECT DISTINCT q FROM unnest(p_queues) q WHERE windlass.brought(q) LOOP
       PERFORM windlass.take_up(v_queue, p_now);
     END LOOP;
   END IF;
@@ -129,14 +141,6 @@ CREATE OR REPLACE FUNCTION windlass.bucket(p_ms bigint) RETURNS smallint LANGUAG
     824633720832,962072674304,1099511627776,1374389534720,1649267441664,1924145348608,2199023255552,2748779069440,
     3298534883328,3848290697216}'::bigint[])::smallint $$;
 
--- What a batch adds to a chart (`p_what`, as in `chart`) and to a histogram (`p_hist`, as in `measured`): one row, folded later.
-CREATE OR REPLACE FUNCTION windlass.beat(p_queue text, p_at bigint, p_what int, p_n bigint, p_hist int, p_ms bigint[]) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-  INSERT INTO windlass.pulse (queue, at, what, n, hist, buckets, ns)
-  SELECT p_queue, p_at, p_what, p_n, p_hist, array_agg(b), array_agg(n) FROM
-    (SELECT windlass.bucket(ms) AS b, count(*) AS n FROM unnest(p_ms) ms GROUP BY 1) each;
-END $$;
-
 -- Folds what batches have added to charts and histograms, once a second.
 CREATE OR REPLACE FUNCTION windlass.fold(p_queue text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE v_from bigint; v_to bigint;
@@ -198,26 +202,28 @@ $$ SELECT CASE WHEN p_all[1] = ALL (p_all) THEN p_all[1:1] ELSE p_all END $$;
 -- What a call owes those who wait: [queue, jobs] to ring and the leases to tell of.
 CREATE OR REPLACE FUNCTION windlass.owed(p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_rings jsonb := '[]'; v_queue text; q record; v_room bigint; v_open record; v_woken text;
+  v_rings jsonb := '[]'; v_touched text := coalesce(current_setting('windlass.touched', true), ''); v_woken text := coalesce(current_setting('windlass.woken', true), '');
+  v_queue text; q record; v_room bigint; v_open record;
 BEGIN
-  FOR v_queue IN SELECT t FROM unnest(string_to_array(coalesce(current_setting('windlass.touched', true), ''), E'\n')) t WHERE t <> '' LOOP
-    SELECT * INTO q FROM windlass.queue c JOIN windlass.qstate s ON s.queue = c.name WHERE c.name = v_queue;
-    CONTINUE WHEN NOT FOUND OR q.paused;
-    CONTINUE WHEN NOT EXISTS (SELECT FROM windlass.grp WHERE queue = v_queue AND entry IS NOT NULL);
-    v_room := q.counts[2];
-    IF q.concurrency IS NOT NULL THEN v_room := least(v_room, q.concurrency - q.counts[3]); END IF;
-    CONTINUE WHEN v_room <= 0;
-    SELECT * INTO v_open FROM windlass.queue_open(q.concurrency, q.counts[3], q.hold_until, q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now);
-    IF v_open.ok THEN
-      v_rings := v_rings || jsonb_build_array(jsonb_build_array(v_queue, v_room));
-    ELSIF v_open.at IS NOT NULL THEN
-      UPDATE windlass.qstate SET timer_at = v_open.at WHERE queue = v_queue;
-    END IF;
-  END LOOP;
-  v_woken := coalesce(current_setting('windlass.woken', true), '');
-  FOR v_queue IN SELECT DISTINCT t FROM unnest(string_to_array(v_woken, E'\n')) t WHERE t <> '' LOOP
-    v_rings := v_rings || jsonb_build_array(jsonb_build_array(v_queue, 1));
-  END LOOP;
+  IF v_touched <> '' THEN
+    FOR q IN SELECT * FROM windlass.queue c CROSS JOIN LATERAL (SELECT * FROM windlass.qstate WHERE queue = c.name ORDER BY v DESC LIMIT 1) s
+      WHERE c.name = ANY (string_to_array(v_touched, E'\n')) AND NOT c.paused AND s.counts[2] > 0
+        AND EXISTS (SELECT FROM windlass.in_order(c.name, s.front_entry, s.front_vt, s.front_key, 1)) LOOP
+      v_room := least(q.counts[2], q.concurrency - q.counts[3]);
+      CONTINUE WHEN v_room <= 0;
+      SELECT * INTO v_open FROM windlass.queue_open(q.concurrency, q.counts[3], q.hold_until, q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now);
+      IF v_open.ok THEN
+        v_rings := v_rings || jsonb_build_array(jsonb_build_array(q.name, v_room));
+      ELSIF v_open.at IS NOT NULL THEN
+        UPDATE windlass.qstate SET timer_at = v_open.at WHERE queue = q.name;
+      END IF;
+    END LOOP;
+  END IF;
+  IF v_woken <> '' THEN
+    FOR v_queue IN SELECT DISTINCT t FROM unnest(string_to_array(v_woken, E'\n')) t WHERE t <> '' LOOP
+      v_rings := v_rings || jsonb_build_array(jsonb_build_array(v_queue, 1));
+    END LOOP;
+  END IF;
   RETURN jsonb_build_object('rings', v_rings, 'notices',
     coalesce(nullif(current_setting('windlass.notices', true), ''), '[]')::jsonb);
 END $$;

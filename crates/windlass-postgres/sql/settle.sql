@@ -184,11 +184,16 @@ BEGIN
       lists AS MATERIALIZED (SELECT queue, worker, array_agg(job ORDER BY n) AS jobs, windlass.same(array_agg(kind ORDER BY n)) AS kinds, array_agg(grp ORDER BY n) AS grps,
           CASE WHEN max(attempt) = 1 THEN '{1}' ELSE array_agg(attempt ORDER BY n) END AS attempts,
           CASE WHEN bool_or(result IS NOT NULL) THEN array_agg(substring(result FROM 1 FOR 4096) ORDER BY n) END AS results,
-          array_agg(n) AS places, array_agg(p_now - started_at) AS ran, array_agg(term) AS terms, bit_or(flags) AS flags
+          array_agg(n) AS places, sum(greatest(p_now - started_at, 0)) AS ran, max(p_now - started_at) AS longest, bit_or(flags) AS flags
         FROM over GROUP BY queue, worker),
       told AS (INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts, results)
         SELECT p_now, worker, 3, 0, queue, jobs, kinds, nullif(windlass.same(grps), '{""}'), attempts, results FROM lists),
-      lots AS (INSERT INTO windlass.finished (queue, seq, at, jobs) SELECT queue, v_seq, p_now, array_agg(job ORDER BY n) FROM over GROUP BY queue)
+      lots AS (INSERT INTO windlass.finished (queue, seq, at, jobs) SELECT queue, v_seq, p_now, array_agg(job ORDER BY n) FROM over GROUP BY queue),
+      beat AS (INSERT INTO windlass.pulse (queue, at, what, n, hist, buckets, ns) SELECT b.queue, p_now, 1, sum(b.n), 1, array_agg(b.bucket), array_agg(b.n)
+        FROM (SELECT queue, windlass.bucket(p_now - started_at) AS bucket, count(*) AS n FROM over GROUP BY 1, 2) b GROUP BY b.queue),
+      terms AS MATERIALIZED (SELECT term, count(*)::int AS n FROM over GROUP BY term),
+      let_go AS (DELETE FROM windlass.term o USING terms x WHERE o.id = x.term AND o.held <= x.n),
+      some_go AS (UPDATE windlass.term o SET held = o.held - x.n FROM terms x WHERE o.id = x.term AND o.held > x.n)
       SELECT * FROM lists
     LOOP
       v_done := v_done || r.places; v_n := cardinality(r.jobs);
@@ -200,13 +205,9 @@ BEGIN
         SELECT key FROM up WHERE parked LOOP
         PERFORM windlass.unpark(r.queue, v_key);
       END LOOP;
-      WITH x AS MATERIALIZED (SELECT t, count(*)::int AS n FROM unnest(r.terms) t GROUP BY t),
-      over AS (DELETE FROM windlass.term o USING x WHERE o.id = x.t AND o.held <= x.n)
-      UPDATE windlass.term o SET held = o.held - x.n FROM x WHERE o.id = x.t AND o.held > x.n;
       UPDATE windlass.qstate SET counts = windlass.add(counts, ARRAY[0, 0, -v_n, 0, 0, v_n, 0, 0]), totals[3] = totals[3] + v_n,
-        run_sum = run_sum + (SELECT sum(greatest(ms, 0)) FROM unnest(r.ran) ms), run_max = greatest(run_max, (SELECT max(ms) FROM unnest(r.ran) ms))
+        run_sum = run_sum + r.ran, run_max = greatest(run_max, r.longest)
       WHERE queue = r.queue AND v = (SELECT v FROM windlass.qstate WHERE queue = r.queue ORDER BY v DESC LIMIT 1);
-      PERFORM windlass.beat(r.queue, p_now, 1, v_n, 1, r.ran);
       IF EXISTS (SELECT FROM windlass.queue WHERE name = r.queue AND concurrency IS NOT NULL) THEN PERFORM windlass.touch(r.queue); END IF;
       IF r.flags & 2 > 0 THEN DELETE FROM windlass.unique_key WHERE job = ANY (r.jobs) AND until = 0; END IF;
     END LOOP;
