@@ -360,7 +360,7 @@ BEGIN
     RETURN QUERY SELECT l.job, l.attempt, l.counter, l.deadline, l.lease_ms, l.queue, l.kind, l.grp, j.payload, j.prio::int,
       coalesce(x.failures, 0), coalesce(x.losses, 0), coalesce(x.snoozes, 0), j.at, l.since, x.checkpoint, j.options, NULL::jsonb
     FROM unnest(v_taken) WITH ORDINALITY u(id, n) JOIN windlass.lease l ON l.job = u.id JOIN windlass.job j ON j.id = u.id
-      LEFT JOIN windlass.extra x ON x.job = u.id ORDER BY u.n;
+      LEFT JOIN LATERAL (SELECT * FROM windlass.extra e WHERE e.job = u.id AND l.attempt > 1) x ON true ORDER BY u.n;
   END IF;
   note := jsonb_build_object('settled', v_answers, 'again', v_again) || windlass.owed(v_now);
   RETURN NEXT;

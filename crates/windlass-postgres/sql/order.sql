@@ -167,7 +167,7 @@ BEGIN
   END IF;
   IF v_keys IS NOT NULL THEN
     INSERT INTO windlass.grp (queue, key, vt, ordered) SELECT p_queue, d.k, s.floor, s.g_ordered FROM (SELECT DISTINCT k FROM unnest(v_keys) k) d
-    WHERE NOT EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND key = d.k);
+    WHERE (SELECT o.v FROM windlass.grp o WHERE o.queue = p_queue AND o.key = d.k ORDER BY o.v DESC LIMIT 1) IS NULL;
     -- By the place of each group's row: joined by its key, a plan that was made for few groups would read all of them.
     WITH x AS MATERIALIZED (SELECT y.*, (SELECT o.ctid FROM windlass.grp o WHERE o.queue = p_queue AND o.key = y.k ORDER BY o.v DESC LIMIT 1) AS at FROM
       (SELECT k, max(p) FILTER (WHERE n > 0) AS prio, sum(n)::bigint AS ready, sum(l)::bigint AS later FROM unnest(v_keys, v_prios, v_readies, v_laters) u(k, p, n, l) GROUP BY k) y),

@@ -5,6 +5,6 @@ DECLARE v record;
 BEGIN
   FOR v IN SELECT p.oid::regprocedure AS name FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
     WHERE n.nspname || '.' = 'windlass.' AND p.proname IN ('claim', 'enqueue_lots', 'enqueue_each', 'people', 'upkeep', 'plan', 'heartbeat', 'take_up_all') LOOP
-    EXECUTE format('ALTER FUNCTION %s SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off SET plan_cache_mode = force_generic_plan', v.name);
+    EXECUTE format('ALTER FUNCTION %s SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET jit = off SET plan_cache_mode = force_generic_plan', v.name);
   END LOOP;
 END $plans$;

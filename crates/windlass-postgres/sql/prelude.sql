@@ -155,7 +155,8 @@ BEGIN
     SELECT p_queue, g.hist, u.bucket, sum(u.n) FROM gone g CROSS JOIN LATERAL unnest(g.buckets, g.ns) u(bucket, n) GROUP BY 2, 3 ORDER BY 2, 3
     ON CONFLICT (queue, what, bucket) DO UPDATE SET n = hist.n + excluded.n)
   SELECT max(id) INTO v_to FROM gone;
-  UPDATE windlass.qstate SET folded = coalesce(v_to, folded), folded_at = p_now / 1000 WHERE queue = p_queue;
+  UPDATE windlass.qstate SET folded = coalesce(v_to, folded), folded_at = p_now / 1000 WHERE queue = p_queue
+    AND v = (SELECT v FROM windlass.qstate WHERE queue = p_queue ORDER BY v DESC LIMIT 1);
 END $$;
 
 -- Durations: 0 waited, 1 ran.

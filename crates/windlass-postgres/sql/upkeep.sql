@@ -98,7 +98,7 @@ BEGIN
       (SELECT 0 FROM windlass.done WHERE queue = q.name LIMIT 1),
       (SELECT 0 FROM windlass.wake WHERE queue = q.name LIMIT 1),
       windlass.retention_due(q.name)) AS due
-    FROM windlass.queue q JOIN windlass.qstate s ON s.queue = q.name
+    FROM windlass.queue q CROSS JOIN LATERAL (SELECT * FROM windlass.qstate WHERE queue = q.name ORDER BY v DESC LIMIT 1) s
     UNION ALL SELECT DISTINCT i.queue, 0 FROM windlass.incoming i WHERE NOT EXISTS (SELECT FROM windlass.queue WHERE name = i.queue)) x;
   v_next := least(v_next,
     (SELECT min(timer_at) FROM windlass.lim WHERE timer_at IS NOT NULL),

@@ -1,5 +1,6 @@
 //! What only this store has: the caller's own transaction, and a server that ends, restarts and cuts connections.
 
+mod held;
 #[path = "../server/mod.rs"]
 mod server;
 mod survival;
