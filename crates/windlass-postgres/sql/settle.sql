@@ -191,9 +191,10 @@ BEGIN
       lots AS (INSERT INTO windlass.finished (queue, seq, at, jobs) SELECT queue, v_seq, p_now, array_agg(job ORDER BY n) FROM over GROUP BY queue),
       beat AS (INSERT INTO windlass.pulse (queue, at, what, n, hist, buckets, ns) SELECT b.queue, p_now, 1, sum(b.n), 1, array_agg(b.bucket), array_agg(b.n)
         FROM (SELECT queue, windlass.bucket(p_now - started_at) AS bucket, count(*) AS n FROM over GROUP BY 1, 2) b GROUP BY b.queue),
-      terms AS MATERIALIZED (SELECT term, count(*)::int AS n FROM over GROUP BY term),
-      let_go AS (DELETE FROM windlass.term o USING terms x WHERE o.id = x.term AND o.held <= x.n),
-      some_go AS (UPDATE windlass.term o SET held = o.held - x.n FROM terms x WHERE o.id = x.term AND o.held > x.n)
+      -- By the places of the rows, as for groups: joined by its id, a small table would be read whole, dead rows and all.
+      terms AS MATERIALIZED (SELECT t.n, (SELECT o.ctid FROM windlass.term o WHERE o.id = t.term) AS at FROM (SELECT term, count(*)::int AS n FROM over GROUP BY term) t),
+      let_go AS (DELETE FROM windlass.term o USING terms x WHERE o.ctid = x.at AND o.held <= x.n),
+      some_go AS (UPDATE windlass.term o SET held = o.held - x.n FROM terms x WHERE o.ctid = x.at AND o.held > x.n)
       SELECT * FROM lists
     LOOP
       v_done := v_done || r.places; v_n := cardinality(r.jobs);
