@@ -11,9 +11,9 @@ use crate::report::{Findings, Invariant::I1};
 use crate::story::Story;
 use crate::world::{Ack, Job, World};
 use std::collections::HashMap;
-use windlass_core::JobId;
 use windlass_core::event::EventType;
 use windlass_core::store::EnqueueStatus;
+use windlass_core::{JobId, Time};
 
 /// Acknowledged jobs that every look must show, with the line of the acknowledgement.
 #[derive(Default)]
@@ -94,7 +94,8 @@ fn compare_settlements(dump: &Dump, world: &World, found: &mut Findings) {
         return;
     }
     for (id, job) in &world.jobs {
-        for (ack, line) in job.acks.iter().filter(|(_, line)| *line < dump.line) {
+        let stands = |line: u64, at: Time| line < dump.line && !world.may_be_taken(line, at);
+        for (ack, line, _) in job.acks.iter().filter(|(_, line, at)| stands(*line, *at)) {
             if job.story.begun && !job.story.unsure {
                 let told = match ack {
                     Ack::Cancelled => job.story.cancelled_ever,
@@ -107,7 +108,8 @@ fn compare_settlements(dump: &Dump, world: &World, found: &mut Findings) {
                 });
             }
         }
-        for settled in job.settled.iter().filter(|s| s.done == Some(true) && s.answered < dump.line) {
+        let done = job.settled.iter().filter(|s| s.done == Some(true) && stands(s.answered, s.answered_at));
+        for settled in done {
             if job.story.unsure || !job.story.begun {
                 continue;
             }
