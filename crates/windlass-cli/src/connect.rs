@@ -86,11 +86,18 @@ pub(crate) async fn erase_url(url: &str) -> Result<(), Fault> {
     erased.map(drop).map_err(|error| Fault::new(Exit::Unreachable, "unreachable", error.to_string()))
 }
 
-/// The URL as it may be shown: without a password.
+/// The URL as it may be shown: without a password, wherever it stands.
 fn shown(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let Some((user, host)) = rest.rsplit_once('@') else { return url.to_owned() };
-    format!("{scheme}://{}@{host}", user.split_once(':').map_or(user, |(user, _)| user))
+    let (server, query) = url.split_once('?').unwrap_or((url, ""));
+    let server =
+        match server.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
+            Some((scheme, (user, host))) => {
+                format!("{scheme}://{}@{host}", user.split_once(':').map_or(user, |(user, _)| user))
+            }
+            None => server.to_owned(),
+        };
+    let public: Vec<&str> = query.split('&').filter(|pair| !pair.contains("password=")).collect();
+    format!("{server}?{}", public.join("&")).trim_end_matches('?').to_owned()
 }
 
 fn refusal(url: &str, error: &OpenError) -> Fault {

@@ -118,6 +118,32 @@ fn i3_a_stale_token_is_accepted_by_nobody() {
 }
 
 #[test]
+fn i3_a_fault_that_takes_what_made_a_token_stale_makes_it_current_again() {
+    let accepted = |fault: Option<FaultKind>| {
+        let mut h = one_job();
+        let first = h.claim(1, 1);
+        h.pass(LEASE_MS);
+        h.claim(1, 2);
+        fault.into_iter().for_each(|what| h.fault(what));
+        h.settle(first, How::Complete, Item::Ok(()));
+        h
+    };
+    accepted(None).breaks(I::I3);
+    accepted(Some(FaultKind::Connection)).breaks(I::I3);
+    assert!(accepted(Some(FaultKind::Failover)).check(false).is_clean());
+    let settled = |fault: Option<FaultKind>| {
+        let mut h = one_job();
+        let lease = h.claim(1, 1);
+        h.complete(lease);
+        fault.into_iter().for_each(|what| h.fault(what));
+        h.settle(lease, How::Fail, Item::Ok(()));
+        h
+    };
+    settled(Some(FaultKind::Connection)).breaks(I::I3);
+    assert!(settled(Some(FaultKind::Failover)).check(false).is_clean());
+}
+
+#[test]
 fn i3_a_heartbeat_after_the_end_is_refused() {
     let beat = |told: Item<Beat>| {
         let mut h = one_job();
