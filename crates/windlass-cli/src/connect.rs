@@ -96,7 +96,7 @@ fn shown(url: &str) -> String {
             }
             None => server.to_owned(),
         };
-    let public: Vec<&str> = query.split('&').filter(|pair| !pair.contains("password=")).collect();
+    let public: Vec<&str> = query.split('&').filter(|pair| !pair.contains("pass")).collect();
     format!("{server}?{}", public.join("&")).trim_end_matches('?').to_owned()
 }
 

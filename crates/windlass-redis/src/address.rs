@@ -89,10 +89,10 @@ impl Address {
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").ok_or("it has no scheme: write redis://host:6379")?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let options = Options::read(query)?;
-        if let "redis+unix" | "unix" = scheme {
-            return Ok(Self { way: Way::Server(client(&format!("{scheme}://{rest}"))?) });
+        if scheme == "redis+unix" {
+            return Ok(Self { way: Way::Server(socket(url, query)?) });
         }
+        let options = Options::read(query)?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (credentials, hosts) = match authority.rfind('@') {
             Some(at) => authority.split_at(at + 1),
@@ -268,7 +268,17 @@ fn host_and_port(host: &str, default: u16) -> Result<(String, u16), String> {
     Ok((host.trim_matches(['[', ']']).to_owned(), port))
 }
 
-fn client(url: &str) -> Result<Client, String> {
+/// A server by its socket, which leaves user and database no place but behind the `?`.
+fn socket(url: &str, query: &str) -> Result<Client, String> {
+    let names =
+        query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split('=').next().unwrap_or(pair));
+    for name in names {
+        if !["user", "pass", "db"].contains(&name) {
+            return Err(format!(
+                "a socket has no option {name:?}; it has namespace, upkeep, user, pass and db"
+            ));
+        }
+    }
     Client::open(url).map_err(told)
 }
 

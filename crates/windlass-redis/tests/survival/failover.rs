@@ -309,6 +309,7 @@ async fn a_url_that_names_nothing_says_what_to_write() {
         ("redis+cluster://a:1/3", "no numbered databases"),
         ("redis+cluster://a:x", "did not parse"),
         ("redis+mesh://a:1", "none of unix, sentinel, cluster"),
+        ("redis+unix:///s?tls_ca=/x", "a socket has no option \"tls_ca\""),
         ("redis://a:1?tls=yes", "there is no option \"tls\""),
         ("redis://a:1?tls_ca=/nowhere", "certificates are for rediss://"),
     ] {
