@@ -1,6 +1,8 @@
 //! A real PostgreSQL server for tests: its own directory, its own unix socket, stopped by its own process id.
 #![allow(dead_code, reason = "each test target uses its part")]
 
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -15,9 +17,16 @@ const PLACES: [&str; 5] = [
     "/opt/homebrew/opt/postgresql@15/bin",
 ];
 
+/// The number of the unix socket of a server that does not listen on the loopback.
+const PORT: u16 = 5432;
+
 /// A server that runs until it is dropped.
 pub(crate) struct Server {
     directory: TempDir,
+    /// Settings, each `name=value`.
+    settings: Vec<String>,
+    /// Where it listens on the loopback, if it does; its unix socket has the same number.
+    port: Option<u16>,
     process: Mutex<Option<Child>>,
 }
 
@@ -40,6 +49,28 @@ fn command(name: &str) -> Command {
 impl Server {
     /// A fresh server, ready for connections.
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// A fresh server with these settings, each `name=value`.
+    pub(crate) fn with(settings: &[&str]) -> Self {
+        let server = Self::prepare(settings, None);
+        server.run();
+        server
+    }
+
+    /// A fresh server that listens on the loopback too, with its address there.
+    pub(crate) fn on_loopback() -> (Self, SocketAddr) {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = free.local_addr().expect("its own address");
+        drop(free);
+        let server = Self::prepare(&[], Some(address.port()));
+        server.run();
+        (server, address)
+    }
+
+    /// A cluster that does not run yet.
+    pub(crate) fn prepare(settings: &[&str], port: Option<u16>) -> Self {
         let directory =
             tempfile::Builder::new().prefix("windlass-pg").tempdir().expect("a temporary directory");
         if rustix::process::geteuid().is_root() {
@@ -55,9 +86,8 @@ impl Server {
             .status()
             .expect("initdb runs; install postgresql");
         assert!(made.success(), "initdb made a cluster");
-        let server = Self { directory, process: Mutex::new(None) };
-        server.run();
-        server
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        Self { directory, settings, port, process: Mutex::new(None) }
     }
 
     /// A server that ends with this process however it ends: the standard test harness runs no code at its end, so a
@@ -78,43 +108,65 @@ impl Server {
 
     /// Starts the process and waits until it takes connections.
     pub(crate) fn run(&self) {
-        let ready = || {
-            command("pg_isready")
-                .arg("-q")
-                .arg("-h")
-                .arg(self.directory.path())
-                .status()
-                .is_ok_and(|status| status.success())
-        };
-        let patience = std::time::Instant::now();
-        let mut child = self.spawn();
-        while !ready() {
-            assert!(patience.elapsed().as_secs() < 60, "the server takes connections within a minute");
-            // What is left of a killed server may still hold its memory for a moment: then the new one gives up.
-            if child.try_wait().is_ok_and(|ended| ended.is_some()) {
-                child = self.spawn();
+        let since = std::time::Instant::now();
+        loop {
+            let mut child = self.spawn();
+            let said = child.stderr.take().expect("its log is ours");
+            let mut log = BufReader::new(said).lines().map_while(Result::ok);
+            if log.any(|line| line.contains("ready to accept")) {
+                // Nobody reads on, and a log that is full would hold up the server.
+                std::thread::spawn(move || log.for_each(drop));
+                *self.process.lock().expect("no test panics while it holds this lock") = Some(child);
+                return;
             }
+            // What is left of a killed server may still hold its memory for a moment: then the new one gives up.
+            child.wait().expect("our own child");
+            assert!(since.elapsed().as_secs() < 60, "the server takes connections within a minute");
         }
-        *self.process.lock().expect("no test panics while it holds this lock") = Some(child);
+    }
+
+    fn port(&self) -> u16 {
+        self.port.unwrap_or(PORT)
     }
 
     fn spawn(&self) -> Child {
+        let listen = if self.port.is_some() { "listen_addresses=127.0.0.1" } else { "listen_addresses=" };
         command("postgres")
             .arg("-D")
             .arg(self.directory.path().join("data"))
             .arg("-k")
             .arg(self.directory.path())
-            .args(["-c", "listen_addresses=", "-c", "shared_buffers=128MB", "-c", "max_connections=200"])
-            .args(["-c", "max_wal_size=2GB", "-c", "log_min_messages=fatal"])
+            .args(["-p", &self.port().to_string(), "-c", listen])
+            .args(["-c", "shared_buffers=128MB", "-c", "max_connections=200"])
+            .args(["-c", "max_wal_size=2GB", "-c", "log_min_messages=log", "-c", "log_checkpoints=off"])
+            .args(self.settings.iter().flat_map(|setting| ["-c", setting]))
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the server starts")
     }
 
+    /// Keeps a copy of a stopped server's data.
+    pub(crate) fn keep_copy(&self) {
+        self.copy("data", "copy");
+    }
+
+    /// Puts the copy in the place of a stopped server's data.
+    pub(crate) fn restore_copy(&self) {
+        std::fs::remove_dir_all(self.directory.path().join("data")).expect("our own directory");
+        self.copy("copy", "data");
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        let path = |name| self.directory.path().join(name);
+        let copied = Command::new("cp").arg("-a").arg(path(from)).arg(path(to)).status().expect("cp runs");
+        assert!(copied.success(), "the data is copied");
+    }
+
     /// Its address.
     pub(crate) fn url(&self, database: &str) -> String {
-        format!("host={} user=windlass dbname={database}", self.directory.path().display())
+        let (host, port) = (self.directory.path().display(), self.port());
+        format!("host={host} port={port} user=windlass dbname={database}")
     }
 
     /// The process that all others hang on.

@@ -11,7 +11,7 @@
 mod server;
 
 mod health;
-mod history;
+mod home;
 mod kill;
 mod lost;
 mod network;

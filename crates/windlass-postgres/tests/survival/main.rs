@@ -1,0 +1,9 @@
+//! What the store lives through under full load: a server that is killed again and again, and a network that cuts, delays
+//! and turns away. Each test starts its own server, and has the whole history judged.
+#![allow(clippy::unwrap_used, reason = "an answer that is not there is a failed test")]
+
+mod home;
+mod kill;
+mod network;
+#[path = "../server/mod.rs"]
+mod server;
