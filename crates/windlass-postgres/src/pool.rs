@@ -4,13 +4,17 @@
 //! those only if wanted; so any connection will do for any call, behind a pooler in transaction mode too.
 
 use crate::error::{store_error, unreachable};
-use crate::options::Options;
+use crate::options::{Clock, Options};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, NoTls, Row, Statement};
 use windlass_core::StoreError;
+
+/// Renews every lease when the server has started anew since somebody was here.
+pub(crate) const GREET: &str = "SELECT windlass.greet($1)";
 
 /// One connection and what it has prepared.
 pub(crate) struct Connection {
@@ -28,6 +32,9 @@ pub(crate) struct Pool {
     places: Semaphore,
     prepare: bool,
     schema: String,
+    clock: Option<Clock>,
+    /// Whether each new connection greets the server before anything else is asked.
+    greets: AtomicBool,
 }
 
 /// A connection that goes back to its pool.
@@ -45,7 +52,16 @@ impl Pool {
             places: Semaphore::new(options.connections.max(1)),
             prepare: options.prepare,
             schema: options.schema.clone(),
+            clock: options.clock.clone(),
+            greets: AtomicBool::new(false),
         }
+    }
+
+    /// From now on the schema is there: whatever connection is made greets the server first. A server that has started
+    /// anew has broken all that stood, so nothing is asked of it, upkeep least of all, before leases have their full time
+    /// again.
+    pub(crate) fn greet_from_now_on(&self) {
+        self.greets.store(true, Ordering::Relaxed);
     }
 
     /// A statement of this crate, which names the schema `windlass`, for the store's own schema.
@@ -85,6 +101,12 @@ impl Pool {
                 tracing::debug!(%why, "a connection to PostgreSQL ended");
             }
         });
+        if self.greets.load(Ordering::Relaxed) {
+            let at = self.clock.as_ref().map(|clock| crate::wire::ms(clock()));
+            let greeted = client.query_typed(&self.sql(GREET), &[(&at, Type::INT8)]).await;
+            // Nothing of the call itself has been sent yet.
+            greeted.map_err(|why| unreachable(operation, store_error(operation, &why).cause))?;
+        }
         Ok(Connection { client, prepared: HashMap::new() })
     }
 

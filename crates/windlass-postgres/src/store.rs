@@ -9,7 +9,7 @@ use crate::hub::Hub;
 use crate::listen::Doorbell;
 use crate::migrate::{migrate, version};
 use crate::options::{Options, check_schema};
-use crate::pool::{Param, Pool};
+use crate::pool::{GREET, Param, Pool};
 use crate::wire::read;
 use serde_json::Value;
 use std::str::FromStr;
@@ -107,6 +107,7 @@ impl PostgresStore {
         };
         let store = Self(Arc::new(handle));
         store.greet().await?;
+        store.0.pool.greet_from_now_on();
         crate::background::start(&store);
         Ok(store)
     }
@@ -114,9 +115,7 @@ impl PostgresStore {
     /// Renews every lease when the server has started anew since somebody was here.
     pub(crate) async fn greet(&self) -> Result<(), StoreError> {
         let at = self.at(None);
-        self.rows("open", "SELECT windlass.greet($1)", &[(&at, tokio_postgres::types::Type::INT8)])
-            .await
-            .map(drop)
+        self.rows("open", GREET, &[(&at, tokio_postgres::types::Type::INT8)]).await.map(drop)
     }
 
     /// The time that a call is given: the test's, or the injected clock's; none leaves it to the server.
