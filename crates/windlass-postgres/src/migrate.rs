@@ -6,6 +6,7 @@
 use crate::error::store_error;
 use crate::options::check_schema;
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 use windlass_core::StoreError;
 
 /// The version of the schema that this program makes and understands.
@@ -50,8 +51,7 @@ pub async fn migrate(client: &mut Client, schema: &str) -> Result<(), StoreError
     }
     let tx = client.transaction().await.map_err(fault)?;
     // Two processes that start together: the second waits here and then finds it done.
-    let key = format!("SELECT pg_advisory_xact_lock(hashtextextended('{schema}.migrate', 4))");
-    tx.batch_execute(&key).await.map_err(fault)?;
+    tx.batch_execute(&lock(schema)).await.map_err(fault)?;
     let found = version(tx.client(), schema).await?;
     if found == SCHEMA_VERSION {
         return tx.commit().await.map_err(fault);
@@ -73,14 +73,16 @@ pub async fn migrate(client: &mut Client, schema: &str) -> Result<(), StoreError
     tx.commit().await.map_err(fault)
 }
 
+/// Taken by whoever makes, changes or drops the schema, until the end of its transaction.
+fn lock(schema: &str) -> String {
+    format!("SELECT pg_advisory_xact_lock(hashtextextended('{schema}.migrate', 4))")
+}
+
 /// The schema's version, 0 when there is none.
 pub(crate) async fn version(client: &Client, schema: &str) -> Result<i32, StoreError> {
     let fault = |why: tokio_postgres::Error| store_error("migrate", &why);
     let there = client
-        .query_typed(
-            "SELECT to_regclass($1)::text",
-            &[(&format!("{schema}.schema"), tokio_postgres::types::Type::TEXT)],
-        )
+        .query_typed("SELECT to_regclass($1)::text", &[(&format!("{schema}.schema"), Type::TEXT)])
         .await
         .map_err(fault)?;
     if there.first().and_then(|row| row.get::<_, Option<String>>(0)).is_none() {
@@ -96,4 +98,28 @@ pub(crate) async fn version(client: &Client, schema: &str) -> Result<i32, StoreE
         return Err(StoreError::refused("open", why));
     }
     Ok(found)
+}
+
+/// Drops the schema if it is a store's; answers whether there was one.
+pub(crate) async fn erase(client: &mut Client, schema: &str) -> Result<bool, StoreError> {
+    let fault = |why: tokio_postgres::Error| store_error("erase", &why);
+    let tx = client.transaction().await.map_err(fault)?;
+    tx.batch_execute(&lock(schema)).await.map_err(fault)?;
+    let there = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1),
+        EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass($1 || '.schema') AND a.attname = 'server_started')";
+    let rows = tx.query_typed(there, &[(&schema, Type::TEXT)]).await.map_err(fault)?;
+    let found = rows.first().map(|row| (row.get::<_, bool>(0), row.get::<_, bool>(1)));
+    match found {
+        Some((true, true)) => {
+            let script = format!("SET LOCAL client_min_messages = warning; DROP SCHEMA {schema} CASCADE");
+            tx.batch_execute(&script).await.map_err(fault)?;
+            tx.commit().await.map_err(fault)?;
+            Ok(true)
+        }
+        Some((true, false)) => Err(StoreError::refused(
+            "erase",
+            format!("schema {schema} is not a store of Windlass: left as it is"),
+        )),
+        _ => Ok(false),
+    }
 }

@@ -59,9 +59,7 @@ impl PostgresStore {
     /// # Errors
     /// When the server cannot be reached, the schema is newer than this program, or the name of the schema is not plain.
     pub async fn open(url: &str, options: Options) -> Result<Self, StoreError> {
-        let config = Config::from_str(url)
-            .map_err(|why| StoreError::refused("open", format!("not a URL of PostgreSQL: {why}")))?;
-        Self::connect(config, options).await
+        Self::connect(parse(url)?, options).await
     }
 
     /// Opens the store that `config` leads to.
@@ -110,6 +108,19 @@ impl PostgresStore {
         store.0.pool.greet_from_now_on();
         crate::background::start(&store);
         Ok(store)
+    }
+
+    /// Erases the store in that schema, with everything in it and whatever depends on that; `false` when there is no such
+    /// schema. A schema that is no store's is refused and left as it is. What is open there fails from now on.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or the schema is somebody else's.
+    pub async fn erase(url: &str, schema: &str) -> Result<bool, StoreError> {
+        check_schema(schema)?;
+        let options = Options { schema: schema.into(), connections: 1, ..Options::default() };
+        let pool = Pool::new(parse(url)?, &options);
+        let mut lent = pool.get("erase").await?;
+        crate::migrate::erase(lent.client_mut()?, schema).await
     }
 
     /// Renews every lease when the server has started anew since somebody was here.
@@ -232,6 +243,11 @@ impl PostgresStore {
             .await?;
         self.told(operation, &rows).map(drop)
     }
+}
+
+fn parse(url: &str) -> Result<Config, StoreError> {
+    Config::from_str(url)
+        .map_err(|why| StoreError::refused("open", format!("not a URL of PostgreSQL: {why}")))
 }
 
 /// This machine's clock, in milliseconds since the Unix epoch.

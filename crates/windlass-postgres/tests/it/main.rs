@@ -1,5 +1,7 @@
-//! What only this store has: the caller's own transaction, and a server that ends, restarts and cuts connections.
+//! What only this store has: its schema, the caller's own transaction, and a server that ends, restarts and cuts
+//! connections.
 
+mod schema;
 #[path = "../server/mod.rs"]
 mod server;
 mod survival;
