@@ -23,7 +23,7 @@ mod transaction;
 mod upkeep;
 mod wire;
 
-pub use migrate::{SCHEMA_VERSION, migrate};
+pub use migrate::{Migration, SCHEMA_VERSION, migrate, migration};
 pub use options::{Clock, Options};
 pub use store::PostgresStore;
 pub use transaction::{complete_in, enqueue_in};

@@ -21,7 +21,7 @@ pub struct Options {
     pub prepare: bool,
     /// Connections that are open at once, beside the one that listens.
     pub connections: usize,
-    /// Whether opening brings the schema up to date; without it an old schema is refused.
+    /// Whether opening brings the schema up to date; without it a schema that is not is refused.
     pub migrate: bool,
     /// A clock instead of the server's; only tests have one.
     pub clock: Option<Clock>,

@@ -7,7 +7,7 @@
 use crate::error::{NEEDS_WIDE, collides, store_error};
 use crate::hub::Hub;
 use crate::listen::Doorbell;
-use crate::migrate::{migrate, version};
+use crate::migrate::{Migration, migrate, migration, must_be_up_to_date};
 use crate::options::{Options, check_schema};
 use crate::pool::{GREET, Param, Pool};
 use crate::wire::read;
@@ -77,8 +77,8 @@ impl PostgresStore {
             let client = lent.client_mut()?;
             if options.migrate {
                 migrate(client, &options.schema).await?;
-            } else if version(client, &options.schema).await? == 0 {
-                return Err(StoreError::refused("open", format!("there is no schema {}", options.schema)));
+            } else {
+                must_be_up_to_date(client, &options.schema).await?;
             }
             let asked = local_ms();
             let rows = client
@@ -117,10 +117,23 @@ impl PostgresStore {
     /// When the server cannot be reached, or the schema is somebody else's.
     pub async fn erase(url: &str, schema: &str) -> Result<bool, StoreError> {
         check_schema(schema)?;
-        let options = Options { schema: schema.into(), connections: 1, ..Options::default() };
-        let pool = Pool::new(parse(url)?, &options);
-        let mut lent = pool.get("erase").await?;
-        crate::migrate::erase(lent.client_mut()?, schema).await
+        crate::migrate::erase(once(url)?.get("erase").await?.client_mut()?, schema).await
+    }
+
+    /// Brings that schema up to date, as opening does, and says what that came to.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`].
+    pub async fn migrate(url: &str, schema: &str) -> Result<Migration, StoreError> {
+        migrate(once(url)?.get("migrate").await?.client_mut()?, schema).await
+    }
+
+    /// What would bring that schema up to date; nothing is changed.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`].
+    pub async fn migration(url: &str, schema: &str) -> Result<Migration, StoreError> {
+        migration(once(url)?.get("migrate").await?.client_mut()?, schema).await
     }
 
     /// Renews every lease when the server has started anew since somebody was here.
@@ -243,6 +256,11 @@ impl PostgresStore {
             .await?;
         self.told(operation, &rows).map(drop)
     }
+}
+
+/// A way to the server for what is done once.
+fn once(url: &str) -> Result<Pool, StoreError> {
+    Ok(Pool::new(parse(url)?, &Options { connections: 1, ..Options::default() }))
 }
 
 fn parse(url: &str) -> Result<Config, StoreError> {

@@ -146,6 +146,17 @@ impl Server {
             .expect("the server starts")
     }
 
+    /// What a statement answers, by the server's own client.
+    pub(crate) fn sql(&self, statement: &str) -> String {
+        let told = command("psql")
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement])
+            .arg(self.url("postgres"))
+            .output()
+            .expect("psql runs");
+        assert!(told.status.success(), "{statement}: {}", String::from_utf8_lossy(&told.stderr));
+        String::from_utf8_lossy(&told.stdout).trim().to_owned()
+    }
+
     /// Keeps a copy of a stopped server's data.
     pub(crate) fn keep_copy(&self) {
         self.copy("data", "copy");
