@@ -8,6 +8,7 @@
 //! caller's own transaction, so that they exist if and only if it commits.
 //! Read [`store`](self) first for how a call is made, then `sql/prelude.sql` for how calls keep out of each other's way.
 
+mod address;
 mod admin;
 mod background;
 mod error;
@@ -19,11 +20,13 @@ mod options;
 mod pool;
 mod queue;
 mod store;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 mod transaction;
 mod upkeep;
 mod wire;
 
 pub use migrate::{Migration, SCHEMA_VERSION, migrate, migration};
-pub use options::{Clock, Options};
+pub use options::{Clock, Options, Verify};
 pub use store::PostgresStore;
 pub use transaction::{complete_in, enqueue_in};

@@ -3,14 +3,16 @@
 //! A connection is one client and the task that drives it. Nothing is kept in a session but prepared statements, and
 //! those only if wanted; so any connection will do for any call, behind a pooler in transaction mode too.
 
+use crate::address::with_time_limits;
 use crate::error::{store_error, unreachable};
 use crate::options::{Clock, Options};
+use crate::tls::{Connector, connector};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+use tokio_postgres::{Client, Config, Row, Statement};
 use windlass_core::StoreError;
 
 /// Renews every lease when the server has started anew since somebody was here.
@@ -28,6 +30,7 @@ pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 /// The connections of one store.
 pub(crate) struct Pool {
     config: Config,
+    connector: Connector,
     idle: Mutex<Vec<Connection>>,
     places: Semaphore,
     prepare: bool,
@@ -45,16 +48,17 @@ pub(crate) struct Lent<'a> {
 }
 
 impl Pool {
-    pub(crate) fn new(config: Config, options: &Options) -> Self {
-        Self {
-            config,
+    pub(crate) fn new(config: Config, options: &Options) -> Result<Self, StoreError> {
+        Ok(Self {
+            config: with_time_limits(config),
+            connector: connector(options)?,
             idle: Mutex::default(),
             places: Semaphore::new(options.connections.max(1)),
             prepare: options.prepare,
             schema: options.schema.clone(),
             clock: options.clock.clone(),
             greets: AtomicBool::new(false),
-        }
+        })
     }
 
     /// From now on the schema is there: whatever connection is made greets the server first. A server that has started
@@ -69,8 +73,9 @@ impl Pool {
         crate::migrate::in_schema(template, &self.schema)
     }
 
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
+    /// What opens a connection of its own.
+    pub(crate) fn way(&self) -> (Config, Connector) {
+        (self.config.clone(), self.connector.clone())
     }
 
     /// Waits for a place and gives a connection that was alive a moment ago.
@@ -92,7 +97,7 @@ impl Pool {
     }
 
     async fn connect(&self, operation: &'static str) -> Result<Connection, StoreError> {
-        let (client, driver) = self.config.connect(NoTls).await.map_err(|why| {
+        let (client, driver) = self.config.connect(self.connector.clone()).await.map_err(|why| {
             let told = store_error(operation, &why);
             unreachable(operation, format!("cannot connect to the server: {}", told.cause))
         })?;

@@ -8,15 +8,15 @@ use crate::error::{NEEDS_WIDE, collides, store_error};
 use crate::hub::Hub;
 use crate::listen::Doorbell;
 use crate::migrate::{Migration, migrate, migration, must_be_up_to_date};
-use crate::options::{Options, check_schema};
+use crate::options::{Options, Verify, check_schema};
 use crate::pool::{GREET, Param, Pool};
 use crate::wire::read;
 use serde_json::Value;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::{Config, Row};
 use windlass_core::{JobId, Lease, LeaseToken, StoreError, Time, WorkerId};
 
@@ -56,10 +56,14 @@ impl std::fmt::Debug for PostgresStore {
 impl PostgresStore {
     /// Opens the store of a URL (`postgres://user@host/database`), its schema brought up to date.
     ///
+    /// Beside what the driver knows, a URL may say `sslmode` and `sslrootcert` as for libpq, and `listen`, `prepare`,
+    /// `migrate` and `connections` as in [`Options`].
+    ///
     /// # Errors
     /// When the server cannot be reached, the schema is newer than this program, or the name of the schema is not plain.
-    pub async fn open(url: &str, options: Options) -> Result<Self, StoreError> {
-        Self::connect(parse(url)?, options).await
+    pub async fn open(url: &str, mut options: Options) -> Result<Self, StoreError> {
+        let config = crate::address::read(url, &mut options)?;
+        Self::connect(config, options).await
     }
 
     /// Opens the store that `config` leads to.
@@ -68,10 +72,13 @@ impl PostgresStore {
     /// As [`PostgresStore::open`].
     pub async fn connect(mut config: Config, options: Options) -> Result<Self, StoreError> {
         check_schema(&options.schema)?;
+        if options.verify != Verify::Nothing {
+            config.ssl_mode(SslMode::Require);
+        }
         if config.get_application_name().is_none() {
             config.application_name("windlass");
         }
-        let pool = Pool::new(config, &options);
+        let pool = Pool::new(config, &options)?;
         let (durable, ahead_ms) = {
             let mut lent = pool.get("open").await?;
             let client = lent.client_mut()?;
@@ -260,12 +267,9 @@ impl PostgresStore {
 
 /// A way to the server for what is done once.
 fn once(url: &str) -> Result<Pool, StoreError> {
-    Ok(Pool::new(parse(url)?, &Options { connections: 1, ..Options::default() }))
-}
-
-fn parse(url: &str) -> Result<Config, StoreError> {
-    Config::from_str(url)
-        .map_err(|why| StoreError::refused("open", format!("not a URL of PostgreSQL: {why}")))
+    let mut options = Options { connections: 1, ..Options::default() };
+    let config = crate::address::read(url, &mut options)?;
+    Pool::new(config, &options)
 }
 
 /// This machine's clock, in milliseconds since the Unix epoch.

@@ -5,6 +5,7 @@ mod schema;
 #[path = "../server/mod.rs"]
 mod server;
 mod survival;
+mod tls;
 mod transaction;
 
 use crate::server::Server;

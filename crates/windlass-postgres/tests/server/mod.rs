@@ -3,18 +3,20 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use tempfile::TempDir;
 
 /// Where Debian, Fedora and Homebrew put the server's programs, if they are not in the path.
-const PLACES: [&str; 5] = [
+const PLACES: [&str; 6] = [
     "/usr/lib/postgresql/15/bin",
     "/usr/lib/postgresql/16/bin",
     "/usr/lib/postgresql/17/bin",
     "/usr/pgsql-15/bin",
     "/opt/homebrew/opt/postgresql@15/bin",
+    "/usr/sbin",
 ];
 
 /// The number of the unix socket of a server that does not listen on the loopback.
@@ -35,8 +37,22 @@ fn program(name: &str) -> PathBuf {
     there.unwrap_or_else(|| PathBuf::from(name))
 }
 
+/// Gives a file or a directory to the user that servers run as.
+pub(crate) fn give(path: &Path) {
+    if rustix::process::geteuid().is_root() {
+        let given = Command::new("chown").arg("postgres").arg(path).status().expect("chown runs");
+        assert!(given.success(), "{} belongs to the server's user", path.display());
+    }
+}
+
+/// An address of the loopback that nobody listens on.
+pub(crate) fn free_address() -> SocketAddr {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    free.local_addr().expect("its own address")
+}
+
 /// A command that does not run as root: the server refuses to.
-fn command(name: &str) -> Command {
+pub(crate) fn command(name: &str) -> Command {
     let path = program(name);
     if !rustix::process::geteuid().is_root() {
         return Command::new(path);
@@ -61,9 +77,7 @@ impl Server {
 
     /// A fresh server that listens on the loopback too, with its address there.
     pub(crate) fn on_loopback() -> (Self, SocketAddr) {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = free.local_addr().expect("its own address");
-        drop(free);
+        let address = free_address();
         let server = Self::prepare(&[], Some(address.port()));
         server.run();
         (server, address)
@@ -71,21 +85,22 @@ impl Server {
 
     /// A cluster that does not run yet.
     pub(crate) fn prepare(settings: &[&str], port: Option<u16>) -> Self {
-        let directory =
-            tempfile::Builder::new().prefix("windlass-pg").tempdir().expect("a temporary directory");
-        if rustix::process::geteuid().is_root() {
-            let owned =
-                Command::new("chown").arg("postgres").arg(directory.path()).status().expect("chown runs");
-            assert!(owned.success(), "the directory belongs to the server's user");
-        }
+        let server = Self::empty(settings, port);
         let made = command("initdb")
             .arg("-D")
-            .arg(directory.path().join("data"))
+            .arg(server.directory.path().join("data"))
             .args(["-U", "windlass", "-A", "trust", "-E", "UTF8", "--locale", "C", "--no-sync"])
             .stdout(Stdio::null())
             .status()
             .expect("initdb runs; install postgresql");
         assert!(made.success(), "initdb made a cluster");
+        server
+    }
+
+    fn empty(settings: &[&str], port: Option<u16>) -> Self {
+        let directory =
+            tempfile::Builder::new().prefix("windlass-pg").tempdir().expect("a temporary directory");
+        give(directory.path());
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         Self { directory, settings, port, process: Mutex::new(None) }
     }
@@ -104,6 +119,20 @@ impl Server {
         // The pipe's other end closes when this process is gone.
         std::mem::forget(guard.expect("a shell"));
         server
+    }
+
+    /// A streaming standby of a running server, which does not run yet.
+    pub(crate) fn standby_of(primary: &Server, port: u16) -> Self {
+        let standby = Self::empty(&[], Some(port));
+        let copied = command("pg_basebackup")
+            .args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-U", "windlass", "-h"])
+            .arg(primary.directory.path())
+            .args(["-p", &primary.port().to_string(), "-D"])
+            .arg(standby.directory.path().join("data"))
+            .status()
+            .expect("pg_basebackup runs");
+        assert!(copied.success(), "the standby begins as a copy");
+        standby
     }
 
     /// Starts the process and waits until it takes connections.
@@ -155,6 +184,14 @@ impl Server {
             .expect("psql runs");
         assert!(told.status.success(), "{statement}: {}", String::from_utf8_lossy(&told.stderr));
         String::from_utf8_lossy(&told.stdout).trim().to_owned()
+    }
+
+    /// Puts a file into the data of a server that does not run yet, for it alone to read.
+    pub(crate) fn put(&self, name: &str, text: &str) {
+        let path = self.directory.path().join("data").join(name);
+        std::fs::write(&path, text).expect("our own directory");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("our own file");
+        give(&path);
     }
 
     /// Keeps a copy of a stopped server's data.
