@@ -69,7 +69,14 @@ const TABLE: [Row; 12] = [
         name: "windlass-postgres",
         ships: May::Use(&["windlass-core"]),
         behind_a_feature: &[],
-        tests: May::Use(&["windlass-core", "windlass-check", "windlass-testkit", "windlass-survival"]),
+        // Itself, to turn on for its tests the adapters that nobody else compiles.
+        tests: May::Use(&[
+            "windlass-core",
+            "windlass-check",
+            "windlass-testkit",
+            "windlass-survival",
+            "windlass-postgres",
+        ]),
     },
     // What users import chooses its stores by feature: nobody compiles one that they do not open.
     Row {

@@ -5,7 +5,7 @@
 //! What must not be decided twice is decided in `windlass-core`: bounds, ticks of schedules, titles of errors.
 //!
 //! [`PostgresStore::open`] brings the schema up to date and gives a store; [`enqueue_in`] takes jobs in within the
-//! caller's own transaction, so that they exist if and only if it commits.
+//! caller's own transaction, so that they exist if and only if it commits; `sqlx::enqueue_in` does for sqlx.
 //! Read [`store`](self) first for how a call is made, then `sql/prelude.sql` for how calls keep out of each other's way.
 
 mod address;
@@ -19,6 +19,8 @@ mod migrate;
 mod options;
 mod pool;
 mod queue;
+#[cfg(feature = "sqlx")]
+pub mod sqlx;
 mod store;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;

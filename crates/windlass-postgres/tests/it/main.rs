@@ -1,6 +1,7 @@
 //! What only this store has: its schema, the caller's own transaction, and a server that ends, restarts and cuts
 //! connections.
 
+mod driver;
 mod schema;
 #[path = "../server/mod.rs"]
 mod server;

@@ -211,6 +211,11 @@ impl Server {
         assert!(copied.success(), "the data is copied");
     }
 
+    /// The directory of its unix socket, and the socket's number.
+    pub(crate) fn place(&self) -> (&Path, u16) {
+        (self.directory.path(), self.port())
+    }
+
     /// Its address.
     pub(crate) fn url(&self, database: &str) -> String {
         let (host, port) = (self.directory.path().display(), self.port());
