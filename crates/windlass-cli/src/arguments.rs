@@ -6,7 +6,7 @@ use clap::builder::styling::Styles;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench;
-use crate::commands::{doctor, enqueue, errors, events, groups, jobs, limits, queues, schedules};
+use crate::commands::{doctor, enqueue, errors, events, groups, jobs, limits, migrate, queues, schedules};
 use crate::demo;
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
@@ -87,6 +87,7 @@ pub(crate) enum Command {
     Errors(errors::ErrorsArgs),
     Verify(doctor::VerifyArgs),
     Doctor(doctor::DoctorArgs),
+    Migrate(migrate::MigrateArgs),
     Bench(bench::BenchArgs),
     #[command(hide = true)]
     DemoWorker(demo::WorkerArgs),

@@ -18,7 +18,7 @@ mod values;
 use std::process::ExitCode;
 
 use crate::arguments::{Cli, Command};
-use crate::commands::{doctor, enqueue, errors, events, groups, jobs, limits, queues, schedules};
+use crate::commands::{doctor, enqueue, errors, events, groups, jobs, limits, migrate, queues, schedules};
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
 
@@ -65,6 +65,7 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Errors(args) => errors::run(global, out, args).await,
         Command::Verify(args) => doctor::verify(out, args).await,
         Command::Doctor(args) => doctor::doctor(out, args).await,
+        Command::Migrate(args) => migrate::run(global, out, args).await,
         Command::Bench(args) => bench::run(global, out, args).await,
         Command::Demo(args) => demo::run(global, out, args).await,
         Command::DemoWorker(args) => demo::run_worker(args).await,

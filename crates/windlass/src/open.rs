@@ -244,7 +244,9 @@ impl<'a> Address<'a> {
             Address::File { query, .. } => ("file:", query, "ack and create"),
             Address::Memory { query } => ("memory:", query, "none"),
             Address::Redis { query } => ("redis:", query, "namespace, upkeep and certificates"),
-            Address::Postgres { query } => ("postgres:", query, "namespace, upkeep and what PostgreSQL has"),
+            Address::Postgres { query } => {
+                ("postgres:", query, "namespace, upkeep, and what docs/postgres.md lists")
+            }
         };
         let mut options = OpenOptions::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {

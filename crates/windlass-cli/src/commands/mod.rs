@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod groups;
 pub(crate) mod jobs;
 pub(crate) mod limits;
+pub(crate) mod migrate;
 pub(crate) mod ndjson;
 pub(crate) mod queues;
 pub(crate) mod schedules;

@@ -9,5 +9,8 @@ mod enqueue;
 mod jobs;
 mod ndjson;
 mod output;
+mod postgres;
+#[path = "../../../windlass-postgres/tests/server/mod.rs"]
+mod server;
 mod settings;
 mod shell;

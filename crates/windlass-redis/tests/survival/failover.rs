@@ -12,7 +12,9 @@ use windlass_core::store::{AckLevel, Queue, Settle};
 use windlass_redis::{RedisOptions, RedisStore};
 
 use crate::health::{claim, job};
-use crate::history::History;
+use windlass_survival::History;
+
+use crate::home::At;
 use crate::server::Server;
 
 /// A server that keeps nothing on disk is quick to start, and here every fault but the loss of a disk counts.
@@ -123,7 +125,7 @@ async fn when_sentinel_makes_a_replica_the_master_work_goes_on_there() {
     carried_over(at).await;
     // That is with the replica too now. The load of the other namespace goes on while the master dies, and may lose what
     // replication had not carried over: it is asynchronous.
-    let mut history = History::begin(&url, AckLevel::None, History::seed(21));
+    let mut history = History::begin(Arc::new(At(url.clone())), AckLevel::None, 21);
     history.start().await;
     history.progress(20, RESUMED_WITHIN).await;
     // The settings of its queues at least must be there.
@@ -268,7 +270,7 @@ async fn a_cluster_carries_many_namespaces_and_each_outlives_its_node() {
     assert_eq!(owners.len(), 3, "six namespaces lie on all three masters");
 
     // Handed over in order, again and again: nothing that was answered is lost.
-    let mut history = History::begin(&url, AckLevel::Process, History::seed(22));
+    let mut history = History::begin(Arc::new(At(url.clone())), AckLevel::Process, 22);
     history.start().await;
     for _ in 0..5 {
         history.progress(50, RESUMED_WITHIN).await;

@@ -13,7 +13,7 @@ mod server;
 
 mod failover;
 mod health;
-mod history;
+mod home;
 mod kill;
 mod lost;
 mod network;
