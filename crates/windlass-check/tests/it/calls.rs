@@ -178,6 +178,9 @@ fn i4_counters_and_attempts_grow() {
     assert!(claimed(11, 3, Some(FaultKind::PowerCut)).check(false).is_clean());
     claimed(9, 4, Some(FaultKind::PowerCut)).breaks(I::I4);
     assert!(claimed(9, 4, Some(FaultKind::Failover)).check(false).is_clean());
+    let mut window = claimed(9, 4, Some(FaultKind::PowerCut));
+    window.header.ack_level = AckLevel::Window { ms: 2_000 };
+    assert!(window.check(false).is_clean());
 }
 
 #[test]

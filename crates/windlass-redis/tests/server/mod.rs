@@ -43,6 +43,12 @@ impl Server {
         self.directory.path().join("s")
     }
 
+    /// The file to which it appends, before it was ever rewritten.
+    #[allow(dead_code, reason = "each test target uses its part")]
+    pub(crate) fn appended(&self) -> PathBuf {
+        self.directory.path().join("appendonlydir/appendonly.aof.1.incr.aof")
+    }
+
     /// Its address.
     pub(crate) fn url(&self) -> String {
         format!("redis+unix://{}", self.socket().display())

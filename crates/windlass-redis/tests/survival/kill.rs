@@ -1,8 +1,10 @@
 //! kill -9 of the server, again and again, at full load.
 
+use std::fs::OpenOptions;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use windlass_check::{FaultKind, Invariant};
+use windlass_check::{FaultKind, Invariant, Report};
 use windlass_core::store::AckLevel;
 use windlass_survival::{History, RESUMED_WITHIN, kills};
 
@@ -30,6 +32,48 @@ async fn a_server_that_forgets_what_it_acknowledged_is_caught() {
     server.kill();
     server.run();
     let report = history.judge().await;
-    let lost = report.violations.iter().filter(|found| found.invariant == Invariant::I1).count();
-    assert!(lost > 0, "the loss of everything was not seen: {:?}", report.figures);
+    assert!(lost(&report) > 0, "the loss of everything was not seen: {:?}", report.figures);
+}
+
+fn lost(report: &Report) -> usize {
+    report.violations.iter().filter(|found| found.invariant == Invariant::I1).count()
+}
+
+/// A power cut on a server with `appendfsync everysec`: what it appended after its last sync is gone, here that of
+/// somewhat less than a second. The history is judged at that level.
+async fn power_cut_under_everysec(level: AckLevel, seed: u64) -> Report {
+    let mut server = Server::with(&["--appendonly", "yes", "--appendfsync", "everysec"]);
+    let mut history = History::begin(Arc::new(At(server.url())), level, seed);
+    history.start().await;
+    let synced = loop {
+        history.progress(50, RESUMED_WITHIN).await;
+        let (synced, at) = (server.appended().metadata().unwrap().len(), Instant::now());
+        history.progress(50, RESUMED_WITHIN).await;
+        if at.elapsed() < Duration::from_millis(900) {
+            break synced;
+        }
+    };
+    history.fault(FaultKind::PowerCut);
+    server.kill();
+    // Answers that were under way are written down after the kill, and may be of work that is gone too.
+    history.fault(FaultKind::PowerCut);
+    let appended = OpenOptions::new().write(true).open(server.appended()).unwrap();
+    assert!(appended.metadata().unwrap().len() > synced);
+    appended.set_len(synced).unwrap();
+    server.run();
+    history.progress(20, RESUMED_WITHIN).await;
+    history.judge().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_power_cut_under_everysec_takes_what_the_level_says_and_no_more() {
+    let report = power_cut_under_everysec(AckLevel::Window { ms: 2_000 }, 9).await;
+    assert!(report.is_clean(), "{:#?}", report.violations);
+}
+
+/// The negative control of the one above: who calls that level `power` is caught.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_power_cut_under_everysec_is_a_loss_where_no_loss_was_promised() {
+    let report = power_cut_under_everysec(AckLevel::Power, 10).await;
+    assert!(lost(&report) > 0, "the loss of a second was not seen: {:?}", report.figures);
 }
