@@ -103,8 +103,14 @@ pub(crate) fn split_namespace(url: &str) -> (String, Option<&str>) {
     }
 }
 
+/// The URL of another namespace on the same server.
+pub(crate) fn in_namespace(url: &str, namespace: &str) -> String {
+    let mark = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{mark}namespace={namespace}")
+}
+
 /// The URL as it may be shown: without a password, wherever it stands.
-fn shown(url: &str) -> String {
+pub(crate) fn shown(url: &str) -> String {
     let (server, query) = url.split_once('?').unwrap_or((url, ""));
     let server =
         match server.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {

@@ -68,7 +68,7 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Migrate(args) => migrate::run(global, out, args).await,
         Command::Bench(args) => bench::run(global, out, args).await,
         Command::Demo(args) => demo::run(global, out, args).await,
-        Command::DemoWorker(args) => demo::run_worker(args).await,
+        Command::DemoWorker(args) => demo::run_worker(global, args).await,
     }
 }
 
