@@ -78,6 +78,7 @@ impl Server {
     }
 
     /// kill -9.
+    #[allow(dead_code, reason = "each test target uses its part")]
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("our own child");
@@ -86,6 +87,7 @@ impl Server {
     }
 
     /// A shutdown in good order.
+    #[allow(dead_code, reason = "each test target uses its part")]
     pub(crate) fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         let sent = Command::new("kill").arg(child.id().to_string()).status().expect("kill runs");
