@@ -18,8 +18,8 @@ use crate::database::{Database, Head};
 use crate::error::ArchiveError;
 use crate::target::Target;
 
-/// Events of one transaction: enough to spread its sync over many, few enough that it is over in a moment.
-const BATCH_EVENTS: usize = 10_000;
+/// Events of one transaction by default: enough to spread its sync over many, few enough that it is over in a moment.
+const BATCH_EVENTS_DEFAULT: usize = 10_000;
 /// Texts and results of one transaction, in bytes: a batch of long errors must not fill the memory.
 const BATCH_BYTES: usize = 16 << 20;
 /// Events asked for at once. Each may carry 8 KiB of text and result.
@@ -52,13 +52,21 @@ pub struct Options {
     /// Go on although store and archive do not know each other: what was archived stays, a gap is recorded, and reading
     /// begins with the oldest event that the store keeps.
     pub adopt: bool,
+    /// Events of one transaction at most.
+    pub batch_events: usize,
     /// A clock instead of the machine's; only tests have one.
     pub clock: Option<Clock>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { name: "main".into(), keep_ms: None, adopt: false, clock: None }
+        Self {
+            name: "main".into(),
+            keep_ms: None,
+            adopt: false,
+            batch_events: BATCH_EVENTS_DEFAULT,
+            clock: None,
+        }
     }
 }
 
@@ -112,6 +120,8 @@ pub struct Archiver {
     next: From,
     /// A gap that is known before the next page is read.
     pending: Option<GapReason>,
+    /// A gap that is written, and behind which no event has been read yet.
+    open_gap: Option<Gap>,
     standing: Standing,
     reader: ReaderPlace,
     prune_at: Instant,
@@ -155,6 +165,7 @@ impl Archiver {
             stored: head.cursor,
             next,
             pending: (adopted && head.cursor.is_some()).then_some(GapReason::Adopted),
+            open_gap: None,
             standing,
             reader: ReaderPlace { told: None, at: instant, work: false },
             prune_at: instant,
@@ -235,12 +246,15 @@ impl Archiver {
 
     /// Reads a batch, and changes nothing.
     async fn gather(&self, wait: Duration) -> Result<(Batch, From, bool), ArchiveError> {
-        let mut batch = Batch { from: self.stored, to: self.stored, ..Batch::default() };
+        let gaps = self.open_gap.iter().cloned().collect();
+        let mut batch = Batch { from: self.stored, to: self.stored, gaps, ..Batch::default() };
         let (mut next, mut pending) = (self.next, self.pending);
         let mut patience = wait;
         let mut until = None;
         loop {
-            let page = match self.page(next, patience).await? {
+            let room = self.options.batch_events.max(1).saturating_sub(batch.rows.events as usize);
+            let most = room.min(PAGE_EVENTS);
+            let page = match self.page(next, most, patience).await? {
                 Ok(page) => page,
                 Err(Rejection::BadCursor) if matches!(next, From::After(_)) => {
                     (next, pending) = (From::Earliest, Some(GapReason::Rewound));
@@ -249,20 +263,15 @@ impl Archiver {
                 Err(rejection) => return Err(rejection.into()),
             };
             let reason = pending.take().or_else(|| page.gap.then_some(GapReason::Trimmed));
-            if let (Some(reason), Some(after)) = (reason, batch.to.or(self.stored)) {
-                let gap = self.gap(reason, after, &page, batch.last_event_at);
-                // A store that is still throwing away tells the same gap again, farther on.
-                batch.gaps.retain(|known| (known.after, known.reason) != (gap.after, gap.reason));
-                batch.gaps.push(gap);
-            }
+            self.note_gap(&mut batch, reason, &page);
             // A stretch of the log without an event is no end: the place moves on behind it.
             let end = page.events.is_empty() && !page.gap && next == From::After(page.next);
             next = From::After(page.next);
             batch.to = Some(page.next);
             batch.last_event_at = page.events.last().map(|event| event.at).or(batch.last_event_at);
-            let few = page.events.len() < PAGE_EVENTS;
+            let few = page.events.len() < most;
             page.events.into_iter().for_each(|event| batch.rows.take(event));
-            if batch.rows.events >= BATCH_EVENTS as u64 || batch.rows.bytes >= BATCH_BYTES {
+            if batch.rows.events >= self.options.batch_events as u64 || batch.rows.bytes >= BATCH_BYTES {
                 return Ok((batch, next, false));
             }
             if wait.is_zero() {
@@ -289,21 +298,29 @@ impl Archiver {
         }
     }
 
-    async fn page(&self, from: From, wait: Duration) -> Result<Result<EventPage, Rejection>, ArchiveError> {
+    async fn page(
+        &self,
+        from: From,
+        most: usize,
+        wait: Duration,
+    ) -> Result<Result<EventPage, Rejection>, ArchiveError> {
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        Ok(self.store.events(from, PAGE_EVENTS, wait_ms).await?)
+        Ok(self.store.events(from, most, wait_ms).await?)
     }
 
-    fn gap(&self, reason: GapReason, after: Cursor, page: &EventPage, last_at: Option<Time>) -> Gap {
+    /// Adds what the page says about gaps; nothing is missed where there was no place before.
+    fn note_gap(&self, batch: &mut Batch, reason: Option<GapReason>, page: &EventPage) {
         let first = page.events.first();
-        Gap {
-            after,
-            resumed: first.map_or(page.next, |event| event.cursor),
-            last_at: last_at.or(self.standing.last_event_at),
-            next_at: first.map(|event| event.at),
-            found_at: clock(&self.options),
-            reason,
+        let (resumed, next_at) = (first.map_or(page.next, |event| event.cursor), first.map(|event| event.at));
+        // As long as no event has been read behind a gap, it is the same gap, however often the store tells it.
+        if let Some(open) = batch.gaps.last_mut().filter(|gap| gap.next_at.is_none()) {
+            (open.resumed, open.next_at) = (resumed, next_at);
+            return;
         }
+        let (Some(reason), Some(after)) = (reason, batch.to) else { return };
+        let last_at = batch.last_event_at.or(self.standing.last_event_at);
+        let found_at = clock(&self.options);
+        batch.gaps.push(Gap { after, resumed, last_at, next_at, found_at, reason });
     }
 
     /// Writes a batch, then tells the store, then lets retention do a step.
@@ -311,7 +328,13 @@ impl Archiver {
         &mut self,
         (mut batch, next, caught_up): (Batch, From, bool),
     ) -> Result<Step, ArchiveError> {
-        let work = batch.rows.events > 0 || !batch.gaps.is_empty();
+        // The gap that was open before is written again only with what has become known of it.
+        let known = usize::from(self.open_gap.is_some());
+        let news = batch.gaps[known..].to_vec();
+        if known == 1 && batch.gaps.first() == self.open_gap.as_ref() {
+            batch.gaps.remove(0);
+        }
+        let work = batch.rows.events > 0 || !news.is_empty();
         let mut step = Step { events: batch.rows.events, caught_up, ..Step::default() };
         // A place that has moved past nothing is worth a commit only when the store is to be told.
         if work || (batch.to != self.stored && self.reader.at.elapsed() >= READER_EVERY_IDLE) {
@@ -319,7 +342,8 @@ impl Archiver {
             let batch = Arc::new(batch);
             self.database.write(&batch).await?;
             self.written(&batch, caught_up);
-            step.gaps.clone_from(&batch.gaps);
+            self.standing.gaps += news.len() as u64;
+            step.gaps = news;
             self.reader.work |= work;
         }
         (self.next, self.pending) = (next, None);
@@ -333,10 +357,12 @@ impl Archiver {
 
     fn written(&mut self, batch: &Batch, caught_up: bool) {
         self.stored = batch.to;
+        if let Some(gap) = batch.gaps.last() {
+            self.open_gap = Some(gap.clone()).filter(|gap| gap.next_at.is_none());
+        }
         let standing = &mut self.standing;
         standing.events += batch.rows.events;
         standing.jobs += batch.rows.enqueued;
-        standing.gaps += batch.gaps.len() as u64;
         standing.last_event_at = batch.last_event_at.or(standing.last_event_at);
         let age = standing.last_event_at.map_or(0, |at| clock(&self.options).since(at));
         standing.lag_ms = if caught_up { 0 } else { age };
