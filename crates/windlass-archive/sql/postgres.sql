@@ -96,7 +96,7 @@ SELECT j.id, q.name AS queue, k.name AS kind, j.group_key,
        to_timestamp(j.ended_at / 1000.0) AS ended_at,
        to_timestamp(j.removed_at / 1000.0) AS removed_at,
        j.ended_at - j.enqueued_at AS took_ms,
-       a.text AS error, a.result
+       a.text AS error, a.result, j.id AS job
 FROM windlass_archive.job j
 JOIN windlass_archive.queue q ON q.id = j.queue
 JOIN windlass_archive.kind k ON k.id = j.kind
@@ -111,7 +111,7 @@ SELECT a.job AS id, q.name AS queue, k.name AS kind, j.group_key, a.attempt,
        to_timestamp(a.started_at / 1000.0) AS started_at,
        to_timestamp(a.ended_at / 1000.0) AS ended_at,
        a.ended_at - a.started_at AS ms,
-       e.name AS outcome, nullif(c.name, 'none') AS cause, a.text, a.result
+       e.name AS outcome, nullif(c.name, 'none') AS cause, a.text, a.result, a.job
 FROM windlass_archive.attempt a
 JOIN windlass_archive.job j ON j.id = a.job
 JOIN windlass_archive.queue q ON q.id = j.queue

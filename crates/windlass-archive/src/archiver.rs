@@ -122,6 +122,8 @@ pub struct Archiver {
     pending: Option<GapReason>,
     /// A gap that is written, and behind which no event has been read yet.
     open_gap: Option<Gap>,
+    /// Gaps that are written and not yet told: a fault between the two must not make them silent.
+    untold: Vec<Gap>,
     standing: Standing,
     reader: ReaderPlace,
     prune_at: Instant,
@@ -166,6 +168,7 @@ impl Archiver {
             next,
             pending: (adopted && head.cursor.is_some()).then_some(GapReason::Adopted),
             open_gap: None,
+            untold: Vec::new(),
             standing,
             reader: ReaderPlace { told: None, at: instant, work: false },
             prune_at: instant,
@@ -286,8 +289,8 @@ impl Archiver {
             // Few came: some more may be on their way, and one sync serves them all.
             let until = *until.get_or_insert_with(|| Instant::now() + GATHER);
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok((batch, next, few));
+            if left.is_zero() && few {
+                return Ok((batch, next, true));
             }
             patience = left;
             if few {
@@ -343,7 +346,7 @@ impl Archiver {
             self.database.write(&batch).await?;
             self.written(&batch, caught_up);
             self.standing.gaps += news.len() as u64;
-            step.gaps = news;
+            self.untold.extend(news);
             self.reader.work |= work;
         }
         (self.next, self.pending) = (next, None);
@@ -352,6 +355,7 @@ impl Archiver {
             self.tell_reader().await?;
         }
         step.deleted = self.prune().await?;
+        step.gaps = std::mem::take(&mut self.untold);
         Ok(step)
     }
 

@@ -87,7 +87,7 @@ pub(crate) async fn erase_url(url: &str) -> Result<(), Fault> {
 }
 
 /// The URL as it may be shown: without a password.
-fn shown(url: &str) -> String {
+pub(crate) fn shown(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let Some((user, host)) = rest.rsplit_once('@') else { return url.to_owned() };
     format!("{scheme}://{}@{host}", user.split_once(':').map_or(user, |(user, _)| user))

@@ -187,6 +187,23 @@ async fn the_store_is_told_what_it_may_forget_only_after_the_commit() {
     assert!(!windlass_archive::forget(life.store.as_ref(), "main").await.expect("nothing to forget"));
 }
 
+#[tokio::test]
+async fn every_query_of_the_page_runs_in_the_database_it_is_written_for() {
+    let page = include_str!("../../../../docs/archive.md");
+    let block =
+        page.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of SQL");
+    let mut life = Life::new();
+    life.every_ending().await;
+    for (place, other) in Place::both().into_iter().zip(["-- PostgreSQL:", "-- SQLite:"]) {
+        windlass_archive::forget(life.store.as_ref(), "main").await.expect("forgotten");
+        life.archive(&place).await;
+        let queries = block.split("\n\n").filter(|query| !query.starts_with(other));
+        for query in queries.map(|query| query.trim().trim_end_matches(';')) {
+            place.count(&format!("(SELECT count(*) FROM (\n{query}\n) q)")).await;
+        }
+    }
+}
+
 /// Two dumps that differ are told by the lines that differ.
 fn assert_same(left: &[String], right: &[String]) {
     let only =
