@@ -344,12 +344,15 @@ impl Archiver {
             batch.rows.sort();
             let batch = Arc::new(batch);
             self.database.write(&batch).await?;
-            self.written(&batch, caught_up);
+            self.written(&batch);
             self.standing.gaps += news.len() as u64;
             self.untold.extend(news);
             self.reader.work |= work;
         }
         (self.next, self.pending) = (next, None);
+        if caught_up {
+            self.standing.lag_ms = 0;
+        }
         let every = if self.reader.work { READER_EVERY } else { READER_EVERY_IDLE };
         if self.reader.at.elapsed() >= every {
             self.tell_reader().await?;
@@ -359,7 +362,7 @@ impl Archiver {
         Ok(step)
     }
 
-    fn written(&mut self, batch: &Batch, caught_up: bool) {
+    fn written(&mut self, batch: &Batch) {
         self.stored = batch.to;
         if let Some(gap) = batch.gaps.last() {
             self.open_gap = Some(gap.clone()).filter(|gap| gap.next_at.is_none());
@@ -368,8 +371,7 @@ impl Archiver {
         standing.events += batch.rows.events;
         standing.jobs += batch.rows.enqueued;
         standing.last_event_at = batch.last_event_at.or(standing.last_event_at);
-        let age = standing.last_event_at.map_or(0, |at| clock(&self.options).since(at));
-        standing.lag_ms = if caught_up { 0 } else { age };
+        standing.lag_ms = standing.last_event_at.map_or(0, |at| clock(&self.options).since(at));
     }
 
     /// The store may forget what lies before the archive's place.

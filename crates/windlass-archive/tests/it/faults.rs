@@ -102,7 +102,7 @@ async fn an_archiver_that_was_overtaken_writes_nothing() {
         // Where no lock holds (a pooler, a network disk), somebody else may have moved the place.
         place.execute("UPDATE archive SET cursor = 'elsewhere'").await;
         let before = place.dump().await;
-        let told = archiver.catch_up(|_| {}).await.err().expect("refused");
+        let told = archiver.catch_up(|_| {}).await.expect_err("refused");
         assert!(matches!(told, ArchiveError::Overtaken { .. }), "{told}");
         assert_eq!(place.dump().await, before);
     }
@@ -186,9 +186,15 @@ async fn a_server_that_restarts_is_waited_for_and_nothing_is_doubled() {
     archiver.catch_up(|_| {}).await.expect("it catches up");
     life.every_ending().await;
     server.end(rustix::process::Signal::KILL);
-    let told = archiver.catch_up(|_| {}).await.err().expect("the server is gone");
+    let told = archiver.catch_up(|_| {}).await.expect_err("the server is gone");
     assert!(told.is_retryable(), "{told}");
+    let held = life.store.readers().await.expect("readers").remove(0).cursor;
     server.run();
+    assert_eq!(
+        place.rows("SELECT cursor FROM archive").await,
+        [held.to_string()],
+        "nothing unwritten may be forgotten"
+    );
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let mut stop = Some(stop);
     let events = life.events().await.len() as u64;
