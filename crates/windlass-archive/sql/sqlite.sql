@@ -22,7 +22,7 @@ CREATE TABLE job (
   id BLOB NOT NULL PRIMARY KEY,  -- 16 bytes, big endian
   enqueued_at INTEGER,           -- null: before the archive began, or inside a gap
   last_at INTEGER,               -- when it came to stand where it stands
-  ended_at INTEGER,              -- null: live, or its end is inside a gap
+  ended_at INTEGER,              -- its end, or its deletion; null: live, or its end is inside a gap
   removed_at INTEGER,            -- when the store forgot it
   cancel_requested_at INTEGER,
   edited_at INTEGER,
@@ -35,8 +35,6 @@ CREATE TABLE job (
   group_key TEXT
 ) WITHOUT ROWID;
 CREATE INDEX job_ended ON job (ended_at) WHERE ended_at IS NOT NULL;
--- Jobs that were deleted while they were live have no end but this.
-CREATE INDEX job_deleted ON job (removed_at) WHERE ended_at IS NULL AND removed_at IS NOT NULL;
 
 CREATE TABLE attempt (
   job BLOB NOT NULL,
@@ -89,7 +87,8 @@ CREATE VIEW jobs AS
 SELECT lower(substr(hex(j.id), 1, 8) || '-' || substr(hex(j.id), 9, 4) || '-' || substr(hex(j.id), 13, 4) || '-'
          || substr(hex(j.id), 17, 4) || '-' || substr(hex(j.id), 21)) AS id,
        q.name AS queue, k.name AS kind, j.group_key,
-       CASE WHEN j.removed_at IS NOT NULL AND j.ended_at IS NULL THEN 'deleted' ELSE e.state END AS state,
+       CASE WHEN j.removed_at IS NULL OR e.state NOT IN ('waiting', 'running') THEN e.state
+            WHEN j.removed_cause <> 11 THEN 'deleted' END AS state,
        nullif(c.name, 'none') AS cause, j.attempts,
        1 + (SELECT count(*) FROM retry r WHERE r.job = j.id) AS generation,
        strftime('%Y-%m-%dT%H:%M:%fZ', j.enqueued_at / 1000.0, 'unixepoch') AS enqueued_at,

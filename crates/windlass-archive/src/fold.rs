@@ -41,6 +41,13 @@ pub(crate) struct JobRow {
     pub(crate) removed: Option<(Time, Cause)>,
 }
 
+impl JobRow {
+    /// When its history ended: with its end, or with its deletion while it was live.
+    pub(crate) fn ended_at(&self) -> Option<Time> {
+        self.stand.and_then(|stand| stand.ended_at()).or(self.removed.map(|(at, _)| at))
+    }
+}
+
 /// How an attempt ended.
 #[derive(Debug)]
 pub(crate) struct Ending {

@@ -167,11 +167,7 @@ impl Postgres {
     async fn try_prune(&mut self, before: i64, limit: i64) -> Result<usize, Fault> {
         let s = &self.schema;
         let tx = self.client.transaction().await?;
-        let sql = format!(
-            "(SELECT id FROM {s}.job WHERE ended_at < $1 ORDER BY ended_at LIMIT $2)
-             UNION ALL (SELECT id FROM {s}.job WHERE ended_at IS NULL AND removed_at < $1 ORDER BY removed_at LIMIT $2)
-             LIMIT $2"
-        );
+        let sql = format!("SELECT id FROM {s}.job WHERE ended_at < $1 ORDER BY ended_at LIMIT $2");
         let rows = tx.query(&sql, &[&before, &limit]).await?;
         let mut jobs: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
         jobs.sort_unstable();
@@ -336,8 +332,7 @@ async fn write_jobs(
     let event: Vec<Option<i16>> = rows.iter().map(|row| row.stand.map(|stand| stand.event as i16)).collect();
     let at: Vec<Option<i64>> = rows.iter().map(|row| row.stand.map(|stand| ms(stand.at))).collect();
     let cause: Vec<Option<i16>> = rows.iter().map(|row| row.stand.map(|stand| stand.cause as i16)).collect();
-    let ended: Vec<Option<i64>> =
-        rows.iter().map(|row| row.stand.and_then(|stand| stand.ended_at()).map(ms)).collect();
+    let ended: Vec<Option<i64>> = rows.iter().map(|row| row.ended_at().map(ms)).collect();
     let asked: Vec<Option<i64>> = rows.iter().map(|row| row.cancel_requested_at.map(ms)).collect();
     let edited: Vec<Option<i64>> = rows.iter().map(|row| row.edited_at.map(ms)).collect();
     let removed: Vec<Option<i64>> = rows.iter().map(|row| row.removed.map(|(at, _)| ms(at))).collect();

@@ -158,14 +158,7 @@ impl Inner {
         {
             let mut ended =
                 tx.prepare("SELECT id FROM job WHERE ended_at < ?1 ORDER BY ended_at LIMIT ?2")?;
-            let mut deleted = tx.prepare(
-                "SELECT id FROM job WHERE ended_at IS NULL AND removed_at < ?1 ORDER BY removed_at LIMIT ?2",
-            )?;
             for id in ended.query_map(params![before, limit], |row| row.get(0))? {
-                jobs.push(id?);
-            }
-            let room = limit - jobs.len() as i64;
-            for id in deleted.query_map(params![before, room], |row| row.get(0))? {
                 jobs.push(id?);
             }
             jobs.sort_unstable();
@@ -309,7 +302,7 @@ fn write_jobs(
             row.stand.map(|stand| stand.event as u8),
             row.stand.map(|stand| ms(stand.at)),
             row.stand.map(|stand| stand.cause as u8),
-            row.stand.and_then(|stand| stand.ended_at()).map(ms),
+            row.ended_at().map(ms),
             row.cancel_requested_at.map(ms),
             row.edited_at.map(ms),
             row.removed.map(|(at, _)| ms(at)),
