@@ -6,7 +6,9 @@ use clap::builder::styling::Styles;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench;
-use crate::commands::{doctor, enqueue, errors, events, groups, jobs, limits, migrate, queues, schedules};
+use crate::commands::{
+    archive, doctor, enqueue, errors, events, groups, jobs, limits, migrate, queues, schedules,
+};
 use crate::demo;
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
@@ -85,6 +87,7 @@ pub(crate) enum Command {
     Schedules(schedules::SchedulesCommand),
     Events(events::EventsArgs),
     Errors(errors::ErrorsArgs),
+    Archive(archive::ArchiveArgs),
     Verify(doctor::VerifyArgs),
     Doctor(doctor::DoctorArgs),
     Migrate(migrate::MigrateArgs),

@@ -10,6 +10,7 @@ mod commands;
 mod connect;
 mod demo;
 mod fault;
+mod interrupt;
 mod output;
 #[cfg(test)]
 mod reference;
@@ -18,7 +19,9 @@ mod values;
 use std::process::ExitCode;
 
 use crate::arguments::{Cli, Command};
-use crate::commands::{doctor, enqueue, errors, events, groups, jobs, limits, migrate, queues, schedules};
+use crate::commands::{
+    archive, doctor, enqueue, errors, events, groups, jobs, limits, migrate, queues, schedules,
+};
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
 
@@ -63,6 +66,7 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Schedules(command) => schedules::run(global, out, command).await,
         Command::Events(args) => events::run(global, out, args).await,
         Command::Errors(args) => errors::run(global, out, args).await,
+        Command::Archive(args) => archive::run(global, out, args).await,
         Command::Verify(args) => doctor::verify(out, args).await,
         Command::Doctor(args) => doctor::doctor(out, args).await,
         Command::Migrate(args) => migrate::run(global, out, args).await,

@@ -1,5 +1,6 @@
 //! One module for each noun of the command line: its arguments, its help, and the verbs it calls.
 
+pub(crate) mod archive;
 pub(crate) mod doctor;
 pub(crate) mod enqueue;
 pub(crate) mod errors;

@@ -24,6 +24,7 @@ use windlass_campaigns::day::Sharing;
 use crate::arguments::Global;
 use crate::connect;
 use crate::fault::Fault;
+use crate::interrupt::interrupted;
 use crate::output::Output;
 use outcome::{Comparison, Outcome};
 use pass::Pass;
@@ -158,23 +159,4 @@ async fn passes(
     }
     let [fair_groups, one_group] = [both[0], both[1]];
     Ok((day, Some(Comparison { contacts: size, fair_groups, one_group })))
-}
-
-/// Somebody asks this process to end.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminated.recv() => {}
-            }
-            return;
-        }
-    }
-    // Without a handler the system ends the process by itself.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
