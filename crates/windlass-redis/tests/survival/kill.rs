@@ -62,7 +62,9 @@ async fn power_cut_under_everysec(level: AckLevel, seed: u64) -> Report {
     appended.set_len(synced).unwrap();
     server.run();
     history.progress(20, RESUMED_WITHIN).await;
-    history.judge().await
+    let report = history.judge().await;
+    println!("judged at {level}: {} breaches of I1, {:?}", lost(&report), report.figures);
+    report
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
