@@ -5,21 +5,22 @@
 //! archive, or the store says that there is a gap. After a kill anywhere the archive's own place is the truth.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::time::Instant;
+use windlass_core::Rejection;
 use windlass_core::event::Cursor;
 use windlass_core::name::check_name;
 use windlass_core::store::{EventPage, From, Reader, Store};
-use windlass_core::{Rejection, Time};
 
+use crate::acquaint::{acquaint, reader_name};
 use crate::batch::{Batch, Gap, GapReason};
-use crate::database::{Database, Head};
+use crate::database::Database;
 use crate::error::ArchiveError;
+use crate::news::{News, Standing, Step};
+use crate::options::Options;
 use crate::target::Target;
 
-/// Events of one transaction by default: enough to spread its sync over many, few enough that it is over in a moment.
-const BATCH_EVENTS_DEFAULT: usize = 10_000;
 /// Texts and results of one transaction, in bytes: a batch of long errors must not fill the memory.
 const BATCH_BYTES: usize = 16 << 20;
 /// Events asked for at once. Each may carry 8 KiB of text and result.
@@ -38,76 +39,6 @@ const PRUNE_JOBS: usize = 5_000;
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// The first and the longest wait after a fault that may pass.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-
-/// A clock that a test moves; without one it is the machine's.
-pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
-
-/// What may be chosen for an archive.
-#[derive(Clone)]
-pub struct Options {
-    /// The archive's name: the store holds its log back for each name apart.
-    pub name: String,
-    /// How long the history of an ended job is kept; for ever without it.
-    pub keep_ms: Option<u64>,
-    /// Go on although store and archive do not know each other: what was archived stays, a gap is recorded, and reading
-    /// begins with the oldest event that the store keeps.
-    pub adopt: bool,
-    /// Events of one transaction at most.
-    pub batch_events: usize,
-    /// A clock instead of the machine's; only tests have one.
-    pub clock: Option<Clock>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            name: "main".into(),
-            keep_ms: None,
-            adopt: false,
-            batch_events: BATCH_EVENTS_DEFAULT,
-            clock: None,
-        }
-    }
-}
-
-/// What one step came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Step {
-    /// Events archived by it.
-    pub events: u64,
-    /// Gaps found by it.
-    pub gaps: Vec<Gap>,
-    /// Jobs whose history retention has deleted.
-    pub deleted: u64,
-    /// Nothing was left to read when it ended.
-    pub caught_up: bool,
-}
-
-/// What an archiver has done since it started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Events archived.
-    pub events: u64,
-    /// Of those, jobs taken in.
-    pub jobs: u64,
-    /// Jobs whose history retention has deleted.
-    pub deleted: u64,
-    /// Gaps found.
-    pub gaps: u64,
-    /// How old the newest archived event was when it was archived; 0 when there was nothing left to read.
-    pub lag_ms: u64,
-    /// When the newest archived event happened, in this run or an earlier one.
-    pub last_event_at: Option<Time>,
-}
-
-/// What a running archiver has to tell.
-#[derive(Debug)]
-pub enum News<'a> {
-    /// A step is done.
-    Step(&'a Step, Standing),
-    /// Something failed that may pass; it is tried again after that time.
-    Trouble(&'a ArchiveError, Duration),
-}
 
 /// Writes what a store's event log says to an archive.
 pub struct Archiver {
@@ -148,7 +79,7 @@ impl Archiver {
         options: Options,
     ) -> Result<Self, ArchiveError> {
         check_name("archive name", &options.name)?;
-        let now = clock(&options);
+        let now = options.now();
         let (database, head) = Database::open(target, &options.name, now).await?;
         let adopted = acquaint(store.as_ref(), target, &options, &head).await?;
         let next = match head.cursor {
@@ -322,7 +253,7 @@ impl Archiver {
         }
         let (Some(reason), Some(after)) = (reason, batch.to) else { return };
         let last_at = batch.last_event_at.or(self.standing.last_event_at);
-        let found_at = clock(&self.options);
+        let found_at = self.options.now();
         batch.gaps.push(Gap { after, resumed, last_at, next_at, found_at, reason });
     }
 
@@ -371,7 +302,7 @@ impl Archiver {
         standing.events += batch.rows.events;
         standing.jobs += batch.rows.enqueued;
         standing.last_event_at = batch.last_event_at.or(standing.last_event_at);
-        standing.lag_ms = standing.last_event_at.map_or(0, |at| clock(&self.options).since(at));
+        standing.lag_ms = standing.last_event_at.map_or(0, |at| self.options.now().since(at));
     }
 
     /// The store may forget what lies before the archive's place.
@@ -389,7 +320,7 @@ impl Archiver {
         let Some(keep_ms) = self.options.keep_ms.filter(|_| Instant::now() >= self.prune_at) else {
             return Ok(0);
         };
-        let before = clock(&self.options).minus_ms(keep_ms);
+        let before = self.options.now().minus_ms(keep_ms);
         let deleted = self.database.prune(before, PRUNE_JOBS).await?;
         // A full step means that there is more: the next one follows the next batch.
         if deleted < PRUNE_JOBS {
@@ -398,55 +329,4 @@ impl Archiver {
         self.standing.deleted += deleted as u64;
         Ok(deleted as u64)
     }
-}
-
-/// Lets the store forget an archive: its log is no longer held back. The archive itself stays as it is.
-///
-/// Answers whether the store knew it.
-///
-/// # Errors
-/// When the store fails.
-pub async fn forget(store: &dyn Store, name: &str) -> Result<bool, ArchiveError> {
-    check_name("archive name", name)?;
-    let reader = reader_name(name);
-    let (known, version) = store.meta(reader.clone()).await?;
-    let held = store.readers().await?.iter().any(|held| held.name == reader);
-    store.delete_reader(reader.clone()).await?;
-    if !known.is_empty() {
-        store.set_meta(reader, Vec::new(), version).await??;
-    }
-    Ok(held || !known.is_empty())
-}
-
-/// Makes sure that store and archive belong together; answers whether the store had to be adopted.
-async fn acquaint(
-    store: &dyn Store,
-    target: &Target,
-    options: &Options,
-    head: &Head,
-) -> Result<bool, ArchiveError> {
-    let key = reader_name(&options.name);
-    let (known, version) = store.meta(key.clone()).await?;
-    if known == head.id.as_bytes() {
-        return Ok(false);
-    }
-    let is_new = known.is_empty() && head.cursor.is_none();
-    if !is_new && !options.adopt {
-        return Err(ArchiveError::OtherStore { target: target.to_string(), name: options.name.clone() });
-    }
-    store.set_meta(key, head.id.clone().into_bytes(), version).await??;
-    Ok(!is_new)
-}
-
-/// The name of the reader, and of the note that says which archive it is.
-fn reader_name(name: &str) -> String {
-    format!("archive:{name}")
-}
-
-fn clock(options: &Options) -> Time {
-    if let Some(clock) = &options.clock {
-        return clock();
-    }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }

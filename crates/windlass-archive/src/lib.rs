@@ -9,15 +9,21 @@
 //! store but the contract of `windlass-core`, and payloads are not in the event log, so they are not archived.
 //! `docs/archive.md` has the tables and the queries.
 
+mod acquaint;
 mod archiver;
 mod batch;
 mod database;
 mod error;
 mod fold;
+mod news;
+mod options;
 mod target;
 
-pub use archiver::{Archiver, Clock, News, Options, Standing, Step, forget};
+pub use acquaint::forget;
+pub use archiver::Archiver;
 pub use batch::{Gap, GapReason};
 pub use database::SCHEMA_VERSION;
 pub use error::ArchiveError;
+pub use news::{News, Standing, Step};
+pub use options::{Clock, Options};
 pub use target::{SCHEMA_DEFAULT, Target};

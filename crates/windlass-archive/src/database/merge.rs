@@ -4,11 +4,11 @@
 //! stretch of the log that is written twice leaves the tables as they were after the first time.
 
 /// Columns of `job` in the order in which they are written.
-pub(super) const JOB_COLUMNS: &str = "id, queue, kind, group_key, enqueued_at, attempts, last_event, last_at, \
+pub(in crate::database) const JOB_COLUMNS: &str = "id, queue, kind, group_key, enqueued_at, attempts, last_event, last_at, \
      last_cause, ended_at, cancel_requested_at, edited_at, removed_at, removed_cause";
 
 /// A job that is there already.
-pub(super) const JOB_MERGE: &str = "ON CONFLICT (id) DO UPDATE SET
+pub(in crate::database) const JOB_MERGE: &str = "ON CONFLICT (id) DO UPDATE SET
   enqueued_at = coalesce(excluded.enqueued_at, job.enqueued_at),
   attempts = CASE WHEN excluded.attempts > job.attempts THEN excluded.attempts ELSE job.attempts END,
   last_event = coalesce(excluded.last_event, job.last_event),
@@ -21,11 +21,11 @@ pub(super) const JOB_MERGE: &str = "ON CONFLICT (id) DO UPDATE SET
   removed_cause = coalesce(excluded.removed_cause, job.removed_cause)";
 
 /// Columns of `attempt` in the order in which they are written.
-pub(super) const ATTEMPT_COLUMNS: &str = "job, attempt, worker, started_at, ended_at, outcome, cause, fingerprint, \
+pub(in crate::database) const ATTEMPT_COLUMNS: &str = "job, attempt, worker, started_at, ended_at, outcome, cause, fingerprint, \
      text, result, result_bytes";
 
 /// An attempt that is there already.
-pub(super) const ATTEMPT_MERGE: &str = "ON CONFLICT (job, attempt) DO UPDATE SET
+pub(in crate::database) const ATTEMPT_MERGE: &str = "ON CONFLICT (job, attempt) DO UPDATE SET
   worker = coalesce(excluded.worker, attempt.worker),
   started_at = coalesce(excluded.started_at, attempt.started_at),
   ended_at = coalesce(attempt.ended_at, excluded.ended_at),
@@ -37,9 +37,9 @@ pub(super) const ATTEMPT_MERGE: &str = "ON CONFLICT (job, attempt) DO UPDATE SET
   result_bytes = coalesce(attempt.result_bytes, excluded.result_bytes)";
 
 /// A failure mode that is there already.
-pub(super) const MODE_MERGE: &str = "ON CONFLICT (fingerprint) DO UPDATE SET
+pub(in crate::database) const MODE_MERGE: &str = "ON CONFLICT (fingerprint) DO UPDATE SET
   last_at = CASE WHEN excluded.last_at > failure_mode.last_at THEN excluded.last_at ELSE failure_mode.last_at END";
 
 /// A gap that was found before: reading may have come farther since.
-pub(super) const GAP_MERGE: &str = "ON CONFLICT (after, reason) DO UPDATE SET
+pub(in crate::database) const GAP_MERGE: &str = "ON CONFLICT (after, reason) DO UPDATE SET
   resumed = excluded.resumed, next_at = coalesce(excluded.next_at, gap.next_at)";

@@ -81,7 +81,7 @@ impl Dice {
 #[tokio::test]
 async fn an_archiver_that_is_killed_at_any_moment_ends_with_the_tables_of_one_that_never_was() {
     let seed = std::env::var("WINDLASS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
-    println!("seed: WINDLASS_SEED={seed}");
+    eprintln!("seed: WINDLASS_SEED={seed}");
     let mut dice = Dice(seed);
     let shell = Shell::new();
     fill(&shell).await;
@@ -131,7 +131,7 @@ async fn an_archiver_that_is_killed_at_any_moment_ends_with_the_tables_of_one_th
             // The database server notices the end of a killed client a moment later.
             assert!(ran.err.contains("held") && patience.elapsed() < DEADLINE, "{}", ran.err);
         }
-        println!("{name}: {kills} kills, {between} of them in the middle of the history");
+        eprintln!("{name}: {kills} kills, {between} of them in the middle of the history");
         assert!(between > 1, "too few kills fell into the work: {between} of {kills}");
         let found = rows(&place).await;
         let differ = found.iter().zip(&expected).find(|(found, expected)| found != expected);
