@@ -18,7 +18,7 @@ mod values;
 use std::process::ExitCode;
 
 use crate::arguments::{Cli, Command};
-use crate::commands::{doctor, enqueue, errors, events, groups, jobs, limits, queues, schedules};
+use crate::commands::{doctor, enqueue, errors, events, groups, jobs, limits, outbox, queues, schedules};
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
 
@@ -61,6 +61,7 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Groups(command) => groups::run(global, out, command).await,
         Command::Limits(command) => limits::run(global, out, command).await,
         Command::Schedules(command) => schedules::run(global, out, command).await,
+        Command::Outbox(command) => outbox::run(global, out, command).await,
         Command::Events(args) => events::run(global, out, args).await,
         Command::Errors(args) => errors::run(global, out, args).await,
         Command::Verify(args) => doctor::verify(out, args).await,

@@ -8,6 +8,7 @@ pub(crate) mod groups;
 pub(crate) mod jobs;
 pub(crate) mod limits;
 pub(crate) mod ndjson;
+pub(crate) mod outbox;
 pub(crate) mod queues;
 pub(crate) mod schedules;
 

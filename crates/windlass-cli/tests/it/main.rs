@@ -8,6 +8,7 @@ mod directory;
 mod enqueue;
 mod jobs;
 mod ndjson;
+mod outbox;
 mod output;
 mod settings;
 mod shell;
