@@ -12,6 +12,7 @@ mod relay_process;
 mod tally;
 mod to_directory;
 mod to_redis;
+mod window;
 
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
@@ -20,8 +21,9 @@ fn main() -> ExitCode {
     if let Some(relay) = relay_process::asked_for() {
         return relay;
     }
-    let tests: [(&str, fn()); 3] = [
+    let tests: [(&str, fn()); 4] = [
         ("postgres_to_redis_while_all_three_are_killed", to_redis::run),
+        ("a_row_stays_until_the_store_can_no_longer_lose_its_job", window::run),
         ("postgres_to_a_directory_while_the_relay_is_killed", || to_directory::run("postgres")),
         ("sqlite_to_a_directory_while_the_relay_is_killed", || to_directory::run("sqlite")),
     ];
