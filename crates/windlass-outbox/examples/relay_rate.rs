@@ -1,6 +1,7 @@
-//! Rows a second that one relay moves: `cargo run --release -p windlass-outbox --features postgres,sqlite --example
-//! relay_rate -- [ROWS]`. It starts its own servers in temporary directories. Rows stand in the table before the relay
-//! starts, have 200 bytes of payload, and were committed in transactions of 1,000.
+//! Rows a second that one relay moves: `cargo run --release -p windlass-outbox --example relay_rate -- [ROWS]`.
+//!
+//! It starts its own servers in temporary directories. Rows stand in the table before the relay starts, have 200 bytes
+//! of payload, and were committed in transactions of 1,000.
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on says where")]
 #![allow(clippy::print_stdout, reason = "the figures are printed")]
 
