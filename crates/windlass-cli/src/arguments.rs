@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench;
 use crate::commands::{
-    archive, doctor, enqueue, errors, events, groups, jobs, limits, migrate, queues, schedules,
+    archive, doctor, enqueue, errors, events, groups, jobs, limits, migrate, outbox, queues, schedules,
 };
 use crate::demo;
 use crate::fault::{Exit, Fault};
@@ -85,6 +85,9 @@ pub(crate) enum Command {
     /// Jobs on a clock
     #[command(subcommand, visible_alias = "schedule")]
     Schedules(schedules::SchedulesCommand),
+    /// Jobs enqueued in a database transaction, on their way to the queue
+    #[command(subcommand)]
+    Outbox(outbox::OutboxCommand),
     Events(events::EventsArgs),
     Errors(errors::ErrorsArgs),
     Archive(archive::ArchiveArgs),

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use crate::arguments::{Cli, Command};
 use crate::commands::{
-    archive, doctor, enqueue, errors, events, groups, jobs, limits, migrate, queues, schedules,
+    archive, doctor, enqueue, errors, events, groups, jobs, limits, migrate, outbox, queues, schedules,
 };
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
@@ -64,6 +64,7 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Groups(command) => groups::run(global, out, command).await,
         Command::Limits(command) => limits::run(global, out, command).await,
         Command::Schedules(command) => schedules::run(global, out, command).await,
+        Command::Outbox(command) => outbox::run(global, out, command).await,
         Command::Events(args) => events::run(global, out, args).await,
         Command::Errors(args) => errors::run(global, out, args).await,
         Command::Archive(args) => archive::run(global, out, args).await,

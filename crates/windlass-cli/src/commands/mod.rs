@@ -10,6 +10,7 @@ pub(crate) mod jobs;
 pub(crate) mod limits;
 pub(crate) mod migrate;
 pub(crate) mod ndjson;
+pub(crate) mod outbox;
 pub(crate) mod queues;
 pub(crate) mod schedules;
 

@@ -9,6 +9,7 @@ mod directory;
 mod enqueue;
 mod jobs;
 mod ndjson;
+mod outbox;
 mod output;
 /// Shared with the tests of `windlass-archive`: a database of a test's own, read by SQL.
 #[allow(dead_code, reason = "each test target uses its part")]

@@ -1,4 +1,5 @@
 //! A redis-server of a test's own, in a temporary directory.
+#![allow(dead_code, reason = "each test target uses its part")]
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -29,7 +30,6 @@ impl Server {
     }
 
     /// A server with these options that listens on the loopback too.
-    #[allow(dead_code, reason = "each test target uses its part")]
     pub(crate) fn on_loopback(options: &[&str]) -> (Self, SocketAddr) {
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = free.local_addr().expect("its own address");
