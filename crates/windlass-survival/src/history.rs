@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use windlass_check::format::DumpBegins;
+use windlass_check::format::{DumpBegins, Fault, Says};
 use windlass_check::{
     EventOrder, FaultKind, Follow, Header, Options, Recorder, Recording, Report, VERSION, check, dump,
 };
@@ -75,6 +75,11 @@ impl History {
     /// Records a fault, before it is brought about.
     pub fn fault(&self, what: FaultKind) {
         self.recorder.fault(what).unwrap();
+    }
+
+    /// Records a fault of which it is said whether the store's level covers it, before it is brought about.
+    pub fn fault_covered(&self, what: FaultKind, covered: bool) {
+        self.recorder.say(None, Says::Fault(Fault { what, covered: Some(covered) })).unwrap();
     }
 
     async fn client(&self, upkeep: bool) -> Client {

@@ -11,9 +11,9 @@ use crate::report::{Findings, Invariant::I1};
 use crate::story::Story;
 use crate::world::{Ack, Job, World};
 use std::collections::HashMap;
+use windlass_core::JobId;
 use windlass_core::event::EventType;
 use windlass_core::store::EnqueueStatus;
-use windlass_core::{JobId, Time};
 
 /// Acknowledged jobs that every look must show, with the line of the acknowledgement.
 #[derive(Default)]
@@ -94,8 +94,7 @@ fn compare_settlements(dump: &Dump, world: &World, found: &mut Findings) {
         return;
     }
     for (id, job) in &world.jobs {
-        let stands = |line: u64, at: Time| line < dump.line && !world.may_be_taken(line, at);
-        for (ack, line, _) in job.acks.iter().filter(|(_, line, at)| stands(*line, *at)) {
+        for (ack, line, at) in job.acks.iter().filter(|(_, line, _)| *line < dump.line) {
             if job.story.begun && !job.story.unsure {
                 let told = match ack {
                     Ack::Cancelled => job.story.cancelled_ever,
@@ -103,19 +102,29 @@ fn compare_settlements(dump: &Dump, world: &World, found: &mut Findings) {
                     Ack::Retried => job.story.retried,
                     Ack::Deleted => job.story.removed.is_some(),
                 };
+                if !told && world.may_be_taken(*line, *at) {
+                    found.losses_not_covered += 1;
+                    continue;
+                }
                 found.hold(I1, told, *id, &[*line, job.story.line], || {
                     format!("{ack:?} was acknowledged for job {id}, and no event tells of it")
                 });
             }
         }
-        let done = job.settled.iter().filter(|s| s.done == Some(true) && stands(s.answered, s.answered_at));
-        for settled in done {
+        for settled in job.settled.iter().filter(|s| s.done == Some(true) && s.answered < dump.line) {
             if job.story.unsure || !job.story.begun {
                 continue;
             }
-            found.hold(I1, is_told(&job.story, job, settled), *id, &[settled.line, settled.answered, job.story.line], || {
+            let told = is_told(&job.story, job, settled);
+            if !told && world.may_be_taken(settled.answered, settled.answered_at) {
+                found.losses_not_covered += 1;
+                continue;
+            }
+            found.hold(I1, told, *id, &[settled.line, settled.answered, job.story.line], || {
                 let (how, attempt, ends) = (settled.how, settled.attempt, &job.story.ends);
-                format!("{how:?} of attempt {attempt} of job {id} was acknowledged, and its events say {ends:?}")
+                format!(
+                    "{how:?} of attempt {attempt} of job {id} was acknowledged, and its events say {ends:?}"
+                )
             });
         }
     }

@@ -3,6 +3,7 @@
 use crate::writer::{History, LEASE_MS, ask_claim, asked, created, group, id, queue, stale};
 use windlass_check::format::{Ask, Asked, AskedSettle, How, Item, Phase, Told, TransactionStep};
 use windlass_check::{FaultKind, Invariant as I};
+use windlass_core::event::EventType;
 use windlass_core::job::{OnConflict, OnParent, Parent, Unique, UniqueScope};
 use windlass_core::limit::{LimitSettings, LimitUse};
 use windlass_core::name::{LimitName, UniqueKey};
@@ -60,12 +61,45 @@ fn i1_what_a_fault_takes_that_the_level_does_not_cover_is_counted_and_no_violati
 }
 
 #[test]
+fn i1_a_settlement_that_a_fault_takes_is_counted_where_the_level_does_not_cover_it() {
+    for (level, covered) in [(AckLevel::Power, true), (AckLevel::Process, false)] {
+        let mut h = one_job();
+        h.header.ack_level = level;
+        let lease = h.claim(1, 1);
+        h.complete(lease);
+        h.fault(FaultKind::PowerCut);
+        h.event(1, EventType::Enqueued, 0);
+        h.event(1, EventType::Claimed, 1);
+        h.event(1, EventType::Snoozed, 1);
+        h.dump_with_events(&[(1, State::Scheduled, 1)]);
+        let report = h.check(false);
+        assert_eq!(report.is_clean(), !covered, "{level}: {:?}", report.violations);
+        assert_eq!(report.figures.losses_not_covered, u64::from(!covered), "{level}");
+    }
+}
+
+#[test]
 fn i1_a_job_that_nobody_asked_for_is_none() {
     let mut h = one_job();
     h.dump(&[(1, State::Completed, 1), (2, State::Completed, 1)]);
     assert!(h.breaks(I::I1).contains("nobody asked for it"));
     h.header.all_clients = false;
     assert!(h.check(true).is_clean());
+}
+
+#[test]
+fn i3_a_token_is_current_again_when_a_failover_took_back_the_claim_after_it() {
+    for taken in [false, true] {
+        let mut h = one_job();
+        let first = h.claim(1, 1);
+        h.pass(LEASE_MS + 1_000);
+        h.claim(1, 2);
+        if taken {
+            h.fault(FaultKind::Failover);
+        }
+        h.complete(first);
+        assert_eq!(h.check(false).judged(I::I3).violations, u64::from(!taken));
+    }
 }
 
 #[test]

@@ -58,33 +58,6 @@ fn told_without_end() -> History {
 }
 
 #[test]
-fn i1_a_settlement_that_a_fault_may_have_taken_is_not_missed() {
-    let taken = |fault: Option<FaultKind>| {
-        let mut h = History::new();
-        h.enqueue(vec![asked(1)]);
-        let lease = h.claim(1, 1);
-        h.complete(lease);
-        fault.into_iter().for_each(|what| h.fault(what));
-        // The store shows what it was before the completion, and went on from there.
-        for (event, attempt) in [
-            (E::Enqueued, 0),
-            (E::Claimed, 1),
-            (E::Lost, 1),
-            (E::Promoted, 1),
-            (E::Claimed, 2),
-            (E::Completed, 2),
-        ] {
-            h.event(1, event, attempt);
-        }
-        h.dump_with_events(&[(1, State::Completed, 2)]);
-        h.check(false).violations.iter().any(|violation| violation.invariant == I::I1)
-    };
-    assert!(taken(None));
-    assert!(taken(Some(FaultKind::Connection)));
-    assert!(!taken(Some(FaultKind::Failover)));
-}
-
-#[test]
 fn i1_every_acknowledged_job_is_told() {
     let mut h = History::new();
     h.enqueue(vec![asked(1)]);
