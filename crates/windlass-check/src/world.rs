@@ -385,10 +385,9 @@ impl World {
         }
         let job = self.job_mut(given.lease.job);
         job.given += 1;
-        job.due = None;
         let (counter, attempt) = (given.lease.token.counter, given.lease.attempt);
         if counter >= job.counter.0 {
-            job.counter = (counter, line);
+            (job.counter, job.due) = ((counter, line), None);
         }
         if attempt >= job.attempt.0 {
             job.attempt = (attempt, line);

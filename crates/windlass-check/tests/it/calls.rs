@@ -88,21 +88,6 @@ fn i1_a_job_that_nobody_asked_for_is_none() {
 }
 
 #[test]
-fn i3_a_token_is_current_again_when_a_failover_took_back_the_claim_after_it() {
-    for taken in [false, true] {
-        let mut h = one_job();
-        let first = h.claim(1, 1);
-        h.pass(LEASE_MS + 1_000);
-        h.claim(1, 2);
-        if taken {
-            h.fault(FaultKind::Failover);
-        }
-        h.complete(first);
-        assert_eq!(h.check(false).judged(I::I3).violations, u64::from(!taken));
-    }
-}
-
-#[test]
 fn i2_a_second_lease_needs_an_end_of_the_first_or_its_deadline() {
     let twice = |between: fn(&mut History, windlass_core::Lease)| {
         let mut h = one_job();
@@ -215,6 +200,26 @@ fn i4_counters_and_attempts_grow() {
     let mut window = claimed(9, 4, Some(FaultKind::PowerCut));
     window.header.ack_level = AckLevel::Window { ms: 2_000 };
     assert!(window.check(false).is_clean());
+}
+
+#[test]
+fn i9_an_answer_that_comes_late_is_of_a_claim_before_the_delay() {
+    let mut h = one_job();
+    let late = h.begin(ask_claim(Vec::new()));
+    let first = h.lease(1, 1);
+    h.pass(LEASE_MS);
+    let second = h.claim(1, 2);
+    let asked = windlass_check::format::AskedSettle {
+        lease: second,
+        how: How::Fail,
+        delay_ms: Some(500),
+        then: Vec::new(),
+    };
+    let call = h.begin(ask_claim(vec![asked]));
+    h.answer(call, Told::Claimed { settled: vec![Item::Ok(())], jobs: Vec::new() });
+    let given = windlass_check::format::Given { lease: first, queue: queue("q"), group: None };
+    h.answer(late, Told::Claimed { settled: Vec::new(), jobs: vec![given] });
+    assert!(h.check(false).is_clean(), "{:?}", h.check(false).violations);
 }
 
 #[test]
