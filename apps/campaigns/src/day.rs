@@ -48,6 +48,8 @@ pub struct Day {
     pub retry_base_ms: u64,
     /// The longest delay after a failure.
     pub retry_cap_ms: u64,
+    /// How long a touch is held by a worker that says nothing; what one that was killed held comes back after it.
+    pub lease_ms: u64,
 }
 
 impl Day {
@@ -112,6 +114,7 @@ impl Day {
                 max_failures: MAX_FAILURES,
                 jitter: Jitter::Full,
             },
+            lease_ms: self.lease_ms,
             ..QueueSettings::default()
         }
     }

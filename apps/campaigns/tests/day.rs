@@ -61,6 +61,7 @@ impl Stage {
             step_delay_ms: 5,
             retry_base_ms: 50,
             retry_cap_ms: 500,
+            lease_ms: 30_000,
         };
         Self { list, plan, day, client, servers: [mail, phone], logs, providers }
     }

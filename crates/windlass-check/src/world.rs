@@ -48,8 +48,9 @@ pub(crate) struct Settled {
     pub(crate) line: u64,
     /// Whether it was done; none while nobody knows.
     pub(crate) done: Option<bool>,
-    /// The line of the answer.
+    /// The line of the answer, and its time.
     pub(crate) answered: u64,
+    pub(crate) answered_at: Time,
 }
 
 /// What was acknowledged about a job beside its enqueue and its attempts.
@@ -87,7 +88,7 @@ pub(crate) struct Job {
     pub(crate) cancelled: Option<u64>,
     pub(crate) settled: Vec<Settled>,
     /// What people were told about it, with the line of the answer.
-    pub(crate) acks: Vec<(Ack, u64)>,
+    pub(crate) acks: Vec<(Ack, u64, Time)>,
     /// Faults and lost claims at the time it was asked for: each may have cost it a lease.
     mishaps_before: u64,
     pub(crate) transaction: Option<String>,
@@ -331,7 +332,8 @@ impl World {
             job.let_go(line);
         }
         let (token, attempt, how) = (settle.lease.token, settle.lease.attempt, settle.how);
-        job.settled.push(Settled { token, attempt, how, line, done: None, answered: 0 });
+        let (answered, answered_at) = (0, Time::ZERO);
+        job.settled.push(Settled { token, attempt, how, line, done: None, answered, answered_at });
     }
 
     /// A claim was answered; `lost` when nobody knows what it took.
@@ -365,7 +367,7 @@ impl World {
         let token = settle.lease.token;
         let of = |s: &&mut Settled| s.token == token && s.how == settle.how && s.line == begun.line;
         if let Some(settled) = job.settled.iter_mut().find(of) {
-            (settled.done, settled.answered) = (Some(told.is_ok()), line);
+            (settled.done, settled.answered, settled.answered_at) = (Some(told.is_ok()), line, at);
         }
         let was_held = job.held.is_some_and(|held| held.lease.token == token);
         // Of two calls with one token only one took effect, and nobody knows when.
@@ -383,10 +385,9 @@ impl World {
         }
         let job = self.job_mut(given.lease.job);
         job.given += 1;
-        job.due = None;
         let (counter, attempt) = (given.lease.token.counter, given.lease.attempt);
         if counter >= job.counter.0 {
-            job.counter = (counter, line);
+            (job.counter, job.due) = ((counter, line), None);
         }
         if attempt >= job.attempt.0 {
             job.attempt = (attempt, line);
@@ -432,9 +433,9 @@ impl World {
 
     /// Something else about a job was acknowledged.
     pub(crate) fn acknowledged(&mut self, id: JobId, ack: Ack) {
-        let line = self.line;
+        let (line, at) = (self.line, self.at);
         if let Some(job) = self.jobs.get_mut(&id) {
-            job.acks.push((ack, line));
+            job.acks.push((ack, line, at));
         }
     }
 
@@ -525,7 +526,7 @@ impl World {
         let gone = &mut self.gone;
         self.jobs.retain(|id, job| {
             job.settled.retain(|settled| settled.line >= before || settled.done.is_none());
-            job.acks.retain(|(_, line)| *line >= before);
+            job.acks.retain(|(_, line, _)| *line >= before);
             let over = job.story.removed.is_some_and(|line| line < self.line) && job.settled.is_empty();
             if over {
                 gone.insert(*id);

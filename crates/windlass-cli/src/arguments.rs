@@ -6,7 +6,9 @@ use clap::builder::styling::Styles;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench;
-use crate::commands::{doctor, enqueue, errors, events, groups, jobs, limits, queues, schedules};
+use crate::commands::{
+    archive, doctor, enqueue, errors, events, groups, jobs, limits, migrate, outbox, queues, schedules,
+};
 use crate::demo;
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
@@ -83,10 +85,15 @@ pub(crate) enum Command {
     /// Jobs on a clock
     #[command(subcommand, visible_alias = "schedule")]
     Schedules(schedules::SchedulesCommand),
+    /// Jobs enqueued in a database transaction, on their way to the queue
+    #[command(subcommand)]
+    Outbox(outbox::OutboxCommand),
     Events(events::EventsArgs),
     Errors(errors::ErrorsArgs),
+    Archive(archive::ArchiveArgs),
     Verify(doctor::VerifyArgs),
     Doctor(doctor::DoctorArgs),
+    Migrate(migrate::MigrateArgs),
     Bench(bench::BenchArgs),
     #[command(hide = true)]
     DemoWorker(demo::WorkerArgs),

@@ -76,21 +76,51 @@ pub(crate) async fn open_url(url: &str, intent: Intent) -> Result<Open, Fault> {
 /// # Errors
 /// When the server cannot be asked.
 pub(crate) async fn erase_url(url: &str) -> Result<(), Fault> {
-    let Some((server, query)) = url.split_once('?').filter(|_| url.starts_with("redis")) else {
-        return Ok(());
-    };
-    let Some(namespace) = query.split('&').find_map(|pair| pair.strip_prefix("namespace=")) else {
-        return Ok(());
-    };
-    let erased = windlass_redis::RedisStore::erase(server, namespace).await;
-    erased.map(drop).map_err(|error| Fault::new(Exit::Unreachable, "unreachable", error.to_string()))
+    let (server, namespace) = split_namespace(url);
+    let Some(namespace) = namespace else { return Ok(()) };
+    let unreachable =
+        |error: &dyn std::fmt::Display| Fault::new(Exit::Unreachable, "unreachable", error.to_string());
+    if server.starts_with("redis") {
+        let erased = windlass_redis::RedisStore::erase(&server, namespace).await;
+        erased.map(drop).map_err(|error| unreachable(&error))
+    } else if server.starts_with("postgres") {
+        let erased = windlass_postgres::PostgresStore::erase(&server, namespace).await;
+        erased.map(drop).map_err(|error| unreachable(&error))
+    } else {
+        Ok(())
+    }
 }
 
-/// The URL as it may be shown: without a password.
-fn shown(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let Some((user, host)) = rest.rsplit_once('@') else { return url.to_owned() };
-    format!("{scheme}://{}@{host}", user.split_once(':').map_or(user, |(user, _)| user))
+/// The URL as the server's own driver reads it, without what is ours, and the namespace that it names.
+pub(crate) fn split_namespace(url: &str) -> (String, Option<&str>) {
+    let Some((server, query)) = url.split_once('?') else { return (url.to_owned(), None) };
+    let namespace = query.split('&').find_map(|pair| pair.strip_prefix("namespace="));
+    let ours = |pair: &&str| pair.starts_with("namespace=") || pair.starts_with("upkeep=");
+    let theirs: Vec<&str> = query.split('&').filter(|pair| !ours(pair)).collect();
+    match theirs.is_empty() {
+        true => (server.to_owned(), namespace),
+        false => (format!("{server}?{}", theirs.join("&")), namespace),
+    }
+}
+
+/// The URL of another namespace on the same server.
+pub(crate) fn in_namespace(url: &str, namespace: &str) -> String {
+    let mark = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{mark}namespace={namespace}")
+}
+
+/// The URL as it may be shown: without a password, wherever it stands.
+pub(crate) fn shown(url: &str) -> String {
+    let (server, query) = url.split_once('?').unwrap_or((url, ""));
+    let server =
+        match server.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
+            Some((scheme, (user, host))) => {
+                format!("{scheme}://{}@{host}", user.split_once(':').map_or(user, |(user, _)| user))
+            }
+            None => server.to_owned(),
+        };
+    let public: Vec<&str> = query.split('&').filter(|pair| !pair.contains("pass")).collect();
+    format!("{server}?{}", public.join("&")).trim_end_matches('?').to_owned()
 }
 
 fn refusal(url: &str, error: &OpenError) -> Fault {
@@ -129,5 +159,26 @@ pub(crate) fn lock_fault(error: &LockError) -> Fault {
         }
         _ => Fault::new(Exit::Unreachable, "unreachable", error.to_string())
             .next("the user that runs this command must own the directory and be able to write to it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_url_without_our_options_is_the_drivers() {
+        for (url, server, namespace) in [
+            (
+                "postgres://a@b/c?namespace=n&sslmode=require&upkeep=false",
+                "postgres://a@b/c?sslmode=require",
+                Some("n"),
+            ),
+            ("redis://h?namespace=n", "redis://h", Some("n")),
+            ("postgres:///d?host=/run", "postgres:///d?host=/run", None),
+            ("memory:", "memory:", None),
+        ] {
+            assert_eq!(split_namespace(url), (server.to_owned(), namespace), "{url}");
+        }
     }
 }

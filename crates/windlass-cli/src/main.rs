@@ -10,6 +10,7 @@ mod commands;
 mod connect;
 mod demo;
 mod fault;
+mod interrupt;
 mod output;
 #[cfg(test)]
 mod reference;
@@ -18,7 +19,9 @@ mod values;
 use std::process::ExitCode;
 
 use crate::arguments::{Cli, Command};
-use crate::commands::{doctor, enqueue, errors, events, groups, jobs, limits, queues, schedules};
+use crate::commands::{
+    archive, doctor, enqueue, errors, events, groups, jobs, limits, migrate, outbox, queues, schedules,
+};
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
 
@@ -61,13 +64,16 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Groups(command) => groups::run(global, out, command).await,
         Command::Limits(command) => limits::run(global, out, command).await,
         Command::Schedules(command) => schedules::run(global, out, command).await,
+        Command::Outbox(command) => outbox::run(global, out, command).await,
         Command::Events(args) => events::run(global, out, args).await,
         Command::Errors(args) => errors::run(global, out, args).await,
+        Command::Archive(args) => archive::run(global, out, args).await,
         Command::Verify(args) => doctor::verify(out, args).await,
         Command::Doctor(args) => doctor::doctor(out, args).await,
+        Command::Migrate(args) => migrate::run(global, out, args).await,
         Command::Bench(args) => bench::run(global, out, args).await,
         Command::Demo(args) => demo::run(global, out, args).await,
-        Command::DemoWorker(args) => demo::run_worker(args).await,
+        Command::DemoWorker(args) => demo::run_worker(global, args).await,
     }
 }
 

@@ -26,6 +26,26 @@ pub(crate) fn unreachable(operation: &'static str, cause: String) -> StoreError 
     StoreError { operation, cause, outcome: Outcome::NotDone, retryable: true }
 }
 
+/// As [`store_error`], of a call that went by sqlx.
+#[cfg(feature = "sqlx")]
+pub(crate) fn sqlx_error(operation: &'static str, fault: &::sqlx::Error) -> StoreError {
+    let (cause, outcome) = match fault.as_database_error() {
+        Some(told) => {
+            let code = told.code().unwrap_or_default();
+            (format!("{} ({code})", told.message()), Outcome::NotDone)
+        }
+        None => (fault.to_string(), Outcome::Unknown),
+    };
+    let retryable = sqlx_code(fault).is_none_or(|code| passes(&SqlState::from_code(&code)));
+    StoreError { operation, cause, outcome, retryable }
+}
+
+/// The server's code for what went wrong, if it was the server.
+#[cfg(feature = "sqlx")]
+pub(crate) fn sqlx_code(fault: &::sqlx::Error) -> Option<String> {
+    Some(fault.as_database_error()?.code()?.into_owned())
+}
+
 fn chain(fault: &Error) -> String {
     let mut text = fault.to_string();
     let mut source = std::error::Error::source(fault);

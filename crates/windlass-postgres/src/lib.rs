@@ -5,9 +5,10 @@
 //! What must not be decided twice is decided in `windlass-core`: bounds, ticks of schedules, titles of errors.
 //!
 //! [`PostgresStore::open`] brings the schema up to date and gives a store; [`enqueue_in`] takes jobs in within the
-//! caller's own transaction, so that they exist if and only if it commits.
+//! caller's own transaction, so that they exist if and only if it commits; `sqlx::enqueue_in` does for sqlx.
 //! Read [`store`](self) first for how a call is made, then `sql/prelude.sql` for how calls keep out of each other's way.
 
+mod address;
 mod admin;
 mod background;
 mod error;
@@ -18,12 +19,16 @@ mod migrate;
 mod options;
 mod pool;
 mod queue;
+#[cfg(feature = "sqlx")]
+pub mod sqlx;
 mod store;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 mod transaction;
 mod upkeep;
 mod wire;
 
-pub use migrate::{SCHEMA_VERSION, migrate};
-pub use options::{Clock, Options};
+pub use migrate::{Migration, SCHEMA_VERSION, migrate, migration};
+pub use options::{Clock, Options, Verify};
 pub use store::PostgresStore;
 pub use transaction::{complete_in, enqueue_in};

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio_postgres::AsyncMessage;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, NoTls};
 
 /// Rings that come within this time go together: every NOTIFY takes a lock of the whole server.
 const GATHER: Duration = Duration::from_millis(10);
@@ -76,8 +76,8 @@ pub(crate) async fn send(bell: Arc<Doorbell>, store: Weak<Handle>) {
 /// Hears what other processes ring, until the store is gone.
 pub(crate) async fn hear(store: Weak<Handle>) {
     loop {
-        let Some(config) = store.upgrade().map(|handle| handle.pool.config().clone()) else { return };
-        if let Ok((client, mut connection)) = config.connect(NoTls).await {
+        let Some((config, connector)) = store.upgrade().map(|handle| handle.pool.way()) else { return };
+        if let Ok((client, mut connection)) = config.connect(connector).await {
             let Some(channel) = store.upgrade().map(|handle| handle.bell.channel.clone()) else { return };
             let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
             let driver = tokio::spawn(async move {

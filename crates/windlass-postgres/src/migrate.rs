@@ -1,20 +1,27 @@
-//! The schema, brought up to date: tables by numbered migrations, functions by this version's own text.
+//! The schema, brought up to date: tables by numbered migrations, functions by this program's own text.
 //!
 //! All of it is one transaction under a lock, so that many processes may start at once and a crash in the middle leaves
-//! the old schema. A schema that is newer than this program is refused, never guessed at.
+//! the old schema. A schema that is newer than this program is refused, never guessed at. Functions of another text are
+//! replaced, unless a newer program has put them there: an older one works with them as long as the tables are its own.
 
 use crate::error::store_error;
 use crate::options::check_schema;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 use windlass_core::StoreError;
 
-/// The version of the schema that this program makes and understands.
-pub const SCHEMA_VERSION: i32 = 1;
+/// The version of the tables that this program makes and understands.
+pub const SCHEMA_VERSION: i32 = 2;
 
 /// Tables, each migration on top of the one before.
-const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [include_str!("../migrations/0001_tables.sql")];
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] =
+    [include_str!("../migrations/0001_tables.sql"), include_str!("../migrations/0002_functions.sql")];
 
-/// Functions, as this version has them; those with the shared rules first.
+/// The first version whose schema says which functions it has.
+const NAMES_FUNCTIONS_SINCE: i32 = 2;
+
+/// Functions, as this program has them; those with the shared rules first.
 const FUNCTIONS: [&str; 16] = [
     include_str!("../sql/prelude.sql"),
     include_str!("../sql/rate.sql"),
@@ -34,67 +41,222 @@ const FUNCTIONS: [&str; 16] = [
     include_str!("../sql/plans.sql"),
 ];
 
+/// A function that has changed its arguments would stand beside its old self, and calls could mean either.
+const LEFTOVERS: &str = "
+DO $leftovers$
+DECLARE v record;
+BEGIN
+  FOR v IN SELECT p.oid::regprocedure AS name FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname || '.' = 'windlass.' AND p.xmin <> pg_current_xact_id()::xid
+      AND EXISTS (SELECT FROM pg_proc o WHERE o.pronamespace = p.pronamespace AND o.proname = p.proname AND o.xmin = pg_current_xact_id()::xid) LOOP
+    EXECUTE format('DROP FUNCTION %s', v.name);
+  END LOOP;
+END $leftovers$;
+";
+
+/// This program, as it signs the functions that it installs.
+const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+
+/// What brings a schema up to date, or brought it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// The schema.
+    pub schema: String,
+    /// The version of its tables that was found; 0 when there was no such schema.
+    pub from: i32,
+    /// The version of this program.
+    pub to: i32,
+    /// Whether its functions are replaced by this program's.
+    pub functions: bool,
+    /// The version of the program whose functions were found, if there were any that are signed.
+    pub functions_of: Option<String>,
+}
+
+impl Migration {
+    /// Whether the schema is up to date already.
+    pub fn is_empty(&self) -> bool {
+        self.from == self.to && !self.functions
+    }
+
+    /// All of it as one script of SQL, transaction and lock included: for whoever runs it by hand. Empty when the schema is
+    /// up to date.
+    pub fn sql(&self) -> String {
+        if self.is_empty() {
+            return String::new();
+        }
+        let Self { schema, from, to, .. } = self;
+        format!(
+            "-- Windlass {PROGRAM}: schema {schema} from version {from} to {to}.\nBEGIN;\n{};\n{}COMMIT;\n",
+            lock(schema),
+            self.script()
+        )
+    }
+
+    fn script(&self) -> String {
+        let schema = &self.schema;
+        let mut script = format!(
+            "SET LOCAL check_function_bodies = off; SET LOCAL client_min_messages = warning;\n\
+             CREATE SCHEMA IF NOT EXISTS {schema};\n"
+        );
+        let missing = &MIGRATIONS[usize::try_from(self.from).unwrap_or(0)..];
+        let parts = missing.iter().chain(&FUNCTIONS).chain([&LEFTOVERS]);
+        parts.for_each(|part| script.push_str(&in_schema(part, schema)));
+        script.push_str(&format!(
+            "INSERT INTO {schema}.schema (version, server_started, program, functions)\n\
+             VALUES ({SCHEMA_VERSION}, pg_postmaster_start_time()::text, '{PROGRAM}', '{}')\n\
+             ON CONFLICT (one) DO UPDATE SET version = excluded.version, program = excluded.program, functions = excluded.functions;\n",
+            functions_hash()
+        ));
+        script
+    }
+}
+
 /// The text with another schema in the place of `windlass`.
 pub(crate) fn in_schema(text: &str, schema: &str) -> String {
     if schema == "windlass" { text.to_owned() } else { text.replace("windlass.", &format!("{schema}.")) }
 }
 
-/// Brings the schema up to date on that connection; nothing happens when it is.
+/// Brings the schema up to date on that connection, and says what that came to; nothing happens when it is.
 ///
 /// # Errors
 /// When the schema is newer than this program, or the server refuses a statement.
-pub async fn migrate(client: &mut Client, schema: &str) -> Result<(), StoreError> {
-    check_schema(schema)?;
+pub async fn migrate(client: &mut Client, schema: &str) -> Result<Migration, StoreError> {
     let fault = |why: tokio_postgres::Error| store_error("migrate", &why);
-    if version(client, schema).await? == SCHEMA_VERSION {
-        return Ok(());
+    // Without a lock first: whoever opens a schema that is up to date needs no right to change it.
+    let found = migration(client, schema).await?;
+    if found.is_empty() {
+        return Ok(found);
     }
     let tx = client.transaction().await.map_err(fault)?;
     // Two processes that start together: the second waits here and then finds it done.
-    let key = format!("SELECT pg_advisory_xact_lock(hashtextextended('{schema}.migrate', 4))");
-    tx.batch_execute(&key).await.map_err(fault)?;
-    let found = version(tx.client(), schema).await?;
-    if found == SCHEMA_VERSION {
-        return tx.commit().await.map_err(fault);
+    tx.batch_execute(&lock(schema)).await.map_err(fault)?;
+    let found = migration(tx.client(), schema).await?;
+    if !found.is_empty() {
+        tx.batch_execute(&found.script()).await.map_err(|why| forbidden(&found, &why))?;
     }
-    let mut script = format!(
-        "SET LOCAL check_function_bodies = off; SET LOCAL client_min_messages = warning; CREATE SCHEMA IF NOT EXISTS {schema};\n"
-    );
-    for migration in &MIGRATIONS[usize::try_from(found).unwrap_or(0)..] {
-        script.push_str(&in_schema(migration, schema));
-    }
-    for functions in FUNCTIONS {
-        script.push_str(&in_schema(functions, schema));
-    }
-    script.push_str(&format!(
-        "INSERT INTO {schema}.schema (version, server_started) VALUES ({SCHEMA_VERSION}, pg_postmaster_start_time()::text)
-         ON CONFLICT (one) DO UPDATE SET version = excluded.version;"
-    ));
-    tx.batch_execute(&script).await.map_err(fault)?;
-    tx.commit().await.map_err(fault)
+    tx.commit().await.map_err(fault)?;
+    Ok(found)
 }
 
-/// The schema's version, 0 when there is none.
-pub(crate) async fn version(client: &Client, schema: &str) -> Result<i32, StoreError> {
-    let fault = |why: tokio_postgres::Error| store_error("migrate", &why);
-    let there = client
-        .query_typed(
-            "SELECT to_regclass($1)::text",
-            &[(&format!("{schema}.schema"), tokio_postgres::types::Type::TEXT)],
-        )
-        .await
-        .map_err(fault)?;
-    if there.first().and_then(|row| row.get::<_, Option<String>>(0)).is_none() {
-        return Ok(0);
-    }
-    let rows =
-        client.query_typed(&format!("SELECT version FROM {schema}.schema"), &[]).await.map_err(fault)?;
-    let found: i32 = rows.first().map_or(0, |row| row.get(0));
-    if found > SCHEMA_VERSION {
+/// What would bring the schema up to date; nothing is changed.
+///
+/// # Errors
+/// When the schema is newer than this program, or cannot be read.
+pub async fn migration(client: &Client, schema: &str) -> Result<Migration, StoreError> {
+    check_schema(schema)?;
+    let state = State::read(client, schema).await?;
+    if state.version > SCHEMA_VERSION {
         let why = format!(
-            "schema {schema} has version {found}, this program knows {SCHEMA_VERSION}: a newer Windlass has been here; update this program"
+            "schema {schema} has version {}, this program knows {SCHEMA_VERSION}: a newer Windlass has been here; update this program",
+            state.version
         );
         return Err(StoreError::refused("open", why));
     }
-    Ok(found)
+    let newer = state.version == SCHEMA_VERSION && order(&state.program) > order(PROGRAM);
+    Ok(Migration {
+        schema: schema.to_owned(),
+        from: state.version,
+        to: SCHEMA_VERSION,
+        functions: !newer && state.functions != functions_hash(),
+        functions_of: Some(state.program).filter(|program| !program.is_empty()),
+    })
+}
+
+/// Refuses a schema that is not up to date, for a program that may not change it.
+pub(crate) async fn must_be_up_to_date(client: &Client, schema: &str) -> Result<(), StoreError> {
+    let found = migration(client, schema).await?;
+    if found.is_empty() { Ok(()) } else { Err(StoreError::refused("open", behind(&found))) }
+}
+
+fn behind(found: &Migration) -> String {
+    let Migration { schema, from, to, .. } = found;
+    let what = match from {
+        0 => format!("there is no schema {schema}"),
+        _ if from == to => format!("schema {schema} has functions of another program than this {PROGRAM}"),
+        _ => format!("schema {schema} has version {from}, this program needs {to}"),
+    };
+    format!("{what}; as a role that may change it: windlass migrate")
+}
+
+/// The server's answer to a migration, in words if it is that this role may not.
+fn forbidden(found: &Migration, why: &tokio_postgres::Error) -> StoreError {
+    let mut told = store_error("migrate", why);
+    if why.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+        told.cause = format!("{} ({})", behind(found), told.cause);
+    }
+    told
+}
+
+/// What a schema says of itself.
+struct State {
+    version: i32,
+    program: String,
+    functions: String,
+}
+
+impl State {
+    async fn read(client: &Client, schema: &str) -> Result<Self, StoreError> {
+        let fault = |why: tokio_postgres::Error| store_error("migrate", &why);
+        let table = format!("{schema}.schema");
+        let there = "SELECT to_regclass($1) IS NOT NULL";
+        let there = client.query_typed(there, &[(&table, Type::TEXT)]).await.map_err(fault)?;
+        let mut state = Self { version: 0, program: String::new(), functions: String::new() };
+        if !there.first().is_some_and(|row| row.get(0)) {
+            return Ok(state);
+        }
+        let rows = client.query_typed(&format!("SELECT version FROM {table}"), &[]).await.map_err(fault)?;
+        state.version = rows.first().map_or(0, |row| row.get(0));
+        if state.version >= NAMES_FUNCTIONS_SINCE {
+            let signed = format!("SELECT program, functions FROM {table}");
+            let rows = client.query_typed(&signed, &[]).await.map_err(fault)?;
+            if let Some(row) = rows.first() {
+                (state.program, state.functions) = (row.get(0), row.get(1));
+            }
+        }
+        Ok(state)
+    }
+}
+
+/// Taken by whoever makes, changes or drops the schema, until the end of its transaction.
+fn lock(schema: &str) -> String {
+    format!("SELECT pg_advisory_xact_lock(hashtextextended('{schema}.migrate', 4))")
+}
+
+/// Where a program's version stands among others: its numbers. What cannot be read stands before everything.
+fn order(program: &str) -> Vec<u64> {
+    let numbers = program.split(['-', '+']).next().unwrap_or_default();
+    numbers.split('.').map_while(|number| number.parse().ok()).collect()
+}
+
+/// What tells one text of the functions from another: FNV-1a of 64 bits. It guards against forgetting, not against anybody.
+fn functions_hash() -> String {
+    let bytes = FUNCTIONS.iter().flat_map(|text| text.bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+/// Drops the schema if it is a store's; answers whether there was one.
+pub(crate) async fn erase(client: &mut Client, schema: &str) -> Result<bool, StoreError> {
+    let fault = |why: tokio_postgres::Error| store_error("erase", &why);
+    let tx = client.transaction().await.map_err(fault)?;
+    tx.batch_execute(&lock(schema)).await.map_err(fault)?;
+    let there = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1),
+        EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass($1 || '.schema') AND a.attname = 'server_started')";
+    let rows = tx.query_typed(there, &[(&schema, Type::TEXT)]).await.map_err(fault)?;
+    let found = rows.first().map(|row| (row.get::<_, bool>(0), row.get::<_, bool>(1)));
+    match found {
+        Some((true, true)) => {
+            let script = format!("SET LOCAL client_min_messages = warning; DROP SCHEMA {schema} CASCADE");
+            tx.batch_execute(&script).await.map_err(fault)?;
+            tx.commit().await.map_err(fault)?;
+            Ok(true)
+        }
+        Some((true, false)) => Err(StoreError::refused(
+            "erase",
+            format!("schema {schema} is not a store of Windlass: left as it is"),
+        )),
+        _ => Ok(false),
+    }
 }

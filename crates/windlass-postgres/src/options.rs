@@ -1,10 +1,23 @@
 //! How a store is opened.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use windlass_core::{StoreError, Time};
 
 /// A clock that a test moves; the store's own is the server's.
 pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
+
+/// What a connection over TLS asks of the server's certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// Nothing: nobody listens in, but anybody may have answered. `sslmode=prefer` and `require`.
+    #[default]
+    Nothing,
+    /// That an authority which is trusted has signed it. `sslmode=verify-ca`.
+    Chain,
+    /// That, and that it is the certificate of the host in the address. `sslmode=verify-full`.
+    Name,
+}
 
 /// What may be chosen when a store is opened.
 #[derive(Clone)]
@@ -21,8 +34,12 @@ pub struct Options {
     pub prepare: bool,
     /// Connections that are open at once, beside the one that listens.
     pub connections: usize,
-    /// Whether opening brings the schema up to date; without it an old schema is refused.
+    /// Whether opening brings the schema up to date; without it a schema that is not is refused.
     pub migrate: bool,
+    /// What is asked of the server's certificate; more than nothing requires TLS. `sslmode` in a URL wins over it.
+    pub verify: Verify,
+    /// A file of the certificates (PEM) that are trusted; none trusts the system's. `sslrootcert` in a URL wins over it.
+    pub root_certificates: Option<PathBuf>,
     /// A clock instead of the server's; only tests have one.
     pub clock: Option<Clock>,
 }
@@ -36,6 +53,8 @@ impl Default for Options {
             prepare: true,
             connections: 8,
             migrate: true,
+            verify: Verify::Nothing,
+            root_certificates: None,
             clock: None,
         }
     }

@@ -3,14 +3,20 @@
 //! A connection is one client and the task that drives it. Nothing is kept in a session but prepared statements, and
 //! those only if wanted; so any connection will do for any call, behind a pooler in transaction mode too.
 
+use crate::address::with_time_limits;
 use crate::error::{store_error, unreachable};
-use crate::options::Options;
+use crate::options::{Clock, Options};
+use crate::tls::{Connector, connector};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+use tokio_postgres::{Client, Config, Row, Statement};
 use windlass_core::StoreError;
+
+/// Renews every lease when the server has started anew since somebody was here.
+pub(crate) const GREET: &str = "SELECT windlass.greet($1)";
 
 /// One connection and what it has prepared.
 pub(crate) struct Connection {
@@ -24,10 +30,14 @@ pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 /// The connections of one store.
 pub(crate) struct Pool {
     config: Config,
+    connector: Connector,
     idle: Mutex<Vec<Connection>>,
     places: Semaphore,
     prepare: bool,
     schema: String,
+    clock: Option<Clock>,
+    /// Whether each new connection greets the server before anything else is asked.
+    greets: AtomicBool,
 }
 
 /// A connection that goes back to its pool.
@@ -38,14 +48,24 @@ pub(crate) struct Lent<'a> {
 }
 
 impl Pool {
-    pub(crate) fn new(config: Config, options: &Options) -> Self {
-        Self {
-            config,
+    pub(crate) fn new(config: Config, options: &Options) -> Result<Self, StoreError> {
+        Ok(Self {
+            config: with_time_limits(config),
+            connector: connector(options)?,
             idle: Mutex::default(),
             places: Semaphore::new(options.connections.max(1)),
             prepare: options.prepare,
             schema: options.schema.clone(),
-        }
+            clock: options.clock.clone(),
+            greets: AtomicBool::new(false),
+        })
+    }
+
+    /// From now on the schema is there: whatever connection is made greets the server first. A server that has started
+    /// anew has broken all that stood, so nothing is asked of it, upkeep least of all, before leases have their full time
+    /// again.
+    pub(crate) fn greet_from_now_on(&self) {
+        self.greets.store(true, Ordering::Relaxed);
     }
 
     /// A statement of this crate, which names the schema `windlass`, for the store's own schema.
@@ -53,8 +73,9 @@ impl Pool {
         crate::migrate::in_schema(template, &self.schema)
     }
 
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
+    /// What opens a connection of its own.
+    pub(crate) fn way(&self) -> (Config, Connector) {
+        (self.config.clone(), self.connector.clone())
     }
 
     /// Waits for a place and gives a connection that was alive a moment ago.
@@ -76,7 +97,7 @@ impl Pool {
     }
 
     async fn connect(&self, operation: &'static str) -> Result<Connection, StoreError> {
-        let (client, driver) = self.config.connect(NoTls).await.map_err(|why| {
+        let (client, driver) = self.config.connect(self.connector.clone()).await.map_err(|why| {
             let told = store_error(operation, &why);
             unreachable(operation, format!("cannot connect to the server: {}", told.cause))
         })?;
@@ -85,6 +106,12 @@ impl Pool {
                 tracing::debug!(%why, "a connection to PostgreSQL ended");
             }
         });
+        if self.greets.load(Ordering::Relaxed) {
+            let at = self.clock.as_ref().map(|clock| crate::wire::ms(clock()));
+            let greeted = client.query_typed(&self.sql(GREET), &[(&at, Type::INT8)]).await;
+            // Nothing of the call itself has been sent yet.
+            greeted.map_err(|why| unreachable(operation, store_error(operation, &why).cause))?;
+        }
         Ok(Connection { client, prepared: HashMap::new() })
     }
 

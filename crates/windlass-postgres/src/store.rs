@@ -7,16 +7,16 @@
 use crate::error::{NEEDS_WIDE, collides, store_error};
 use crate::hub::Hub;
 use crate::listen::Doorbell;
-use crate::migrate::{migrate, version};
-use crate::options::{Options, check_schema};
-use crate::pool::{Param, Pool};
+use crate::migrate::{Migration, migrate, migration, must_be_up_to_date};
+use crate::options::{Options, Verify, check_schema};
+use crate::pool::{GREET, Param, Pool};
 use crate::wire::read;
 use serde_json::Value;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::{Config, Row};
 use windlass_core::{JobId, Lease, LeaseToken, StoreError, Time, WorkerId};
 
@@ -56,11 +56,13 @@ impl std::fmt::Debug for PostgresStore {
 impl PostgresStore {
     /// Opens the store of a URL (`postgres://user@host/database`), its schema brought up to date.
     ///
+    /// Beside what the driver knows, a URL may say `sslmode` and `sslrootcert` as for libpq, and `listen`, `prepare`,
+    /// `migrate` and `connections` as in [`Options`].
+    ///
     /// # Errors
     /// When the server cannot be reached, the schema is newer than this program, or the name of the schema is not plain.
-    pub async fn open(url: &str, options: Options) -> Result<Self, StoreError> {
-        let config = Config::from_str(url)
-            .map_err(|why| StoreError::refused("open", format!("not a URL of PostgreSQL: {why}")))?;
+    pub async fn open(url: &str, mut options: Options) -> Result<Self, StoreError> {
+        let config = crate::address::read(url, &mut options)?;
         Self::connect(config, options).await
     }
 
@@ -70,17 +72,20 @@ impl PostgresStore {
     /// As [`PostgresStore::open`].
     pub async fn connect(mut config: Config, options: Options) -> Result<Self, StoreError> {
         check_schema(&options.schema)?;
+        if options.verify != Verify::Nothing {
+            config.ssl_mode(SslMode::Require);
+        }
         if config.get_application_name().is_none() {
             config.application_name("windlass");
         }
-        let pool = Pool::new(config, &options);
+        let pool = Pool::new(config, &options)?;
         let (durable, ahead_ms) = {
             let mut lent = pool.get("open").await?;
             let client = lent.client_mut()?;
             if options.migrate {
                 migrate(client, &options.schema).await?;
-            } else if version(client, &options.schema).await? == 0 {
-                return Err(StoreError::refused("open", format!("there is no schema {}", options.schema)));
+            } else {
+                must_be_up_to_date(client, &options.schema).await?;
             }
             let asked = local_ms();
             let rows = client
@@ -107,16 +112,41 @@ impl PostgresStore {
         };
         let store = Self(Arc::new(handle));
         store.greet().await?;
+        store.0.pool.greet_from_now_on();
         crate::background::start(&store);
         Ok(store)
+    }
+
+    /// Erases the store in that schema, with everything in it and whatever depends on that; `false` when there is no such
+    /// schema. A schema that is no store's is refused and left as it is. What is open there fails from now on.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or the schema is somebody else's.
+    pub async fn erase(url: &str, schema: &str) -> Result<bool, StoreError> {
+        check_schema(schema)?;
+        crate::migrate::erase(once(url)?.get("erase").await?.client_mut()?, schema).await
+    }
+
+    /// Brings that schema up to date, as opening does, and says what that came to.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`].
+    pub async fn migrate(url: &str, schema: &str) -> Result<Migration, StoreError> {
+        migrate(once(url)?.get("migrate").await?.client_mut()?, schema).await
+    }
+
+    /// What would bring that schema up to date; nothing is changed.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`].
+    pub async fn migration(url: &str, schema: &str) -> Result<Migration, StoreError> {
+        migration(once(url)?.get("migrate").await?.client_mut()?, schema).await
     }
 
     /// Renews every lease when the server has started anew since somebody was here.
     pub(crate) async fn greet(&self) -> Result<(), StoreError> {
         let at = self.at(None);
-        self.rows("open", "SELECT windlass.greet($1)", &[(&at, tokio_postgres::types::Type::INT8)])
-            .await
-            .map(drop)
+        self.rows("open", GREET, &[(&at, tokio_postgres::types::Type::INT8)]).await.map(drop)
     }
 
     /// The time that a call is given: the test's, or the injected clock's; none leaves it to the server.
@@ -233,6 +263,13 @@ impl PostgresStore {
             .await?;
         self.told(operation, &rows).map(drop)
     }
+}
+
+/// A way to the server for what is done once.
+fn once(url: &str) -> Result<Pool, StoreError> {
+    let mut options = Options { connections: 1, ..Options::default() };
+    let config = crate::address::read(url, &mut options)?;
+    Pool::new(config, &options)
 }
 
 /// This machine's clock, in milliseconds since the Unix epoch.

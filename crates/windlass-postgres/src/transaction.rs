@@ -21,7 +21,7 @@ use windlass_core::store::{EnqueueStatus, Enqueued, PerItem};
 use windlass_core::{Lease, NewJob, QueueName, Rejection, State, StoreError, Time};
 
 /// A completion's lease is no longer current.
-const STALE: &str = "WL003";
+pub(crate) const STALE: &str = "WL003";
 
 /// Takes jobs in within the caller's transaction (T1, I13): one answer per job, in order.
 ///
@@ -37,26 +37,18 @@ pub async fn enqueue_in<C: GenericClient>(
     jobs: &[NewJob],
 ) -> Result<PerItem<Enqueued>, StoreError> {
     check_schema(schema)?;
-    if let Some(refused) = too_many(jobs.len()) {
-        return Ok(refused);
-    }
-    let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = Time(u64::try_from(here.as_millis()).unwrap_or(u64::MAX));
-    let mut answers: Vec<Option<Result<Enqueued, Rejection>>> =
-        jobs.iter().map(|job| check(job, now).and_then(|()| fits(job)).err().map(Err)).collect();
-    let mut columns = Columns::default();
-    let mut taken = Vec::new();
-    for (i, job) in jobs.iter().enumerate() {
-        let twice = jobs[..i].iter().any(|other| other.id == job.id);
-        if answers[i].is_none() && !twice {
-            columns.push(job);
-            taken.push(i);
-        }
+    let batch = match Batch::of(jobs) {
+        Ok(batch) => batch,
+        Err(refused) => return Ok(refused),
+    };
+    if batch.taken.is_empty() {
+        return batch.answers(Value::Null);
     }
     let sql = in_schema(
         "SELECT windlass.enqueue_lots(NULL, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, true)",
         schema,
     );
+    let columns = &batch.columns;
     let params: [(&(dyn ToSql + Sync), Type); 10] = [
         (&columns.ids, Type::UUID_ARRAY),
         (&columns.queues, Type::TEXT_ARRAY),
@@ -69,26 +61,63 @@ pub async fn enqueue_in<C: GenericClient>(
         (&columns.delays, Type::INT8_ARRAY),
         (&columns.options, Type::JSONB_ARRAY),
     ];
-    if !taken.is_empty() {
-        let rows =
-            transaction.query_typed(&sql, &params).await.map_err(|why| store_error("enqueue", &why))?;
-        let told = rows.first().and_then(|row: &Row| row.get::<_, Option<Json>>(0)).unwrap_or_default().0;
+    let rows = transaction.query_typed(&sql, &params).await.map_err(|why| store_error("enqueue", &why))?;
+    let told = rows.first().and_then(|row: &Row| row.get::<_, Option<Json>>(0)).unwrap_or_default().0;
+    batch.answers(told)
+}
+
+/// A batch on its way into a caller's transaction, whatever driver carries it.
+pub(crate) struct Batch<'a> {
+    jobs: &'a [NewJob],
+    now: Time,
+    refused: Vec<Option<Rejection>>,
+    /// Places in `jobs` of those that go to the server, in the order of `columns`.
+    pub(crate) taken: Vec<usize>,
+    pub(crate) columns: Columns,
+}
+
+impl<'a> Batch<'a> {
+    /// What of the batch goes to the server; the answers at once when it is above its bound.
+    pub(crate) fn of(jobs: &'a [NewJob]) -> Result<Self, PerItem<Enqueued>> {
+        if let Some(refused) = too_many(jobs.len()) {
+            return Err(refused);
+        }
+        let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = Time(u64::try_from(here.as_millis()).unwrap_or(u64::MAX));
+        let refused: Vec<Option<Rejection>> =
+            jobs.iter().map(|job| check(job, now).and_then(|()| fits(job)).err()).collect();
+        let (mut columns, mut taken) = (Columns::default(), Vec::new());
+        for (i, job) in jobs.iter().enumerate() {
+            let twice = jobs[..i].iter().any(|other| other.id == job.id);
+            if refused[i].is_none() && !twice {
+                columns.push(job);
+                taken.push(i);
+            }
+        }
+        Ok(Self { jobs, now, refused, taken, columns })
+    }
+
+    /// One answer per job, from what the server told of those that were taken.
+    pub(crate) fn answers(self, told: Value) -> Result<PerItem<Enqueued>, StoreError> {
+        let Self { jobs, now, refused, taken, .. } = self;
+        let mut answers: Vec<Option<Result<Enqueued, Rejection>>> =
+            refused.into_iter().map(|refused| refused.map(Err)).collect();
         let at = told.get("now").and_then(Value::as_i64).map_or(now, time);
         for (place, i) in taken.into_iter().enumerate() {
             let answer = told.get("answers").and_then(|all| all.get(place)).cloned().unwrap_or_default();
             answers[i] = Some(if answer.is_null() { Ok(created(&jobs[i], at)) } else { enqueued(answer)? });
         }
-    }
-    // A job that stands twice in the batch is answered as known the second time.
-    for i in 0..jobs.len() {
-        if answers[i].is_none() {
-            let first =
-                jobs.iter().position(|other| other.id == jobs[i].id).and_then(|first| answers[first].clone());
-            let known = first.unwrap_or(Err(Rejection::BatchRefused));
-            answers[i] = Some(known.map(|first| Enqueued { status: EnqueueStatus::Known, ..first }));
+        // A job that stands twice in the batch is answered as known the second time.
+        for i in 0..jobs.len() {
+            if answers[i].is_none() {
+                let first = jobs.iter().position(|other| other.id == jobs[i].id);
+                let known =
+                    first.and_then(|first| answers[first].clone()).unwrap_or(Err(Rejection::BatchRefused));
+                answers[i] = Some(known.map(|first| Enqueued { status: EnqueueStatus::Known, ..first }));
+            }
         }
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or(Err(Rejection::BatchRefused))).collect())
     }
-    Ok(answers.into_iter().map(|answer| answer.unwrap_or(Err(Rejection::BatchRefused))).collect())
 }
 
 /// What a new job is answered with.
@@ -131,12 +160,8 @@ pub async fn complete_in<C: GenericClient>(
     result: Option<&[u8]>,
 ) -> Result<Result<(), Rejection>, StoreError> {
     check_schema(schema)?;
-    let bytes = result.map_or(0, <[u8]>::len);
-    if bytes > RESULT_BYTES_MAX {
-        return Ok(Err(Rejection::Invalid {
-            what: "result",
-            why: format!("{bytes} bytes are more than {RESULT_BYTES_MAX}"),
-        }));
+    if let Err(refused) = check_result(result) {
+        return Ok(Err(refused));
     }
     let sql = in_schema("SELECT windlass.complete_in_tx($1, $2, $3, $4)", schema);
     let params: [(&(dyn ToSql + Sync), Type); 4] = [
@@ -150,6 +175,15 @@ pub async fn complete_in<C: GenericClient>(
         Err(why) if why.code().is_some_and(|code| code.code() == STALE) => Ok(Err(Rejection::Stale)),
         Err(why) => Err(store_error("complete", &why)),
     }
+}
+
+/// Refuses a result above its bound.
+pub(crate) fn check_result(result: Option<&[u8]>) -> Result<(), Rejection> {
+    let bytes = result.map_or(0, <[u8]>::len);
+    if bytes <= RESULT_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Rejection::Invalid { what: "result", why: format!("{bytes} bytes are more than {RESULT_BYTES_MAX}") })
 }
 
 impl PostgresStore {

@@ -92,67 +92,9 @@ pub(crate) fn read<T: DeserializeOwned>(operation: &'static str, value: Value) -
     })
 }
 
-/// What a rejection's `what` or `verb` may be, when it comes back from SQL.
-const WORDS: [&str; 24] = [
-    "payload",
-    "batch",
-    "priority",
-    "run_at",
-    "delay",
-    "timeout",
-    "limits",
-    "parents",
-    "id",
-    "result",
-    "checkpoint",
-    "weight",
-    "cancel",
-    "edit",
-    "retry",
-    "delete",
-    "run_now",
-    "settings",
-    "schedule",
-    "meta",
-    "retry policy",
-    "snooze",
-    "tags",
-    "unique key",
-];
-
-/// The rejection that SQL put into words.
+/// The rejection that SQL put into words: as `Rejection` is written in JSON.
 pub(crate) fn rejection(operation: &'static str, value: Value) -> Result<Rejection, StoreError> {
-    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let number = |key: &str| value.get(key).and_then(Value::as_u64).unwrap_or_default();
-    let small = |key: &str| u32::try_from(number(key)).unwrap_or(u32::MAX);
-    let word = |key: &str| WORDS.into_iter().find(|word| *word == text(key)).unwrap_or("argument");
-    let field = |key: &str| value.get(key).cloned().unwrap_or_default();
-    Ok(match text("code").as_str() {
-        "invalid" => Rejection::Invalid { what: word("what"), why: text("why") },
-        "not_found" => Rejection::NotFound { what: text("what") },
-        "stale" => Rejection::Stale,
-        "wrong_state" => {
-            Rejection::WrongState { verb: word("verb"), state: read(operation, field("state"))? }
-        }
-        "unique_conflict" => Rejection::UniqueConflict { holder: read(operation, field("holder"))? },
-        "queue_full" => Rejection::QueueFull { retry_after_ms: number("retry_after_ms") },
-        "out_of_space" => Rejection::OutOfSpace,
-        "cost_too_high" => {
-            Rejection::CostTooHigh { limit: text("limit"), cost: small("cost"), most: small("most") }
-        }
-        "bad_parents" => Rejection::BadParents { why: text("why") },
-        "version_conflict" => {
-            Rejection::VersionConflict { given: number("given"), current: number("current") }
-        }
-        "batch_refused" => Rejection::BatchRefused,
-        "has_live_children" => Rejection::HasLiveChildren,
-        "too_many_snoozes" => Rejection::TooManySnoozes { snoozes: small("snoozes") },
-        "bad_cursor" => Rejection::BadCursor,
-        other => {
-            let why = format!("the schema refused in a word that this program does not know: {other:?}");
-            return Err(StoreError::refused(operation, why));
-        }
-    })
+    read(operation, value)
 }
 
 /// One answer per item, each null or a rejection.

@@ -12,6 +12,7 @@
 //!
 //! [`FORMAT.md`]: https://github.com/windlass-queue/windlass/blob/main/crates/windlass-redis/FORMAT.md
 
+mod address;
 mod admin;
 mod hub;
 mod library;

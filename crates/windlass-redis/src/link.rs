@@ -8,10 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use windlass_core::error::Outcome;
 use windlass_core::{JobId, Lease, StoreError, Time, WorkerId};
 
+use crate::address::Address;
 use crate::library::Library;
 
 /// How long a reply may take before the connection counts as broken: far above what any verb takes, so that
@@ -19,10 +20,15 @@ use crate::library::Library;
 const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Nodes of a Cluster that a call follows one another to: one knows better, and in the middle of a failover two.
+const REDIRECTS_MAX: usize = 3;
 
-/// The way to one namespace of one server.
+/// What a server is told to be that is one of several.
+pub(crate) const NOT_A_CLUSTER: &str = "the server is a node of a Cluster, which answers for some namespaces only: write redis+cluster://HOST:PORT";
+
+/// The way to one namespace.
 pub(crate) struct Link {
-    client: Client,
+    address: Address,
     library: &'static Library,
     /// `{namespace}`: what every key begins with, so that a Cluster keeps them together.
     prefix: String,
@@ -114,9 +120,9 @@ impl Call {
 }
 
 impl Link {
-    pub(crate) fn new(client: Client, library: &'static Library, namespace: &str, sender: u64) -> Self {
+    pub(crate) fn new(address: Address, library: &'static Library, namespace: &str, sender: u64) -> Self {
         Self {
-            client,
+            address,
             library,
             prefix: format!("{{{namespace}}}"),
             sender,
@@ -152,6 +158,7 @@ impl Link {
     /// Makes a call, twice if the connection breaks and the call allows it; answers what stands behind the tag.
     pub(crate) async fn send(&self, call: &Call) -> Result<Vec<Value>, Failure> {
         let mut again = call.repeatable;
+        let mut redirects = 0;
         loop {
             let answer = match self.try_send(&call.cmd, call.verb).await {
                 Ok(answer) => self.answer_to(call, answer),
@@ -159,6 +166,7 @@ impl Link {
             };
             match answer {
                 Err(Failure::Broken(_)) if again => again = false,
+                Err(Failure::Moved(_)) if redirects < REDIRECTS_MAX => redirects += 1,
                 answer => return answer,
             }
         }
@@ -198,6 +206,11 @@ impl Link {
         }
     }
 
+    /// Where the namespace is.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// A command that is not one of ours.
     pub(crate) async fn command(&self, cmd: &Cmd) -> Result<Value, Failure> {
         self.try_send(cmd, "connect").await
@@ -215,8 +228,12 @@ impl Link {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(REPLY_TIMEOUT));
-        let made = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        let connection = made.map_err(|error| {
+        // Boxed: the many layers of a connection would be part of the type of every future that may make one.
+        let made = Box::pin(async {
+            let server = self.address.locate(&self.prefix).await?;
+            server.get_multiplexed_async_connection_with_config(&config).await
+        });
+        let connection = made.await.map_err(|error| {
             Failure::Store(StoreError {
                 operation: verb,
                 cause: format!("cannot reach the Redis server: {error}"),
@@ -240,6 +257,18 @@ impl Link {
         let refused =
             |cause: &str| Failure::Store(store(format!("{cause}: {error}"), Outcome::NotDone, true));
         match error.kind() {
+            ErrorKind::Server(Kind::Moved) => {
+                self.drop_connection();
+                match self.address.moved(error) {
+                    true => Failure::Moved(store(
+                        format!("another node took over: {error}"),
+                        Outcome::NotDone,
+                        true,
+                    )),
+                    false => Failure::Store(store(NOT_A_CLUSTER.into(), Outcome::NotDone, false)),
+                }
+            }
+            ErrorKind::Server(Kind::Ask) => refused("the namespace's slot is on its way to another node"),
             ErrorKind::Server(Kind::BusyLoading) => refused("the server is loading its data"),
             ErrorKind::Server(Kind::MasterDown | Kind::ClusterDown | Kind::TryAgain) => {
                 refused("the server is not ready")
@@ -268,9 +297,12 @@ impl Link {
 
     /// A connection of its own that listens to what other processes tell.
     pub(crate) async fn listen(&self) -> Result<redis::aio::PubSub, RedisError> {
-        let mut listener = self.client.get_async_pubsub().await?;
-        listener.subscribe(self.channel()).await?;
-        Ok(listener)
+        let made = Box::pin(async {
+            let mut listener = self.address.locate(&self.prefix).await?.get_async_pubsub().await?;
+            listener.subscribe(self.channel()).await?;
+            Ok(listener)
+        });
+        made.await
     }
 }
 
@@ -278,6 +310,8 @@ impl Link {
 pub(crate) enum Failure {
     /// The connection broke: nobody knows whether the call was made.
     Broken(StoreError),
+    /// Nothing was done, since another node of the Cluster owns the namespace now.
+    Moved(StoreError),
     /// The server takes no more data.
     OutOfSpace,
     /// Anything else.
@@ -288,7 +322,7 @@ impl Failure {
     /// As the contract's own error.
     pub(crate) fn into_error(self, operation: &'static str) -> StoreError {
         match self {
-            Failure::Broken(error) | Failure::Store(error) => error,
+            Failure::Broken(error) | Failure::Moved(error) | Failure::Store(error) => error,
             Failure::OutOfSpace => StoreError {
                 operation,
                 cause: "the Redis server is out of memory (maxmemory)".into(),

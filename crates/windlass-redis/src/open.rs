@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use redis::Client;
 use windlass_core::store::AckLevel;
 use windlass_core::{StoreError, Time};
 
+use crate::address::Address;
 use crate::hub::Hub;
 use crate::library::{LIBRARY, LONG_WAY};
-use crate::link::Link;
+use crate::link::{Link, NOT_A_CLUSTER};
 use crate::wire;
 use crate::{Handle, RedisStore, upkeep};
 
@@ -71,10 +71,22 @@ struct Server {
     aof: bool,
     fsync: Option<String>,
     saves: bool,
+    /// `standalone`, `cluster` or `sentinel`.
+    mode: String,
 }
 
 impl RedisStore {
-    /// Opens a namespace of the server at that URL (`redis://`, `rediss://`, `redis+unix://`).
+    /// Opens a namespace of the server, the master or the Cluster at that URL:
+    ///
+    /// | URL | |
+    /// |---|---|
+    /// | `redis://user:password@host:6379/0` | one server |
+    /// | `redis+unix:///run/redis.sock` | one server by its socket |
+    /// | `redis+sentinel://host:26379,host:26379/MASTER/0` | the master that Sentinel names |
+    /// | `redis+cluster://host:6379,host:6379` | the node of a Cluster that owns the namespace |
+    ///
+    /// With `rediss` instead of `redis` it speaks TLS (feature `tls`). Options stand behind a `?`: `tls_ca`, `tls_cert`
+    /// and `tls_key` name files of PEM; `sentinel_user` and `sentinel_password` are for Sentinels that ask for them.
     ///
     /// # Errors
     /// [`OpenError`] that says what is wrong with the address or the server, and what would be right.
@@ -82,10 +94,11 @@ impl RedisStore {
         if options.namespace.is_empty() || options.namespace.contains(['{', '}', '\0']) {
             return Err(OpenError::BadAddress("a namespace is a name without braces".into()));
         }
-        let client = Client::open(url).map_err(|why| OpenError::BadAddress(format!("{url:?}: {why}")))?;
+        let address = Address::parse(url).map_err(OpenError::BadAddress)?;
         let library = if options.long_way { &LONG_WAY } else { &LIBRARY };
-        let link = Arc::new(Link::new(client, library, &options.namespace, sender()));
+        let link = Arc::new(Link::new(address, library, &options.namespace, sender()));
         let server = Server::ask(&link).await?;
+        server.is_what_the_url_says(link.address())?;
         let level = server.fit()?;
         let handle = Arc::new(Handle {
             link,
@@ -113,8 +126,8 @@ impl RedisStore {
     /// # Errors
     /// [`OpenError`] when the server cannot be asked; what was erased until then stays erased.
     pub async fn erase(url: &str, namespace: &str) -> Result<u64, OpenError> {
-        let client = Client::open(url).map_err(|why| OpenError::BadAddress(format!("{url:?}: {why}")))?;
-        let link = Link::new(client, &LIBRARY, namespace, sender());
+        let address = Address::parse(url).map_err(OpenError::BadAddress)?;
+        let link = Link::new(address, &LIBRARY, namespace, sender());
         let (mut cursor, mut erased) = (0, 0);
         loop {
             let mut scan = redis::cmd("SCAN");
@@ -184,11 +197,21 @@ impl Server {
         };
         Ok(Self {
             version: field("redis_version"),
+            mode: field("redis_mode"),
             policy: field("maxmemory_policy"),
             aof: field("aof_enabled") == "1",
             fsync: config("appendfsync").await,
             saves: config("save").await.is_some_and(|save| !save.is_empty()),
         })
+    }
+
+    fn is_what_the_url_says(&self, address: &Address) -> Result<(), OpenError> {
+        let wrong = match (self.mode.as_str(), address.is_cluster()) {
+            ("cluster", false) => NOT_A_CLUSTER,
+            ("sentinel", _) => "the server is a Sentinel: write redis+sentinel://HOST:PORT/MASTER",
+            _ => return Ok(()),
+        };
+        Err(OpenError::BadAddress(wrong.into()))
     }
 
     /// The ack level that the settings give.

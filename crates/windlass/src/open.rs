@@ -5,6 +5,8 @@
 //! | `file:./data`, `file:/var/lib/app`, `file:///var/lib/app` | the engine inside, in that directory |
 //! | `memory:` | the engine inside, without a disk: gone with the process |
 //! | `redis://host:6379/0`, `redis+unix:///run/redis.sock` | a Redis server (feature `redis`) |
+//! | `redis+sentinel://host:26379,host/MASTER`, `redis+cluster://host:6379,host` | the Redis server that answers for the namespace now |
+//! | `rediss://…`, `rediss+sentinel://…`, `rediss+cluster://…` | the same over TLS (feature `redis-tls`) |
 //! | `postgres://user@host/database` | a PostgreSQL database (feature `postgres`) |
 //!
 //! Options stand behind a `?` (`file:./data?ack=process`) or in [`OpenOptions`], which wins. An option
@@ -165,12 +167,16 @@ enum Address<'a> {
 }
 
 /// Every scheme of a store, and whether this build has it.
-const BUILT: [(&str, bool); 9] = [
+const BUILT: [(&str, bool); 13] = [
     ("file", cfg!(feature = "embedded")),
     ("memory", cfg!(feature = "embedded")),
     ("redis", cfg!(feature = "redis")),
-    ("rediss", cfg!(feature = "redis")),
     ("redis+unix", cfg!(feature = "redis")),
+    ("redis+sentinel", cfg!(feature = "redis")),
+    ("redis+cluster", cfg!(feature = "redis")),
+    ("rediss", cfg!(feature = "redis-tls")),
+    ("rediss+sentinel", cfg!(feature = "redis-tls")),
+    ("rediss+cluster", cfg!(feature = "redis-tls")),
     ("postgres", cfg!(feature = "postgres")),
     ("postgresql", cfg!(feature = "postgres")),
     ("http", false),
@@ -237,8 +243,10 @@ impl<'a> Address<'a> {
         let (scheme, query, has) = match self {
             Address::File { query, .. } => ("file:", query, "ack and create"),
             Address::Memory { query } => ("memory:", query, "none"),
-            Address::Redis { query } => ("redis:", query, "namespace and upkeep"),
-            Address::Postgres { query } => ("postgres:", query, "namespace, upkeep and what PostgreSQL has"),
+            Address::Redis { query } => ("redis:", query, "namespace, upkeep and certificates"),
+            Address::Postgres { query } => {
+                ("postgres:", query, "namespace, upkeep, and what docs/postgres.md lists")
+            }
         };
         let mut options = OpenOptions::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -264,8 +272,8 @@ impl<'a> Address<'a> {
                 (Address::Redis { .. } | Address::Postgres { .. }, "upkeep") => {
                     options.upkeep = Some(value.parse().map_err(|_| bad("true or false"))?);
                 }
-                // The rest is the driver's, which refuses what it does not know.
-                (Address::Postgres { .. }, _) => {}
+                // The rest is the store's, which refuses what it does not know.
+                (Address::Redis { .. } | Address::Postgres { .. }, _) => {}
                 _ => return Err(OpenError::UnknownOption { scheme, option: option.into(), has }),
             }
         }
@@ -308,12 +316,11 @@ impl<'a> Address<'a> {
                 Ok(Client::new(std::sync::Arc::new(store)))
             }
             #[cfg(feature = "redis")]
-            Address::Redis { .. } => {
+            Address::Redis { query } => {
                 let mut redis = windlass_redis::RedisOptions::default();
                 redis.namespace = options.namespace.unwrap_or(redis.namespace);
                 redis.upkeep = options.upkeep.unwrap_or(redis.upkeep);
-                let server = url.split_once('?').map_or(url, |(server, _)| server);
-                let store = windlass_redis::RedisStore::open(server, redis).await?;
+                let store = windlass_redis::RedisStore::open(&without_ours(url, query), redis).await?;
                 Ok(Client::new(std::sync::Arc::new(store)))
             }
             #[cfg(feature = "postgres")]
@@ -321,18 +328,23 @@ impl<'a> Address<'a> {
                 let mut postgres = windlass_postgres::Options::default();
                 postgres.schema = options.namespace.unwrap_or(postgres.schema);
                 postgres.upkeep = options.upkeep.unwrap_or(postgres.upkeep);
-                let ours = |pair: &&str| pair.starts_with("namespace=") || pair.starts_with("upkeep=");
-                let theirs: Vec<&str> = query.split('&').filter(|pair| !ours(pair)).collect();
-                let server = url.split_once('?').map_or(url, |(server, _)| server);
-                let server = format!("{server}?{}", theirs.join("&"));
                 let opened =
-                    windlass_postgres::PostgresStore::open(server.trim_end_matches('?'), postgres).await;
+                    windlass_postgres::PostgresStore::open(&without_ours(url, query), postgres).await;
                 Ok(Client::new(std::sync::Arc::new(opened.map_err(OpenError::Postgres)?)))
             }
             #[allow(unreachable_patterns, reason = "each build has the stores of its features")]
             _ => Err(OpenError::NoSuchStore { scheme: url.split(':').next().unwrap_or("").into(), has: HAS }),
         }
     }
+}
+
+/// The URL of a server without the options that every store has.
+#[cfg(any(feature = "redis", feature = "postgres"))]
+fn without_ours(url: &str, query: &str) -> String {
+    let ours = |pair: &&str| pair.starts_with("namespace=") || pair.starts_with("upkeep=");
+    let theirs: Vec<&str> = query.split('&').filter(|pair| !ours(pair)).collect();
+    let server = url.split_once('?').map_or(url, |(server, _)| server);
+    format!("{server}?{}", theirs.join("&")).trim_end_matches('?').to_owned()
 }
 
 #[cfg(feature = "embedded")]

@@ -14,7 +14,7 @@ struct Service {
     package: &'static str,
 }
 
-const SERVICES: [Service; 2] = [
+const SERVICES: [Service; 3] = [
     Service { programs: &["redis-server"], package: "redis-server" },
     Service {
         programs: &[
@@ -28,6 +28,7 @@ const SERVICES: [Service; 2] = [
         ],
         package: "postgresql",
     },
+    Service { programs: &["pgbouncer", "/usr/sbin/pgbouncer"], package: "pgbouncer" },
 ];
 
 /// Installs what is missing, or says what to install.

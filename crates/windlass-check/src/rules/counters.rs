@@ -2,13 +2,15 @@
 //!
 //! Sees: a claim that began after another one was answered and got a smaller or equal counter, over the whole store; an
 //! attempt of a job that is not larger than one answered before; the same token given twice; a look that shows fewer
-//! attempts than were given. A power cut may un-count attempts; after a failover only the nonce protects.
+//! attempts than were given. A power cut may un-count attempts; after a failover, or one that takes the
+//! last moments of a store whose level is a window, only the nonce protects.
 //! Cannot see: the order of claims that overlap.
 
 use super::{Rule, Seen};
 use crate::format::FaultKind;
 use crate::report::{Findings, Invariant::I4};
-use crate::world::World;
+use crate::world::{FaultSeen, World};
+use windlass_core::store::AckLevel;
 
 /// The largest counter answered so far with its line; and what it was when each claim began.
 #[derive(Default)]
@@ -28,15 +30,20 @@ impl Counters {
 /// Steps kept: a claim that takes longer than so many others is compared with fewer of them.
 const STEPS_MAX: usize = 100_000;
 
+/// Whether counters may begin again where the store was before that fault: after a failover, and after what takes the
+/// last moments of a store that promises no more than that.
+fn begins_again(world: &World, fault: &FaultSeen) -> bool {
+    let window = matches!(world.header.ack_level, AckLevel::Window { .. });
+    fault.what == FaultKind::Failover || (window && fault.takes_since.is_some())
+}
+
 impl Rule for Counters {
     fn see(&mut self, seen: &Seen<'_>, world: &World, found: &mut Findings) {
         match seen {
             Seen::Given { given, begun } => {
                 let (id, token, attempt) = (given.lease.job, given.lease.token, given.lease.attempt);
-                let failover =
-                    |since: u64| world.faults.iter().any(|f| f.line > since && f.what == FaultKind::Failover);
                 if let Some((answered, counter)) = self.before(begun.line)
-                    && !failover(answered)
+                    && !world.faults.iter().any(|fault| fault.line > answered && begins_again(world, fault))
                 {
                     found.hold(I4, token.counter > counter, id, &[answered, begun.line, world.line], || {
                         format!(
@@ -67,7 +74,10 @@ impl Rule for Counters {
                     self.steps.drain(..STEPS_MAX / 2);
                 }
             }
-            Seen::Fault(fault) if fault.what == FaultKind::Failover => self.steps.clear(),
+            // Counters may begin again where the store was before.
+            Seen::Fault(_) if world.faults.last().is_some_and(|fault| begins_again(world, fault)) => {
+                self.steps.clear();
+            }
             Seen::DumpedJob { job, line, dump } => {
                 let Some(known) = world.job(job.id) else { return };
                 let (attempt, answered) = known.attempt;

@@ -25,7 +25,9 @@ impl Rule for Due {
                 )
             });
         }
-        if let Some((due, line)) = world.due(id) {
+        // Answers may cross: a lease that is older than one already seen was given before the job was put off.
+        let newest = world.job(id).is_none_or(|job| given.lease.token.counter > job.counter.0);
+        if let Some((due, line)) = world.due(id).filter(|_| newest) {
             let now = world.at.plus_ms(world.header.skew_ms);
             found.hold(I9, now >= due, id, &[line, world.line], || {
                 format!("job {id} was given at {}, and is due at {due}", world.at)

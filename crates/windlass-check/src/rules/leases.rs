@@ -33,8 +33,8 @@ impl Rule for Leases {
                 match told {
                     Item::Ok(()) => {
                         let lease = &settle.lease;
-                        let holds =
-                            !is_stale(job, lease, begun) || may_be_repeated(job, lease, settle.how, begun);
+                        let holds = !is_stale(job, lease, begun, world)
+                            || may_be_repeated(job, lease, settle.how, begun);
                         found.hold(I3, holds, lease.job, &stale_lines(job, begun, world), || {
                             let (how, attempt, id) = (settle.how, lease.attempt, lease.job);
                             format!(
@@ -65,7 +65,7 @@ fn hold_on(lease: &Lease, ok: bool, stale: bool, begun: &Open, world: &World, fo
     let Some(job) = world.job(lease.job) else { return };
     if ok {
         let (id, attempt) = (lease.job, lease.attempt);
-        found.hold(I3, !is_stale(job, lease, begun), id, &stale_lines(job, begun, world), || {
+        found.hold(I3, !is_stale(job, lease, begun, world), id, &stale_lines(job, begun, world), || {
             format!("a heartbeat or report of attempt {attempt} of job {id} was accepted with a stale token")
         });
     } else if stale {
@@ -73,12 +73,20 @@ fn hold_on(lease: &Lease, ok: bool, stale: bool, begun: &Open, world: &World, fo
     }
 }
 
-/// Whether the token certainly was not the job's current one when that call began.
-fn is_stale(job: &Job, lease: &Lease, begun: &Open) -> bool {
-    let newer =
-        job.held.is_some_and(|held| held.lease.token.counter > lease.token.counter && held.line < begun.line);
-    let ended =
-        job.settled.iter().any(|s| s.token == lease.token && s.done == Some(true) && s.answered < begun.line);
+/// Whether the token certainly was not the job's current one when that call began. A fault may have taken the claim or
+/// the settlement that ended it.
+fn is_stale(job: &Job, lease: &Lease, begun: &Open, world: &World) -> bool {
+    let newer = job.held.is_some_and(|held| {
+        held.lease.token.counter > lease.token.counter
+            && held.line < begun.line
+            && !world.power_since(held.line)
+    });
+    let ended = job.settled.iter().any(|s| {
+        s.token == lease.token
+            && s.done == Some(true)
+            && s.answered < begun.line
+            && !world.may_be_taken(s.answered, s.answered_at)
+    });
     // The events remember what the settlements of long ago came to.
     let told =
         job.story.line < begun.line && job.story.ends.iter().any(|(_, attempt)| *attempt == lease.attempt);

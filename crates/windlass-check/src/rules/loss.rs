@@ -94,7 +94,7 @@ fn compare_settlements(dump: &Dump, world: &World, found: &mut Findings) {
         return;
     }
     for (id, job) in &world.jobs {
-        for (ack, line) in job.acks.iter().filter(|(_, line)| *line < dump.line) {
+        for (ack, line, at) in job.acks.iter().filter(|(_, line, _)| *line < dump.line) {
             if job.story.begun && !job.story.unsure {
                 let told = match ack {
                     Ack::Cancelled => job.story.cancelled_ever,
@@ -102,6 +102,10 @@ fn compare_settlements(dump: &Dump, world: &World, found: &mut Findings) {
                     Ack::Retried => job.story.retried,
                     Ack::Deleted => job.story.removed.is_some(),
                 };
+                if !told && world.may_be_taken(*line, *at) {
+                    found.losses_not_covered += 1;
+                    continue;
+                }
                 found.hold(I1, told, *id, &[*line, job.story.line], || {
                     format!("{ack:?} was acknowledged for job {id}, and no event tells of it")
                 });
@@ -111,9 +115,16 @@ fn compare_settlements(dump: &Dump, world: &World, found: &mut Findings) {
             if job.story.unsure || !job.story.begun {
                 continue;
             }
-            found.hold(I1, is_told(&job.story, job, settled), *id, &[settled.line, settled.answered, job.story.line], || {
+            let told = is_told(&job.story, job, settled);
+            if !told && world.may_be_taken(settled.answered, settled.answered_at) {
+                found.losses_not_covered += 1;
+                continue;
+            }
+            found.hold(I1, told, *id, &[settled.line, settled.answered, job.story.line], || {
                 let (how, attempt, ends) = (settled.how, settled.attempt, &job.story.ends);
-                format!("{how:?} of attempt {attempt} of job {id} was acknowledged, and its events say {ends:?}")
+                format!(
+                    "{how:?} of attempt {attempt} of job {id} was acknowledged, and its events say {ends:?}"
+                )
             });
         }
     }

@@ -3,6 +3,7 @@
 use crate::writer::{History, LEASE_MS, ask_claim, asked, created, group, id, queue, stale};
 use windlass_check::format::{Ask, Asked, AskedSettle, How, Item, Phase, Told, TransactionStep};
 use windlass_check::{FaultKind, Invariant as I};
+use windlass_core::event::EventType;
 use windlass_core::job::{OnConflict, OnParent, Parent, Unique, UniqueScope};
 use windlass_core::limit::{LimitSettings, LimitUse};
 use windlass_core::name::{LimitName, UniqueKey};
@@ -55,6 +56,24 @@ fn i1_what_a_fault_takes_that_the_level_does_not_cover_is_counted_and_no_violati
         h.dump(&[]);
         let report = h.check(false);
         assert_eq!(report.is_clean(), !covered, "{level}");
+        assert_eq!(report.figures.losses_not_covered, u64::from(!covered), "{level}");
+    }
+}
+
+#[test]
+fn i1_a_settlement_that_a_fault_takes_is_counted_where_the_level_does_not_cover_it() {
+    for (level, covered) in [(AckLevel::Power, true), (AckLevel::Process, false)] {
+        let mut h = one_job();
+        h.header.ack_level = level;
+        let lease = h.claim(1, 1);
+        h.complete(lease);
+        h.fault(FaultKind::PowerCut);
+        h.event(1, EventType::Enqueued, 0);
+        h.event(1, EventType::Claimed, 1);
+        h.event(1, EventType::Snoozed, 1);
+        h.dump_with_events(&[(1, State::Scheduled, 1)]);
+        let report = h.check(false);
+        assert_eq!(report.is_clean(), !covered, "{level}: {:?}", report.violations);
         assert_eq!(report.figures.losses_not_covered, u64::from(!covered), "{level}");
     }
 }
@@ -118,6 +137,32 @@ fn i3_a_stale_token_is_accepted_by_nobody() {
 }
 
 #[test]
+fn i3_a_fault_that_takes_what_made_a_token_stale_makes_it_current_again() {
+    let accepted = |fault: Option<FaultKind>| {
+        let mut h = one_job();
+        let first = h.claim(1, 1);
+        h.pass(LEASE_MS);
+        h.claim(1, 2);
+        fault.into_iter().for_each(|what| h.fault(what));
+        h.settle(first, How::Complete, Item::Ok(()));
+        h
+    };
+    accepted(None).breaks(I::I3);
+    accepted(Some(FaultKind::Connection)).breaks(I::I3);
+    assert!(accepted(Some(FaultKind::Failover)).check(false).is_clean());
+    let settled = |fault: Option<FaultKind>| {
+        let mut h = one_job();
+        let lease = h.claim(1, 1);
+        h.complete(lease);
+        fault.into_iter().for_each(|what| h.fault(what));
+        h.settle(lease, How::Fail, Item::Ok(()));
+        h
+    };
+    settled(Some(FaultKind::Connection)).breaks(I::I3);
+    assert!(settled(Some(FaultKind::Failover)).check(false).is_clean());
+}
+
+#[test]
 fn i3_a_heartbeat_after_the_end_is_refused() {
     let beat = |told: Item<Beat>| {
         let mut h = one_job();
@@ -152,6 +197,29 @@ fn i4_counters_and_attempts_grow() {
     assert!(claimed(11, 3, Some(FaultKind::PowerCut)).check(false).is_clean());
     claimed(9, 4, Some(FaultKind::PowerCut)).breaks(I::I4);
     assert!(claimed(9, 4, Some(FaultKind::Failover)).check(false).is_clean());
+    let mut window = claimed(9, 4, Some(FaultKind::PowerCut));
+    window.header.ack_level = AckLevel::Window { ms: 2_000 };
+    assert!(window.check(false).is_clean());
+}
+
+#[test]
+fn i9_an_answer_that_comes_late_is_of_a_claim_before_the_delay() {
+    let mut h = one_job();
+    let late = h.begin(ask_claim(Vec::new()));
+    let first = h.lease(1, 1);
+    h.pass(LEASE_MS);
+    let second = h.claim(1, 2);
+    let asked = windlass_check::format::AskedSettle {
+        lease: second,
+        how: How::Fail,
+        delay_ms: Some(500),
+        then: Vec::new(),
+    };
+    let call = h.begin(ask_claim(vec![asked]));
+    h.answer(call, Told::Claimed { settled: vec![Item::Ok(())], jobs: Vec::new() });
+    let given = windlass_check::format::Given { lease: first, queue: queue("q"), group: None };
+    h.answer(late, Told::Claimed { settled: Vec::new(), jobs: vec![given] });
+    assert!(h.check(false).is_clean(), "{:?}", h.check(false).violations);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use crate::connect;
 use crate::fault::Fault;
 
 /// The root of all stores of one run.
@@ -50,8 +51,7 @@ impl Place {
                 let mut taken = self.taken.borrow_mut();
                 let number = taken.entry(name.to_owned()).or_default();
                 *number += 1;
-                let mark = if url.contains('?') { '&' } else { '?' };
-                format!("{url}{mark}namespace=bench_{}_{name}_{number}", std::process::id())
+                connect::in_namespace(url, &format!("bench_{}_{name}_{number}", std::process::id()))
             }
             Base::Other(url) => url.clone(),
             Base::Directory { path, options } => {

@@ -1,5 +1,6 @@
 //! One module for each noun of the command line: its arguments, its help, and the verbs it calls.
 
+pub(crate) mod archive;
 pub(crate) mod doctor;
 pub(crate) mod enqueue;
 pub(crate) mod errors;
@@ -7,7 +8,9 @@ pub(crate) mod events;
 pub(crate) mod groups;
 pub(crate) mod jobs;
 pub(crate) mod limits;
+pub(crate) mod migrate;
 pub(crate) mod ndjson;
+pub(crate) mod outbox;
 pub(crate) mod queues;
 pub(crate) mod schedules;
 

@@ -22,7 +22,9 @@ use windlass_campaigns::contacts::MAX_CONTACTS;
 use windlass_campaigns::day::Sharing;
 
 use crate::arguments::Global;
+use crate::connect;
 use crate::fault::Fault;
+use crate::interrupt::interrupted;
 use crate::output::Output;
 use outcome::{Comparison, Outcome};
 use pass::Pass;
@@ -45,6 +47,7 @@ Examples:
   windlass demo --size 5000                 shorter
   windlass demo --no-fairness               small campaigns wait for the whale
   windlass demo --contacts people.csv       your own list; nothing leaves this machine
+  windlass demo --store redis://localhost   the same on a server, in namespaces of its own
   windlass demo --json                      only the summary, as JSON
 ";
 
@@ -80,17 +83,13 @@ pub(crate) struct DemoArgs {
 
 /// Runs the day, then the comparison, and tells the story.
 pub(crate) async fn run(global: &Global, out: &Output, args: DemoArgs) -> Result<(), Fault> {
-    if global.store_is_explicit {
-        return Err(Fault::usage(
-            "demo makes a store of its own; name its place with --dir instead of --store",
-        ));
-    }
+    let server = server(global)?;
     let begun = Instant::now();
     let people = match &args.contacts {
         Some(path) => People::read(path, out)?,
         None => People::generated(args.size, args.seed),
     };
-    let room = Room::make(args.dir.as_deref(), args.keep)?;
+    let room = Room::make(args.dir.as_deref(), args.keep, server)?;
     let mut show = Show::new(out);
     // Once a signal is listened to, the system does nothing about it any more: so it is listened to throughout.
     let day = tokio::select! {
@@ -101,11 +100,34 @@ pub(crate) async fn run(global: &Global, out: &Output, args: DemoArgs) -> Result
     let (day, comparison) = match day {
         Ok(day) => day,
         // What the workers said of their end is worth keeping.
-        Err(fault) => return Err(room.keep_after(fault)),
+        Err(fault) => {
+            let fault = room.keep_after(fault);
+            room.leave().await?;
+            return Err(fault);
+        }
     };
     let outcome = Outcome::new(&people, &args, day, comparison, begun.elapsed());
     outcome.tell(out, &room)?;
+    room.leave().await?;
     outcome.verdict()
+}
+
+/// The server that `--store` names, if it does: the demo makes namespaces of its own on it.
+fn server(global: &Global) -> Result<Option<&str>, Fault> {
+    let url = global.store.as_str();
+    match url.split(':').next().unwrap_or_default() {
+        _ if !global.store_is_explicit => Ok(None),
+        "file" => Err(Fault::usage(
+            "demo makes a directory of its own; name its place with --dir instead of --store",
+        )),
+        "memory" => Err(Fault::usage(
+            "demo kills the process that holds the queue, and memory: ends with it; leave --store out, or name a server",
+        )),
+        _ if connect::split_namespace(url).1.is_some() => {
+            Err(Fault::usage("demo makes namespaces of its own on a server; leave namespace= out"))
+        }
+        _ => Ok(Some(url)),
+    }
 }
 
 async fn passes(
@@ -137,23 +159,4 @@ async fn passes(
     }
     let [fair_groups, one_group] = [both[0], both[1]];
     Ok((day, Some(Comparison { contacts: size, fair_groups, one_group })))
-}
-
-/// Somebody asks this process to end.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminated.recv() => {}
-            }
-            return;
-        }
-    }
-    // Without a handler the system ends the process by itself.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }

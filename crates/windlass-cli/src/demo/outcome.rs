@@ -246,8 +246,8 @@ impl Outcome {
     fn next_paragraph(&self, room: &Room) -> String {
         let mut lines = Vec::new();
         match room.kept() {
-            Some(dir) => {
-                let store = format!("file:{}", dir.join("day").join("store").display());
+            Some(_) => {
+                let store = room.shown_store();
                 lines.push(format!("  windlass --store {store} queues ls"));
                 lines.push(format!("  windlass --store {store} jobs ls --state dead"));
                 lines.push(format!("  windlass --store {store} errors"));

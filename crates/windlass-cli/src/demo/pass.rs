@@ -18,8 +18,9 @@ use windlass_campaigns::record::QueueRecord;
 use windlass_campaigns::sim::{Counters, Handle, Rehearsal, provider, smtp};
 
 use super::process::WorkerProcess;
+use super::room::Part;
 use super::show::{Scene, Show};
-use super::worker::{Orders, store_url};
+use super::worker::Orders;
 use crate::connect::{self, Intent};
 use crate::fault::{Exit, Fault};
 
@@ -39,11 +40,14 @@ const LAUNCHED_CONTACTS_PER_MS: u64 = 6;
 const STEP_DELAY_MS: u64 = 20;
 /// The compressed retry policy of the day.
 const RETRY_MS: (u64, u64) = (200, 2_000);
+/// The compressed lease of the day. Inside a program the end of the process ends its leases; a server has to wait.
+const LEASE_MS: u64 = 5_000;
 
 /// A day about to run.
 pub(super) struct Pass {
     name: &'static str,
     dir: PathBuf,
+    store: String,
     list: ContactList,
     plan: Plan,
     seed: u64,
@@ -97,17 +101,18 @@ pub(super) struct Kill {
 }
 
 impl Pass {
-    /// A day for these contacts, without faults and kills.
+    /// A day for these contacts in that part of the room, without faults and kills.
     pub(super) fn new(
         name: &'static str,
-        dir: PathBuf,
+        part: Part,
         list: ContactList,
         seed: u64,
         sharing: Sharing,
     ) -> Result<Self, Fault> {
         let plan = Plan::new(&list).map_err(|error| Fault::usage(error.to_string()))?;
         let rehearsal = Rehearsal::quiet(seed);
-        Ok(Self { name, dir, list, plan, seed, sharing, rehearsal, kills: Vec::new() })
+        let Part { dir, store } = part;
+        Ok(Self { name, dir, store, list, plan, seed, sharing, rehearsal, kills: Vec::new() })
     }
 
     /// With providers on a bad day.
@@ -156,6 +161,7 @@ impl Pass {
             step_delay_ms: STEP_DELAY_MS,
             retry_base_ms,
             retry_cap_ms,
+            lease_ms: LEASE_MS,
         }
     }
 
@@ -171,7 +177,7 @@ impl Pass {
         let mut pending = std::mem::take(&mut self.kills).into_iter().peekable();
         let mut kills: Vec<Kill> = Vec::new();
         let mut killed_at: Option<Instant> = None;
-        let mut worker = WorkerProcess::start(&self.dir)?;
+        let mut worker = WorkerProcess::start(&self.dir, &self.store)?;
         let mut looks = tokio::time::interval(LOOK);
         let mut drawn = Instant::now();
         let mut moved = (0, Instant::now());
@@ -198,7 +204,7 @@ impl Pass {
                 killed_at = Some(Instant::now());
                 kills.push(Kill { reached: progress.reached(), back_after_s: 0.0 });
                 scene.killed(progress.reached());
-                worker = WorkerProcess::start(&self.dir)?;
+                worker = WorkerProcess::start(&self.dir, &self.store)?;
             }
             if drawn.elapsed() >= DRAW {
                 drawn = Instant::now();
@@ -253,7 +259,7 @@ impl Pass {
 
     /// Opens the queue, which nobody holds any more, and compares it with the logs.
     async fn account(self, logs: &[PathBuf; 2]) -> Result<(Report, u64), Fault> {
-        let open = connect::open_url(&store_url(&self.dir), Intent::Look).await?;
+        let open = connect::open_url(&self.store, Intent::Look).await?;
         let record =
             QueueRecord::read(open.client()).await.map_err(|error| Fault::failed(error.to_string()))?;
         let dead = record.dead() as u64;

@@ -29,14 +29,15 @@ pub(super) struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts one on that directory.
-    pub(super) fn start(dir: &Path) -> Result<Self, Fault> {
+    /// Starts one on that directory and that store.
+    pub(super) fn start(dir: &Path, store: &str) -> Result<Self, Fault> {
         let log = dir.join("worker.log");
         let stderr = OpenOptions::new().create(true).append(true).open(&log);
         let stderr = stderr.map_err(|error| Fault::file(log.display(), &error))?;
         let program = std::env::current_exe()?;
         let mut command = Command::new(program);
-        command.arg("demo-worker").arg(dir);
+        // A URL may hold a password, and everybody can read the arguments of a process.
+        command.arg("demo-worker").arg(dir).env("WINDLASS_STORE", store);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr).kill_on_drop(true);
         // Ctrl-C is for the parent, which then stops the child itself.
         #[cfg(unix)]

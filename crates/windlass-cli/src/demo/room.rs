@@ -1,9 +1,10 @@
-//! The directory of a demo: new, its own, and gone afterwards unless it is to be kept.
+//! Where a demo happens: a new directory, and on a server new namespaces; gone afterwards unless they are to be kept.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::connect;
 use crate::fault::Fault;
 
 /// How often a removal is tried; the demo has said its result, so it is no fault if all fail.
@@ -11,12 +12,24 @@ const REMOVALS_MAX: u32 = 20;
 /// The pause between two tries: a killed process is gone within a few milliseconds.
 const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
 
-/// The directory; removed when dropped.
+/// The directory, removed when dropped, and what was made on a server.
 pub(super) struct Room {
     path: PathBuf,
+    /// The server on which the stores are, if they are not in the directory.
+    server: Option<String>,
+    /// The stores made on it.
+    made: RefCell<Vec<String>>,
     /// The directory was there before, empty: only what is in it is ours.
     was_there: bool,
     keep: Cell<bool>,
+}
+
+/// The place of one pass.
+pub(super) struct Part {
+    /// Its directory.
+    pub(super) dir: PathBuf,
+    /// Its store, as a URL.
+    pub(super) store: String,
 }
 
 impl Room {
@@ -24,7 +37,7 @@ impl Room {
     ///
     /// # Errors
     /// With exit code 2 for one that holds something.
-    pub(super) fn make(named: Option<&Path>, keep: bool) -> Result<Self, Fault> {
+    pub(super) fn make(named: Option<&Path>, keep: bool, server: Option<&str>) -> Result<Self, Fault> {
         let path = named
             .map_or_else(|| PathBuf::from(format!("windlass-demo-{}", std::process::id())), PathBuf::from);
         let failed = |error: &std::io::Error| Fault::file(path.display(), error);
@@ -43,14 +56,46 @@ impl Room {
             }
             Err(error) => return Err(Fault::usage(format!("{}: {error}", path.display()))),
         };
-        Ok(Self { path, was_there, keep: Cell::new(keep) })
+        let server = server.map(str::to_owned);
+        Ok(Self { path, server, made: RefCell::default(), was_there, keep: Cell::new(keep) })
     }
 
-    /// A directory inside it for one pass.
-    pub(super) fn part(&self, name: &str) -> Result<PathBuf, Fault> {
-        let path = self.path.join(name);
-        std::fs::create_dir_all(&path).map_err(|error| Fault::file(path.display(), &error))?;
-        Ok(path)
+    /// A place inside it for one pass.
+    pub(super) fn part(&self, name: &str) -> Result<Part, Fault> {
+        let dir = self.path.join(name);
+        std::fs::create_dir_all(&dir).map_err(|error| Fault::file(dir.display(), &error))?;
+        let store = match &self.server {
+            Some(server) => {
+                // A name that needs quotes nowhere.
+                let namespace = format!("demo_{}_{}", std::process::id(), name.replace('-', "_"));
+                let store = connect::in_namespace(server, &namespace);
+                self.made.borrow_mut().push(store.clone());
+                store
+            }
+            None => format!("file:{}", dir.join("store").display()),
+        };
+        Ok(Part { dir, store })
+    }
+
+    /// The store of the first pass as others may be told of it.
+    pub(super) fn shown_store(&self) -> String {
+        let first = self.made.borrow().first().map(|store| connect::shown(store));
+        first.unwrap_or_else(|| format!("file:{}", self.path.join("day").join("store").display()))
+    }
+
+    /// Erases what was made on a server, unless it is to be kept.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub(super) async fn leave(&self) -> Result<(), Fault> {
+        if self.keep.get() {
+            return Ok(());
+        }
+        let made = self.made.take();
+        for store in made {
+            connect::erase_url(&store).await?;
+        }
+        Ok(())
     }
 
     /// Where it is, if it stays.

@@ -15,6 +15,7 @@ use windlass_campaigns::handlers::{App, Providers};
 use windlass_campaigns::plan::{Plan, QUEUES};
 
 use super::beat::Beat;
+use crate::arguments::Global;
 use crate::connect::{self, Intent};
 use crate::fault::Fault;
 
@@ -25,7 +26,7 @@ const WATCH_EVERY: Duration = Duration::from_millis(1_000);
 
 const EXAMPLES: &str = "\
 Examples:
-  windlass demo-worker DIR      what `windlass demo` starts
+  windlass demo-worker DIR --store URL      what `windlass demo` starts
 ";
 
 /// The worker process of a demo; `windlass demo` starts it
@@ -74,18 +75,13 @@ fn contacts_file(dir: &Path) -> PathBuf {
     dir.join("contacts.jsonl")
 }
 
-/// The store of the day, as a URL.
-pub(super) fn store_url(dir: &Path) -> String {
-    format!("file:{}", dir.join("store").display())
-}
-
 /// Works until stdin ends, then shuts down in order.
-pub(crate) async fn run(args: WorkerArgs) -> Result<(), Fault> {
+pub(crate) async fn run(global: &Global, args: WorkerArgs) -> Result<(), Fault> {
     die_with_parent();
     let (Orders { day, providers }, list) = Orders::read(&args.dir)?;
     let plan = Plan::new(&list).map_err(|error| Fault::failed(error.to_string()))?;
     let app = App::new(list, &providers, WATCH_EVERY).map_err(|error| Fault::failed(error.to_string()))?;
-    let open = connect::open_url(&store_url(&args.dir), Intent::Put).await?;
+    let open = connect::open_url(&global.store, Intent::Put).await?;
     let client = open.client().clone();
     let worker = app.work(&client).await.map_err(|error| Fault::failed(error.to_string()))?;
     day.launch(&plan, &client).await.map_err(|error| Fault::failed(error.to_string()))?;

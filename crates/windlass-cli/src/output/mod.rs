@@ -127,6 +127,16 @@ impl Output {
         }
     }
 
+    /// What must not go unheard although the command goes on, `-q` or not.
+    pub(crate) fn warn(&self, message: &str) {
+        let mut err = std::io::stderr().lock();
+        let _ = if self.form == Form::Json {
+            writeln!(err, "{}", escape::json(&serde_json::json!({ "warning": message }).to_string()))
+        } else {
+            writeln!(err, "warning: {}", escape::lines(message))
+        };
+    }
+
     /// The next step worth suggesting; only people get one.
     pub(crate) fn hint(&self, message: &str) {
         if self.form == Form::Human {

@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+#[path = "../../../windlass-postgres/tests/server/mod.rs"]
+mod postgres;
+#[path = "../../../windlass-redis/tests/server/mod.rs"]
+mod redis;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -119,7 +124,9 @@ fn nonsense_is_refused_with_exit_code_2_before_anything_is_made() {
         (&["--contacts", "columns.csv"], "column"),
         (&["--dir", "."], "not empty"),
         (&["--dir", "empty.csv"], "empty.csv"),
-        (&["--store", "memory:"], "--dir"),
+        (&["--store", "file:there"], "--dir"),
+        (&["--store", "memory:"], "ends with it"),
+        (&["--store", "redis://localhost?namespace=mine"], "leave namespace= out"),
         (&["--fairness"], "--fairness"),
     ] {
         let output = demo(dir.path(), arguments);
@@ -129,6 +136,36 @@ fn nonsense_is_refused_with_exit_code_2_before_anything_is_made() {
         assert!(output.stdout.is_empty());
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), before);
+}
+
+/// The day with its kills on a server, its account closed as on the engine inside, and nothing left behind.
+fn day_on(url: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let told = summary(&demo(
+        dir.path(),
+        &["--store", url, "--size", "1000", "--json", "--no-compare", "--seed", "11"],
+    ));
+    assert_eq!(count(&told, "contacts"), 1_000);
+    for nothing in ["lost", "unexplained_repeats", "strays"] {
+        assert_eq!(count(&told, nothing), 0, "{nothing} on {url}: {told}");
+    }
+    assert_eq!(count(&told, "kills"), 2, "{told}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn a_day_on_redis_loses_nothing_and_leaves_nothing_behind() {
+    let server = redis::Server::start();
+    day_on(&server.url());
+    let keys = Command::new("redis-cli").arg("-s").arg(server.socket()).arg("dbsize").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&keys.stdout).trim(), "0");
+}
+
+#[test]
+fn a_day_on_postgresql_loses_nothing_and_leaves_nothing_behind() {
+    let (server, address) = postgres::Server::on_loopback();
+    day_on(&format!("postgres://windlass@{address}/postgres"));
+    assert_eq!(server.sql("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'demo%'"), "0");
 }
 
 #[test]

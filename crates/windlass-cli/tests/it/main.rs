@@ -3,11 +3,20 @@
 //! Every test has a directory of its own. What the command line cannot bring about (a job that fails) is done through
 //! the library, with the store closed again before the command looks.
 
+mod archive;
 mod bench;
 mod directory;
 mod enqueue;
 mod jobs;
 mod ndjson;
+mod outbox;
 mod output;
+/// Shared with the tests of `windlass-archive`: a database of a test's own, read by SQL.
+#[allow(dead_code, reason = "each test target uses its part")]
+#[path = "../../../windlass-archive/tests/it/place.rs"]
+mod place;
+mod postgres;
+#[path = "../../../windlass-postgres/tests/server/mod.rs"]
+mod server;
 mod settings;
 mod shell;

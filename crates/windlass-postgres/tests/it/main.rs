@@ -1,9 +1,14 @@
-//! What only this store has: the caller's own transaction, and a server that ends, restarts and cuts connections.
+//! What only this store has: its schema, the caller's own transaction, and a server that ends, restarts and cuts
+//! connections.
+#![allow(clippy::unwrap_used, reason = "an answer that is not there is a failed test")]
 
+mod driver;
 mod held;
+mod schema;
 #[path = "../server/mod.rs"]
 mod server;
 mod survival;
+mod tls;
 mod transaction;
 
 use crate::server::Server;
@@ -38,10 +43,15 @@ fn queue() -> QueueName {
     QueueName::new("q").expect("a name")
 }
 
+/// This machine's clock, which is the server's too.
+fn now() -> Time {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    Time(since.as_millis() as u64)
+}
+
 /// A new job with an id of this moment.
 fn job(n: u128) -> NewJob {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    let id = JobId::from_parts(Time(now.as_millis() as u64), n << 64 | n);
+    let id = JobId::from_parts(now(), n << 64 | n);
     NewJob::new(id, queue(), Kind::new("kind").expect("a name"), *b"{}")
 }
 

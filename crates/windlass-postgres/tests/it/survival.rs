@@ -5,6 +5,7 @@ use crate::{claim, client, complete, job, queue, shared, store};
 use rustix::process::Signal as Kill;
 use std::time::Duration;
 use windlass_core::event::EventType;
+use windlass_core::queue::QueueSettings;
 use windlass_core::store::{Admin, Filter, From, Queue, Signal, Upkeep, Watch};
 use windlass_core::{JobId, State, WorkerId};
 use windlass_postgres::{Options, PostgresStore};
@@ -58,6 +59,32 @@ async fn kill_9_of_the_server_loses_nothing_that_was_acknowledged_and_claims_go_
     }
     let counts = store.queues(Some(queue()), None).await.unwrap()[0].counts;
     assert_eq!(counts.0.iter().sum::<u64>(), acknowledged.len() as u64, "I16");
+}
+
+#[tokio::test]
+async fn a_lease_that_ran_out_while_the_server_was_away_is_not_lost_to_upkeep_that_comes_first() {
+    let server = Server::start();
+    let store = store(&server, "away").await;
+    let settings = QueueSettings { lease_ms: 1_000, ..QueueSettings::default() };
+    store.set_queue(queue(), settings, None).await.unwrap().unwrap();
+    let jobs: Vec<_> = (1..=5).map(job).collect();
+    store.enqueue(jobs.clone(), false, None).await.unwrap();
+    let held = claim(&store, 5).await;
+    assert_eq!(held.len(), 5);
+    server.end(Kill::KILL);
+    let over = held[0].lease.deadline.plus_ms(50);
+    while crate::now() < over {
+        tokio::task::yield_now().await;
+    }
+    server.run();
+    until_answered(|| store.upkeep(100, None)).await;
+    let leases = held.iter().map(|held| held.lease).collect();
+    for beat in store.heartbeat(leases, None).await.unwrap() {
+        beat.expect("rule f");
+    }
+    for job in jobs {
+        assert_eq!(store.get(job.id).await.unwrap().unwrap().view.losses, 0);
+    }
 }
 
 #[tokio::test]

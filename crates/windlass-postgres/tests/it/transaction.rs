@@ -1,31 +1,41 @@
-//! I13: what is enqueued or completed in a caller's transaction exists if and only if the transaction commits.
+//! I13: what is enqueued or completed in a caller's transaction exists if and only if the transaction commits, whatever
+//! driver carries it.
 
+use crate::driver::{Driver, by_each_driver};
 use crate::{claim, client, complete, job, queue, shared, store};
 use windlass_core::job::{OnConflict, Unique, UniqueScope};
 use windlass_core::limit::LimitUse;
 use windlass_core::name::{LimitName, UniqueKey};
 use windlass_core::store::{Admin, EnqueueStatus, Queue, Upkeep};
 use windlass_core::{NewJob, Rejection, State};
-use windlass_postgres::{complete_in, enqueue_in};
 
-#[tokio::test]
-async fn a_job_of_a_transaction_is_seen_when_it_commits_and_never_when_it_does_not() {
-    let store = store(shared(), "commit").await;
-    let mut client = client(shared()).await;
+by_each_driver! {
+    a_job_of_a_transaction_is_seen_when_it_commits_and_never_when_it_does_not in "commit";
+    a_savepoint_that_is_rolled_back_takes_its_jobs_with_it in "savepoint";
+    an_open_transaction_holds_up_no_enqueue_and_no_claim_of_others in "open_tx";
+    a_key_that_a_rolled_back_transaction_held_is_free in "keys";
+    a_completion_in_a_transaction_is_one_with_its_effects in "done_in";
+    a_lease_that_runs_out_while_its_transaction_is_open_is_honoured_if_it_commits in "late_tx";
+    a_batch_that_names_a_job_twice_takes_it_once in "twice";
+}
+
+async fn a_job_of_a_transaction_is_seen_when_it_commits_and_never_when_it_does_not<D: Driver>(schema: &str) {
+    let store = store(shared(), schema).await;
+    let mut tx = D::connect(shared()).await;
     for (n, commits) in [(1, true), (2, false)] {
         let new = NewJob { limits: vec![LimitUse { name: LimitName::new("l").unwrap(), cost: 1 }], ..job(n) };
-        let tx = client.transaction().await.unwrap();
-        let answer = enqueue_in(&tx, "commit", std::slice::from_ref(&new)).await.unwrap().remove(0).unwrap();
+        tx.run("BEGIN").await;
+        let answer = tx.enqueue_one(schema, &new).await;
         assert_eq!((answer.status, answer.state), (EnqueueStatus::Created, State::Ready));
         assert!(store.get(new.id).await.unwrap().is_none(), "not before the commit");
         assert!(claim(&store, 9).await.is_empty(), "and it is no work yet");
         if commits {
-            tx.commit().await.unwrap();
+            tx.run("COMMIT").await;
             let held = claim(&store, 9).await;
             assert_eq!(held[0].lease.job, new.id);
             complete(&store, &held[0].lease).await.unwrap();
         } else {
-            tx.rollback().await.unwrap();
+            tx.run("ROLLBACK").await;
             assert!(store.get(new.id).await.unwrap().is_none());
             assert!(claim(&store, 9).await.is_empty());
             assert_eq!(store.queues(Some(queue()), None).await.unwrap()[0].totals.enqueued, 1);
@@ -33,57 +43,54 @@ async fn a_job_of_a_transaction_is_seen_when_it_commits_and_never_when_it_does_n
     }
 }
 
-#[tokio::test]
-async fn a_savepoint_that_is_rolled_back_takes_its_jobs_with_it() {
-    let store = store(shared(), "savepoint").await;
-    let mut client = client(shared()).await;
+async fn a_savepoint_that_is_rolled_back_takes_its_jobs_with_it<D: Driver>(schema: &str) {
+    let store = store(shared(), schema).await;
+    let mut tx = D::connect(shared()).await;
     let (kept, gone) = (job(1), job(2));
-    let mut tx = client.transaction().await.unwrap();
-    enqueue_in(&tx, "savepoint", std::slice::from_ref(&kept)).await.unwrap().remove(0).unwrap();
-    let inner = tx.savepoint("s").await.unwrap();
-    enqueue_in(&inner, "savepoint", std::slice::from_ref(&gone)).await.unwrap().remove(0).unwrap();
-    inner.rollback().await.unwrap();
-    tx.commit().await.unwrap();
+    tx.run("BEGIN").await;
+    tx.enqueue_one(schema, &kept).await;
+    tx.run("SAVEPOINT s").await;
+    tx.enqueue_one(schema, &gone).await;
+    tx.run("ROLLBACK TO s").await;
+    tx.run("COMMIT").await;
     let held = claim(&store, 9).await;
     assert_eq!(held.iter().map(|job| job.lease.job).collect::<Vec<_>>(), [kept.id]);
 }
 
-#[tokio::test]
-async fn an_open_transaction_holds_up_no_enqueue_and_no_claim_of_others() {
-    let store = store(shared(), "open_tx").await;
-    let mut client = client(shared()).await;
-    let tx = client.transaction().await.unwrap();
-    enqueue_in(&tx, "open_tx", &[job(1)]).await.unwrap().remove(0).unwrap();
+async fn an_open_transaction_holds_up_no_enqueue_and_no_claim_of_others<D: Driver>(schema: &str) {
+    let store = store(shared(), schema).await;
+    let mut tx = D::connect(shared()).await;
+    tx.run("BEGIN").await;
+    tx.enqueue_in(schema, &[job(1)]).await.unwrap().remove(0).unwrap();
     let other = job(2);
     store.enqueue(vec![other.clone()], false, None).await.unwrap().remove(0).unwrap();
     let held = claim(&store, 9).await;
     assert_eq!(held[0].lease.job, other.id);
     complete(&store, &held[0].lease).await.unwrap();
-    tx.commit().await.unwrap();
+    tx.run("COMMIT").await;
     assert_eq!(claim(&store, 9).await.len(), 1, "what became visible late is not passed over");
 }
 
-#[tokio::test]
-async fn a_key_that_a_rolled_back_transaction_held_is_free() {
-    let store = store(shared(), "keys").await;
-    let mut client = client(shared()).await;
+async fn a_key_that_a_rolled_back_transaction_held_is_free<D: Driver>(schema: &str) {
+    let store = store(shared(), schema).await;
+    let mut tx = D::connect(shared()).await;
     let unique = |on_conflict| {
         Some(Unique { key: UniqueKey::new("k").unwrap(), scope: UniqueScope::WhileLive, on_conflict })
     };
-    let tx = client.transaction().await.unwrap();
+    tx.run("BEGIN").await;
     let first = NewJob { unique: unique(OnConflict::Existing), ..job(1) };
-    enqueue_in(&tx, "keys", std::slice::from_ref(&first)).await.unwrap().remove(0).unwrap();
+    tx.enqueue_one(schema, &first).await;
     let second = NewJob { unique: unique(OnConflict::Existing), ..job(2) };
     let waits = tokio::spawn({
         let (store, second) = (store.clone(), second.clone());
         async move { store.enqueue(vec![second], false, None).await.unwrap().remove(0).unwrap() }
     });
-    tx.rollback().await.unwrap();
+    tx.run("ROLLBACK").await;
     let answer = waits.await.unwrap();
     assert_eq!((answer.id, answer.status), (second.id, EnqueueStatus::Created));
     let refused = NewJob { unique: unique(OnConflict::Replace), ..job(3) };
-    let tx = client.transaction().await.unwrap();
-    let answer = enqueue_in(&tx, "keys", &[refused]).await.unwrap().remove(0);
+    tx.run("BEGIN").await;
+    let answer = tx.enqueue_in(schema, &[refused]).await.unwrap().remove(0);
     assert!(matches!(answer, Err(Rejection::Invalid { what: "unique key", .. })), "{answer:?}");
 }
 
@@ -109,63 +116,61 @@ async fn any_language_enqueues_by_sql_and_is_refused_in_words() {
     }
 }
 
-#[tokio::test]
-async fn a_completion_in_a_transaction_is_one_with_its_effects() {
-    let store = store(shared(), "done_in").await;
-    let mut client = client(shared()).await;
-    client.batch_execute("CREATE TABLE IF NOT EXISTS effect (id int)").await.unwrap();
+async fn a_completion_in_a_transaction_is_one_with_its_effects<D: Driver>(schema: &str) {
+    let store = store(shared(), schema).await;
+    let mut tx = D::connect(shared()).await;
+    tx.run(&format!("CREATE TABLE effect_{schema} (id int)")).await;
     let (first, second) = (job(1), job(2));
     store.enqueue(vec![first.clone(), second.clone()], false, None).await.unwrap();
     let held = claim(&store, 2).await;
-    let tx = client.transaction().await.unwrap();
-    tx.execute("INSERT INTO effect VALUES (1)", &[]).await.unwrap();
-    complete_in(&tx, "done_in", &held[0].lease, Some(b"ok")).await.unwrap().unwrap();
+    tx.run("BEGIN").await;
+    tx.run(&format!("INSERT INTO effect_{schema} VALUES (1)")).await;
+    tx.complete_in(schema, &held[0].lease, Some(b"ok")).await.unwrap().unwrap();
     assert_eq!(store.get(first.id).await.unwrap().unwrap().view.state, State::Running);
     assert!(store.heartbeat(vec![held[0].lease], None).await.unwrap()[0].is_ok(), "it is still held");
-    tx.commit().await.unwrap();
+    tx.run("COMMIT").await;
     let job = store.get(first.id).await.unwrap().unwrap();
     assert_eq!((job.view.state, job.result.as_deref()), (State::Completed, Some(&b"ok"[..])));
     assert_eq!(complete(&store, &held[0].lease).await, Ok(()), "a second acknowledgement is one");
 
-    let tx = client.transaction().await.unwrap();
-    tx.execute("INSERT INTO effect VALUES (2)", &[]).await.unwrap();
-    complete_in(&tx, "done_in", &held[1].lease, None).await.unwrap().unwrap();
-    tx.rollback().await.unwrap();
+    tx.run("BEGIN").await;
+    tx.run(&format!("INSERT INTO effect_{schema} VALUES (2)")).await;
+    tx.complete_in(schema, &held[1].lease, None).await.unwrap().unwrap();
+    tx.run("ROLLBACK").await;
     assert_eq!(store.get(second.id).await.unwrap().unwrap().view.state, State::Running, "neither exists");
     complete(&store, &held[1].lease).await.unwrap();
-    let tx = client.transaction().await.unwrap();
-    let late = complete_in(&tx, "done_in", &held[1].lease, None).await.unwrap();
+    tx.run("BEGIN").await;
+    let late = tx.complete_in(schema, &held[1].lease, None).await.unwrap();
     assert_eq!(late, Err(Rejection::Stale));
-    drop(tx);
-    let effects: i64 = client.query_one("SELECT count(*) FROM effect", &[]).await.unwrap().get(0);
-    assert_eq!(effects, 1);
+    tx.run("ROLLBACK").await;
+    assert_eq!(shared().sql(&format!("SELECT count(*) FROM effect_{schema}")), "1");
 }
 
-#[tokio::test]
-async fn a_lease_that_runs_out_while_its_transaction_is_open_is_honoured_if_it_commits() {
-    let store = store(shared(), "late_tx").await;
-    let mut client = client(shared()).await;
+async fn a_lease_that_runs_out_while_its_transaction_is_open_is_honoured_if_it_commits<D: Driver>(
+    schema: &str,
+) {
+    let store = store(shared(), schema).await;
+    let mut tx = D::connect(shared()).await;
     let new = job(1);
     store.enqueue(vec![new.clone()], false, None).await.unwrap();
     let held = claim(&store, 1).await;
-    let tx = client.transaction().await.unwrap();
-    complete_in(&tx, "late_tx", &held[0].lease, None).await.unwrap().unwrap();
+    tx.run("BEGIN").await;
+    tx.complete_in(schema, &held[0].lease, None).await.unwrap().unwrap();
     let after = held[0].lease.deadline.plus_ms(60_000);
     store.upkeep(100, Some(after)).await.unwrap();
     assert_eq!(store.get(new.id).await.unwrap().unwrap().view.state, State::Running);
-    tx.commit().await.unwrap();
+    tx.run("COMMIT").await;
     store.upkeep(100, Some(after)).await.unwrap();
     assert_eq!(store.get(new.id).await.unwrap().unwrap().view.state, State::Completed);
 }
 
-#[tokio::test]
-async fn a_batch_that_names_a_job_twice_takes_it_once() {
-    let store = store(shared(), "twice").await;
-    let mut client = client(shared()).await;
+async fn a_batch_that_names_a_job_twice_takes_it_once<D: Driver>(schema: &str) {
+    let store = store(shared(), schema).await;
+    let mut tx = D::connect(shared()).await;
     let new = job(1);
-    let tx = client.transaction().await.unwrap();
-    let answers = enqueue_in(&tx, "twice", &[new.clone(), new.clone()]).await.unwrap();
-    tx.commit().await.unwrap();
+    tx.run("BEGIN").await;
+    let answers = tx.enqueue_in(schema, &[new.clone(), new.clone()]).await.unwrap();
+    tx.run("COMMIT").await;
     let told: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().status).collect();
     assert_eq!(told, [EnqueueStatus::Created, EnqueueStatus::Known]);
     let held = claim(&store, 9).await;

@@ -1,4 +1,5 @@
 //! A redis-server of a test's own, in a temporary directory.
+#![allow(dead_code, reason = "each test target uses its part")]
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -29,7 +30,6 @@ impl Server {
     }
 
     /// A server with these options that listens on the loopback too.
-    #[allow(dead_code, reason = "each test target uses its part")]
     pub(crate) fn on_loopback(options: &[&str]) -> (Self, SocketAddr) {
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = free.local_addr().expect("its own address");
@@ -41,6 +41,12 @@ impl Server {
     /// Where it listens.
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("s")
+    }
+
+    /// The file to which it appends, before it was ever rewritten.
+    #[allow(dead_code, reason = "each test target uses its part")]
+    pub(crate) fn appended(&self) -> PathBuf {
+        self.directory.path().join("appendonlydir/appendonly.aof.1.incr.aof")
     }
 
     /// Its address.
@@ -72,6 +78,7 @@ impl Server {
     }
 
     /// kill -9.
+    #[allow(dead_code, reason = "each test target uses its part")]
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("our own child");
@@ -80,6 +87,7 @@ impl Server {
     }
 
     /// A shutdown in good order.
+    #[allow(dead_code, reason = "each test target uses its part")]
     pub(crate) fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         let sent = Command::new("kill").arg(child.id().to_string()).status().expect("kill runs");

@@ -1,5 +1,6 @@
 //! What the store lives through: a server that is killed and comes back, loses its functions or its memory, loses keys,
-//! and a network that cuts, delays and doubles. Each test starts its own redis-server.
+//! a network that cuts, delays and doubles, and another server that takes
+//! over. Each test starts its own redis-server.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -10,8 +11,11 @@
 #[path = "../server/mod.rs"]
 mod server;
 
+mod failover;
 mod health;
-mod history;
+mod home;
 mod kill;
 mod lost;
 mod network;
+#[cfg(feature = "tls")]
+mod tls;

@@ -20,7 +20,7 @@ do
   end
 
   function promote_due(budget)
-    local ids = call('ZRANGEBYSCORE', key(Key.due), '-inf', Now.at, 'LIMIT', 0, budget)
+    local ids = call('ZRANGEBYSCORE', key(Key.due), '-inf', int(Now.at), 'LIMIT', '0', int(budget))
     for _, id in ipairs(ids) do
       local j = Job.load(id)
       if j and (j.state == SCHEDULED or j.state == RETRYING) then
@@ -50,7 +50,7 @@ do
         return nil, at, true
       end
       if Now.moves >= MOVES_MAX then return nil, Now.at, true end
-      local name = call('ZRANGE', key(Key.order, q.name, index), 0, 0)[1]
+      local name = call('ZRANGE', key(Key.order, q.name, index), '0', '0')[1]
       if not name then
         -- The order was lost behind our back: upkeep's repair finds its groups again.
         q.standing[index], q.changed = 0, true
@@ -125,6 +125,17 @@ do
         -- Its entries went away behind our back.
         Lane.shrink(lane, lane.n)
       end
+      return ids
+    end
+    if lane.stale == 0 then
+      local seq, from = lane.first, 1
+      for i, entry in ipairs(call('LPOP', at, n) or {}) do
+        seq, from = sunpack('>I6', entry)
+        ids[i] = entry:sub(from)
+      end
+      lane.first = seq + 1
+      -- Fewer than it says: its entries went away behind our back.
+      Lane.shrink(lane, #ids < n and lane.n or n)
       return ids
     end
     while #ids < n do

@@ -89,7 +89,7 @@ do
 
   -- The job that an ordered group's order begins with.
   function place_head(g)
-    return call('ZRANGE', places(g), 0, 0)[1]
+    return call('ZRANGE', places(g), '0', '0')[1]
   end
 
   -- The lane's entry in the queue's index of longest-waiting jobs. The plain lanes of jobs without a group need
@@ -147,7 +147,7 @@ do
     if lane.n == n then
       lane.first = first
       if lane.set ~= '' then Limit.count_lane(lane.set, 1) end
-      if in_oldest(lane) then call('ZADD', key(Key.oldest, lane.g.q.name), first, oldest_member(lane)) end
+      if in_oldest(lane) then call('ZADD', key(Key.oldest, lane.g.q.name), int(first), oldest_member(lane)) end
     end
   end
 
@@ -218,7 +218,7 @@ do
       q.standing[g.entry] = q.standing[g.entry] - 1
     end
     if best then
-      call('ZADD', key(Key.order, q.name, best), g.vt, g.name)
+      call('ZADD', key(Key.order, q.name, best), int(g.vt), g.name)
       if best ~= g.entry then q.standing[best] = q.standing[best] + 1 end
     end
     g.entry, g.entry_vt = best, g.vt

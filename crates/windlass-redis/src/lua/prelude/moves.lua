@@ -88,10 +88,13 @@ do
     call('HSET', key(Key.gone), tunpack(states))
     local n = call('RPUSH', key(Key.gone_line), tunpack(line))
     local forgotten = {}
+    local function is_due(entry)
+      return n - #forgotten > REMEMBERED_MAX or sunpack('>I6', entry) + REMEMBERED_MS <= Now.at
+    end
+    if not is_due(call('LINDEX', key(Key.gone_line), 0)) then return end
     for _, oldest in ipairs(call('LRANGE', key(Key.gone_line), 0, 2 * #line - 1)) do
-      local at, rest = sunpack('>I6', oldest)
-      if n - #forgotten <= REMEMBERED_MAX and at + REMEMBERED_MS > Now.at then break end
-      forgotten[#forgotten + 1] = oldest:sub(rest)
+      if not is_due(oldest) then break end
+      forgotten[#forgotten + 1] = oldest:sub(7)
     end
     if #forgotten > 0 then
       call('LPOP', key(Key.gone_line), #forgotten)
@@ -353,7 +356,15 @@ do
       for _, slot in ipairs(slots) do ids[slot] = nil end
       for slot in pairs(ids) do last = max(last, slot) end
       if last >= 0 or Queue.get(slots.queue, true).number < (slots.page + 1) * PAGE then
-        for _, slot in ipairs(slots) do call('SETRANGE', name, slot * 16, NOBODY) end
+        -- Jobs go as they came, mostly: one stretch of a page is one step.
+        table.sort(slots)
+        local from = 1
+        for i = 1, #slots do
+          if slots[i + 1] ~= slots[i] + 1 then
+            call('SETRANGE', name, slots[from] * 16, NOBODY:rep(i - from + 1))
+            from = i + 1
+          end
+        end
       else
         call('DEL', name)
         call('ZREM', key(Key.pages, slots.queue), int(slots.page))

@@ -16,6 +16,13 @@ do
   local TOKEN, WORKER, STARTED, ACK, PRINT, NAMES = 57, 73, 81, 99, 116, 128
   -- What the first three bytes say, state and flags, of a plain job that waits, runs, has completed.
   local WAITING, HELD, COMPLETED_FLAGS, ENDED_FLAGS = '\1\0\0', '\2\0\1', '\5\1\1', '\1\1'
+  -- The end of what is read of a record: all before its names, and the names if they are not long. As text, since Redis
+  -- writes every number that it is given out as text.
+  local LAST, WHOLE = '191', 192
+  -- Event, cause and what follows, in an entry of the event log: a completion, a removal by retention.
+  local COMPLETION, REMOVAL = '\3\0\1', '\14\11\0'
+  -- How a completed attempt was settled.
+  local SETTLED = '\1'
 
   -- What plain jobs of equal names share in this call: their queue, group and lane, and what became of them since
   -- it was last written down.
@@ -36,6 +43,24 @@ do
     local kind = byte(raw, from + 1 + queue)
     local group = kind and byte(raw, from + 2 + queue + kind)
     return group and raw:sub(from, from + 2 + queue + kind + group)
+  end
+
+  -- The beginning of a plain job's record and its names, if its state and flags are those.
+  local function read(id, flags)
+    if Now.jobs[id] ~= nil then return nil end
+    local raw = call('GETRANGE', NS .. 'j' .. id, '0', LAST)
+    if raw:sub(1, 3) ~= flags then
+      if #raw < WHOLE then Now.jobs[id] = raw ~= '' and Job.parse(id, raw, true) end
+      return nil
+    end
+    local names = Now.names
+    if raw:sub(NAMES, NAMES - 1 + #names) ~= names or names == '' then
+      names = names_at(raw, NAMES)
+      -- Longer than what was read.
+      if not names or #names > #raw - NAMES + 1 then return nil end
+      Now.names = names
+    end
+    return raw, names
   end
 
   -- Takes new jobs of equal names in, if they can be taken in this way; answers whether it did.
@@ -139,23 +164,18 @@ do
 
   -- Completes a plain job without a result; answers whether it did. The counts follow with `Plain.settle`.
   function Plain.complete(id, token)
-    if Now.jobs[id] ~= nil then return false end
-    local raw = call('GETRANGE', NS .. 'j' .. id, 0, HEAD_BYTES - 1)
-    if raw:sub(1, 3) ~= HELD or raw:sub(TOKEN, TOKEN + 15) ~= token then
-      Now.jobs[id] = raw ~= '' and Job.parse(id, raw, #raw < HEAD_BYTES)
-      return false
-    end
-    local names = names_at(raw, NAMES)
+    local raw, names = read(id, HELD)
+    if not raw or raw:sub(TOKEN, TOKEN + 15) ~= token then return false end
     local c, s, at = shared(names), state(), Now.at
     local worker, seq = raw:sub(WORKER, WORKER + 7), s.seq
     s.seq = seq + 1
     local place = spack('>I6I6', at, seq)
-    call('SETRANGE', NS .. 'j' .. id, 0, COMPLETED_FLAGS .. raw:sub(4, 10) .. place .. raw:sub(23, ACK - 1) .. token
-      .. char(Ack.COMPLETED) .. raw:sub(PRINT, NAMES - 1))
+    call('SETRANGE', NS .. 'j' .. id, '0', COMPLETED_FLAGS .. raw:sub(4, 10) .. place .. raw:sub(23, ACK - 1) .. token
+      .. SETTLED .. raw:sub(PRINT, NAMES - 1))
     local line = ended_line(c.q, COMPLETED)
     line[#line + 1] = spack('>I6I6', seq, at) .. id
     local events = Now.events
-    events[#events + 1] = char(Event.COMPLETED, 0, 1) .. raw:sub(29, 32) .. id .. names .. worker
+    events[#events + 1] = COMPLETION .. raw:sub(29, 32) .. id .. names .. worker
     Now.event_count = Now.event_count + 1
     Now.released[#Now.released + 1] = id
     Now.held[worker] = (Now.held[worker] or 0) - 1
@@ -167,18 +187,13 @@ do
 
   -- Removes an ended plain job; answers whether it did, or could not since it is another job than the entry says.
   function Plain.remove(id, how, seq)
-    if Now.jobs[id] ~= nil then return false end
-    local raw = call('GETRANGE', NS .. 'j' .. id, 0, HEAD_BYTES - 1)
-    if raw:sub(1, 3) ~= char(how) .. ENDED_FLAGS or sunpack('>I6', raw, 17) ~= seq then
-      Now.jobs[id] = raw ~= '' and Job.parse(id, raw, #raw < HEAD_BYTES)
-      return false
-    end
-    local names = names_at(raw, NAMES)
+    local raw, names = read(id, char(how) .. ENDED_FLAGS)
+    if not raw or sunpack('>I6', raw, 17) ~= seq then return false end
     local c, number = shared(names), sunpack('>I6', raw, 23)
     unindex(c.q.name, number)
     local deleted, events = Now.deleted, Now.events
     deleted[#deleted + 1] = NS .. 'j' .. id
-    events[#events + 1] = char(Event.REMOVED, Cause.RETENTION, 0) .. raw:sub(29, 32) .. id .. names
+    events[#events + 1] = REMOVAL .. raw:sub(29, 32) .. id .. names
     Now.event_count = Now.event_count + 1
     Now.gone[id], Now.jobs[id] = how, false
     local q, g, s = c.q, c.g, state()

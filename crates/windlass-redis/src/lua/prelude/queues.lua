@@ -264,14 +264,18 @@ do
   local GROUP, GROUP_COUNTS, GROUP_LANE = '>I8I6I4I6I4I4BI6bI4BBI2', '>I4I4I4I4I4I4I4I4', '>BI4I6BI4'
 
   function Group.unpack(q, name, raw)
-    local g = { q = q, name = name, lanes = {}, own = false, with_limits = false }
-    local parked, entry, lanes, length, at
-    g.vt, g.tat_ms, g.tat_fraction, g.hold, g.running, g.claimed, parked, g.timer, entry, g.woken_lanes, g.ordered,
-      lanes, length, at = sunpack(GROUP, raw)
-    g.parked, g.entry, g.ordered = parked == 1, entry > 0 and entry, g.ordered == 1
-    g.counts = { sunpack(GROUP_COUNTS, raw, at) }
-    at = g.counts[9]
-    g.counts[9] = nil
+    local vt, tat_ms, tat_fraction, hold, running, claimed, parked, timer, entry, woken_lanes, ordered, lanes, length, at =
+      sunpack(GROUP, raw)
+    local counts = { sunpack(GROUP_COUNTS, raw, at) }
+    at = counts[9]
+    counts[9] = nil
+    -- With every field at once: a table that grows field by field is made anew again and again.
+    local g = {
+      q = q, name = name, vt = vt, entry_vt = vt, tat_ms = tat_ms, tat_fraction = tat_fraction, hold = hold,
+      running = running, claimed = claimed, counts = counts, parked = parked == 1, timer = timer,
+      entry = entry > 0 and entry, own = false, woken_lanes = woken_lanes, ordered = ordered == 1, lanes = {},
+      with_limits = false, changed = false, settings = false,
+    }
     for _ = 1, lanes do
       local index, n, first, stands, stale
       index, n, first, stands, stale, at = sunpack(GROUP_LANE, raw, at)

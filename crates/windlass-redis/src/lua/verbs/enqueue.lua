@@ -33,22 +33,21 @@ end)
 
 verb('enqueue_plain', {}, function()
   local runs, answers, total_n = argn(), {}, 0
-  local all, keys = {}, {}
+  local all, keys, every = {}, {}, {}
   for i = 1, runs do
     local names, n = arg(), argn()
     local ids, payloads = {}, {}
     for k = 1, n do
-      ids[k], payloads[k] = arg(), arg()
-      keys[#keys + 1] = NS .. 'j' .. ids[k]
+      local id = arg()
+      ids[k], payloads[k] = id, arg()
+      every[#every + 1], keys[#keys + 1] = id, NS .. 'j' .. id
     end
     all[i] = { names, ids, payloads }
   end
   local all_new = call('EXISTS', tunpack(keys)) == 0
   if all_new and call('EXISTS', key(Key.gone)) == 1 then
-    for _, run in ipairs(all) do
-      for _, how in ipairs(call('HMGET', key(Key.gone), tunpack(run[2]))) do
-        if how then all_new = false end
-      end
+    for _, how in ipairs(call('HMGET', key(Key.gone), tunpack(every))) do
+      if how then all_new = false end
     end
   end
   for _, run in ipairs(all) do

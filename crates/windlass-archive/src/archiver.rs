@@ -1,0 +1,332 @@
+//! The loop: read a stretch of the log, write it in one transaction, then let the store forget it.
+//!
+//! One job's story: its events ride in the store's log, held back there by a reader of ours. A batch of them becomes
+//! rows and a new place in one commit. Only after that commit is the reader moved, so what the log gives up is in the
+//! archive, or the store says that there is a gap. After a kill anywhere the archive's own place is the truth.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use windlass_core::Rejection;
+use windlass_core::event::Cursor;
+use windlass_core::name::check_name;
+use windlass_core::store::{EventPage, From, Reader, Store};
+
+use crate::acquaint::{acquaint, reader_name};
+use crate::batch::{Batch, Gap, GapReason};
+use crate::database::Database;
+use crate::error::ArchiveError;
+use crate::news::{News, Standing, Step};
+use crate::options::Options;
+use crate::target::Target;
+
+/// Texts and results of one transaction, in bytes: a batch of long errors must not fill the memory.
+const BATCH_BYTES: usize = 16 << 20;
+/// Events asked for at once. Each may carry 8 KiB of text and result.
+const PAGE_EVENTS: usize = 2_000;
+/// How long events are gathered into a batch while few come, so that a trickle does not mean a sync for each.
+const GATHER: Duration = Duration::from_millis(200);
+/// How long one wait for the next event lasts.
+const WAIT: Duration = Duration::from_secs(5);
+/// How often the store is told what it may forget, while there is work. Each time is a write for the store.
+const READER_EVERY: Duration = Duration::from_secs(1);
+/// How often it is told while nothing but the place moves (telling it may itself be what moves it).
+const READER_EVERY_IDLE: Duration = Duration::from_secs(60);
+/// Jobs that one step of retention deletes: about as many as a full batch can end.
+const PRUNE_JOBS: usize = 5_000;
+/// How often retention looks for what is too old, once there was nothing left.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// The first and the longest wait after a fault that may pass.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Writes what a store's event log says to an archive.
+pub struct Archiver {
+    store: Arc<dyn Store>,
+    database: Database,
+    options: Options,
+    /// Where the archive stands.
+    stored: Option<Cursor>,
+    /// Where reading goes on.
+    next: From,
+    /// A gap that is known before the next page is read.
+    pending: Option<GapReason>,
+    /// A gap that is written, and behind which no event has been read yet.
+    open_gap: Option<Gap>,
+    /// Gaps that are written and not yet told: a fault between the two must not make them silent.
+    untold: Vec<Gap>,
+    standing: Standing,
+    reader: ReaderPlace,
+    prune_at: Instant,
+}
+
+/// What the store knows of our place.
+struct ReaderPlace {
+    told: Option<Cursor>,
+    at: Instant,
+    /// Events were archived since.
+    work: bool,
+}
+
+impl Archiver {
+    /// Opens the archive, makes its tables if there are none, and has the store hold its log back from there.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when the archive cannot be had, is another's, or does not belong to this store.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        target: &Target,
+        options: Options,
+    ) -> Result<Self, ArchiveError> {
+        check_name("archive name", &options.name)?;
+        let now = options.now();
+        let (database, head) = Database::open(target, &options.name, now).await?;
+        let adopted = acquaint(store.as_ref(), target, &options, &head).await?;
+        let next = match head.cursor {
+            Some(cursor) if !adopted => From::After(cursor),
+            _ => From::Earliest,
+        };
+        // A reader at the beginning holds everything that is still kept.
+        let from = if let From::After(cursor) = next { cursor } else { Cursor::default() };
+        store.set_reader(Reader { name: reader_name(&options.name), cursor: from }).await?;
+        let standing = Standing { last_event_at: head.last_event_at, ..Standing::default() };
+        let instant = Instant::now();
+        Ok(Self {
+            store,
+            database,
+            options,
+            stored: head.cursor,
+            next,
+            pending: (adopted && head.cursor.is_some()).then_some(GapReason::Adopted),
+            open_gap: None,
+            untold: Vec::new(),
+            standing,
+            reader: ReaderPlace { told: None, at: instant, work: false },
+            prune_at: instant,
+        })
+    }
+
+    /// What has been done so far.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Archives what there is, at most one batch; waits up to `wait` for the first event.
+    ///
+    /// # Errors
+    /// When the store or the database fails. Nothing is lost: the next step begins at the same place.
+    pub async fn step(&mut self, wait: Duration) -> Result<Step, ArchiveError> {
+        let gathered = self.gather(wait).await?;
+        self.settle(gathered).await
+    }
+
+    /// Archives everything that the log holds now.
+    ///
+    /// # Errors
+    /// As [`Archiver::step`].
+    pub async fn catch_up(&mut self, mut tell: impl FnMut(News<'_>)) -> Result<Standing, ArchiveError> {
+        loop {
+            let step = self.step(Duration::ZERO).await?;
+            tell(News::Step(&step, self.standing));
+            if step.caught_up && step.deleted == 0 {
+                self.tell_reader().await?;
+                return Ok(self.standing);
+            }
+        }
+    }
+
+    /// Archives until `stop` is ready, and then to the end of the batch that is being written.
+    ///
+    /// # Errors
+    /// When something fails that waiting cannot repair; what may pass is told and tried again.
+    pub async fn run(
+        &mut self,
+        stop: impl Future<Output = ()>,
+        mut tell: impl FnMut(News<'_>),
+    ) -> Result<Standing, ArchiveError> {
+        let mut stop = std::pin::pin!(stop);
+        let mut backoff = BACKOFF.0;
+        loop {
+            // Reading may be dropped in the middle; writing may not.
+            let gathered = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                gathered = self.gather(WAIT) => gathered,
+            };
+            let done = match gathered {
+                Ok(gathered) => self.settle(gathered).await,
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(step) => {
+                    backoff = BACKOFF.0;
+                    tell(News::Step(&step, self.standing));
+                }
+                Err(error) if error.is_retryable() => {
+                    tell(News::Trouble(&error, backoff));
+                    tokio::select! {
+                        () = &mut stop => break,
+                        () = tokio::time::sleep(backoff) => {}
+                    }
+                    backoff = (backoff * 2).min(BACKOFF.1);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // The archive's own place is the truth: a store that cannot be told now is told at the next start.
+        let _ = self.tell_reader().await;
+        Ok(self.standing)
+    }
+
+    /// Reads a batch, and changes nothing.
+    async fn gather(&self, wait: Duration) -> Result<(Batch, From, bool), ArchiveError> {
+        let gaps = self.open_gap.iter().cloned().collect();
+        let mut batch = Batch { from: self.stored, to: self.stored, gaps, ..Batch::default() };
+        let (mut next, mut pending) = (self.next, self.pending);
+        let mut patience = wait;
+        let mut until = None;
+        loop {
+            let room = self.options.batch_events.max(1).saturating_sub(batch.rows.events as usize);
+            let most = room.min(PAGE_EVENTS);
+            let page = match self.page(next, most, patience).await? {
+                Ok(page) => page,
+                Err(Rejection::BadCursor) if matches!(next, From::After(_)) => {
+                    (next, pending) = (From::Earliest, Some(GapReason::Rewound));
+                    continue;
+                }
+                Err(rejection) => return Err(rejection.into()),
+            };
+            let reason = pending.take().or_else(|| page.gap.then_some(GapReason::Trimmed));
+            self.note_gap(&mut batch, reason, &page);
+            // A stretch of the log without an event is no end: the place moves on behind it.
+            let end = page.events.is_empty() && !page.gap && next == From::After(page.next);
+            next = From::After(page.next);
+            batch.to = Some(page.next);
+            batch.last_event_at = page.events.last().map(|event| event.at).or(batch.last_event_at);
+            let few = page.events.len() < most;
+            page.events.into_iter().for_each(|event| batch.rows.take(event));
+            if batch.rows.events >= self.options.batch_events as u64 || batch.rows.bytes >= BATCH_BYTES {
+                return Ok((batch, next, false));
+            }
+            if wait.is_zero() {
+                if end {
+                    return Ok((batch, next, true));
+                }
+                continue;
+            }
+            if batch.rows.events == 0 && end {
+                return Ok((batch, next, true));
+            }
+            // Few came: some more may be on their way, and one sync serves them all.
+            let until = *until.get_or_insert_with(|| Instant::now() + GATHER);
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() && few {
+                return Ok((batch, next, true));
+            }
+            patience = left;
+            if few {
+                // Each page is a look into the store: not one for every few events.
+                tokio::time::sleep(left).await;
+                patience = Duration::ZERO;
+            }
+        }
+    }
+
+    async fn page(
+        &self,
+        from: From,
+        most: usize,
+        wait: Duration,
+    ) -> Result<Result<EventPage, Rejection>, ArchiveError> {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Ok(self.store.events(from, most, wait_ms).await?)
+    }
+
+    /// Adds what the page says about gaps; nothing is missed where there was no place before.
+    fn note_gap(&self, batch: &mut Batch, reason: Option<GapReason>, page: &EventPage) {
+        let first = page.events.first();
+        let (resumed, next_at) = (first.map_or(page.next, |event| event.cursor), first.map(|event| event.at));
+        // As long as no event has been read behind a gap, it is the same gap, however often the store tells it.
+        if let Some(open) = batch.gaps.last_mut().filter(|gap| gap.next_at.is_none()) {
+            (open.resumed, open.next_at) = (resumed, next_at);
+            return;
+        }
+        let (Some(reason), Some(after)) = (reason, batch.to) else { return };
+        let last_at = batch.last_event_at.or(self.standing.last_event_at);
+        let found_at = self.options.now();
+        batch.gaps.push(Gap { after, resumed, last_at, next_at, found_at, reason });
+    }
+
+    /// Writes a batch, then tells the store, then lets retention do a step.
+    async fn settle(
+        &mut self,
+        (mut batch, next, caught_up): (Batch, From, bool),
+    ) -> Result<Step, ArchiveError> {
+        // The gap that was open before is written again only with what has become known of it.
+        let known = usize::from(self.open_gap.is_some());
+        let news = batch.gaps[known..].to_vec();
+        if known == 1 && batch.gaps.first() == self.open_gap.as_ref() {
+            batch.gaps.remove(0);
+        }
+        let work = batch.rows.events > 0 || !news.is_empty();
+        let mut step = Step { events: batch.rows.events, caught_up, ..Step::default() };
+        // A place that has moved past nothing is worth a commit only when the store is to be told.
+        if work || (batch.to != self.stored && self.reader.at.elapsed() >= READER_EVERY_IDLE) {
+            batch.rows.sort();
+            let batch = Arc::new(batch);
+            self.database.write(&batch).await?;
+            self.written(&batch);
+            self.standing.gaps += news.len() as u64;
+            self.untold.extend(news);
+            self.reader.work |= work;
+        }
+        (self.next, self.pending) = (next, None);
+        if caught_up {
+            self.standing.lag_ms = 0;
+        }
+        let every = if self.reader.work { READER_EVERY } else { READER_EVERY_IDLE };
+        if self.reader.at.elapsed() >= every {
+            self.tell_reader().await?;
+        }
+        step.deleted = self.prune().await?;
+        step.gaps = std::mem::take(&mut self.untold);
+        Ok(step)
+    }
+
+    fn written(&mut self, batch: &Batch) {
+        self.stored = batch.to;
+        if let Some(gap) = batch.gaps.last() {
+            self.open_gap = Some(gap.clone()).filter(|gap| gap.next_at.is_none());
+        }
+        let standing = &mut self.standing;
+        standing.events += batch.rows.events;
+        standing.jobs += batch.rows.enqueued;
+        standing.last_event_at = batch.last_event_at.or(standing.last_event_at);
+        standing.lag_ms = standing.last_event_at.map_or(0, |at| self.options.now().since(at));
+    }
+
+    /// The store may forget what lies before the archive's place.
+    async fn tell_reader(&mut self) -> Result<(), ArchiveError> {
+        if let Some(cursor) = self.stored.filter(|_| self.stored != self.reader.told) {
+            self.store.set_reader(Reader { name: reader_name(&self.options.name), cursor }).await?;
+            self.reader.told = Some(cursor);
+        }
+        self.reader.at = Instant::now();
+        self.reader.work = false;
+        Ok(())
+    }
+
+    async fn prune(&mut self) -> Result<u64, ArchiveError> {
+        let Some(keep_ms) = self.options.keep_ms.filter(|_| Instant::now() >= self.prune_at) else {
+            return Ok(0);
+        };
+        let before = self.options.now().minus_ms(keep_ms);
+        let deleted = self.database.prune(before, PRUNE_JOBS).await?;
+        // A full step means that there is more: the next one follows the next batch.
+        if deleted < PRUNE_JOBS {
+            self.prune_at = Instant::now() + PRUNE_EVERY;
+        }
+        self.standing.deleted += deleted as u64;
+        Ok(deleted as u64)
+    }
+}

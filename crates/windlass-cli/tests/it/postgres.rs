@@ -1,0 +1,40 @@
+//! What the command does about a PostgreSQL server, on a real one.
+
+use crate::server::Server;
+use crate::shell::Shell;
+
+/// A server, and a database of it as the command names it.
+fn server() -> (Server, String) {
+    let (server, address) = Server::on_loopback();
+    (server, format!("postgres://windlass@{address}/postgres"))
+}
+
+#[test]
+fn a_schema_is_planned_printed_and_made() {
+    let (_server, url) = server();
+    let shell = Shell::new();
+    let migrate = |more: &[&str]| shell.object(&[&["migrate", "--store", url.as_str()], more].concat());
+    let planned = migrate(&["--dry-run"]);
+    assert_eq!((&planned["schema"], &planned["from"]), (&"windlass".into(), &0.into()));
+    assert_eq!((&planned["functions"], &planned["dry_run"]), (&true.into(), &true.into()));
+    let script = shell.ok(&["migrate", "--store", &url, "--print"]);
+    assert!(script.contains("BEGIN;") && script.contains("CREATE TABLE windlass.job"), "{script}");
+    assert_eq!(migrate(&["--dry-run"]), planned, "neither has changed anything");
+    let done = migrate(&[]);
+    assert_eq!((&done["from"], &done["to"], &done["dry_run"]), (&0.into(), &planned["to"], &false.into()));
+    let again = migrate(&[]);
+    assert_eq!((&again["from"], &again["functions"]), (&planned["to"], &false.into()));
+    assert_eq!(shell.ok(&["migrate", "--store", &url, "--print"]), "");
+    let other = format!("{url}?namespace=other");
+    assert_eq!(shell.object(&["migrate", "--store", &other])["schema"], "other");
+    shell.ok(&["enqueue", "q", "kind", "{}", "--store", &other]);
+    assert_eq!(shell.run(&["migrate"]).code, 2, "a directory has no schema");
+}
+
+#[test]
+fn a_benchmark_leaves_no_schema_behind() {
+    let (server, url) = server();
+    let shell = Shell::new();
+    shell.ok(&["bench", "--profile", "enqueue", "--jobs", "300", "--store", &url]);
+    assert_eq!(server.sql("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'bench%'"), "0");
+}
