@@ -65,6 +65,16 @@ pub(crate) struct Global {
     pub(crate) store_is_explicit: bool,
 }
 
+impl Global {
+    /// What names the store in a command that a hint proposes; nothing when it is the usual one, or would show a password.
+    pub(crate) fn store_again(&self) -> String {
+        match self.store_is_explicit && windlass_core::url::without_password(&self.store) == self.store {
+            true => format!(" --store '{}'", self.store),
+            false => String::new(),
+        }
+    }
+}
+
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

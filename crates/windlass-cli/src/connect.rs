@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use windlass::{Client, OpenError, OpenOptions};
 use windlass_core::store::Store;
+use windlass_core::url::without_password;
 use windlass_embedded::OpenError as EmbeddedError;
 use windlass_embedded::disk::OpenDirectoryError;
 use windlass_embedded::lock::LockError;
@@ -65,9 +66,14 @@ pub(crate) async fn open_url(url: &str, intent: Intent) -> Result<Open, Fault> {
     if intent == Intent::Look && url.starts_with("file:") && !url.contains("create=") {
         options = options.create(false);
     }
-    match options.open(url).await {
+    // A mistyped namespace must not become a schema, for the same reason.
+    let mut url = url.to_owned();
+    if intent == Intent::Look && url.starts_with("postgres") && !url.contains("migrate=") {
+        url.push_str(if url.contains('?') { "&migrate=false" } else { "?migrate=false" });
+    }
+    match options.open(&url).await {
         Ok(client) => Ok(Open { client }),
-        Err(error) => Err(refusal(url, &error)),
+        Err(error) => Err(refusal(&url, &error)),
     }
 }
 
@@ -109,27 +115,15 @@ pub(crate) fn in_namespace(url: &str, namespace: &str) -> String {
     format!("{url}{mark}namespace={namespace}")
 }
 
-/// The URL as it may be shown: without a password, wherever it stands.
-pub(crate) fn shown(url: &str) -> String {
-    let (server, query) = url.split_once('?').unwrap_or((url, ""));
-    let server =
-        match server.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
-            Some((scheme, (user, host))) => {
-                format!("{scheme}://{}@{host}", user.split_once(':').map_or(user, |(user, _)| user))
-            }
-            None => server.to_owned(),
-        };
-    let public: Vec<&str> = query.split('&').filter(|pair| !pair.contains("pass")).collect();
-    format!("{server}?{}", public.join("&")).trim_end_matches('?').to_owned()
-}
-
 fn refusal(url: &str, error: &OpenError) -> Fault {
-    let url = shown(url);
+    let url = without_password(url);
     match error {
         OpenError::BadUrl { .. }
         | OpenError::NoSuchStore { .. }
         | OpenError::UnknownOption { .. }
         | OpenError::BadOption { .. } => Fault::usage(error.to_string()),
+        // Nothing was tried.
+        OpenError::Redis(windlass_redis::OpenError::BadAddress(why)) => Fault::usage(format!("{url}: {why}")),
         OpenError::Embedded(embedded) => match embedded {
             EmbeddedError::Locked(error) => lock_fault(error),
             EmbeddedError::Directory(error) => {

@@ -25,6 +25,7 @@ pub mod retry;
 pub mod schedule;
 pub mod store;
 pub mod time;
+pub mod url;
 pub mod watch;
 pub mod why;
 

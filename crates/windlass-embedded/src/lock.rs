@@ -79,7 +79,9 @@ impl Drop for DirectoryLock {
 }
 
 fn own_command() -> String {
-    let arguments: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    // Whoever looks at the directory sees it, and it may hold the password of another server.
+    let arguments: Vec<String> =
+        std::env::args_os().map(|a| windlass_core::url::without_password(&a.to_string_lossy())).collect();
     printable(&arguments.join(" "))
 }
 

@@ -236,7 +236,12 @@ impl Link {
         let connection = made.await.map_err(|error| {
             Failure::Store(StoreError {
                 operation: verb,
-                cause: format!("cannot reach the Redis server: {error}"),
+                cause: match error.kind() {
+                    ErrorKind::AuthenticationFailed => {
+                        format!("the Redis server refused the user or the password: {error}")
+                    }
+                    _ => format!("cannot reach the Redis server: {error}"),
+                },
                 outcome: Outcome::NotDone,
                 retryable: true,
             })
@@ -280,7 +285,13 @@ impl Link {
             _ if error.code() == Some("OOM") => Failure::OutOfSpace,
             _ if error.code() == Some("BUSY") => refused("the server is busy with another script"),
             ErrorKind::Server(_) | ErrorKind::Extension => {
-                let cause = format!("the server refused: {error}");
+                let cause = match error.code() {
+                    Some("NOPERM") => format!(
+                        "the user may not do this; it needs the rights that docs/redis.md lists, on ~{0}* and &{0}:bell: {error}",
+                        self.prefix
+                    ),
+                    _ => format!("the server refused: {error}"),
+                };
                 Failure::Store(store(cause, Outcome::Unknown, false))
             }
             _ => {

@@ -13,6 +13,7 @@
 //! that is not known is refused: a misspelt `ack` must not quietly mean the default.
 
 use crate::client::Client;
+use windlass_core::url::without_password;
 
 /// What a URL may say behind its `?`, as a value of its own.
 #[derive(Clone, Debug, Default)]
@@ -99,9 +100,11 @@ pub async fn open(url: &str) -> Result<Client, OpenError> {
 #[non_exhaustive]
 pub enum OpenError {
     /// The text is no URL of a store.
-    #[error("{url:?} names no store: {why}; try file:./data or memory:")]
+    #[error(
+        "{url:?} names no store: {why}; try file:./data, memory:, redis://HOST or postgres://HOST/DATABASE"
+    )]
     BadUrl {
-        /// What was given.
+        /// What was given, without a password.
         url: String,
         /// What is wrong with it.
         why: &'static str,
@@ -197,7 +200,7 @@ const HAS: &str = match (cfg!(feature = "embedded"), cfg!(feature = "redis"), cf
 
 impl<'a> Address<'a> {
     fn parse(url: &'a str) -> Result<Self, OpenError> {
-        let bad = |why| OpenError::BadUrl { url: url.into(), why };
+        let bad = |why| OpenError::BadUrl { url: without_password(url), why };
         let (scheme, rest) = url.split_once(':').ok_or_else(|| bad("it has no scheme"))?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         if !BUILT.iter().any(|(name, built)| *name == scheme && *built) {
@@ -251,7 +254,7 @@ impl<'a> Address<'a> {
         let mut options = OpenOptions::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (option, value) = pair.split_once('=').ok_or_else(|| OpenError::BadUrl {
-                url: url.into(),
+                url: without_password(url),
                 why: "an option is written name=value",
             })?;
             let bad = |wants| OpenError::BadOption { option: option.into(), value: value.into(), wants };

@@ -73,7 +73,7 @@ impl Report {
         let info = bench.store().info().await?;
         Ok(Self {
             profile,
-            store: bench.url().to_owned(),
+            store: windlass_core::url::without_password(bench.url()),
             ack_level: info.ack_level.to_string(),
             jobs,
             seconds: rounded(took.as_secs_f64()),

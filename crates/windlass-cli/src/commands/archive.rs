@@ -85,7 +85,7 @@ async fn archive(
         ..Options::default()
     };
     let mut archiver = Archiver::start(open.store().clone(), target, options).await?;
-    out.say(&format!("archiving {} to {target}", connect::shown(&global.store)));
+    out.say(&format!("archiving {} to {target}", windlass_core::url::without_password(&global.store)));
     let mut teller = Teller { out, name: &args.name, target, told: Instant::now(), events: 0 };
     let standing = if args.once {
         archiver.catch_up(|news| teller.hear(&news)).await?

@@ -207,7 +207,8 @@ pub(crate) async fn run(global: &Global, out: &Output, args: EnqueueArgs) -> Res
     };
     let bytes = payload::read(args.payload.as_deref(), args.raw)?;
     let open = connect::open(global, Intent::Put).await?;
-    let result = one(&open, out, args.options, queue, kind, bytes).await;
+    let see_it = format!("windlass jobs{}", global.store_again());
+    let result = one(&open, out, args.options, queue, kind, bytes, &see_it).await;
     closing(open, result).await
 }
 
@@ -218,6 +219,7 @@ async fn one(
     queue: QueueName,
     kind: Kind,
     bytes: Vec<u8>,
+    see_it: &str,
 ) -> Result<(), Fault> {
     let job = options.job(queue, kind, bytes, open.client().new_id(), moment::now());
     let answers = open.store().enqueue(vec![job], false, None).await?;
@@ -226,6 +228,6 @@ async fn one(
     let (word, sentence) = told(&enqueued);
     let id = enqueued.id.to_string();
     out.done(&EnqueuedShape::from(enqueued), &sentence, &[&id, word, enqueued.state.as_str()])?;
-    out.hint(&format!("see it: windlass jobs get {id}"));
+    out.hint(&format!("see it: {see_it} get {id}"));
     Ok(())
 }

@@ -79,7 +79,7 @@ impl Room {
 
     /// The store of the first pass as others may be told of it.
     pub(super) fn shown_store(&self) -> String {
-        let first = self.made.borrow().first().map(|store| connect::shown(store));
+        let first = self.made.borrow().first().map(|store| windlass_core::url::without_password(store));
         first.unwrap_or_else(|| format!("file:{}", self.path.join("day").join("store").display()))
     }
 

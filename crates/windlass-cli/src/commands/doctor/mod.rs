@@ -69,10 +69,14 @@ pub(crate) struct DoctorArgs {
 }
 
 /// The path that the argument means.
-fn path_of(directory: &str) -> PathBuf {
+fn path_of(directory: &str) -> Result<PathBuf, Fault> {
+    if directory.contains("://") && !directory.starts_with("file:") {
+        let url = windlass_core::url::without_password(directory);
+        return Err(Fault::usage(format!("{url} is no directory: this command reads those of file: stores")));
+    }
     let path =
         directory.strip_prefix("file:").map_or(directory, |rest| rest.split('?').next().unwrap_or(rest));
-    PathBuf::from(path.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(path))
+    Ok(PathBuf::from(path.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(path)))
 }
 
 /// Runs `verify`.
@@ -80,7 +84,7 @@ pub(crate) async fn verify(out: &Output, args: VerifyArgs) -> Result<(), Fault> 
     if let Some(file) = &args.history {
         return history::verify(out, file, args.complete);
     }
-    let path = path_of(&args.directory.unwrap_or_default());
+    let path = path_of(&args.directory.unwrap_or_default())?;
     let disk = FileDisk::open_read_only(&path).map_err(|error| directory_fault(&error))?;
     if let Some(holder) = environment::holder(&path) {
         return Err(held(&path, &holder));
@@ -92,7 +96,7 @@ pub(crate) async fn verify(out: &Output, args: VerifyArgs) -> Result<(), Fault> 
 
 /// Runs `doctor`.
 pub(crate) async fn doctor(out: &Output, args: DoctorArgs) -> Result<(), Fault> {
-    let path = path_of(&args.directory);
+    let path = path_of(&args.directory)?;
     let disk = FileDisk::open_read_only(&path).map_err(|error| directory_fault(&error))?;
     if args.repair {
         drop(disk);
@@ -193,8 +197,10 @@ mod tests {
     #[test]
     fn a_directory_may_be_given_as_its_url() {
         for text in ["/a/b", "file:/a/b", "file:///a/b", "file:/a/b?ack=process"] {
-            assert_eq!(path_of(text), Path::new("/a/b"), "{text}");
+            assert_eq!(path_of(text).unwrap(), Path::new("/a/b"), "{text}");
         }
-        assert_eq!(path_of("file:./data"), Path::new("./data"));
+        assert_eq!(path_of("file:./data").unwrap(), Path::new("./data"));
+        let told = path_of("redis://u:secret@h").unwrap_err().to_string();
+        assert!(told.contains("no directory") && !told.contains("secret"), "{told}");
     }
 }
