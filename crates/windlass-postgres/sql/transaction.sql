@@ -13,11 +13,20 @@ CREATE OR REPLACE FUNCTION windlass.new_id() RETURNS uuid LANGUAGE sql VOLATILE 
 CREATE OR REPLACE FUNCTION windlass.enqueue_many(jobs jsonb) RETURNS TABLE (id uuid, status text) LANGUAGE plpgsql AS $$
 DECLARE
   v record; v_told jsonb; v_answer jsonb; v_ids uuid[] := '{}'; v_queues text[] := '{}'; v_kinds text[] := '{}'; v_payloads bytea[] := '{}'; v_grps text[] := '{}';
-  v_prios smallint[] := '{}'; v_lsets text[] := '{}'; v_run_at bigint[] := '{}'; v_delays bigint[] := '{}'; v_options jsonb[] := '{}'; j jsonb; i int := 0; v_bytes bytea;
+  v_prios smallint[] := '{}'; v_lsets text[] := '{}'; v_run_at bigint[] := '{}'; v_delays bigint[] := '{}'; v_options jsonb[] := '{}'; j jsonb; i int := 0; v_bytes bytea; v_unknown text;
 BEGIN
+  IF jsonb_typeof(jobs) <> 'array' THEN RAISE EXCEPTION 'batch: enqueue_many takes an array of jobs, [{...}, ...]' USING ERRCODE = 'WL400'; END IF;
   IF jsonb_array_length(jobs) > 1000 THEN RAISE EXCEPTION 'batch: % items are more than 1,000; send several batches', jsonb_array_length(jobs) USING ERRCODE = 'WL400'; END IF;
   FOR j IN SELECT * FROM jsonb_array_elements(jobs) LOOP
     i := i + 1;
+    IF jsonb_typeof(j) <> 'object' THEN RAISE EXCEPTION 'job % of the batch: not an object', i USING ERRCODE = 'WL400'; END IF;
+    -- A misspelt field must not quietly mean nothing.
+    SELECT string_agg(k, ', ') INTO v_unknown FROM jsonb_object_keys(j) k WHERE k <> ALL (ARRAY['queue', 'kind', 'payload', 'id', 'group', 'priority', 'run_at',
+      'delay_ms', 'expires_at', 'tags', 'limits', 'unique', 'retry', 'timeout_ms', 'trace', 'parents']);
+    IF v_unknown IS NOT NULL THEN
+      RAISE EXCEPTION 'job % of the batch: there is no field %; a job has queue, kind, payload, id, group, priority, run_at, delay_ms, expires_at, tags, limits, unique, retry, timeout_ms, trace', i, v_unknown
+        USING ERRCODE = 'WL400';
+    END IF;
     IF coalesce(j->>'queue', '') !~ '^[A-Za-z0-9._:-]{1,128}$' THEN RAISE EXCEPTION 'queue name: % is not a name', j->'queue' USING ERRCODE = 'WL400'; END IF;
     IF coalesce(j->>'kind', '') !~ '^[A-Za-z0-9._:-]{1,128}$' THEN RAISE EXCEPTION 'kind: % is not a name', j->'kind' USING ERRCODE = 'WL400'; END IF;
     IF octet_length(j->>'group') NOT BETWEEN 1 AND 255 OR j->>'group' ~ '[[:cntrl:]]' THEN RAISE EXCEPTION 'group key: must be 1 to 255 bytes without control characters' USING ERRCODE = 'WL400'; END IF;

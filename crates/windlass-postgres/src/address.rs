@@ -15,7 +15,7 @@ use windlass_core::StoreError;
 const OURS: [&str; 6] = ["sslmode", "sslrootcert", "listen", "prepare", "migrate", "connections"];
 
 /// How long a host may take to accept a connection, unless the address says otherwise.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A server whose machine has vanished is found out after 15 s of silence and three questions, 5 s apart; the driver's own
 /// figure is two hours.
 const SILENCE: Duration = Duration::from_secs(15);

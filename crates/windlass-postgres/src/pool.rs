@@ -3,6 +3,7 @@
 //! A connection is one client and the task that drives it. Nothing is kept in a session but prepared statements, and
 //! those only if wanted; so any connection will do for any call, behind a pooler in transaction mode too.
 
+use crate::address::CONNECT_TIMEOUT;
 use crate::address::with_time_limits;
 use crate::error::{store_error, unreachable};
 use crate::options::{Clock, Options};
@@ -97,10 +98,21 @@ impl Pool {
     }
 
     async fn connect(&self, operation: &'static str) -> Result<Connection, StoreError> {
-        let (client, driver) = self.config.connect(self.connector.clone()).await.map_err(|why| {
-            let told = store_error(operation, &why);
-            unreachable(operation, format!("cannot connect to the server: {}", told.cause))
-        })?;
+        // The driver bounds each attempt to reach a host, and nothing of what is said afterwards.
+        let hosts = u32::try_from(self.config.get_hosts().len().max(1)).unwrap_or(u32::MAX);
+        let limit = self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT) * 2 * hosts;
+        let connected = tokio::time::timeout(limit, self.config.connect(self.connector.clone())).await;
+        let (client, driver) = connected
+            .map_err(|_| {
+                let cause = format!(
+                    "cannot connect to the server: it takes connections and does not answer as PostgreSQL does within {limit:?}"
+                );
+                unreachable(operation, cause)
+            })?
+            .map_err(|why| {
+                let told = store_error(operation, &why);
+                unreachable(operation, format!("cannot connect to the server: {}", told.cause))
+            })?;
         tokio::spawn(async move {
             if let Err(why) = driver.await {
                 tracing::debug!(%why, "a connection to PostgreSQL ended");

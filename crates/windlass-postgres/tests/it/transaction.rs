@@ -110,7 +110,14 @@ async fn any_language_enqueues_by_sql_and_is_refused_in_words() {
     assert_eq!(client.query_one(many, &[]).await.unwrap().get::<_, i64>(0), 2);
     let counts = store.queues(Some(queue()), None).await.unwrap()[0].counts;
     assert_eq!((counts.of(State::Ready), counts.of(State::Scheduled), counts.of(State::Running)), (1, 1, 1));
-    for bad in ["by_sql.enqueue('no name', 'k')", "by_sql.enqueue('q', 'k', priority => 10)"] {
+    for bad in [
+        "by_sql.enqueue('no name', 'k')",
+        "by_sql.enqueue('q', 'k', priority => 10)",
+        "by_sql.enqueue('q', 'k', options => '{\"delay\": \"10m\"}')",
+        "by_sql.enqueue_many('[{\"queue\": \"q\", \"kind\": \"k\", \"grup\": \"x\"}]')",
+        "by_sql.enqueue_many('{\"queue\": \"q\", \"kind\": \"k\"}')",
+        "by_sql.enqueue_many('[7]')",
+    ] {
         let told = client.query_one(&format!("SELECT {bad}"), &[]).await.expect_err(bad);
         assert_eq!(told.code().map(|code| code.code().to_owned()), Some("WL400".to_owned()), "{told}");
     }
