@@ -16,6 +16,7 @@ use crate::arguments::Global;
 use crate::commands::closing;
 use crate::connect::{self, Intent};
 use crate::fault::{Exit, Fault};
+use crate::interrupt::interrupted;
 use crate::output::Output;
 use crate::output::shape::outbox::{AsideShape, StandingShape};
 use crate::values::span::Span;
@@ -188,7 +189,7 @@ async fn relay(global: &Global, out: &Output, args: RelayArgs) -> Result<(), Fau
     let (stop, stopping) = watch::channel(false);
     // Listened to from the start, so that a signal during a long open is not lost.
     let signals = tokio::spawn(async move {
-        wait_for_a_signal().await;
+        interrupted().await;
         stop.send_replace(true);
         // The sender lives until the relay has seen it.
         std::future::pending::<()>().await;
@@ -225,23 +226,4 @@ fn summary(out: &Output, done: Relayed) -> Result<(), Fault> {
     let Relayed { rows, known, refused, batches, faults } = done;
     let shape = RelayedShape { rows, known, refused, batches, faults };
     out.done(&shape, &sentence, &[&rows.to_string(), &refused.to_string()])
-}
-
-/// Ends with the first signal that asks the process to stop.
-async fn wait_for_a_signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminated.recv() => {}
-            }
-            return;
-        }
-    }
-    // Without signals there is only the process's end.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
