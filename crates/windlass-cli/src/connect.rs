@@ -68,7 +68,8 @@ pub(crate) async fn open_url(url: &str, intent: Intent) -> Result<Open, Fault> {
     }
     // A mistyped namespace must not become a schema, for the same reason.
     let mut url = url.to_owned();
-    if intent == Intent::Look && url.starts_with("postgres") && !url.contains("migrate=") {
+    let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    if intent == Intent::Look && is_postgres && !url.contains("migrate=") {
         url.push_str(if url.contains('?') { "&migrate=false" } else { "?migrate=false" });
     }
     match options.open(&url).await {

@@ -84,7 +84,7 @@ pub(super) async fn run(place: &Place, out: &Output, scale: Scale) -> Result<Rep
     if reopened.waiting < jobs {
         return Err(Fault::failed(format!("{} jobs of {jobs} are there after kill -9", reopened.waiting)));
     }
-    place.discard(&url);
+    place.discard(&url).await?;
     let relative = loaded.relative_enqueue_speed.min(loaded.relative_claim_speed);
     Ok(Report {
         profile: "backlog",

@@ -74,6 +74,5 @@ pub(super) async fn finish(bench: Arc<Bench>, place: &Place, url: &str) -> Resul
     if let Some(bench) = Arc::into_inner(bench) {
         bench.close().await?;
     }
-    place.discard(url);
-    crate::connect::erase_url(url).await
+    place.discard(url).await
 }

@@ -122,12 +122,19 @@ pub(crate) async fn run(global: &Global, out: &Output, args: BenchArgs) -> Resul
         result = all(&place, out, &args) => result,
         _ = async { tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} } } => {
             // The engine's threads may be in the middle of anything; its files go, and the process with it.
-            place.remove();
+            leave(&place, out).await;
             std::process::exit(EXIT_INTERRUPTED);
         }
     };
-    place.remove();
+    leave(&place, out).await;
     result
+}
+
+/// Removes what the benchmark has made, and says what it could not.
+async fn leave(place: &Place, out: &Output) {
+    for store in place.remove().await {
+        out.warn(&format!("{store} may be left on the server, which does not answer"));
+    }
 }
 
 async fn all(place: &Place, out: &Output, args: &BenchArgs) -> Result<(), Fault> {

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use windlass_core::url::without_password;
+
 use crate::connect;
 use crate::fault::Fault;
 
@@ -14,6 +16,8 @@ pub(super) struct Place {
     /// Removed at the end.
     temporary: Option<PathBuf>,
     taken: RefCell<HashMap<String, u32>>,
+    /// Namespaces on a server that are not erased yet, as URLs.
+    made: RefCell<Vec<String>>,
 }
 
 enum Base {
@@ -40,7 +44,7 @@ impl Place {
                 (Base::Directory { path: path.clone(), options: String::new() }, Some(path))
             }
         };
-        Ok(Self { base, temporary, taken: RefCell::new(HashMap::new()) })
+        Ok(Self { base, temporary, taken: RefCell::new(HashMap::new()), made: RefCell::default() })
     }
 
     /// The URL of a store that nobody has used; a second one of that name gets a number.
@@ -51,7 +55,10 @@ impl Place {
                 let mut taken = self.taken.borrow_mut();
                 let number = taken.entry(name.to_owned()).or_default();
                 *number += 1;
-                connect::in_namespace(url, &format!("bench_{}_{name}_{number}", std::process::id()))
+                let url =
+                    connect::in_namespace(url, &format!("bench_{}_{name}_{number}", std::process::id()));
+                self.made.borrow_mut().push(url.clone());
+                url
             }
             Base::Other(url) => url.clone(),
             Base::Directory { path, options } => {
@@ -79,21 +86,34 @@ impl Place {
     }
 
     /// A store that is measured only needs room until the next one is made.
-    pub(super) fn discard(&self, url: &str) {
+    ///
+    /// # Errors
+    /// When it is on a server that cannot be asked.
+    pub(super) async fn discard(&self, url: &str) -> Result<(), Fault> {
         if self.temporary.is_some()
             && let Some(rest) = url.strip_prefix("file:")
         {
             // What cannot be removed now goes with the whole directory at the end, or is told then.
             let _ = std::fs::remove_dir_all(rest.split('?').next().unwrap_or(rest));
         }
+        connect::erase_url(url).await?;
+        self.made.borrow_mut().retain(|made| made != url);
+        Ok(())
     }
 
-    /// Removes what was temporary.
-    pub(super) fn remove(&self) {
+    /// Removes what was temporary; answers the namespaces that could not be erased, since their server is away.
+    pub(super) async fn remove(&self) -> Vec<String> {
         if let Some(path) = &self.temporary {
             // Somebody else may have removed it already; that is as good.
             let _ = std::fs::remove_dir_all(path);
         }
+        let mut left = Vec::new();
+        for url in self.made.take() {
+            if connect::erase_url(&url).await.is_err() {
+                left.push(without_password(&url));
+            }
+        }
+        left
     }
 }
 
