@@ -38,3 +38,28 @@ fn a_benchmark_leaves_no_schema_behind() {
     shell.ok(&["bench", "--profile", "enqueue", "--jobs", "300", "--store", &url]);
     assert_eq!(server.sql("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'bench%'"), "0");
 }
+
+#[test]
+fn a_look_at_a_mistyped_namespace_makes_no_schema() {
+    let (server, url) = server();
+    let told = Shell::new().run(&["queues", "ls", "--store", &format!("{url}?namespace=typo")]);
+    assert_eq!(told.code, 5, "{}", told.err);
+    assert!(told.err.contains("no schema typo"), "{}", told.err);
+    assert_eq!(server.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'typo'"), "0");
+}
+
+#[test]
+fn no_message_shows_a_password() {
+    let shell = Shell::new();
+    for arguments in [
+        &["queues", "ls", "--store", "postgress://u:secret@h/d"][..],
+        &["queues", "ls", "--store", "postgres://u:secret@127.0.0.1:1/d?sslmode=bogus"],
+        &["queues", "ls", "--store", "redis://u:secret@127.0.0.1:1?sentinel_pasword=secret"],
+        &["verify", "redis://u:secret@h"],
+        &["bench", "--profile", "enqueue", "--jobs", "100", "--store", "redis://u:secret@127.0.0.1:1"],
+    ] {
+        let told = shell.run(arguments);
+        assert_ne!(told.code, 0, "{arguments:?}");
+        assert!(!told.err.contains("secret") && !told.out.contains("secret"), "{}", told.err);
+    }
+}
