@@ -7,7 +7,7 @@ use windlass_core::event::Event;
 use windlass_core::job::{ErrorReport, OnParent, Parent};
 use windlass_core::queue::QueueSettings;
 use windlass_core::retry::RetryPolicy;
-use windlass_core::store::{Claim, ClaimedJob, Edit, Filter, From, ReleaseReason, Settle, Store};
+use windlass_core::store::{Claim, ClaimedJob, Edit, From, ReleaseReason, Settle, Store};
 use windlass_core::{GroupKey, JobId, Kind, NewJob, QueueName, Time, WorkerId};
 use windlass_embedded::clock::ManualClock;
 use windlass_embedded::journal::JournalOptions;
@@ -259,12 +259,6 @@ impl Life {
         self.store.set_queue(queue(), settings, self.at()).await.expect("an answer").expect("settings");
         self.pass(DAY_MS + HOUR_MS);
         self.upkeep().await;
-    }
-
-    #[allow(dead_code)]
-    pub(crate) async fn jobs(&self) -> usize {
-        let page = self.store.list(Filter::default(), None, 1_000, 100_000).await.expect("a page");
-        page.expect("no cursor").items.len()
     }
 }
 
