@@ -6,9 +6,9 @@
 
 use crate::error::store_error;
 use crate::options::check_schema;
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, IsolationLevel, Transaction};
 use windlass_core::StoreError;
 
 /// The version of the tables that this program makes and understands.
@@ -127,9 +127,7 @@ pub async fn migrate(client: &mut Client, schema: &str) -> Result<Migration, Sto
     if found.is_empty() {
         return Ok(found);
     }
-    let tx = client.transaction().await.map_err(fault)?;
-    // Two processes that start together: the second waits here and then finds it done.
-    tx.batch_execute(&lock(schema)).await.map_err(fault)?;
+    let tx = alone(client, schema).await.map_err(fault)?;
     let found = migration(tx.client(), schema).await?;
     if !found.is_empty() {
         tx.batch_execute(&found.script()).await.map_err(|why| forbidden(&found, &why))?;
@@ -198,8 +196,10 @@ impl State {
     async fn read(client: &Client, schema: &str) -> Result<Self, StoreError> {
         let fault = |why: tokio_postgres::Error| store_error("migrate", &why);
         let table = format!("{schema}.schema");
-        let there = "SELECT to_regclass($1) IS NOT NULL";
-        let there = client.query_typed(there, &[(&table, Type::TEXT)]).await.map_err(fault)?;
+        // From the catalog's rows: `to_regclass` may answer from before a wait for the lock.
+        let there = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = $1 AND c.relname = 'schema')";
+        let there = client.query_typed(there, &[(&schema, Type::TEXT)]).await.map_err(fault)?;
         let mut state = Self { version: 0, program: String::new(), functions: String::new() };
         if !there.first().is_some_and(|row| row.get(0)) {
             return Ok(state);
@@ -215,6 +215,14 @@ impl State {
         }
         Ok(state)
     }
+}
+
+/// A transaction that has the schema to itself: two processes that start together wait here for each other, and the second
+/// then reads what the first has done, whatever isolation the role has been given.
+async fn alone<'a>(client: &'a mut Client, schema: &str) -> Result<Transaction<'a>, tokio_postgres::Error> {
+    let tx = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await?;
+    tx.batch_execute(&lock(schema)).await?;
+    Ok(tx)
 }
 
 /// Taken by whoever makes, changes or drops the schema, until the end of its transaction.
@@ -240,10 +248,10 @@ fn functions_hash() -> String {
 /// Drops the schema if it is a store's; answers whether there was one.
 pub(crate) async fn erase(client: &mut Client, schema: &str) -> Result<bool, StoreError> {
     let fault = |why: tokio_postgres::Error| store_error("erase", &why);
-    let tx = client.transaction().await.map_err(fault)?;
-    tx.batch_execute(&lock(schema)).await.map_err(fault)?;
+    let tx = alone(client, schema).await.map_err(fault)?;
     let there = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1),
-        EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass($1 || '.schema') AND a.attname = 'server_started')";
+        EXISTS (SELECT FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid JOIN pg_attribute a ON a.attrelid = c.oid
+            WHERE n.nspname = $1 AND c.relname = 'schema' AND a.attname = 'server_started')";
     let rows = tx.query_typed(there, &[(&schema, Type::TEXT)]).await.map_err(fault)?;
     let found = rows.first().map(|row| (row.get::<_, bool>(0), row.get::<_, bool>(1)));
     match found {

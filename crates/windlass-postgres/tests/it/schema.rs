@@ -3,6 +3,7 @@
 use crate::{claim, client, complete, job, now, queue, shared, store};
 use std::collections::HashSet;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use windlass_core::StoreError;
 use windlass_core::store::{Admin, Queue, Upkeep};
 use windlass_postgres::{Options, PostgresStore, SCHEMA_VERSION, migration};
@@ -124,6 +125,33 @@ async fn many_that_open_at_once_make_one_schema() {
     });
     for opened in opens.collect::<Vec<_>>() {
         opened.await.unwrap().unwrap();
+    }
+}
+
+/// In every order of two that begin together: the second has seen that there is nothing, waits, and must see what is there.
+#[tokio::test]
+async fn who_has_waited_for_another_to_make_the_schema_finds_it_made() {
+    let url = shared().url("postgres");
+    for (schema, isolation) in [("waited", "read committed"), ("waited_still", "repeatable read")] {
+        let first = client(shared()).await;
+        let script = PostgresStore::migration(&url, schema).await.unwrap().sql();
+        let lock = script.lines().find(|line| line.contains("pg_advisory_xact_lock")).unwrap();
+        first.batch_execute(&format!("BEGIN; {lock}")).await.unwrap();
+        let second = tokio::spawn({
+            let role = format!(
+                "{url} options='-c default_transaction_isolation={}'",
+                isolation.replace(' ', r"\\ ")
+            );
+            async move { open(&role, schema, true).await.map(drop) }
+        });
+        let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE '%' || $1 || '.migrate%')";
+        let until = Instant::now() + Duration::from_secs(60);
+        while !client(shared()).await.query_one(waits, &[&schema]).await.unwrap().get::<_, bool>(0) {
+            assert!(Instant::now() < until && !second.is_finished(), "it does not wait for the lock");
+            tokio::task::yield_now().await;
+        }
+        first.batch_execute(&script).await.unwrap();
+        second.await.unwrap().unwrap_or_else(|why| panic!("{isolation}: {why}"));
     }
 }
 
