@@ -10,7 +10,7 @@ use crate::worker::Ended;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use windlass_core::bounds::{CHECKPOINT_BYTES_MAX, FOLLOW_UPS_MAX, LOG_BYTES_MAX};
@@ -50,7 +50,7 @@ pub(crate) struct Held {
     pub(crate) client: Client,
     /// Which of its worker's queues it came from.
     pub(crate) lane: usize,
-    pub(crate) started: Instant,
+    started: OnceLock<Instant>,
     pub(crate) timeout: Option<Duration>,
     /// Where the worker hears of its end; none when nobody keeps slots.
     pub(crate) done: Option<mpsc::UnboundedSender<Ended>>,
@@ -86,7 +86,7 @@ impl Held {
             job,
             client,
             lane,
-            started: Instant::now(),
+            started: OnceLock::new(),
             timeout,
             done,
             good_ms: AtomicU64::new(good_ms),
@@ -95,6 +95,11 @@ impl Held {
             changed: Notify::new(),
             said: Mutex::default(),
         }
+    }
+
+    /// When the attempt began: a claimed job may have waited for a slot.
+    pub(crate) fn started(&self) -> Instant {
+        *self.started.get_or_init(Instant::now)
     }
 
     fn said(&self) -> MutexGuard<'_, Said> {
@@ -308,7 +313,7 @@ impl Ctx {
 
     /// When the attempt's timeout ends it; none when it may take as long as it takes.
     pub fn deadline(&self) -> Option<Instant> {
-        self.held.timeout.and_then(|timeout| self.held.started.checked_add(timeout))
+        self.held.timeout.and_then(|timeout| self.held.started().checked_add(timeout))
     }
 
     /// Waits until the handler is asked to stop, and says why; for `select!` beside the work.

@@ -104,6 +104,7 @@ pub(crate) async fn settle(routes: &Routes, held: &Arc<Held>) -> Option<Settle> 
 }
 
 async fn until_stop(service: &HandlerService, held: &Arc<Held>) -> Stop {
+    let started = held.started();
     let attempt = Attempt::new(Ctx::new(held.clone()));
     let mut running = match catch_unwind(AssertUnwindSafe(|| service.run(attempt))) {
         Ok(running) => Guarded(running),
@@ -116,7 +117,7 @@ async fn until_stop(service: &HandlerService, held: &Arc<Held>) -> Stop {
     let timeout = async {
         match held.timeout {
             Some(timeout) => {
-                tokio::time::sleep(timeout.saturating_sub(held.started.elapsed())).await;
+                tokio::time::sleep(timeout.saturating_sub(started.elapsed())).await;
                 timeout
             }
             None => std::future::pending().await,

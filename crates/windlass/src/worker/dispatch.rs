@@ -4,7 +4,8 @@
 //! there are free slots. While calls are out, whatever ends goes into the next one, so a busy worker
 //! talks in large batches and an idle one at once, without any timer. A queue that gave less than was
 //! asked is *dry*: it is asked again when the store's watch rings, at the time that the store named,
-//! or when a limit of its own is set free, and never otherwise.
+//! or when a limit of its own is set free, and never otherwise. While handlers end faster than the store answers, calls
+//! ask for jobs [`ahead`](super::ahead) of the slots.
 //!
 //! A call that fails loses nothing: its settlements are sent again (a second ack is answered `ok`)
 //! after a growing pause, for as long as the worker lives. The dispatcher owns every claimed job until
@@ -12,9 +13,10 @@
 //!
 //! It is one thing because its state is: slots, what is in flight and what is dry decide together.
 
+use super::ahead::Ahead;
 use super::attempt::{self, Ended, Routes};
 use super::beat::Registry;
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Want};
 use super::stop::{Phase, ShutdownReport, Stopping};
 use super::{Control, Order};
 use crate::client::Client;
@@ -55,12 +57,12 @@ type Watching = Pin<Box<dyn Future<Output = Result<Signal, StoreError>> + Send>>
 struct Flight {
     /// Kept to be sent again if the call fails.
     settles: Vec<Settle>,
-    /// How many jobs of which lane were asked for.
-    wants: Vec<(usize, u32)>,
+    wants: Vec<Want>,
     /// Rings heard before it took off: a later one may be about what this call did not see.
     rings: u64,
     /// Before the store can have counted the leases from.
     sent_ms: u64,
+    sent: Instant,
     answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
 }
 
@@ -72,6 +74,8 @@ pub(super) struct Dispatcher {
     pub(super) control: Arc<Control>,
     pub(super) registry: Arc<Registry>,
     pub(super) lanes: Lanes,
+    /// Claimed jobs that wait for a slot.
+    ahead: Ahead,
     pub(super) orders: mpsc::UnboundedReceiver<Order>,
     pub(super) stopping: Stopping,
     done: mpsc::UnboundedReceiver<Ended>,
@@ -125,6 +129,7 @@ impl Dispatcher {
             routes,
             control,
             registry,
+            ahead: Ahead::new(lanes.len()),
             lanes,
             orders,
             stopping: Stopping::new(grace),
@@ -187,7 +192,8 @@ impl Dispatcher {
 
     /// Waits for whatever comes first.
     async fn wait(&mut self) -> Woke {
-        let time = [self.pause_until, self.try_again, self.watch_from, self.stopping.next()];
+        let time =
+            [self.pause_until, self.try_again, self.watch_from, self.stopping.next(), self.ahead.next()];
         let later = self.later.iter().map(|(due, _)| *due).min();
         let time = time.into_iter().flatten().chain(later).min();
         let Self { done, ended, flights, watch, orders, .. } = self;
@@ -228,6 +234,7 @@ impl Dispatcher {
     fn end(&mut self, ended: Ended) {
         if ended.frees {
             self.lanes.freed(ended.lane);
+            self.fill(ended.lane);
         }
         if ended.ran {
             match ended.settle {
@@ -240,8 +247,44 @@ impl Dispatcher {
         }
     }
 
+    /// Starts jobs that wait for a slot of that lane.
+    fn fill(&mut self, lane: usize) {
+        while self.lanes.has_slot(lane)
+            && let Some(held) = self.ahead.pop(lane)
+        {
+            self.lanes.waited(lane);
+            if held.is_lost() {
+                self.registry.lock().remove(&held.job.lease.token);
+            } else {
+                self.begin(held);
+            }
+        }
+    }
+
+    fn begin(&mut self, held: Arc<Held>) {
+        self.lanes.started(held.lane);
+        tokio::spawn(attempt::run(self.routes.clone(), held));
+    }
+
+    /// Gives jobs back that were claimed ahead and will not be started here.
+    fn give_back(&mut self, waiting: Vec<Arc<Held>>, reason: ReleaseReason) {
+        for held in waiting {
+            self.lanes.given_back(held.lane);
+            if held.is_lost() {
+                self.registry.lock().remove(&held.job.lease.token);
+                continue;
+            }
+            self.settles.push(Settle::Release { lease: held.job.lease, reason });
+            if reason == ReleaseReason::Shutdown {
+                self.stopping.returned_unstarted();
+            }
+        }
+    }
+
     /// Moves what is due now to where it goes.
     fn take_due(&mut self, now: Instant) {
+        let overdue = self.ahead.overdue(now);
+        self.give_back(overdue, ReleaseReason::Unstarted);
         if self.try_again.is_some_and(|at| at <= now) {
             self.try_again = None;
             self.lanes.wet();
@@ -275,7 +318,8 @@ impl Dispatcher {
                 return;
             }
             let wants = match self.stopping.phase() {
-                Phase::Working => self.lanes.ask(),
+                // Only a call that brings ends asks ahead: others have nothing to go by.
+                Phase::Working => self.lanes.ask((!settles.is_empty()).then(Instant::now)),
                 _ => Vec::new(),
             };
             if settles.is_empty() && wants.is_empty() {
@@ -300,23 +344,31 @@ impl Dispatcher {
         self.settles.drain(..count).collect()
     }
 
-    fn take_off(&mut self, settles: Vec<Settle>, wants: Vec<(usize, u32)>) {
+    fn take_off(&mut self, settles: Vec<Settle>, wants: Vec<Want>) {
         let claim = Claim {
             settle_first: settles.clone(),
-            wants: wants.iter().map(|&(lane, count)| (self.lanes.name(lane).clone(), count)).collect(),
+            wants: wants.iter().map(|want| (self.lanes.name(want.lane).clone(), want.count)).collect(),
             worker: self.worker,
             nonce: ids::random(),
         };
         let store = self.client.store().clone();
         let answer = Box::pin(async move { store.claim(claim, None).await });
         let sent_ms = self.registry.now_ms();
-        self.flights.push(Flight { settles, wants, rings: self.rings, sent_ms, answer });
+        self.flights.push(Flight {
+            settles,
+            wants,
+            rings: self.rings,
+            sent_ms,
+            sent: Instant::now(),
+            answer,
+        });
     }
 
     fn landed(&mut self, place: usize, answer: Answer) {
         let flight = self.flights.swap_remove(place);
-        for &(lane, count) in &flight.wants {
-            self.lanes.answered(lane, count);
+        let took = flight.sent.elapsed();
+        for want in &flight.wants {
+            self.lanes.answered(want, took);
         }
         match answer {
             Ok(claimed) => {
@@ -413,6 +465,7 @@ impl Dispatcher {
         }
         let working = self.stopping.phase() == Phase::Working;
         let registry = self.registry.clone();
+        let now = Instant::now();
         let mut all = registry.lock();
         for job in jobs {
             let lease = job.lease;
@@ -430,13 +483,17 @@ impl Dispatcher {
                 self.settles.push(Settle::Release { lease, reason: ReleaseReason::NoHandler });
                 continue;
             }
-            self.lanes.started(lane);
             registry.shortest(job.lease_ms);
             let timeout = self.routes.timeout(job.kind.as_str(), job.timeout_ms);
             let done = Some(self.done_sender.clone());
             let held = Arc::new(Held::new(job, self.client.clone(), lane, timeout, done, sent_ms));
             all.insert(lease.token, held.clone());
-            tokio::spawn(attempt::run(self.routes.clone(), held));
+            if self.lanes.has_slot(lane) {
+                self.begin(held);
+            } else {
+                self.lanes.waits(lane);
+                self.ahead.push(held, now);
+            }
         }
         got
     }
@@ -478,6 +535,7 @@ impl Dispatcher {
         match order {
             Order::Concurrency { lane, slots } => {
                 self.lanes.set_slots(lane, slots);
+                self.fill(lane);
                 self.hello().await;
             }
             Order::Stop { grace } => self.stopping.stop(grace, Instant::now()),
@@ -489,6 +547,8 @@ impl Dispatcher {
         if self.stopping.phase() == Phase::Working {
             return false;
         }
+        let waiting = self.ahead.all();
+        self.give_back(waiting, ReleaseReason::Shutdown);
         let unsettled = self.unsettled();
         let running: Vec<_> = {
             let all = self.registry.lock();

@@ -1,18 +1,34 @@
 //! The slots of a worker: how many handlers of each queue run, may run, and are asked for.
 //!
-//! Pure counting; it knows no store and no clock.
+//! Pure counting; it knows no store, and time only as it is told.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 use windlass_core::QueueName;
 use windlass_core::bounds::BATCH_ITEMS_MAX;
+
+/// For how many calls' time jobs are claimed ahead: one call may have to wait for the one before it.
+const CALLS_AHEAD: u32 = 2;
 
 /// One queue of the worker.
 struct Lane {
     name: QueueName,
     slots: u32,
     running: u32,
+    /// Claimed ahead of a slot.
+    waiting: u32,
     /// Asked for by calls that are out.
     asked: u32,
+    /// Slots that have come free since the start.
+    freed: u64,
+    /// From when its pace is counted, and how many had come free then.
+    counted: Option<(Instant, u64)>,
+    /// How many came free in the time of a call, by the last count.
+    measured: u32,
+    /// How long the last call took that asked it.
+    call: Duration,
+    /// How many slots come free until an answer is there: what a call may ask for beyond the free ones.
+    pace: u32,
     /// It gave less than was asked, and nothing has rung since.
     dry: bool,
 }
@@ -20,8 +36,34 @@ struct Lane {
 impl Lane {
     fn free(&self) -> u32 {
         // Slots may have been lowered below what runs.
-        self.slots.saturating_sub(self.running + self.asked)
+        self.slots.saturating_sub(self.running + self.waiting + self.asked)
     }
+
+    /// Counts over at least the time of a call; a slot that comes free between two calls would have come free during one,
+    /// had it been given a job.
+    fn count(&mut self, now: Instant) {
+        let (from, freed) = *self.counted.get_or_insert((now, self.freed));
+        let took = now.saturating_duration_since(from);
+        if took < self.call || took.is_zero() {
+            return;
+        }
+        let each_call = (self.freed - freed) as f64 * self.call.as_secs_f64() / took.as_secs_f64();
+        let before = std::mem::replace(&mut self.measured, each_call.round() as u32);
+        // Ends come in bursts, when a call brings jobs: the better of two counts has a whole one.
+        self.pace = self.measured.max(before).saturating_mul(CALLS_AHEAD);
+        self.counted = Some((now, self.freed));
+    }
+
+    fn free_and_ahead(&self) -> u32 {
+        (self.slots.saturating_add(self.pace)).saturating_sub(self.running + self.waiting + self.asked)
+    }
+}
+
+/// What a call asks a lane for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Want {
+    pub(super) lane: usize,
+    pub(super) count: u32,
 }
 
 /// The queues of a worker in the order in which it prefers them.
@@ -33,7 +75,19 @@ pub(super) struct Lanes {
 impl Lanes {
     pub(super) fn new(queues: Vec<(QueueName, u32)>) -> Self {
         let by_name = queues.iter().enumerate().map(|(lane, (name, _))| (name.clone(), lane)).collect();
-        let lane = |(name, slots)| Lane { name, slots, running: 0, asked: 0, dry: false };
+        let lane = |(name, slots)| Lane {
+            name,
+            slots,
+            running: 0,
+            waiting: 0,
+            asked: 0,
+            freed: 0,
+            counted: None,
+            measured: 0,
+            call: Duration::ZERO,
+            pace: 0,
+            dry: false,
+        };
         Self { lanes: queues.into_iter().map(lane).collect(), by_name }
     }
 
@@ -61,24 +115,36 @@ impl Lanes {
         self.lanes.iter().map(|lane| lane.running).sum()
     }
 
-    /// Asks every queue that may have something for as much as there is room for, at most one batch.
-    pub(super) fn ask(&mut self) -> Vec<(usize, u32)> {
+    /// Asks every queue that may have something for as much as there is room for, at most one batch; `ahead` of their slots
+    /// too, if it is to be sent with settlements now.
+    pub(super) fn ask(&mut self, ahead: Option<Instant>) -> Vec<Want> {
+        if let Some(now) = ahead {
+            self.lanes.iter_mut().for_each(|lane| lane.count(now));
+        }
+        let ahead = ahead.is_some();
         let mut left = BATCH_ITEMS_MAX as u32;
         let mut wants = Vec::new();
         for (place, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| !lane.dry) {
-            let count = lane.free().min(left);
+            let count = if ahead { lane.free_and_ahead() } else { lane.free() }.min(left);
             if count > 0 {
                 lane.asked += count;
                 left -= count;
-                wants.push((place, count));
+                wants.push(Want { lane: place, count });
             }
         }
         wants
     }
 
-    /// A call that asked for that many has been answered, or has failed.
-    pub(super) fn answered(&mut self, lane: usize, count: u32) {
-        self.lanes[lane].asked -= count;
+    /// A call that asked for that has been answered, or has failed, after that time.
+    pub(super) fn answered(&mut self, want: &Want, took: Duration) {
+        let lane = &mut self.lanes[want.lane];
+        lane.asked -= want.count;
+        lane.call = took;
+    }
+
+    /// Whether a job could start there now.
+    pub(super) fn has_slot(&self, lane: usize) -> bool {
+        self.lanes[lane].running < self.lanes[lane].slots
     }
 
     pub(super) fn started(&mut self, lane: usize) {
@@ -87,12 +153,30 @@ impl Lanes {
 
     pub(super) fn freed(&mut self, lane: usize) {
         self.lanes[lane].running -= 1;
+        self.lanes[lane].freed += 1;
+    }
+
+    /// A job was claimed ahead of a slot.
+    pub(super) fn waits(&mut self, lane: usize) {
+        self.lanes[lane].waiting += 1;
+    }
+
+    /// One that waited starts, or is gone.
+    pub(super) fn waited(&mut self, lane: usize) {
+        self.lanes[lane].waiting -= 1;
+    }
+
+    /// One that waited is given back: its lane's pace is not what it was.
+    pub(super) fn given_back(&mut self, lane: usize) {
+        self.waited(lane);
+        let lane = &mut self.lanes[lane];
+        (lane.counted, lane.measured, lane.pace) = (None, 0, 0);
     }
 
     /// Queues that gave less than they were asked for have no more.
-    pub(super) fn dry(&mut self, wants: &[(usize, u32)], got: &[u32]) {
-        for &(lane, count) in wants {
-            self.lanes[lane].dry |= got[lane] < count;
+    pub(super) fn dry(&mut self, wants: &[Want], got: &[u32]) {
+        for want in wants {
+            self.lanes[want.lane].dry |= got[want.lane] < want.count;
         }
     }
 
@@ -122,31 +206,93 @@ mod tests {
         Lanes::new(slots.iter().enumerate().map(|(i, &slots)| (name(i), slots)).collect())
     }
 
+    fn counts(wants: &[Want]) -> Vec<(usize, u32)> {
+        wants.iter().map(|want| (want.lane, want.count)).collect()
+    }
+
+    fn asked(lanes: &mut Lanes) -> Vec<(usize, u32)> {
+        counts(&lanes.ask(None))
+    }
+
+    #[test]
+    fn as_many_are_asked_for_ahead_as_come_free_while_a_call_is_out() {
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        let call = Duration::from_millis(10);
+        let mut lanes = lanes(&[4]);
+        let run = |lanes: &mut Lanes, wants: &[Want]| {
+            lanes.answered(&wants[0], call);
+            let starts = wants[0].count.min(4 - lanes.running());
+            (0..starts).for_each(|_| lanes.started(0));
+            (starts..wants[0].count).for_each(|_| lanes.waits(0));
+        };
+        let wants = lanes.ask(Some(after(0)));
+        assert_eq!(counts(&wants), [(0, 4)], "nothing is known yet");
+        run(&mut lanes, &wants);
+        (0..4).for_each(|_| lanes.freed(0));
+        let wants = lanes.ask(Some(after(20)));
+        assert_eq!(
+            counts(&wants),
+            [(0, 8)],
+            "four in twenty milliseconds are two for each of two calls of ten"
+        );
+        run(&mut lanes, &wants);
+        lanes.freed(0);
+        assert_eq!(
+            counts(&lanes.ask(None)),
+            [],
+            "a call that settles nothing asks for slots alone, and one waits for it"
+        );
+        assert_eq!(counts(&lanes.ask(Some(after(25)))), [(0, 1)], "too soon to count anew");
+        lanes.waited(0);
+        lanes.given_back(0);
+        assert_eq!(lanes.lanes[0].pace, 0, "who had to be given back was counted wrong");
+        assert_eq!(lanes.lanes[0].free(), 0, "none is free");
+    }
+
+    #[test]
+    fn slow_handlers_bring_nothing_ahead() {
+        let start = Instant::now();
+        let mut lanes = lanes(&[100]);
+        let wants = lanes.ask(Some(start));
+        lanes.answered(&wants[0], Duration::from_millis(2));
+        (0..100).for_each(|_| lanes.started(0));
+        for tenth in 1..50 {
+            // One in ten milliseconds: a fifth of one while a call is out.
+            lanes.freed(0);
+            let wants = lanes.ask(Some(start + Duration::from_millis(10 * tenth)));
+            assert_eq!(counts(&wants), [(0, 1)]);
+            lanes.answered(&wants[0], Duration::from_millis(2));
+            lanes.started(0);
+        }
+    }
+
     #[test]
     fn slots_are_asked_for_once_and_a_batch_holds_at_most_a_thousand() {
         let mut lanes = lanes(&[700, 700]);
-        assert_eq!(lanes.ask(), [(0, 700), (1, 300)]);
-        assert_eq!(lanes.ask(), [(1, 400)]);
-        assert_eq!(lanes.ask(), []);
-        lanes.answered(0, 700);
+        let wants = lanes.ask(None);
+        assert_eq!(counts(&wants), [(0, 700), (1, 300)]);
+        assert_eq!(asked(&mut lanes), [(1, 400)]);
+        assert_eq!(asked(&mut lanes), []);
+        lanes.answered(&wants[0], Duration::ZERO);
         lanes.started(0);
-        assert_eq!(lanes.ask(), [(0, 699)]);
+        assert_eq!(asked(&mut lanes), [(0, 699)]);
     }
 
     #[test]
     fn a_dry_queue_is_not_asked_again_until_something_rings() {
         let mut lanes = lanes(&[4, 4]);
-        let wants = lanes.ask();
-        wants.iter().for_each(|&(lane, count)| lanes.answered(lane, count));
+        let wants = lanes.ask(None);
+        wants.iter().for_each(|want| lanes.answered(want, Duration::ZERO));
         (0..4).for_each(|_| lanes.started(0));
         lanes.dry(&wants, &[4, 1]);
         lanes.started(1);
         assert_eq!(lanes.thirsty(), [1]);
-        assert_eq!(lanes.ask(), []);
+        assert_eq!(asked(&mut lanes), []);
         lanes.freed(0);
-        assert_eq!(lanes.ask(), [(0, 1)], "the other queue gave all that it was asked for");
+        assert_eq!(asked(&mut lanes), [(0, 1)], "the other queue gave all that it was asked for");
         lanes.wet();
-        assert_eq!(lanes.ask(), [(1, 3)]);
+        assert_eq!(asked(&mut lanes), [(1, 3)]);
     }
 
     #[test]
@@ -155,9 +301,9 @@ mod tests {
         (0..4).for_each(|_| lanes.started(0));
         lanes.set_slots(0, 2);
         lanes.freed(0);
-        assert_eq!(lanes.ask(), []);
+        assert_eq!(asked(&mut lanes), []);
         lanes.freed(0);
         lanes.freed(0);
-        assert_eq!(lanes.ask(), [(0, 1)]);
+        assert_eq!(asked(&mut lanes), [(0, 1)]);
     }
 }

@@ -4,6 +4,7 @@
 //! a task of its own ([`attempt`]); heartbeats have a thread ([`beat`]); a shutdown has a timetable
 //! ([`stop`]). This module is what users see of them.
 
+mod ahead;
 mod attempt;
 mod beat;
 mod dispatch;
@@ -99,6 +100,9 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
 
     /// Works on that queue with at most that many handlers at once in this worker. Queues named first
     /// are preferred. The number can be changed while it runs.
+    ///
+    /// While handlers end faster than the store answers, the worker holds more jobs than it runs: about as many as end
+    /// until the next answer. One that it cannot start within 100 ms goes back to the tail of its queue, no try spent.
     pub fn queue(mut self, name: impl AsRef<str>, concurrency: u32) -> Self {
         match QueueName::new(name) {
             Ok(name) if self.queues.iter().any(|(other, _)| *other == name) => {

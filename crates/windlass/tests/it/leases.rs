@@ -3,10 +3,10 @@
 use crate::store::Watched;
 use crate::worker::{Bell, Seen};
 use crate::{DEADLINE, Number, until, until_state};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use windlass::core::job::State as JobState;
 use windlass::core::queue::QueueSettings;
 use windlass::{Client, Ctx, State};
@@ -126,6 +126,53 @@ async fn a_worker_asks_only_when_there_is_a_reason() {
     // For each job one claim, one settlement, and at most one look more; one at the start.
     let claims = store.claims.load(Ordering::SeqCst);
     assert!(claims <= 61, "{claims} claims for 20 jobs");
+    worker.shutdown().await;
+}
+
+/// Two hundred quick jobs, one that stays, twenty quick ones behind it; a store whose answers take 20 ms.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_claimed_ahead_keep_to_the_slots_and_do_not_wait_behind_a_slow_one() {
+    let (store, client) = Watched::memory().await;
+    store.claim_ms.store(20, Ordering::SeqCst);
+    let ids: Vec<_> = {
+        let mut ids = Vec::new();
+        for n in 0..221 {
+            ids.push(client.enqueue(Number { n }).await.expect("taken").id);
+        }
+        ids
+    };
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (stays, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let worker = client.worker(()).queue("numbers", 2).handle({
+        let (running, most, stays, go) = (running.clone(), most.clone(), stays.clone(), go.clone());
+        move |job: Number| {
+            let (running, most, stays, go) = (running.clone(), most.clone(), stays.clone(), go.clone());
+            async move {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                if job.n == 199 || job.n == 200 {
+                    // Both slots: what was claimed behind them cannot start here.
+                    stays.add_permits(1);
+                    go.acquire().await.expect("open").forget();
+                }
+                running.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+    });
+    let worker = worker.start().await.expect("starts");
+    stays.acquire_many(2).await.expect("open").forget();
+    let claims = store.claims.load(Ordering::SeqCst);
+    assert!(claims < 90, "{claims} claims for 201 jobs of two slots: nothing was claimed ahead");
+    let other =
+        client.worker(()).queue("numbers", 10).handle(async |_: Number| {}).start().await.expect("starts");
+    for id in &ids[201..] {
+        until_state(&client, *id, JobState::Completed).await;
+    }
+    go.add_permits(2);
+    for id in &ids {
+        until_state(&client, *id, JobState::Completed).await;
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 2, "never more handlers than slots");
+    other.shutdown().await;
     worker.shutdown().await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 use windlass::core::error::Outcome;
 use windlass::core::event::Cursor;
 use windlass::core::lease::{Lease, WorkerId};
@@ -26,6 +27,8 @@ pub(crate) struct Watched {
     pub(crate) failing_settles: AtomicU64,
     /// So many more heartbeats fail.
     pub(crate) failing_beats: AtomicU64,
+    /// Milliseconds that a claim takes to be answered: the store is far away.
+    pub(crate) claim_ms: AtomicU64,
 }
 
 fn take(left: &AtomicU64) -> bool {
@@ -48,6 +51,7 @@ impl Watched {
             failing_claims: AtomicU64::new(0),
             failing_settles: AtomicU64::new(0),
             failing_beats: AtomicU64::new(0),
+            claim_ms: AtomicU64::new(0),
         });
         (store.clone(), Client::new(store))
     }
@@ -84,7 +88,12 @@ impl Queue for Watched {
                 Err(broken("claim"))
             });
         }
-        self.inner.store().claim(claim, at)
+        let far = Duration::from_millis(self.claim_ms.load(Ordering::SeqCst));
+        Box::pin(async move {
+            let claimed = self.inner.store().claim(claim, at).await;
+            tokio::time::sleep(far).await;
+            claimed
+        })
     }
 
     fn heartbeat(&self, leases: Vec<Lease>, at: Option<Time>) -> StoreFuture<'_, PerItem<Beat>> {
