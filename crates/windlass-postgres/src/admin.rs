@@ -20,7 +20,7 @@ use windlass_core::store::{
     QueueInfo, QueueSeries, Reader, ScheduleInfo, ScheduleSpec, Series, Store, StoreFuture, StoreInfo,
     WorkerInfo,
 };
-use windlass_core::why::{Reason, Why};
+use windlass_core::why::{Full, Reason, Why};
 use windlass_core::{
     GroupKey, JobId, Kind, LimitName, QueueName, Rejection, ScheduleName, StoreError, Time, WorkerId,
 };
@@ -31,6 +31,14 @@ const SETTLE: Duration = Duration::from_secs(1);
 const SETTLE_STEP: Duration = Duration::from_millis(1);
 /// How often a reader that waits looks by itself for what other processes have written.
 const READER_LOOK: Duration = Duration::from_millis(500);
+
+/// What the function `why` answers.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ToldWhy {
+    Full(Full),
+    Other(Reason, String, Option<Time>, Option<u64>),
+}
 
 /// The part of a job's detail that is JSON.
 #[derive(Deserialize)]
@@ -365,9 +373,10 @@ impl Admin for PostgresStore {
             let Some(Json(told)) = told else {
                 return Ok(Err(Rejection::NotFound { what: format!("job {id}") }));
             };
-            let (reason, detail, eta, ahead): (Reason, String, Option<Time>, Option<u64>) =
-                read("why", told)?;
-            Ok(Ok(Why { reason, detail, eta, ahead }))
+            Ok(Ok(match read("why", told)? {
+                ToldWhy::Full(full) => full.into(),
+                ToldWhy::Other(reason, detail, eta, ahead) => Why { reason, detail, eta, ahead },
+            }))
         })
     }
 
