@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench;
 use crate::commands::{
-    archive, doctor, enqueue, errors, events, groups, jobs, limits, migrate, outbox, queues, schedules,
+    archive, doctor, enqueue, erase, errors, events, groups, jobs, limits, migrate, outbox, queues, schedules,
 };
 use crate::demo;
 use crate::fault::{Exit, Fault};
@@ -104,6 +104,7 @@ pub(crate) enum Command {
     Verify(doctor::VerifyArgs),
     Doctor(doctor::DoctorArgs),
     Migrate(migrate::MigrateArgs),
+    Erase(erase::EraseArgs),
     Bench(bench::BenchArgs),
     #[command(hide = true)]
     DemoWorker(demo::WorkerArgs),

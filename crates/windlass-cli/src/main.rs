@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use crate::arguments::{Cli, Command};
 use crate::commands::{
-    archive, doctor, enqueue, errors, events, groups, jobs, limits, migrate, outbox, queues, schedules,
+    archive, doctor, enqueue, erase, errors, events, groups, jobs, limits, migrate, outbox, queues, schedules,
 };
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
@@ -71,6 +71,7 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Verify(args) => doctor::verify(out, args).await,
         Command::Doctor(args) => doctor::doctor(out, args).await,
         Command::Migrate(args) => migrate::run(global, out, args).await,
+        Command::Erase(args) => erase::run(global, out, args).await,
         Command::Bench(args) => bench::run(global, out, args).await,
         Command::Demo(args) => demo::run(global, out, args).await,
         Command::DemoWorker(args) => demo::run_worker(global, args).await,

@@ -5,6 +5,21 @@ use tokio_postgres::error::SqlState;
 use windlass_core::StoreError;
 use windlass_core::error::Outcome;
 
+/// Why a store could not be opened, migrated or erased.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The address, an option in it or the schema's name makes no sense; nothing was tried.
+    #[error("{0}")]
+    BadAddress(String),
+    /// There is a schema of that name, and it is no store's; it is left as it is.
+    #[error("schema {0} is not a store of Windlass: left as it is")]
+    NotAStore(String),
+    /// The server could not be had, or said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// A verb turned out to cross queues: it is repeated under the namespace's lock.
 pub(crate) const NEEDS_WIDE: &str = "WL001";
 

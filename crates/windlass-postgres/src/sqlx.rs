@@ -14,7 +14,7 @@
 
 use crate::error::{sqlx_code, sqlx_error};
 use crate::migrate::in_schema;
-use crate::options::check_schema;
+use crate::options::plain;
 use crate::transaction::{Batch, STALE, check_result};
 use crate::wire::bits;
 use ::sqlx::{AssertSqlSafe, PgConnection, Row};
@@ -30,7 +30,7 @@ pub async fn enqueue_in(
     schema: &str,
     jobs: &[NewJob],
 ) -> Result<PerItem<Enqueued>, StoreError> {
-    check_schema(schema)?;
+    plain(schema)?;
     let batch = match Batch::of(jobs) {
         Ok(batch) => batch,
         Err(refused) => return Ok(refused),
@@ -78,7 +78,7 @@ pub async fn complete_in(
     lease: &Lease,
     result: Option<&[u8]>,
 ) -> Result<Result<(), Rejection>, StoreError> {
-    check_schema(schema)?;
+    plain(schema)?;
     if let Err(refused) = check_result(result) {
         return Ok(Err(refused));
     }

@@ -4,7 +4,7 @@
 //! again; one that turns out to cross queues goes again under the namespace's lock. What it owes to those who wait is
 //! rung when its answer is here, that is, when it is durable.
 
-use crate::error::{NEEDS_WIDE, collides, store_error};
+use crate::error::{NEEDS_WIDE, OpenError, collides, store_error};
 use crate::hub::Hub;
 use crate::listen::Doorbell;
 use crate::migrate::{Migration, migrate, migration, must_be_up_to_date};
@@ -60,8 +60,9 @@ impl PostgresStore {
     /// `migrate` and `connections` as in [`Options`].
     ///
     /// # Errors
-    /// When the server cannot be reached, the schema is newer than this program, or the name of the schema is not plain.
-    pub async fn open(url: &str, mut options: Options) -> Result<Self, StoreError> {
+    /// [`OpenError`]: the address or the name of the schema makes no sense, the server cannot be reached, or the schema is
+    /// newer than this program.
+    pub async fn open(url: &str, mut options: Options) -> Result<Self, OpenError> {
         let config = crate::address::read(url, &mut options)?;
         Self::connect(config, options).await
     }
@@ -70,7 +71,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// As [`PostgresStore::open`].
-    pub async fn connect(mut config: Config, options: Options) -> Result<Self, StoreError> {
+    pub async fn connect(mut config: Config, options: Options) -> Result<Self, OpenError> {
         check_schema(&options.schema)?;
         if options.verify != Verify::Nothing {
             config.ssl_mode(SslMode::Require);
@@ -121,8 +122,8 @@ impl PostgresStore {
     /// schema. A schema that is no store's is refused and left as it is. What is open there fails from now on.
     ///
     /// # Errors
-    /// When the server cannot be reached, or the schema is somebody else's.
-    pub async fn erase(url: &str, schema: &str) -> Result<bool, StoreError> {
+    /// [`OpenError::NotAStore`] for somebody else's schema; else as [`PostgresStore::open`].
+    pub async fn erase(url: &str, schema: &str) -> Result<bool, OpenError> {
         check_schema(schema)?;
         crate::migrate::erase(once(url)?.get("erase").await?.client_mut()?, schema).await
     }
@@ -131,16 +132,18 @@ impl PostgresStore {
     ///
     /// # Errors
     /// As [`PostgresStore::open`].
-    pub async fn migrate(url: &str, schema: &str) -> Result<Migration, StoreError> {
-        migrate(once(url)?.get("migrate").await?.client_mut()?, schema).await
+    pub async fn migrate(url: &str, schema: &str) -> Result<Migration, OpenError> {
+        check_schema(schema)?;
+        Ok(migrate(once(url)?.get("migrate").await?.client_mut()?, schema).await?)
     }
 
     /// What would bring that schema up to date; nothing is changed.
     ///
     /// # Errors
     /// As [`PostgresStore::open`].
-    pub async fn migration(url: &str, schema: &str) -> Result<Migration, StoreError> {
-        migration(once(url)?.get("migrate").await?.client_mut()?, schema).await
+    pub async fn migration(url: &str, schema: &str) -> Result<Migration, OpenError> {
+        check_schema(schema)?;
+        Ok(migration(once(url)?.get("migrate").await?.client_mut()?, schema).await?)
     }
 
     /// Renews every lease when the server has started anew since somebody was here.
@@ -266,10 +269,10 @@ impl PostgresStore {
 }
 
 /// A way to the server for what is done once.
-fn once(url: &str) -> Result<Pool, StoreError> {
+fn once(url: &str) -> Result<Pool, OpenError> {
     let mut options = Options { connections: 1, ..Options::default() };
     let config = crate::address::read(url, &mut options)?;
-    Pool::new(config, &options)
+    Ok(Pool::new(config, &options)?)
 }
 
 /// This machine's clock, in milliseconds since the Unix epoch.

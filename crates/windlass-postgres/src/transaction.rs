@@ -7,7 +7,7 @@
 use crate::error::store_error;
 use crate::jobs::{Columns, check};
 use crate::migrate::in_schema;
-use crate::options::check_schema;
+use crate::options::plain;
 use crate::queue::{enqueued, too_many};
 use crate::store::PostgresStore;
 use crate::wire::{Id, Json, bits, time};
@@ -36,7 +36,7 @@ pub async fn enqueue_in<C: GenericClient>(
     schema: &str,
     jobs: &[NewJob],
 ) -> Result<PerItem<Enqueued>, StoreError> {
-    check_schema(schema)?;
+    plain(schema)?;
     let batch = match Batch::of(jobs) {
         Ok(batch) => batch,
         Err(refused) => return Ok(refused),
@@ -159,7 +159,7 @@ pub async fn complete_in<C: GenericClient>(
     lease: &Lease,
     result: Option<&[u8]>,
 ) -> Result<Result<(), Rejection>, StoreError> {
-    check_schema(schema)?;
+    plain(schema)?;
     if let Err(refused) = check_result(result) {
         return Ok(Err(refused));
     }

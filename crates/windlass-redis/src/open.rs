@@ -59,6 +59,9 @@ pub enum OpenError {
     /// The server cannot carry a queue as it is.
     #[error("this Redis server cannot carry a queue: {0}")]
     Unfit(String),
+    /// Keys begin with the namespace's name, and no store has ever been opened there; they are left as they are.
+    #[error("what is in namespace {0} is not a store of Windlass: left as it is")]
+    NotAStore(String),
     /// The server could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -120,41 +123,46 @@ impl RedisStore {
         Ok(store)
     }
 
-    /// Erases the namespace at that URL: every key of it, in steps that let others work in between. What is open there
-    /// begins anew with nothing.
+    /// Erases the namespace at that URL: every key of it, in steps that let others work in between, and answers how many
+    /// there were. What is open there begins anew with nothing. An erasure that was cut off can be made again.
     ///
     /// # Errors
-    /// [`OpenError`] when the server cannot be asked; what was erased until then stays erased.
+    /// [`OpenError::NotAStore`] when somebody else's keys have that name; else [`OpenError`] when the server cannot be
+    /// asked: what was erased until then stays erased.
     pub async fn erase(url: &str, namespace: &str) -> Result<u64, OpenError> {
         let address = Address::parse(url).map_err(OpenError::BadAddress)?;
         let link = Link::new(address, &LIBRARY, namespace, sender());
+        let ask = async |cmd: &redis::Cmd| link.command(cmd).await.map_err(|why| why.into_error("erase"));
+        let misread = |why: wire::Misread| why.into_error("erase");
+        // Every open writes it. It goes last, so that what is left of half an erasure is still known as a store's.
+        let mark = format!("{{{namespace}}}n\u{1}server").into_bytes();
+        let marked = ask(redis::cmd("EXISTS").arg(&mark)).await?;
+        let is_store = wire::number(marked).map_err(misread)? == 1;
+        // A store's keys go on with a letter.
+        let ours = if is_store { "[a-zA-Z]*" } else { "*" };
+        let pattern = format!("{{{}}}{ours}", escaped(namespace));
         let (mut cursor, mut erased) = (0, 0);
         loop {
             let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor)
-                .arg("MATCH")
-                .arg(format!("{{{}}}*", escaped(namespace)))
-                .arg("COUNT")
-                .arg(ERASED_A_STEP);
-            let read = |value| {
-                let [next, keys] = wire::fields(value)?;
-                Ok::<_, wire::Misread>((wire::number(next)?, wire::items(keys)?))
-            };
-            let answer = link.command(&scan).await.map_err(|why| why.into_error("erase"))?;
-            let (next, keys) = read(answer).map_err(|why| why.into_error("erase"))?;
+            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(ERASED_A_STEP);
+            let [next, keys] = wire::fields(ask(&scan).await?).map_err(misread)?;
+            let keys = wire::items(keys).map_err(misread)?.into_iter().map(wire::bytes);
+            let mut keys = keys.collect::<Result<Vec<_>, _>>().map_err(misread)?;
+            if !is_store && !keys.is_empty() {
+                return Err(OpenError::NotAStore(namespace.to_owned()));
+            }
+            keys.retain(|key| *key != mark);
             if !keys.is_empty() {
                 erased += keys.len() as u64;
-                let mut unlink = redis::cmd("UNLINK");
-                for key in keys {
-                    unlink.arg(wire::bytes(key).map_err(|why| why.into_error("erase"))?);
-                }
-                link.command(&unlink).await.map_err(|why| why.into_error("erase"))?;
+                ask(redis::cmd("UNLINK").arg(keys)).await?;
             }
-            cursor = next;
+            cursor = wire::number(next).map_err(misread)?;
             if cursor == 0 {
-                return Ok(erased);
+                break;
             }
         }
+        ask(redis::cmd("UNLINK").arg(&mark)).await?;
+        Ok(erased + u64::from(is_store))
     }
 
     /// When the server is another run than the one that was last seen, every live lease gets one full lease again: its

@@ -3,6 +3,7 @@
 pub(crate) mod archive;
 pub(crate) mod doctor;
 pub(crate) mod enqueue;
+pub(crate) mod erase;
 pub(crate) mod errors;
 pub(crate) mod events;
 pub(crate) mod groups;

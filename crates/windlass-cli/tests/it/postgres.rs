@@ -4,7 +4,7 @@ use crate::server::Server;
 use crate::shell::Shell;
 
 /// A server, and a database of it as the command names it.
-fn server() -> (Server, String) {
+pub(crate) fn server() -> (Server, String) {
     let (server, address) = Server::on_loopback();
     (server, format!("postgres://windlass@{address}/postgres"))
 }

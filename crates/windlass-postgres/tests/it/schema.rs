@@ -4,11 +4,10 @@ use crate::{claim, client, complete, job, now, queue, shared, store};
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use windlass_core::StoreError;
 use windlass_core::store::{Admin, Queue, Upkeep};
-use windlass_postgres::{Options, PostgresStore, SCHEMA_VERSION, migration};
+use windlass_postgres::{OpenError, Options, PostgresStore, SCHEMA_VERSION, migration};
 
-async fn open(url: &str, schema: &str, migrate: bool) -> Result<PostgresStore, StoreError> {
+async fn open(url: &str, schema: &str, migrate: bool) -> Result<PostgresStore, OpenError> {
     let options =
         Options { schema: schema.into(), upkeep: false, listen: false, migrate, ..Options::default() };
     PostgresStore::open(url, options).await

@@ -195,6 +195,31 @@ async fn an_erased_namespace_is_gone_and_its_neighbour_stays() {
 }
 
 #[tokio::test]
+async fn what_is_no_stores_is_not_erased() {
+    let server = Server::with(&["--appendonly", "no"]);
+    let set = async |key: &str| drop(tell(&server, &["SET", key, "mine"]).await);
+    let there = async |key: &str| tell(&server, &["EXISTS", key]).await == redis::Value::Int(1);
+    set("{theirs}profile").await;
+    let told = RedisStore::erase(&server.url(), "theirs").await.expect_err("not a store").to_string();
+    assert!(told.contains("theirs is not a store of Windlass"), "{told}");
+    assert!(there("{theirs}profile").await);
+    assert_eq!(RedisStore::erase(&server.url(), "nobodys").await.unwrap(), 0);
+    // Beside a store, under the same name.
+    set("{ours}:session").await;
+    let at = RedisOptions { namespace: "ours".into(), upkeep: false, ..RedisOptions::default() };
+    let store = RedisStore::open(&server.url(), at).await.unwrap();
+    store.enqueue(vec![job(1)], false, None).await.unwrap()[0].clone().unwrap();
+    store.close().await.unwrap();
+    assert!(RedisStore::erase(&server.url(), "ours").await.unwrap() > 1);
+    assert_eq!(
+        tell(&server, &["DBSIZE"]).await,
+        redis::Value::Int(2),
+        "both of them, and nothing of the store"
+    );
+    assert!(there("{ours}:session").await);
+}
+
+#[tokio::test]
 async fn a_user_with_the_rights_that_the_docs_name_can_do_everything() {
     let server = Server::start();
     let rights = "on >secret ~{windlass}* &{windlass}:bell +@read +@write +@scripting +@connection +publish +subscribe \
