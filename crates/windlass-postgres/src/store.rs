@@ -32,7 +32,6 @@ pub(crate) struct Handle {
     pub(crate) hub: Arc<Hub>,
     pub(crate) options: Options,
     pub(crate) bell: Arc<Doorbell>,
-    pub(crate) durable: bool,
     /// The server's clock less this machine's, for what is checked before a call.
     pub(crate) ahead_ms: AtomicI64,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -80,7 +79,7 @@ impl PostgresStore {
             config.application_name("windlass");
         }
         let pool = Pool::new(config, &options)?;
-        let (durable, ahead_ms) = {
+        let ahead_ms = {
             let mut lent = pool.get("open").await?;
             let client = lent.client_mut()?;
             if options.migrate {
@@ -90,27 +89,15 @@ impl PostgresStore {
             }
             let asked = local_ms();
             let rows = client
-                .query_typed(
-                    "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, current_setting('synchronous_commit')",
-                    &[],
-                )
+                .query_typed("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", &[])
                 .await
                 .map_err(|why| store_error("open", &why))?;
-            let told = rows.first().map(|row| (row.get::<_, i64>(0), row.get::<_, String>(1)));
-            let (now, commit) = told.unwrap_or((asked, String::new()));
-            (commit != "off", now - asked)
+            rows.first().map_or(asked, |row| row.get::<_, i64>(0)) - asked
         };
         let hub = Arc::new(Hub::default());
         let bell = Arc::new(Doorbell::new(&options.schema));
-        let handle = Handle {
-            pool,
-            hub,
-            options,
-            bell,
-            durable,
-            ahead_ms: AtomicI64::new(ahead_ms),
-            tasks: Mutex::default(),
-        };
+        let handle =
+            Handle { pool, hub, options, bell, ahead_ms: AtomicI64::new(ahead_ms), tasks: Mutex::default() };
         let store = Self(Arc::new(handle));
         store.greet().await?;
         store.0.pool.greet_from_now_on();

@@ -68,14 +68,22 @@ pub enum OpenError {
 }
 
 /// What a server says of itself.
-struct Server {
+pub(crate) struct Server {
+    /// `Redis` or `Valkey`.
+    name: &'static str,
     version: String,
     policy: String,
     aof: bool,
     fsync: Option<String>,
-    saves: bool,
+    /// When it takes snapshots; empty for never.
+    save: Option<String>,
     /// `standalone`, `cluster` or `sentinel`.
     mode: String,
+    pub(crate) used_memory: u64,
+    /// The most that it may use; 0 for no bound.
+    pub(crate) maxmemory: u64,
+    pub(crate) dataset_bytes: u64,
+    pub(crate) aof_bytes: u64,
 }
 
 impl RedisStore {
@@ -186,7 +194,8 @@ fn sender() -> u64 {
 }
 
 impl Server {
-    async fn ask(link: &Link) -> Result<Self, OpenError> {
+    /// Reads it as it is now.
+    pub(crate) async fn ask(link: &Link) -> Result<Self, StoreError> {
         let ask = async |cmd: &redis::Cmd| link.command(cmd).await.map_err(|why| why.into_error("open"));
         let mut info = String::new();
         for section in ["server", "memory", "persistence"] {
@@ -197,6 +206,7 @@ impl Server {
             let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.unwrap_or("").trim().to_owned()
         };
+        let number = |name: &str| field(name).parse().unwrap_or(0);
         // A user who may not read the configuration gets the careful answer.
         let config = async |name: &str| -> Option<String> {
             let answer = link.command(redis::cmd("CONFIG").arg("GET").arg(name)).await.ok()?;
@@ -204,12 +214,17 @@ impl Server {
             String::from_utf8(pairs.pop()?.1).ok()
         };
         Ok(Self {
+            name: if field("valkey_version").is_empty() { "Redis" } else { "Valkey" },
             version: field("redis_version"),
             mode: field("redis_mode"),
             policy: field("maxmemory_policy"),
             aof: field("aof_enabled") == "1",
             fsync: config("appendfsync").await,
-            saves: config("save").await.is_some_and(|save| !save.is_empty()),
+            save: config("save").await,
+            used_memory: number("used_memory"),
+            maxmemory: number("maxmemory"),
+            dataset_bytes: number("used_memory_dataset"),
+            aof_bytes: number("aof_current_size"),
         })
     }
 
@@ -237,15 +252,64 @@ impl Server {
             );
             return Err(OpenError::Unfit(why));
         }
-        Ok(match (self.aof, self.fsync.as_deref()) {
+        Ok(self.level())
+    }
+
+    /// What an acknowledged write survives.
+    pub(crate) fn level(&self) -> AckLevel {
+        match (self.aof, self.fsync.as_deref()) {
             (true, Some("always")) => AckLevel::Power,
             (true, Some("everysec") | None) => AckLevel::Window { ms: EVERYSEC_WINDOW_MS },
             _ => AckLevel::None,
-        })
+        }
+    }
+
+    /// The server and the version of Redis whose commands it has.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.name, self.version)
+    }
+
+    /// What the level and the bounds rest on.
+    pub(crate) fn settings(&self) -> Vec<(String, String)> {
+        let unknown = || "unknown: the user may not read it".to_owned();
+        let of = |name: &str, value: String| (name.to_owned(), value);
+        vec![
+            of("appendonly", if self.aof { "yes" } else { "no" }.to_owned()),
+            of("appendfsync", self.fsync.clone().unwrap_or_else(unknown)),
+            of("save", self.save.clone().unwrap_or_else(unknown)),
+            of("maxmemory", self.maxmemory.to_string()),
+            of("maxmemory-policy", self.policy.clone()),
+        ]
+    }
+
+    /// What an operator should look into.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        match self.level() {
+            AckLevel::None if self.aof => {
+                warnings.push("appendfsync no: when a write reaches the disk is left to the system; set appendfsync everysec or always".to_owned());
+            }
+            AckLevel::None => warnings.push(
+                "appendonly no: acknowledged work is lost with the server; set appendonly yes".to_owned(),
+            ),
+            _ if self.fsync.is_none() => warnings.push(
+                "this user may not read appendfsync, so the level is the careful guess; grant +config|get"
+                    .to_owned(),
+            ),
+            AckLevel::Window { ms } => warnings.push(format!(
+                "appendfsync everysec: up to {ms} ms of acknowledged work are lost when the server is killed; appendfsync always loses none"
+            )),
+            _ => {}
+        }
+        if self.maxmemory == 0 {
+            warnings.push("maxmemory 0: nothing refuses work before the machine's memory is full; give the server a maxmemory".to_owned());
+        }
+        warnings
     }
 
     fn describe(&self, level: AckLevel) -> String {
-        let persistence = match (self.aof, self.fsync.as_deref(), self.saves) {
+        let saves = self.save.as_ref().is_some_and(|save| !save.is_empty());
+        let persistence = match (self.aof, self.fsync.as_deref(), saves) {
             (true, Some(fsync), _) => format!("append-only file, appendfsync {fsync}"),
             (true, None, _) => "append-only file, appendfsync unknown".to_owned(),
             (false, _, true) => {
@@ -253,6 +317,6 @@ impl Server {
             }
             (false, _, false) => "no persistence: everything is lost with the server".to_owned(),
         };
-        format!("Redis {}, {persistence}; an acknowledged write survives: {level}", self.version)
+        format!("{}, {persistence}; an acknowledged write survives: {level}", self.name())
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod erase;
 pub(crate) mod errors;
 pub(crate) mod events;
 pub(crate) mod groups;
+pub(crate) mod info;
 pub(crate) mod jobs;
 pub(crate) mod limits;
 pub(crate) mod migrate;

@@ -8,6 +8,7 @@ mod bench;
 mod directory;
 mod enqueue;
 mod erase;
+mod info;
 mod jobs;
 mod ndjson;
 mod outbox;
