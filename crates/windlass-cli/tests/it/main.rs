@@ -8,6 +8,7 @@ mod bench;
 mod directory;
 mod enqueue;
 mod erase;
+mod follow;
 mod info;
 mod jobs;
 mod ndjson;
