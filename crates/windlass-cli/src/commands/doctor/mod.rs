@@ -31,7 +31,7 @@ Examples:
 /// Check every byte of a data directory, or a history of what clients saw; changes nothing
 ///
 /// Exit code 1 when there is damage, or when a history breaks an invariant; 5 when another process has the directory
-/// open. A file that is no history is refused with the number of the line (code 1).
+/// open. A file that is no history is refused with the number of the line, and so is one without any call (code 1).
 #[derive(Debug, Args)]
 #[command(before_help = VERIFY_EXAMPLES)]
 pub(crate) struct VerifyArgs {
