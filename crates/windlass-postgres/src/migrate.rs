@@ -4,7 +4,7 @@
 //! the old schema. A schema that is newer than this program is refused, never guessed at. Functions of another text are
 //! replaced, unless a newer program has put them there: an older one works with them as long as the tables are its own.
 
-use crate::error::{OpenError, store_error};
+use crate::error::{OpenError, store_error, store_error_in};
 use crate::options::plain;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -194,7 +194,7 @@ struct State {
 
 impl State {
     async fn read(client: &Client, schema: &str) -> Result<Self, StoreError> {
-        let fault = |why: tokio_postgres::Error| store_error("migrate", &why);
+        let fault = |why: tokio_postgres::Error| store_error_in(schema, "open", &why);
         let table = format!("{schema}.schema");
         // From the catalog's rows: `to_regclass` may answer from before a wait for the lock.
         let there = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -61,7 +61,7 @@ pub async fn enqueue_in(
         .fetch_one(transaction)
         .await
         .and_then(|row| row.try_get::<Option<String>, _>(0))
-        .map_err(|why| sqlx_error("enqueue", &why))?;
+        .map_err(|why| sqlx_error(schema, "enqueue", &why))?;
     let told = serde_json::from_str(row.as_deref().unwrap_or("null"))
         .map_err(|why| StoreError::refused("enqueue", format!("the schema answered no JSON: {why}")))?;
     batch.answers(told)
@@ -93,6 +93,6 @@ pub async fn complete_in(
     match done {
         Ok(_) => Ok(Ok(())),
         Err(why) if sqlx_code(&why).as_deref() == Some(STALE) => Ok(Err(Rejection::Stale)),
-        Err(why) => Err(sqlx_error("complete", &why)),
+        Err(why) => Err(sqlx_error(schema, "complete", &why)),
     }
 }

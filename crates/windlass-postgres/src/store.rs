@@ -4,7 +4,7 @@
 //! again; one that turns out to cross queues goes again under the namespace's lock. What it owes to those who wait is
 //! rung when its answer is here, that is, when it is durable.
 
-use crate::error::{NEEDS_WIDE, OpenError, collides, store_error};
+use crate::error::{NEEDS_WIDE, OpenError, collides, store_error, store_error_in};
 use crate::hub::Hub;
 use crate::listen::Doorbell;
 use crate::migrate::{Migration, migrate, migration, must_be_up_to_date};
@@ -168,7 +168,7 @@ impl PostgresStore {
                     let again = why.code().is_some_and(collides);
                     tries += 1;
                     if !again || tries >= TRIES {
-                        return Err(store_error(operation, &why));
+                        return Err(store_error_in(&self.0.options.schema, operation, &why));
                     }
                 }
             }
@@ -199,7 +199,7 @@ impl PostgresStore {
                     let again = why.code().is_some_and(collides);
                     tries += 1;
                     if !(again || crosses && !wide) || tries >= TRIES {
-                        return Err(store_error(operation, &why));
+                        return Err(store_error_in(&self.0.options.schema, operation, &why));
                     }
                     wide |= crosses;
                 }
