@@ -73,14 +73,14 @@ pub(crate) async fn open_url(url: &str, intent: Intent) -> Result<Open, Fault> {
         options = options.create(false);
     }
     // A mistyped namespace must not become a schema, for the same reason.
-    let mut url = url.to_owned();
+    let mut looked = url.to_owned();
     let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
     if intent == Intent::Look && is_postgres && !url.contains("migrate=") {
-        url.push_str(if url.contains('?') { "&migrate=false" } else { "?migrate=false" });
+        looked.push_str(if url.contains('?') { "&migrate=false" } else { "?migrate=false" });
     }
-    match options.open(&url).await {
+    match options.open(&looked).await {
         Ok(client) => Ok(Open { client }),
-        Err(error) => Err(refusal(&url, &error)),
+        Err(error) => Err(refusal(url, &error)),
     }
 }
 

@@ -20,6 +20,12 @@ const EVERYSEC_WINDOW_MS: u64 = 2_000;
 /// Keys looked at in one step of an erasure.
 const ERASED_A_STEP: usize = 1_000;
 
+/// Keys of which a store has one as soon as anything is in it: counters, queues, limits, schedules, readers, workers, values
+/// (`FORMAT.md`). Nobody else's is called so.
+const MARKS: [&str; 7] = ["z", "Q", "M", "S", "V", "H", "n"];
+/// What every open writes, a mere look included: it says nothing of whose the namespace is.
+const SEEN: &str = "n\u{1}server";
+
 /// How a store is opened.
 #[derive(Clone)]
 pub struct RedisOptions {
@@ -142,10 +148,11 @@ impl RedisStore {
         let link = Link::new(address, &LIBRARY, namespace, sender());
         let ask = async |cmd: &redis::Cmd| link.command(cmd).await.map_err(|why| why.into_error("erase"));
         let misread = |why: wire::Misread| why.into_error("erase");
-        // Every open writes it. It goes last, so that what is left of half an erasure is still known as a store's.
-        let mark = format!("{{{namespace}}}n\u{1}server").into_bytes();
-        let marked = ask(redis::cmd("EXISTS").arg(&mark)).await?;
-        let is_store = wire::number(marked).map_err(misread)? == 1;
+        // They go last, so that what is left of half an erasure is still known as a store's.
+        let marks = MARKS.map(|key| format!("{{{namespace}}}{key}").into_bytes());
+        let marked = ask(redis::cmd("EXISTS").arg(&marks[..])).await?;
+        let is_store = wire::number(marked).map_err(misread)? > 0;
+        let seen = format!("{{{namespace}}}{SEEN}").into_bytes();
         // A store's keys go on with a letter.
         let ours = if is_store { "[a-zA-Z]*" } else { "*" };
         let pattern = format!("{{{}}}{ours}", escaped(namespace));
@@ -156,10 +163,10 @@ impl RedisStore {
             let [next, keys] = wire::fields(ask(&scan).await?).map_err(misread)?;
             let keys = wire::items(keys).map_err(misread)?.into_iter().map(wire::bytes);
             let mut keys = keys.collect::<Result<Vec<_>, _>>().map_err(misread)?;
+            keys.retain(|key| *key != seen && !marks.contains(key));
             if !is_store && !keys.is_empty() {
                 return Err(OpenError::NotAStore(namespace.to_owned()));
             }
-            keys.retain(|key| *key != mark);
             if !keys.is_empty() {
                 erased += keys.len() as u64;
                 ask(redis::cmd("UNLINK").arg(keys)).await?;
@@ -169,8 +176,9 @@ impl RedisStore {
                 break;
             }
         }
-        ask(redis::cmd("UNLINK").arg(&mark)).await?;
-        Ok(erased + u64::from(is_store))
+        let last = ask(redis::cmd("UNLINK").arg(&marks[..]).arg(&seen)).await?;
+        let last = wire::number(last).map_err(misread)?;
+        Ok(if is_store { erased + last } else { 0 })
     }
 
     /// When the server is another run than the one that was last seen, every live lease gets one full lease again: its

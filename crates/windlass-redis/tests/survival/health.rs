@@ -202,21 +202,33 @@ async fn what_is_no_stores_is_not_erased() {
     set("{theirs}profile").await;
     let told = RedisStore::erase(&server.url(), "theirs").await.expect_err("not a store").to_string();
     assert!(told.contains("theirs is not a store of Windlass"), "{told}");
+    // To look at it does not make it one.
+    let at = |namespace: &str| RedisOptions { namespace: namespace.into(), ..RedisOptions::default() };
+    for namespace in ["theirs", "nobodys"] {
+        let store = RedisStore::open(&server.url(), at(namespace)).await.unwrap();
+        store.upkeep(100, None).await.unwrap();
+        assert_eq!(store.info().await.unwrap().jobs, 0);
+        store.close().await.unwrap();
+    }
+    RedisStore::erase(&server.url(), "theirs").await.expect_err("still not a store");
     assert!(there("{theirs}profile").await);
     assert_eq!(RedisStore::erase(&server.url(), "nobodys").await.unwrap(), 0);
+    assert_eq!(tell(&server, &["KEYS", "{nobodys}*"]).await, redis::Value::Array(Vec::new()));
+    // Settings alone make a store.
+    let store = RedisStore::open(&server.url(), at("settings")).await.unwrap();
+    let settings = windlass_core::queue::QueueSettings::default();
+    store.set_queue(windlass_core::QueueName::new("q").unwrap(), settings, None).await.unwrap().unwrap();
+    store.close().await.unwrap();
+    assert!(RedisStore::erase(&server.url(), "settings").await.unwrap() > 0);
+    assert_eq!(tell(&server, &["KEYS", "{settings}*"]).await, redis::Value::Array(Vec::new()));
     // Beside a store, under the same name.
     set("{ours}:session").await;
-    let at = RedisOptions { namespace: "ours".into(), upkeep: false, ..RedisOptions::default() };
-    let store = RedisStore::open(&server.url(), at).await.unwrap();
+    let store = RedisStore::open(&server.url(), at("ours")).await.unwrap();
     store.enqueue(vec![job(1)], false, None).await.unwrap()[0].clone().unwrap();
     store.close().await.unwrap();
     assert!(RedisStore::erase(&server.url(), "ours").await.unwrap() > 1);
-    assert_eq!(
-        tell(&server, &["DBSIZE"]).await,
-        redis::Value::Int(2),
-        "both of them, and nothing of the store"
-    );
-    assert!(there("{ours}:session").await);
+    let left = redis::Value::Array(vec![redis::Value::BulkString(b"{ours}:session".to_vec())]);
+    assert_eq!(tell(&server, &["KEYS", "{ours}*"]).await, left);
 }
 
 #[tokio::test]
