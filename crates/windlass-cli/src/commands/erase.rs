@@ -52,30 +52,30 @@ struct Erased<'a> {
 /// Runs the command.
 pub(crate) async fn run(global: &Global, out: &Output, args: EraseArgs) -> Result<(), Fault> {
     let doomed = Doomed::of(&global.store)?;
-    let (name, store) = (doomed.name(), without_password(&global.store));
+    let (name, what) = (doomed.name(), doomed.what());
     match &args.yes {
         Some(given) if given == name => {}
         Some(given) => {
-            let told = format!("{store} is {name:?}, not {given:?}: nothing was erased");
+            let told = format!("{what} is not {given:?}: nothing was erased");
             return Err(Fault::new(Exit::Refused, "not_confirmed", told)
                 .next(format!("if it is that store: --yes {name}")));
         }
         None => {
             let content = if out.can_ask() { doomed.content(global).await } else { String::new() };
-            let question = format!("erase {store}{content}, for good?");
+            let question = format!("erase {what}{content}, for good?");
             confirm_name(out, &question, name, &format!("add --yes {name}"))?;
         }
     }
     if !doomed.erase().await? {
-        return Err(Fault::not_found(format!("store {store}")));
+        return Err(Fault::not_found(what));
     }
     if let Doomed::Directory { path, .. } = &doomed
         && path.exists()
     {
         out.say(&format!("{} stays: it is not empty, or may not be removed", path.display()));
     }
-    let sentence = format!("erased {store}");
-    out.done(&Erased { store: store.clone(), name, erased: true }, &sentence, &[name, "erased"])
+    let erased = Erased { store: without_password(&global.store), name, erased: true };
+    out.done(&erased, &format!("erased {what}"), &[name, "erased"])
 }
 
 impl Doomed {
@@ -101,6 +101,14 @@ impl Doomed {
     fn name(&self) -> &str {
         match self {
             Self::Namespace { name, .. } | Self::Directory { name, .. } => name,
+        }
+    }
+
+    /// The store in words.
+    fn what(&self) -> String {
+        match self {
+            Self::Namespace { name, server } => format!("namespace {name} of {}", without_password(server)),
+            Self::Directory { path, .. } => format!("the store in {}", path.display()),
         }
     }
 
