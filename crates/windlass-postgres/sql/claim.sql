@@ -1,95 +1,5 @@
 -- T3: jobs are taken in the order of priority, fairness and arrival, as far as limits admit.
 
--- T14: what had to start by now and has not is cancelled.
-CREATE OR REPLACE FUNCTION windlass.expire_unstarted(p_queue text, p_budget int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE r record; s windlass.spot; v_done int := 0;
-BEGIN
-  FOR r IN SELECT at, job FROM windlass.expiry WHERE queue = p_queue AND at <= p_now ORDER BY at, job LIMIT p_budget LOOP
-    v_done := v_done + 1;
-    DELETE FROM windlass.expiry WHERE queue = p_queue AND at = r.at AND job = r.job;
-    s := windlass.spot_of(r.job);
-    IF s.state IN (0, 1, 4) AND s.attempt = 0 AND NOT EXISTS (SELECT FROM windlass.extra WHERE job = r.job AND generation > 0) THEN
-      PERFORM windlass.end_cancelled(s, 4, p_now);
-    END IF;
-  END LOOP;
-  RETURN v_done;
-END $$;
-
--- T2, for all of a queue that is due.
-CREATE OR REPLACE FUNCTION windlass.promote_due(p_queue text, p_budget int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE v_ids uuid[]; v_id uuid; r record;
-BEGIN
-  SELECT array_agg(job) INTO v_ids FROM
-    (SELECT job FROM windlass.deferred WHERE queue = p_queue AND due <= p_now ORDER BY due, seq LIMIT p_budget) d;
-  IF v_ids IS NULL THEN RETURN 0; END IF;
-  IF EXISTS (SELECT FROM windlass.job j WHERE j.id = ANY (v_ids) AND (j.lset <> '' OR windlass.is_ordered(j.queue, j.grp))) THEN
-    FOREACH v_id IN ARRAY v_ids LOOP PERFORM windlass.promote(windlass.spot_of(v_id), 0, p_now); END LOOP;
-    RETURN cardinality(v_ids);
-  END IF;
-  FOR r IN
-    WITH left_ AS (DELETE FROM windlass.deferred WHERE job = ANY (v_ids) RETURNING job, attempt, state, due, seq),
-    come AS MATERIALIZED (SELECT c.*, nextval('windlass.seq') AS place FROM
-      (SELECT row_number() OVER (ORDER BY l.due, l.seq) AS n, j.id, j.kind, j.grp, j.prio, l.attempt, l.state FROM left_ l
-       JOIN windlass.job j ON j.id = l.job ORDER BY n) c),
-    stand AS (INSERT INTO windlass.ready (job, seq, since, attempt, prio, flags, queue, grp, lset, kinds)
-      SELECT id, place, p_now, attempt, prio, 2, p_queue, grp, '', ARRAY[kind] FROM come),
-    told AS (INSERT INTO windlass.event (at, type, cause, queue, jobs, kinds, grps, attempts)
-      SELECT p_now, 1, 0, p_queue, array_agg(id ORDER BY n), windlass.same(array_agg(kind ORDER BY n)),
-        CASE WHEN bool_or(grp <> '') THEN windlass.same(array_agg(grp ORDER BY n)) END, array_agg(attempt ORDER BY n) FROM come)
-    SELECT grp, count(*) FILTER (WHERE state = 0) AS scheduled, count(*) FILTER (WHERE state = 3) AS retrying FROM come GROUP BY grp
-  LOOP
-    PERFORM windlass.ensure_grp(p_queue, r.grp);
-    PERFORM windlass.count(p_queue, r.grp, ARRAY[-r.scheduled, r.scheduled + r.retrying, 0, -r.retrying, 0, 0, 0, 0]);
-    PERFORM windlass.refresh(p_queue, r.grp);
-  END LOOP;
-  PERFORM windlass.touch(p_queue);
-  RETURN cardinality(v_ids);
-END $$;
-
--- What time has brought to a queue, and what others have freed for it.
-CREATE OR REPLACE FUNCTION windlass.catch_up(p_queue text, p_budget int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE v_done int := 0; v_key text; c record;
-BEGIN
-  SELECT s.folded_at, s.timer_at, EXISTS (SELECT FROM windlass.term WHERE queue = p_queue AND check_at <= p_now AND check_at >= s.term_floor) AS leases,
-    EXISTS (SELECT FROM windlass.expiry WHERE queue = p_queue AND at <= p_now) AS unstarted, EXISTS (SELECT FROM windlass.deferred WHERE queue = p_queue AND due <= p_now) AS due,
-    EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND timer_at <= p_now) AS groups,
-    EXISTS (SELECT FROM windlass.wake WHERE queue = p_queue) OR EXISTS (SELECT FROM windlass.lane WHERE queue = p_queue) AS limits
-  INTO c FROM windlass.qstate s WHERE s.queue = p_queue ORDER BY s.v DESC LIMIT 1;
-  IF c.folded_at <> p_now / 1000 THEN PERFORM windlass.fold(p_queue, p_now); END IF;
-  IF c.leases THEN v_done := v_done + windlass.expire_leases(p_queue, p_budget, p_now); END IF;
-  IF c.unstarted THEN v_done := v_done + windlass.expire_unstarted(p_queue, p_budget, p_now); END IF;
-  -- What was lost just now is due too.
-  IF c.due OR c.leases THEN v_done := v_done + windlass.promote_due(p_queue, p_budget, p_now); END IF;
-  IF c.groups THEN
-    FOR v_key IN SELECT key FROM windlass.grp WHERE queue = p_queue AND timer_at <= p_now ORDER BY timer_at, key LIMIT p_budget LOOP
-      UPDATE windlass.grp SET timer_at = NULL WHERE queue = p_queue AND key = v_key;
-      PERFORM windlass.unpark(p_queue, v_key);
-      v_done := v_done + 1;
-    END LOOP;
-  END IF;
-  IF c.timer_at <= p_now THEN
-    UPDATE windlass.qstate SET timer_at = NULL WHERE queue = p_queue;
-    PERFORM windlass.touch(p_queue);
-    v_done := v_done + 1;
-  END IF;
-  IF c.limits THEN
-    PERFORM windlass.lock_limits();
-    PERFORM windlass.wakes(p_queue, p_now);
-  END IF;
-  RETURN v_done;
-END $$;
-
--- When time may bring something into a queue that has nothing now.
-CREATE OR REPLACE FUNCTION windlass.later(p_queue text, p_now bigint) RETURNS bigint LANGUAGE sql STABLE AS $$
-  SELECT greatest(least(
-    (SELECT due FROM windlass.deferred WHERE queue = p_queue ORDER BY due, seq LIMIT 1),
-    (SELECT min(timer_at) FROM windlass.grp WHERE queue = p_queue AND timer_at IS NOT NULL),
-    (SELECT min(l.timer_at) FROM windlass.lim l WHERE l.timer_at IS NOT NULL
-       AND EXISTS (SELECT FROM windlass.lane a WHERE a.standing = 2 AND a.at_limit = l.name AND a.queue = p_queue))), 
-    CASE WHEN EXISTS (SELECT FROM windlass.deferred WHERE queue = p_queue) OR EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND timer_at IS NOT NULL)
-      OR EXISTS (SELECT FROM windlass.lane WHERE queue = p_queue AND standing = 2
-        AND EXISTS (SELECT FROM windlass.lim l WHERE l.name = at_limit AND l.timer_at IS NOT NULL)) THEN p_now + 50 END) $$;
-
 -- Claims where some lane takes named limits: one job at a time.
 CREATE OR REPLACE FUNCTION windlass.claim_each(p_queue text, p_n int, p_worker bigint, p_nonce bigint, p_now bigint, OUT jobs uuid[], OUT again bigint)
 LANGUAGE plpgsql AS $$
@@ -328,40 +238,111 @@ BEGIN
 END $$;
 
 -- Settles, then claims, in one step. Rows: the jobs, and a last one with the answers.
+--
+-- Most queues have nothing that orders or limits what stands in them but priority and arrival: one group in the order, no
+-- settings that could shut it. They are claimed here, in one statement. The others go through `claim_lots` or `claim_each`.
 CREATE OR REPLACE FUNCTION windlass.claim(p_at bigint, p_kinds smallint[], p_jobs uuid[], p_counters bigint[], p_nonces bigint[], p_results bytea[], p_details jsonb[],
   p_payloads bytea[], p_then text[], p_queues text[], p_wants int[], p_worker bigint, p_nonce bigint, p_wide boolean)
 RETURNS TABLE (job uuid, attempt int, counter bigint, deadline bigint, lease_ms bigint, queue text, kind text, grp text, payload bytea, prio int,
   failures int, losses int, snoozes int, at bigint, since bigint, checkpoint bytea, options jsonb, note jsonb) LANGUAGE plpgsql AS $$
-DECLARE v_now bigint := windlass.now_ms(p_at); v_answers jsonb; v_taken uuid[] := '{}'; v record; i int; v_again bigint; v_seen boolean;
+#variable_conflict use_column
+DECLARE
+  v_now bigint := windlass.now_ms(p_at); v_answers jsonb; v_again bigint; i int; v_left int; v_got int; v_term bigint; v_check bigint; v_caught boolean;
+  v_places tid[]; v_theirs text[]; q record; f record; v record;
 BEGIN
-  PERFORM windlass.lock(p_queues || p_then || ARRAY(SELECT DISTINCT r.queue FROM windlass.run r WHERE r.job = ANY (p_jobs)), p_wide, v_now);
   IF cardinality(p_jobs) > 0 THEN
-    v_answers := windlass.settle(p_kinds, p_jobs, p_counters, p_nonces, p_results, p_details, p_payloads, v_now);
+    -- Their places are looked up together with their queues; an attempt that has moved until the locks are held is found by
+    -- its id.
+    SELECT array_agg(r.ctid ORDER BY u.n), array_agg(DISTINCT r.queue) FILTER (WHERE r.queue IS NOT NULL) INTO v_places, v_theirs
+    FROM unnest(p_jobs) WITH ORDINALITY u(job, n) LEFT JOIN windlass.run r ON r.job = u.job;
+    PERFORM windlass.lock(p_queues || p_then || v_theirs, p_wide, v_now);
+    v_answers := windlass.settle(p_kinds, p_jobs, p_counters, p_nonces, p_results, p_details, p_payloads, v_places, v_now);
+  ELSE
+    PERFORM windlass.lock(p_queues, p_wide, v_now);
   END IF;
   IF windlass.is_wide() THEN PERFORM windlass.run_errands(1000, v_now); END IF;
   FOR i IN 1..coalesce(cardinality(p_queues), 0) LOOP
-    SELECT q.paused INTO v_seen FROM windlass.queue q WHERE q.name = p_queues[i];
-    CONTINUE WHEN NOT FOUND OR v_seen;
-    IF p_wants[i] > 0 THEN
-      PERFORM windlass.catch_up(p_queues[i], 1000, v_now);
+    v_left := p_wants[i]; v_caught := false;
+    WHILE v_left > 0 LOOP
+      SELECT c.paused, c.lease_ms, c.g_weight, s.v, s.term_floor, s.front_entry, s.front_vt, s.front_key,
+        c.concurrency IS NULL AND c.rate_count IS NULL AND s.hold_until <= v_now AND c.g_concurrency IS NULL AND c.g_rate_count IS NULL AS free, s.folded_at, s.timer_at
+      INTO q FROM windlass.queue c CROSS JOIN LATERAL (SELECT * FROM windlass.qstate WHERE queue = c.name ORDER BY v DESC LIMIT 1) s WHERE c.name = p_queues[i];
+      EXIT WHEN NOT FOUND OR q.paused;
+      IF NOT v_caught THEN
+        v_caught := true;
+        IF q.folded_at <> v_now / 1000 THEN PERFORM windlass.fold(p_queues[i], v_now); END IF;
+        IF q.timer_at <= v_now OR windlass.is_due(p_queues[i], q.term_floor, v_now) THEN
+          PERFORM windlass.catch_up(p_queues[i], 1000, v_now);
+          CONTINUE;
+        END IF;
+      END IF;
+      SELECT count(*) AS n, min(g.key) AS key, min(g.v) AS v, min(g.vt) AS vt, min(g.entry) AS entry, min(CASE WHEN g.floor_prio = g.entry THEN g.floor_seq ELSE 0 END) AS floor_seq,
+        bool_and(g.own IS NULL AND NOT g.ordered AND g.hold_until <= v_now) AS free
+      INTO f FROM windlass.in_order(p_queues[i], q.front_entry, q.front_vt, q.front_key, 2) g;
+      IF f.n = 0 THEN
+        v_again := least(v_again, windlass.later(p_queues[i], v_now));
+        EXIT;
+      END IF;
+      IF f.n = 1 AND f.free AND q.free AND NOT EXISTS (SELECT FROM windlass.lane a WHERE a.queue = p_queues[i]) THEN
+        v_term := nextval('windlass.seq'); v_check := v_now + q.lease_ms;
+        -- One lane: what is left of the batch is taken from the next one, in another round. Nothing is sorted: a lane is read
+        -- in the order of its index, and no further than needed. The statement sees the table as it was before, so what
+        -- stands behind the last job taken is looked for by its place.
+        RETURN QUERY WITH
+        pick AS MATERIALIZED (
+          SELECT u.job, y.kinds[CASE WHEN cardinality(y.kinds) = 1 THEN 1 ELSE u.i END] AS kind, y.at, y.size, y.seq, y.since, y.attempt, y.flags, nextval('windlass.counter') AS counter
+          FROM (SELECT r.ctid AS at, coalesce(cardinality(r.jobs), 1) AS size, coalesce(r.jobs, ARRAY[r.job]) AS jobs, r.kinds, r.seq, r.since, r.attempt, r.flags FROM windlass.ready r
+            WHERE r.queue = p_queues[i] AND r.grp = f.key AND r.lset = '' AND r.prio = f.entry AND r.seq >= f.floor_seq ORDER BY r.seq) y
+          CROSS JOIN LATERAL unnest(y.jobs) WITH ORDINALITY u(job, i) LIMIT v_left),
+        lots AS MATERIALIZED (SELECT at, count(*)::int AS m, min(size) AS size, min(seq) AS seq, min(since) AS since FROM pick GROUP BY at),
+        gone AS (DELETE FROM windlass.ready r USING lots l WHERE r.ctid = l.at AND l.m = l.size),
+        cut AS (UPDATE windlass.ready r SET jobs = r.jobs[l.m + 1:], kinds = CASE WHEN cardinality(r.kinds) = 1 THEN r.kinds ELSE r.kinds[l.m + 1:] END
+          FROM lots l WHERE r.ctid = l.at AND l.m < l.size),
+        held AS (INSERT INTO windlass.run (job, counter, nonce, worker, started_at, since, lease_ms, term, deadline, attempt, flags, queue, kind, grp, lset)
+          SELECT job, counter, p_nonce, p_worker, v_now, since, q.lease_ms, v_term, v_check, attempt + 1, flags, p_queues[i], kind, f.key, '' FROM pick),
+        lists AS MATERIALIZED (SELECT array_agg(job) AS jobs, array_agg(kind) AS kinds, array_agg(attempt + 1) AS attempts, max(attempt) AS attempt FROM pick),
+        sums AS MATERIALIZED (SELECT sum(m)::bigint AS n, sum(m * greatest(v_now - since, 0)) AS waited, max(v_now - since) AS longest, max(seq) AS seq, bool_or(m < size) AS cut FROM lots),
+        told AS (INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts)
+          SELECT v_now, p_worker, 2, 0, p_queues[i], l.jobs, windlass.same(l.kinds), CASE WHEN f.key <> '' THEN ARRAY[f.key] END, CASE WHEN l.attempt = 0 THEN '{1}' ELSE l.attempts END
+          FROM lists l WHERE l.jobs IS NOT NULL),
+        terms AS (INSERT INTO windlass.term (id, queue, check_at, worker, held, jobs) SELECT v_term, p_queues[i], v_check, p_worker, cardinality(l.jobs), l.jobs FROM lists l WHERE l.jobs IS NOT NULL),
+        beat AS (INSERT INTO windlass.pulse (queue, at, n, hist, buckets, ns) SELECT p_queues[i], v_now, 0, 0, array_agg(windlass.bucket(v_now - since)), array_agg(m) FROM lots HAVING count(*) > 0),
+        fair AS (UPDATE windlass.grp g SET v = g.v + 1, claimed = g.claimed + s.n, counts = windlass.add(g.counts, ARRAY[0, -s.n, s.n, 0, 0, 0, 0, 0]), vt = windlass.charge(g.vt, q.g_weight, s.n),
+            floor_prio = f.entry, floor_seq = s.seq, entry = CASE WHEN s.cut THEN f.entry ELSE coalesce(
+              (SELECT y.prio FROM windlass.ready y WHERE y.queue = p_queues[i] AND y.grp = f.key AND y.lset = '' AND y.prio = f.entry AND y.seq > s.seq ORDER BY y.seq LIMIT 1),
+              (SELECT y.prio FROM windlass.ready y WHERE y.queue = p_queues[i] AND y.grp = f.key AND y.lset = '' AND y.prio < f.entry ORDER BY y.prio DESC, y.seq LIMIT 1)) END
+          FROM sums s WHERE g.queue = p_queues[i] AND g.key = f.key AND g.v = f.v AND s.n > 0),
+        state AS (UPDATE windlass.qstate t SET v = t.v + 1, counts = windlass.add(t.counts, ARRAY[0, -s.n, s.n, 0, 0, 0, 0, 0]), totals[2] = t.totals[2] + s.n,
+            floor = greatest(t.floor, windlass.charge(f.vt, q.g_weight, s.n - 1)), front_entry = f.entry, front_vt = f.vt, front_key = f.key,
+            -- The earliest look that any lease of the queue needs.
+            term_floor = coalesce((SELECT o.check_at FROM windlass.term o WHERE o.queue = p_queues[i] AND o.check_at >= t.term_floor AND o.check_at < v_check ORDER BY o.check_at LIMIT 1), v_check),
+            wait_sum = t.wait_sum + s.waited, wait_max = greatest(t.wait_max, s.longest)
+          FROM sums s WHERE t.queue = p_queues[i] AND t.v = q.v AND s.n > 0)
+        SELECT p.job, p.attempt + 1, p.counter, v_check, q.lease_ms, p_queues[i], p.kind, f.key, j.payload, f.entry::int, coalesce(x.failures, 0), coalesce(x.losses, 0), coalesce(x.snoozes, 0),
+          j.at, p.since, x.checkpoint, j.options, NULL::jsonb
+        FROM pick p JOIN windlass.job j ON j.id = p.job LEFT JOIN LATERAL (SELECT * FROM windlass.extra e WHERE e.job = p.job AND p.attempt > 0) x ON true;
+        GET DIAGNOSTICS v_got = ROW_COUNT;
+        IF v_got = 0 THEN RAISE EXCEPTION 'queue % has groups in its order with nothing to run', p_queues[i]; END IF;
+        IF EXISTS (SELECT FROM windlass.unique_key) THEN PERFORM windlass.give_up_keys((SELECT o.jobs FROM windlass.term o WHERE o.id = v_term)); END IF;
+        v_left := v_left - v_got;
+        CONTINUE;
+      END IF;
       IF EXISTS (SELECT FROM windlass.lane a WHERE a.queue = p_queues[i]) THEN
         PERFORM windlass.lock_limits();
-        SELECT * INTO v FROM windlass.claim_each(p_queues[i], p_wants[i], p_worker, p_nonce, v_now);
+        SELECT * INTO v FROM windlass.claim_each(p_queues[i], v_left, p_worker, p_nonce, v_now);
       ELSE
-        SELECT * INTO v FROM windlass.claim_lots(p_queues[i], p_wants[i], p_worker, p_nonce, v_now);
+        SELECT * INTO v FROM windlass.claim_lots(p_queues[i], v_left, p_worker, p_nonce, v_now);
       END IF;
-      v_taken := v_taken || v.jobs;
       v_again := least(v_again, v.again);
-    END IF;
+      RETURN QUERY SELECT l.job, l.attempt, l.counter, l.deadline, l.lease_ms, l.queue, l.kind, l.grp, j.payload, j.prio::int,
+        coalesce(x.failures, 0), coalesce(x.losses, 0), coalesce(x.snoozes, 0), j.at, l.since, x.checkpoint, j.options, NULL::jsonb
+      FROM unnest(v.jobs) WITH ORDINALITY u(id, n) JOIN windlass.lease l ON l.job = u.id JOIN windlass.job j ON j.id = u.id
+        LEFT JOIN LATERAL (SELECT * FROM windlass.extra e WHERE e.job = u.id AND l.attempt > 1) x ON true ORDER BY u.n;
+      EXIT;
+    END LOOP;
   END LOOP;
   IF windlass.is_wide() THEN PERFORM windlass.run_errands(1000, v_now); END IF;
   UPDATE windlass.worker w SET seen_at = v_now WHERE w.id = p_worker AND w.seen_at < v_now - 1000;
-  IF cardinality(v_taken) > 0 THEN
-    RETURN QUERY SELECT l.job, l.attempt, l.counter, l.deadline, l.lease_ms, l.queue, l.kind, l.grp, j.payload, j.prio::int,
-      coalesce(x.failures, 0), coalesce(x.losses, 0), coalesce(x.snoozes, 0), j.at, l.since, x.checkpoint, j.options, NULL::jsonb
-    FROM unnest(v_taken) WITH ORDINALITY u(id, n) JOIN windlass.lease l ON l.job = u.id JOIN windlass.job j ON j.id = u.id
-      LEFT JOIN LATERAL (SELECT * FROM windlass.extra e WHERE e.job = u.id AND l.attempt > 1) x ON true ORDER BY u.n;
-  END IF;
   note := jsonb_build_object('settled', v_answers, 'again', v_again) || windlass.owed(v_now);
   RETURN NEXT;
 END $$;

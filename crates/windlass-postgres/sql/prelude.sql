@@ -9,20 +9,25 @@ $$ SELECT ARRAY[a[1]+b[1], a[2]+b[2], a[3]+b[3], a[4]+b[4], a[5]+b[5], a[6]+b[6]
 
 -- Whether anybody has brought something to that queue that nobody has taken up.
 CREATE OR REPLACE FUNCTION windlass.brought(p_queue text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE v_seen xid8;
 BEGIN
-  RETURN EXISTS (SELECT FROM windlass.done WHERE queue = p_queue) OR EXISTS (SELECT FROM windlass.incoming WHERE queue = p_queue AND xid >= windlass.seen(
-    (SELECT s.seen FROM windlass.qstate s WHERE s.queue = p_queue ORDER BY s.v DESC LIMIT 1)));
+  SELECT seen INTO v_seen FROM windlass.qstate WHERE queue = p_queue ORDER BY v DESC LIMIT 1;
+  v_seen := windlass.seen(coalesce(v_seen, '0'));
+  RETURN EXISTS (SELECT FROM windlass.incoming WHERE queue = p_queue AND xid >= v_seen) OR EXISTS (SELECT FROM windlass.done WHERE queue = p_queue);
 END $$;
 
 -- Transactions before that one can bring nothing any more. A schema that was restored elsewhere may have seen what lies
 -- ahead of this server's transactions, and then has seen none of them.
-CREATE OR REPLACE FUNCTION windlass.seen(p_seen xid8) RETURNS xid8 LANGUAGE sql STABLE AS
-$$ SELECT CASE WHEN p_seen <= pg_snapshot_xmax(pg_current_snapshot()) THEN p_seen ELSE '0'::xid8 END $$;
+CREATE OR REPLACE FUNCTION windlass.seen(p_seen xid8) RETURNS xid8 LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  IF p_seen <= pg_snapshot_xmax(pg_current_snapshot()) THEN RETURN p_seen; END IF;
+  RETURN '0'::xid8;
+END $$;
 
 -- The locks: the namespace shared and each queue by itself, in the order of their keys; or, for what crosses queues in
 -- ways nobody can foresee, the whole namespace. All end with the transaction, so any pooler will do.
 CREATE OR REPLACE FUNCTION windlass.lock(p_queues text[], p_wide boolean, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE v_queue text;
+DECLARE v_queue text; v_queues text[] := p_queues;
 BEGIN
   IF p_wide THEN
     PERFORM pg_advisory_xact_lock(hashtextextended('windlass.all', 1));
@@ -32,10 +37,16 @@ BEGIN
     END LOOP;
   ELSE
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('windlass.all', 1));
-    PERFORM pg_advisory_xact_lock(k) FROM
-      (SELECT DISTINCT hashtextextended('windlass.queue ' || q, 2) AS k FROM unnest(p_queues) q ORDER BY 1) keys;
-    FOR v_queue IN SELECT DISTINCT q FROM unnest(p_queues) q WHERE windlass.brought(q) LOOP
-      PERFORM windlass.take_up(v_queue, p_now);
+    IF cardinality(v_queues) > 1 THEN
+      SELECT array_agg(DISTINCT q) INTO v_queues FROM unnest(v_queues) q;
+    END IF;
+    IF cardinality(v_queues) = 1 THEN
+      PERFORM pg_advisory_xact_lock(hashtextextended('windlass.queue ' || v_queues[1], 2));
+    ELSE
+      PERFORM pg_advisory_xact_lock(k) FROM (SELECT hashtextextended('windlass.queue ' || q, 2) AS k FROM unnest(v_queues) q ORDER BY 1) keys;
+    END IF;
+    FOREACH v_queue IN ARRAY v_queues LOOP
+      IF windlass.brought(v_queue) THEN PERFORM windlass.take_up(v_queue, p_now); END IF;
     END LOOP;
   END IF;
 END $$;

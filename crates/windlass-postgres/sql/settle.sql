@@ -166,36 +166,40 @@ BEGIN
 END $$;
 
 -- A batch of settlements, under the locks of their queues; null or the refusal of each, and null for all when none is refused. Plain completions go at once, and
--- what they leave over (limits, order, children, a token that is not current) one by one.
+-- what they leave over (limits, order, children, a token that is not current, a row that has left its place) one by one.
+-- `p_places` is where the attempts stood when they were looked up.
 CREATE OR REPLACE FUNCTION windlass.settle(p_kinds smallint[], p_jobs uuid[], p_counters bigint[], p_nonces bigint[], p_results bytea[], p_details jsonb[],
-  p_payloads bytea[], p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE v_done int[]; r record; i int; v_answers jsonb[]; v_key text; v_seq bigint := nextval('windlass.seq'); v_flows boolean; v_n bigint;
+  p_payloads bytea[], p_places tid[], p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE v_done int[]; r record; i int; v_answers jsonb[]; v_key text; v_seq bigint; v_family uuid[]; v_n bigint;
 BEGIN
   IF 0 = ANY (p_kinds) THEN
+    v_seq := nextval('windlass.seq');
     -- Whoever makes parents and children holds the whole namespace, so that none comes up now.
-    v_flows := EXISTS (SELECT FROM windlass.edge);
+    IF EXISTS (SELECT FROM windlass.edge) THEN
+      v_family := ARRAY(SELECT u.job FROM unnest(p_jobs) u(job) WHERE EXISTS (SELECT FROM windlass.edge e WHERE e.parent = u.job) OR EXISTS (SELECT FROM windlass.edge e WHERE e.child = u.job));
+    END IF;
     FOR r IN
-      WITH item AS MATERIALIZED (SELECT u.* FROM unnest(p_kinds, p_jobs, p_counters, p_nonces, p_results, p_details) WITH ORDINALITY
-          u(kind, job, counter, nonce, result, detail, n) WHERE u.kind = 0 AND u.detail IS NULL),
-      over AS MATERIALIZED (UPDATE windlass.run l SET done_at = p_now, seq = v_seq, result = i.result FROM item i
-        WHERE l.job = i.job AND l.counter = i.counter AND l.nonce = i.nonce AND l.done_at = 0 AND l.flags & 1 = 0
-          AND NOT (v_flows AND EXISTS (SELECT FROM windlass.edge e WHERE e.parent = l.job OR e.child = l.job))
+      WITH over AS MATERIALIZED (UPDATE windlass.run l SET done_at = p_now, seq = v_seq, result = i.result
+        FROM unnest(p_kinds, p_jobs, p_counters, p_nonces, p_results, p_details, p_places) WITH ORDINALITY i(kind, job, counter, nonce, result, detail, at, n)
+        WHERE i.kind = 0 AND i.detail IS NULL AND (v_family IS NULL OR NOT i.job = ANY (v_family))
+          AND l.ctid = i.at AND l.job = i.job AND l.counter = i.counter AND l.nonce = i.nonce AND l.done_at = 0 AND l.flags & 1 = 0
         RETURNING i.n::int, i.result, l.job, l.worker, l.queue, l.kind, l.grp, l.attempt, l.started_at, l.term, l.flags),
-      lists AS MATERIALIZED (SELECT queue, worker, array_agg(job ORDER BY n) AS jobs, windlass.same(array_agg(kind ORDER BY n)) AS kinds, array_agg(grp ORDER BY n) AS grps,
-          CASE WHEN max(attempt) = 1 THEN '{1}' ELSE array_agg(attempt ORDER BY n) END AS attempts,
-          CASE WHEN bool_or(result IS NOT NULL) THEN array_agg(substring(result FROM 1 FOR 4096) ORDER BY n) END AS results,
-          array_agg(n) AS places, sum(greatest(p_now - started_at, 0)) AS ran, max(p_now - started_at) AS longest, bit_or(flags) AS flags
-        FROM over GROUP BY queue, worker),
+      lists AS MATERIALIZED (SELECT queue, worker, array_agg(job) AS jobs, windlass.same(array_agg(kind)) AS kinds, array_agg(grp) AS grps,
+          CASE WHEN max(attempt) = 1 THEN '{1}' ELSE array_agg(attempt) END AS attempts,
+          CASE WHEN count(result) > 0 THEN array_agg(substring(result FROM 1 FOR 4096)) END AS results, array_agg(n) AS places, bit_or(flags) AS flags
+        FROM (SELECT * FROM over ORDER BY queue, worker, n) o GROUP BY queue, worker),
       told AS (INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts, results)
         SELECT p_now, worker, 3, 0, queue, jobs, kinds, nullif(windlass.same(grps), '{""}'), attempts, results FROM lists),
       lots AS (INSERT INTO windlass.finished (queue, seq, at, jobs) SELECT queue, v_seq, p_now, array_agg(job ORDER BY n) FROM over GROUP BY queue),
-      beat AS (INSERT INTO windlass.pulse (queue, at, what, n, hist, buckets, ns) SELECT b.queue, p_now, 1, sum(b.n), 1, array_agg(b.bucket), array_agg(b.n)
-        FROM (SELECT queue, windlass.bucket(p_now - started_at) AS bucket, count(*) AS n FROM over GROUP BY 1, 2) b GROUP BY b.queue),
-      -- By the places of the rows, as for groups: joined by its id, a small table would be read whole, dead rows and all.
-      terms AS MATERIALIZED (SELECT t.n, (SELECT o.ctid FROM windlass.term o WHERE o.id = t.term) AS at FROM (SELECT term, count(*)::int AS n FROM over GROUP BY term) t),
+      -- Of each batch of leases: all of it has one start. By the places of the rows, as for groups: joined by its id, a small
+      -- table would be read whole, dead rows and all.
+      terms AS MATERIALIZED (SELECT t.*, (SELECT o.ctid FROM windlass.term o WHERE o.id = t.term) AS at
+        FROM (SELECT queue, term, greatest(p_now - min(started_at), 0) AS ran, count(*)::int AS n FROM over GROUP BY queue, term) t),
+      beat AS (INSERT INTO windlass.pulse (queue, at, what, n, hist, buckets, ns)
+        SELECT queue, p_now, 1, sum(n), 1, array_agg(windlass.bucket(ran)), array_agg(n) FROM terms GROUP BY queue),
       let_go AS (DELETE FROM windlass.term o USING terms x WHERE o.ctid = x.at AND o.held <= x.n),
       some_go AS (UPDATE windlass.term o SET held = o.held - x.n FROM terms x WHERE o.ctid = x.at AND o.held > x.n)
-      SELECT * FROM lists
+      SELECT l.*, (SELECT sum(ran * n) FROM terms t WHERE t.queue = l.queue) AS ran, (SELECT max(ran) FROM terms t WHERE t.queue = l.queue) AS longest FROM lists l
     LOOP
       v_done := v_done || r.places; v_n := cardinality(r.jobs);
       FOR v_key IN

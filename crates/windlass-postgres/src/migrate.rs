@@ -22,7 +22,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] =
 const NAMES_FUNCTIONS_SINCE: i32 = 2;
 
 /// Functions, as this program has them; those with the shared rules first.
-const FUNCTIONS: [&str; 16] = [
+const FUNCTIONS: [&str; 17] = [
     include_str!("../sql/prelude.sql"),
     include_str!("../sql/rate.sql"),
     include_str!("../sql/limits.sql"),
@@ -32,6 +32,7 @@ const FUNCTIONS: [&str; 16] = [
     include_str!("../sql/enqueue.sql"),
     include_str!("../sql/lease.sql"),
     include_str!("../sql/settle.sql"),
+    include_str!("../sql/due.sql"),
     include_str!("../sql/claim.sql"),
     include_str!("../sql/people.sql"),
     include_str!("../sql/settings.sql"),
