@@ -56,6 +56,8 @@ pub struct Archiver {
     /// Gaps that are written and not yet told: a fault between the two must not make them silent.
     untold: Vec<Gap>,
     standing: Standing,
+    /// Reading has begun anew: what comes may be in the tables already.
+    again: bool,
     reader: ReaderPlace,
     prune_at: Instant,
 }
@@ -101,6 +103,7 @@ impl Archiver {
             open_gap: None,
             untold: Vec::new(),
             standing,
+            again: false,
             reader: ReaderPlace { told: None, at: instant, work: false },
             prune_at: instant,
         })
@@ -181,7 +184,8 @@ impl Archiver {
     /// Reads a batch, and changes nothing.
     async fn gather(&self, wait: Duration) -> Result<(Batch, From, bool), ArchiveError> {
         let gaps = self.open_gap.iter().cloned().collect();
-        let mut batch = Batch { from: self.stored, to: self.stored, gaps, ..Batch::default() };
+        let mut batch =
+            Batch { from: self.stored, to: self.stored, gaps, again: self.again, ..Batch::default() };
         let (mut next, mut pending) = (self.next, self.pending);
         let mut patience = wait;
         let mut until = None;
@@ -196,6 +200,7 @@ impl Archiver {
                 }
                 Err(rejection) => return Err(rejection.into()),
             };
+            batch.again |= pending.is_some();
             let reason = pending.take().or_else(|| page.gap.then_some(GapReason::Trimmed));
             self.note_gap(&mut batch, reason, &page);
             // A stretch of the log without an event is no end: the place moves on behind it.
@@ -274,8 +279,8 @@ impl Archiver {
         if work || (batch.to != self.stored && self.reader.at.elapsed() >= READER_EVERY_IDLE) {
             batch.rows.sort();
             let batch = Arc::new(batch);
-            self.database.write(&batch).await?;
-            self.written(&batch);
+            let known = self.database.write(&batch).await?;
+            self.written(&batch, known);
             self.standing.gaps += news.len() as u64;
             self.untold.extend(news);
             self.reader.work |= work;
@@ -293,14 +298,16 @@ impl Archiver {
         Ok(step)
     }
 
-    fn written(&mut self, batch: &Batch) {
+    fn written(&mut self, batch: &Batch, known: u64) {
         self.stored = batch.to;
+        self.again = batch.again;
         if let Some(gap) = batch.gaps.last() {
             self.open_gap = Some(gap.clone()).filter(|gap| gap.next_at.is_none());
         }
         let standing = &mut self.standing;
         standing.events += batch.rows.events;
-        standing.jobs += batch.rows.enqueued;
+        standing.jobs += batch.rows.enqueued.saturating_sub(known);
+        standing.known += known;
         standing.last_event_at = batch.last_event_at.or(standing.last_event_at);
         standing.lag_ms = standing.last_event_at.map_or(0, |at| self.options.now().since(at));
     }

@@ -55,4 +55,6 @@ pub(crate) struct Batch {
     pub(crate) gaps: Vec<Gap>,
     /// When the newest event of it happened.
     pub(crate) last_event_at: Option<Time>,
+    /// Reading began anew, so that jobs of it may be in the tables already.
+    pub(crate) again: bool,
 }

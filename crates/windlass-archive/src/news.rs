@@ -25,8 +25,10 @@ pub struct Step {
 pub struct Standing {
     /// Events archived.
     pub events: u64,
-    /// Of those, jobs taken in.
+    /// Of those, jobs taken in that the archive did not have.
     pub jobs: u64,
+    /// Jobs taken in that it had already, because reading began anew (an adopted store, or one that lost its place).
+    pub known: u64,
     /// Jobs whose history retention has deleted.
     pub deleted: u64,
     /// Gaps found.

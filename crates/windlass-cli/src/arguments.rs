@@ -7,7 +7,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench;
 use crate::commands::{
-    archive, doctor, enqueue, errors, events, groups, jobs, limits, migrate, outbox, queues, schedules,
+    archive, doctor, enqueue, erase, errors, events, groups, info, jobs, limits, migrate, outbox, queues,
+    schedules,
 };
 use crate::demo;
 use crate::fault::{Exit, Fault};
@@ -98,12 +99,14 @@ pub(crate) enum Command {
     /// Jobs enqueued in a database transaction, on their way to the queue
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
+    Info(info::InfoArgs),
     Events(events::EventsArgs),
     Errors(errors::ErrorsArgs),
     Archive(archive::ArchiveArgs),
     Verify(doctor::VerifyArgs),
     Doctor(doctor::DoctorArgs),
     Migrate(migrate::MigrateArgs),
+    Erase(erase::EraseArgs),
     Bench(bench::BenchArgs),
     #[command(hide = true)]
     DemoWorker(demo::WorkerArgs),

@@ -2,6 +2,7 @@
 //!
 //! The only place that knows how stores are opened, and which of the failures means what to a script.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use windlass::{Client, OpenError, OpenOptions};
@@ -10,9 +11,14 @@ use windlass_core::url::without_password;
 use windlass_embedded::OpenError as EmbeddedError;
 use windlass_embedded::disk::OpenDirectoryError;
 use windlass_embedded::lock::LockError;
+use windlass_postgres::{OpenError as PostgresError, PostgresStore};
+use windlass_redis::{OpenError as RedisError, RedisStore};
 
 use crate::arguments::Global;
 use crate::fault::{Exit, Fault};
+
+/// The namespace of a server's store whose URL names none.
+pub(crate) const NAMESPACE_DEFAULT: &str = "windlass";
 
 /// Whether the command has a use for a store that does not exist yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,14 +73,14 @@ pub(crate) async fn open_url(url: &str, intent: Intent) -> Result<Open, Fault> {
         options = options.create(false);
     }
     // A mistyped namespace must not become a schema, for the same reason.
-    let mut url = url.to_owned();
+    let mut looked = url.to_owned();
     let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
     if intent == Intent::Look && is_postgres && !url.contains("migrate=") {
-        url.push_str(if url.contains('?') { "&migrate=false" } else { "?migrate=false" });
+        looked.push_str(if url.contains('?') { "&migrate=false" } else { "?migrate=false" });
     }
-    match options.open(&url).await {
+    match options.open(&looked).await {
         Ok(client) => Ok(Open { client }),
-        Err(error) => Err(refusal(&url, &error)),
+        Err(error) => Err(refusal(url, &error)),
     }
 }
 
@@ -83,19 +89,57 @@ pub(crate) async fn open_url(url: &str, intent: Intent) -> Result<Open, Fault> {
 /// # Errors
 /// When the server cannot be asked.
 pub(crate) async fn erase_url(url: &str) -> Result<(), Fault> {
-    let (server, namespace) = split_namespace(url);
-    let Some(namespace) = namespace else { return Ok(()) };
-    let unreachable =
-        |error: &dyn std::fmt::Display| Fault::new(Exit::Unreachable, "unreachable", error.to_string());
-    if server.starts_with("redis") {
-        let erased = windlass_redis::RedisStore::erase(&server, namespace).await;
-        erased.map(drop).map_err(|error| unreachable(&error))
-    } else if server.starts_with("postgres") {
-        let erased = windlass_postgres::PostgresStore::erase(&server, namespace).await;
-        erased.map(drop).map_err(|error| unreachable(&error))
-    } else {
-        Ok(())
+    match split_namespace(url) {
+        (server, Some(namespace)) => erase(&server, namespace).await.map(drop),
+        _ => Ok(()),
     }
+}
+
+/// Erases the namespace on that server; `false` when there is none.
+///
+/// # Errors
+/// When the server cannot be asked, or the namespace is no store's.
+pub(crate) async fn erase(server: &str, namespace: &str) -> Result<bool, Fault> {
+    if server.starts_with("redis") {
+        let erased = RedisStore::erase(server, namespace).await;
+        erased.map(|keys| keys > 0).map_err(|error| redis_fault(server, &error))
+    } else {
+        let erased = PostgresStore::erase(server, namespace).await;
+        erased.map_err(|error| postgres_fault(server, &error))
+    }
+}
+
+fn redis_fault(url: &str, error: &RedisError) -> Fault {
+    match error {
+        // Nothing was tried.
+        RedisError::BadAddress(why) => Fault::usage(format!("{}: {why}", without_password(url))),
+        RedisError::NotAStore(_) => not_a_store(error),
+        _ => unreachable(url, error),
+    }
+}
+
+/// A failure of a PostgreSQL store before there was one.
+pub(crate) fn postgres_fault(url: &str, error: &PostgresError) -> Fault {
+    match error {
+        PostgresError::BadAddress(why) => Fault::usage(format!("{}: {why}", without_password(url))),
+        PostgresError::NotAStore(_) => not_a_store(error),
+        _ => unreachable(url, error),
+    }
+}
+
+fn not_a_store(error: &dyn std::fmt::Display) -> Fault {
+    Fault::new(Exit::Refused, "not_a_store", error.to_string())
+}
+
+fn unreachable(url: &str, error: &dyn std::fmt::Display) -> Fault {
+    let url = without_password(url);
+    Fault::new(Exit::Unreachable, "unreachable", format!("cannot open {url}: {error}"))
+}
+
+/// The directory of a `file:` URL.
+pub(crate) fn directory_of(url: &str) -> PathBuf {
+    let path = url.strip_prefix("file:").map_or(url, |rest| rest.split('?').next().unwrap_or(rest));
+    PathBuf::from(path.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(path))
 }
 
 /// The URL as the server's own driver reads it, without what is ours, and the namespace that it names.
@@ -117,14 +161,13 @@ pub(crate) fn in_namespace(url: &str, namespace: &str) -> String {
 }
 
 fn refusal(url: &str, error: &OpenError) -> Fault {
-    let url = without_password(url);
     match error {
         OpenError::BadUrl { .. }
         | OpenError::NoSuchStore { .. }
         | OpenError::UnknownOption { .. }
         | OpenError::BadOption { .. } => Fault::usage(error.to_string()),
-        // Nothing was tried.
-        OpenError::Redis(windlass_redis::OpenError::BadAddress(why)) => Fault::usage(format!("{url}: {why}")),
+        OpenError::Redis(error) => redis_fault(url, error),
+        OpenError::Postgres(error) => postgres_fault(url, error),
         OpenError::Embedded(embedded) => match embedded {
             EmbeddedError::Locked(error) => lock_fault(error),
             EmbeddedError::Directory(error) => {
@@ -137,9 +180,9 @@ fn refusal(url: &str, error: &OpenError) -> Fault {
                 }
             }
             EmbeddedError::Journal(_) => Fault::new(Exit::Unreachable, "damaged", error.to_string()),
-            _ => Fault::new(Exit::Unreachable, "unreachable", format!("cannot open {url}: {error}")),
+            _ => unreachable(url, error),
         },
-        _ => Fault::new(Exit::Unreachable, "unreachable", format!("cannot open {url}: {error}")),
+        _ => unreachable(url, error),
     }
 }
 

@@ -128,10 +128,13 @@ impl From<Rejection> for Fault {
             Rejection::UniqueConflict { holder } => {
                 Some(format!("see the holder: windlass jobs get {holder}"))
             }
-            Rejection::QueueFull { .. } => Some(
-                "start workers, or raise the bound: windlass queues set QUEUE --max-waiting N".to_owned(),
+            Rejection::QueueFull { queue, .. } => Some(format!(
+                "start workers, or raise the bound: windlass queues set {queue} --max-waiting N"
+            )),
+            Rejection::OutOfSpace => Some(
+                "free space where the store lies (its disk, or the maxmemory of Redis), or shorten retention"
+                    .to_owned(),
             ),
-            Rejection::OutOfSpace => Some("free space on the store's disk, or shorten retention".to_owned()),
             Rejection::HasLiveChildren => Some("windlass jobs get ID lists its children".to_owned()),
             Rejection::BadCursor => Some("start again without --cursor".to_owned()),
             Rejection::CostTooHigh { limit, .. } => Some(format!("see it: windlass limits show {limit}")),

@@ -20,7 +20,8 @@ use std::process::ExitCode;
 
 use crate::arguments::{Cli, Command};
 use crate::commands::{
-    archive, doctor, enqueue, errors, events, groups, jobs, limits, migrate, outbox, queues, schedules,
+    archive, doctor, enqueue, erase, errors, events, groups, info, jobs, limits, migrate, outbox, queues,
+    schedules,
 };
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
@@ -65,12 +66,14 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Limits(command) => limits::run(global, out, command).await,
         Command::Schedules(command) => schedules::run(global, out, command).await,
         Command::Outbox(command) => outbox::run(global, out, command).await,
+        Command::Info(args) => info::run(global, out, args).await,
         Command::Events(args) => events::run(global, out, args).await,
         Command::Errors(args) => errors::run(global, out, args).await,
         Command::Archive(args) => archive::run(global, out, args).await,
         Command::Verify(args) => doctor::verify(out, args).await,
         Command::Doctor(args) => doctor::doctor(out, args).await,
         Command::Migrate(args) => migrate::run(global, out, args).await,
+        Command::Erase(args) => erase::run(global, out, args).await,
         Command::Bench(args) => bench::run(global, out, args).await,
         Command::Demo(args) => demo::run(global, out, args).await,
         Command::DemoWorker(args) => demo::run_worker(global, args).await,

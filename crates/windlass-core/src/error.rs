@@ -47,8 +47,11 @@ pub enum Rejection {
         holder: JobId,
     },
     /// The queue holds as many waiting jobs as its `max_waiting` allows.
-    #[error("queue is full; try again in {retry_after_ms} ms")]
+    #[error("queue {queue} is full; try again in {retry_after_ms} ms")]
     QueueFull {
+        /// The queue.
+        #[serde(default)]
+        queue: String,
         /// A hint from the queue's recent rate of work.
         retry_after_ms: u64,
     },
@@ -175,7 +178,7 @@ impl Rejection {
     /// When trying the same again may succeed, if the answer knows.
     pub fn retry_at(&self, now: Time) -> Option<Time> {
         match self {
-            Rejection::QueueFull { retry_after_ms } => Some(now.plus_ms(*retry_after_ms)),
+            Rejection::QueueFull { retry_after_ms, .. } => Some(now.plus_ms(*retry_after_ms)),
             _ => None,
         }
     }

@@ -626,6 +626,27 @@ pub struct StoreInfo {
     pub recovery: String,
     /// Enqueues are refused because space runs out.
     pub space_low: bool,
+    /// The server and its version, as it names itself; none where the engine is inside.
+    #[serde(default)]
+    pub server: Option<String>,
+    /// The namespace on that server.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// The version of the bytes, keys or tables that hold the jobs, and where functions do the work, whose they are.
+    #[serde(default)]
+    pub format: String,
+    /// Settings of the server on which the level and the bounds rest, in the server's own words.
+    #[serde(default)]
+    pub settings: Vec<(String, String)>,
+    /// Bytes of the event log, where it is kept apart.
+    #[serde(default)]
+    pub event_bytes: Option<u64>,
+    /// Memory that the server uses, that of other namespaces included.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// What an operator should look into, each with what to do.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// Counters by slot of time for charts, oldest first.

@@ -83,3 +83,114 @@ pub struct Why {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ahead: Option<u64>,
 }
+
+/// A concurrency that lets no more in, as a store found it. [`Why::from`] puts it into words, the same for every store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Full {
+    /// That of the job's queue.
+    Queue {
+        /// The queue's name.
+        queue: String,
+        /// Jobs that may run at once.
+        most: u32,
+    },
+    /// That of the job's group.
+    Group {
+        /// The name of the group's queue.
+        queue: String,
+        /// Jobs that may run at once.
+        most: u32,
+        /// Jobs that run.
+        running: u64,
+    },
+    /// That of a named limit.
+    Limit {
+        /// The limit's name.
+        limit: String,
+        /// The sum of costs that may run at once.
+        most: u32,
+        /// The sum of costs that run.
+        in_use: u64,
+        /// What the job takes.
+        cost: u64,
+    },
+}
+
+impl Full {
+    fn reason(&self) -> Reason {
+        match self {
+            Full::Queue { .. } => Reason::QueueConcurrency,
+            Full::Group { .. } => Reason::GroupConcurrency,
+            Full::Limit { .. } => Reason::Limit,
+        }
+    }
+}
+
+/// Full by its jobs it opens by itself; closed, or too small, it waits for a person, who is told what to do.
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Full::Queue { queue, most: 0 } => {
+                write!(
+                    f,
+                    "queue {queue} is closed: its concurrency is set to 0; windlass queues set {queue} --concurrency N opens it"
+                )
+            }
+            Full::Queue { queue, most } => write!(f, "{most} jobs of queue {queue} run, as many as may"),
+            Full::Group { queue, most: 0, .. } => {
+                write!(
+                    f,
+                    "its group is closed: its concurrency is set to 0; windlass groups set {queue} GROUP --concurrency N opens it"
+                )
+            }
+            Full::Group { running, .. } => write!(f, "{running} jobs of its group run, as many as may"),
+            Full::Limit { limit, most: 0, .. } => {
+                write!(
+                    f,
+                    "limit {limit} is closed: its concurrency is set to 0; windlass limits set {limit} --concurrency N opens it"
+                )
+            }
+            Full::Limit { limit, most, cost, .. } if *cost > u64::from(*most) => {
+                write!(
+                    f,
+                    "limit {limit} lets {most} run at once, and this job takes {cost}; windlass limits set {limit} --concurrency {cost} lets it in"
+                )
+            }
+            Full::Limit { limit, most, in_use, cost } => {
+                write!(f, "limit {limit} is full: {in_use} of {most} in use, and this job takes {cost}")
+            }
+        }
+    }
+}
+
+impl From<Full> for Why {
+    fn from(full: Full) -> Self {
+        Why { reason: full.reason(), detail: full.to_string(), eta: None, ahead: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_a_person_can_open_says_how() {
+        let limit =
+            |most, in_use, cost| Why::from(Full::Limit { limit: "smtp".into(), most, in_use, cost }).detail;
+        assert_eq!(
+            limit(0, 0, 1),
+            "limit smtp is closed: its concurrency is set to 0; windlass limits set smtp --concurrency N opens it"
+        );
+        // What ran when it was closed changes nothing about that.
+        assert_eq!(limit(0, 3, 1), limit(0, 0, 1));
+        assert!(limit(2, 0, 5).contains("lets 2 run at once, and this job takes 5"), "{}", limit(2, 0, 5));
+        assert_eq!(limit(10, 8, 4), "limit smtp is full: 8 of 10 in use, and this job takes 4");
+        let queue = |most| Why::from(Full::Queue { queue: "mail".into(), most });
+        assert!(queue(0).detail.contains("closed") && queue(0).detail.contains("queues set mail"));
+        assert_eq!(queue(2).detail, "2 jobs of queue mail run, as many as may");
+        let group = |most| Why::from(Full::Group { queue: "mail".into(), most, running: 2 }).detail;
+        assert!(group(0).contains("closed") && group(0).contains("groups set mail"));
+        assert_eq!(group(2), "2 jobs of its group run, as many as may");
+    }
+}

@@ -14,6 +14,7 @@ mod compact;
 mod decide;
 pub mod disk;
 mod engine;
+mod erase;
 mod events;
 mod fact;
 pub mod journal;

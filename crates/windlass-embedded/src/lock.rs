@@ -46,19 +46,24 @@ pub enum LockError {
 }
 
 impl DirectoryLock {
+    /// The file that is locked.
+    pub(crate) const NAME: &str = "lock";
+
     /// Takes the lock of the existing directory `path` or says at once who holds it; never waits.
     ///
     /// # Errors
     /// [`LockError::Held`] with the holder's process id and command line.
     pub fn acquire(path: &Path) -> Result<Self, LockError> {
-        let lock_path = path.join("lock");
+        let lock_path = path.join(Self::NAME);
         let failure = |source: io::Error| LockError::Io { path: lock_path.clone(), source };
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file =
             rustix::fs::open(&lock_path, flags, Mode::RUSR | Mode::WUSR).map_err(|e| failure(e.into()))?;
         let file = File::from(file);
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
+            Ok(()) if has_that_name(&file, &lock_path) => {}
+            // Who erases a store removes the file that it holds: a lock on that one would keep nobody out.
+            Ok(()) => return Err(failure(io::Error::other("the store has been erased just now"))),
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let (pid, command) = read_holder(&file);
                 return Err(LockError::Held { path: path.to_owned(), pid, command });
@@ -76,6 +81,11 @@ impl Drop for DirectoryLock {
         // Closing the file gives the lock back; an old name left in it would only mislead people.
         let _ = self.file.set_len(0);
     }
+}
+
+fn has_that_name(file: &File, path: &Path) -> bool {
+    let (held, named) = (rustix::fs::fstat(file), rustix::fs::lstat(path));
+    held.is_ok_and(|held| named.is_ok_and(|named| (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)))
 }
 
 fn own_command() -> String {

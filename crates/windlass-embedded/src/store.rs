@@ -10,7 +10,7 @@ use crate::decide::claim::Taken;
 use crate::engine::{Message, Request, Shared, Wait};
 use crate::events::{self, Names};
 use crate::fact::{Fact, JobFact};
-use crate::journal::{Position, ReadError, Reader as JournalReader};
+use crate::journal::{FORMAT_VERSION, Position, ReadError, Reader as JournalReader};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -609,6 +609,14 @@ impl Admin for EmbeddedStore {
             jobs: core.machine.slots.len() as u64,
             recovery,
             space_low: core.space_low,
+            server: None,
+            namespace: None,
+            format: format!("version {FORMAT_VERSION}"),
+            settings: Vec::new(),
+            // Events lie in the journal, beside everything else.
+            event_bytes: None,
+            memory_bytes: None,
+            warnings: Vec::new(),
         })
     }
 

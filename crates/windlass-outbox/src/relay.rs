@@ -435,7 +435,7 @@ impl<'a> Session<'a> {
                 Err(why @ Rejection::Invalid { what: "batch", .. }) => {
                     return Ok(Verdict::Wait(wait_for(why.to_string())));
                 }
-                Err(Rejection::QueueFull { retry_after_ms }) => {
+                Err(Rejection::QueueFull { retry_after_ms, .. }) => {
                     let wait = Duration::from_millis(retry_after_ms).clamp(FULL_MIN, FULL_MAX);
                     self.full.insert(item.job.queue.clone(), Instant::now() + wait);
                     waits.insert(item.job.queue);

@@ -96,7 +96,7 @@ BEGIN
   FROM windlass.queue q LEFT JOIN windlass.grp g ON g.queue = q.name AND g.key = v_grp WHERE q.name = v_queue;
   IF p_bounded AND v_max IS NOT NULL AND
     (SELECT counts[1] + counts[2] + counts[4] + counts[5] FROM windlass.qstate WHERE queue = v_queue) >= v_max THEN
-    RETURN jsonb_build_object('err', jsonb_build_object('code', 'queue_full', 'retry_after_ms', windlass.room_in_ms(v_queue, p_now)));
+    RETURN jsonb_build_object('err', jsonb_build_object('code', 'queue_full', 'queue', v_queue, 'retry_after_ms', windlass.room_in_ms(v_queue, p_now)));
   END IF;
   IF v_ordered AND v_prio <> 0 THEN
     RETURN jsonb_build_object('err', windlass.invalid('priority', 'must be 0 in an ordered group: its order is that of becoming ready'));
@@ -217,7 +217,7 @@ BEGIN
       FROM unnest(p_queues, p_grps, p_lsets, p_prios, p_ids) WITH ORDINALITY u(q, g, l, p, id, n)
       LEFT JOIN windlass.queue c ON c.name = u.q LEFT JOIN windlass.qstate s ON s.queue = u.q
       LEFT JOIN LATERAL (SELECT g.ordered FROM windlass.grp g WHERE g.queue = u.q AND g.key = u.g ORDER BY g.v DESC LIMIT 1) h ON true LOOP
-      v_err := CASE WHEN r.full_ THEN jsonb_build_object('code', 'queue_full', 'retry_after_ms', windlass.room_in_ms(r.q, v_now))
+      v_err := CASE WHEN r.full_ THEN jsonb_build_object('code', 'queue_full', 'queue', r.q, 'retry_after_ms', windlass.room_in_ms(r.q, v_now))
         WHEN r.ordered AND r.p <> 0 THEN windlass.invalid('priority', 'must be 0 in an ordered group: its order is that of becoming ready')
         WHEN r.l <> '' THEN windlass.too_costly(r.l) END;
       CONTINUE WHEN v_err IS NULL OR windlass.state_of(r.id) IS NOT NULL;

@@ -127,6 +127,7 @@ CREATE OR REPLACE FUNCTION windlass.limits(p_at bigint, p_after text, p_limit in
   FROM windlass.lim l WHERE p_after IS NULL OR l.name > p_after ORDER BY l.name LIMIT p_limit $$;
 
 -- Why is it not running? Read from where the job stands: [reason, detail, eta, ahead].
+-- The reason, a sentence, an ETA, jobs ahead; of a concurrency that is full the facts, as windlass-core's why.rs words them.
 CREATE OR REPLACE FUNCTION windlass.why(p_at bigint, p_id uuid) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 DECLARE
   v_now bigint := windlass.now_ms(p_at); s windlass.spot := windlass.spot_of(p_id); x windlass.extra; q record; g windlass.grp; v_open record; h windlass.spot;
@@ -158,14 +159,16 @@ BEGIN
     RETURN jsonb_build_array('ordered_behind', format('its group goes in order; %s is before it (%s)', v_head, windlass.state_name(h.state)), NULL, NULL);
   END IF;
   IF q.counts[3] >= q.concurrency THEN
-    RETURN jsonb_build_array('queue_concurrency', format('%s jobs of queue %s run, as many as may', q.concurrency, s.queue), NULL, NULL);
+    RETURN jsonb_build_object('queue', jsonb_build_object('queue', s.queue, 'most', q.concurrency));
   END IF;
   SELECT * INTO v_open FROM windlass.queue_open(q.concurrency, q.counts[3], q.hold_until, q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, v_now);
   IF NOT v_open.ok THEN RETURN jsonb_build_array('rate_limited', format('the rate of queue %s is used up, or it is held', s.queue), v_open.at, NULL); END IF;
   SELECT * INTO v_open FROM windlass.queue_open(CASE WHEN g.own IS NULL THEN q.g_concurrency ELSE g.concurrency END, g.counts[3], g.hold_until,
     CASE WHEN g.own IS NULL THEN q.g_rate_count ELSE g.rate_count END, CASE WHEN g.own IS NULL THEN q.g_rate_period ELSE g.rate_period END,
     CASE WHEN g.own IS NULL THEN q.g_rate_burst ELSE g.rate_burst END, g.tat_ms, g.tat_frac, v_now);
-  IF NOT v_open.ok AND v_open.at IS NULL THEN RETURN jsonb_build_array('group_concurrency', format('%s jobs of its group run, as many as may', g.counts[3]), NULL, NULL); END IF;
+  IF NOT v_open.ok AND v_open.at IS NULL THEN
+    RETURN jsonb_build_object('group', jsonb_build_object('queue', s.queue, 'most', CASE WHEN g.own IS NULL THEN q.g_concurrency ELSE g.concurrency END, 'running', g.counts[3]));
+  END IF;
   IF NOT v_open.ok THEN RETURN jsonb_build_array('rate_limited', 'the rate of its group is used up, or it is held', v_open.at, NULL); END IF;
   IF s.lset <> '' THEN
     SELECT * INTO a FROM windlass.lane WHERE queue = s.queue AND grp = s.grp AND prio = s.prio AND lset = s.lset;
@@ -174,7 +177,9 @@ BEGIN
     IF v_limit IS NOT NULL THEN
       SELECT * INTO l FROM windlass.lim WHERE name = v_limit;
       v_cost := windlass.cost(s.lset, v_limit);
-      IF l.in_use + v_cost > l.concurrency THEN RETURN jsonb_build_array('limit', format('limit %s is in use: %s', v_limit, l.in_use), NULL, NULL); END IF;
+      IF l.in_use + v_cost > l.concurrency THEN
+        RETURN jsonb_build_object('limit', jsonb_build_object('limit', v_limit, 'most', l.concurrency, 'in_use', l.in_use, 'cost', v_cost));
+      END IF;
       RETURN jsonb_build_array('rate_limited', format('the rate of limit %s is used up, or it is held', v_limit), coalesce(v_at, CASE WHEN l.timer_at > v_now THEN l.timer_at END), NULL);
     END IF;
   END IF;

@@ -3,13 +3,13 @@
 //! An address is a URL (`postgres://user@host/database?name=value`) or a list of settings (`host=... user=...`). What the
 //! driver does not know of it is taken out here: the store's own options, and TLS as libpq spells it.
 
+use crate::error::OpenError;
 use crate::options::{Options, Verify};
 use percent_encoding::percent_decode_str;
 use std::str::FromStr;
 use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
-use windlass_core::StoreError;
 
 /// What is read here and not by the driver.
 const OURS: [&str; 6] = ["sslmode", "sslrootcert", "listen", "prepare", "migrate", "connections"];
@@ -25,8 +25,8 @@ const QUESTIONS: u32 = 3;
 const SILENCE_OF_THE_DRIVER: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Reads an address; what it says about the store goes into the options.
-pub(crate) fn read(address: &str, options: &mut Options) -> Result<Config, StoreError> {
-    let refused = |why: String| StoreError::refused("open", why);
+pub(crate) fn read(address: &str, options: &mut Options) -> Result<Config, OpenError> {
+    let refused = OpenError::BadAddress;
     let (theirs, ours) = split(address);
     let mut config =
         Config::from_str(&theirs).map_err(|why| refused(format!("not a URL of PostgreSQL: {why}")))?;

@@ -5,6 +5,21 @@ use tokio_postgres::error::SqlState;
 use windlass_core::StoreError;
 use windlass_core::error::Outcome;
 
+/// Why a store could not be opened, migrated or erased.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The address, an option in it or the schema's name makes no sense; nothing was tried.
+    #[error("{0}")]
+    BadAddress(String),
+    /// There is a schema of that name, and it is no store's; it is left as it is.
+    #[error("schema {0} is not a store of Windlass: left as it is")]
+    NotAStore(String),
+    /// The server could not be had, or said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// A verb turned out to cross queues: it is repeated under the namespace's lock.
 pub(crate) const NEEDS_WIDE: &str = "WL001";
 
@@ -21,14 +36,33 @@ pub(crate) fn store_error(operation: &'static str, fault: &Error) -> StoreError 
     StoreError { operation, cause, outcome, retryable }
 }
 
+/// As [`store_error`], of a call about that schema: a role that lacks rights is told which.
+pub(crate) fn store_error_in(schema: &str, operation: &'static str, fault: &Error) -> StoreError {
+    let mut told = store_error(operation, fault);
+    if fault.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+        told.cause.push_str(&rights(schema));
+    }
+    told
+}
+
+/// What the owner of a schema gives to a role that is to use its store, as `docs/postgres.md` has it.
+fn rights(schema: &str) -> String {
+    format!(
+        "; as the owner of the schema, with this role in the place of ROLE: \
+         GRANT USAGE ON SCHEMA {schema} TO ROLE; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO ROLE; \
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO ROLE"
+    )
+}
+
 /// A fault on the way to the server, before anything was asked.
 pub(crate) fn unreachable(operation: &'static str, cause: String) -> StoreError {
     StoreError { operation, cause, outcome: Outcome::NotDone, retryable: true }
 }
 
-/// As [`store_error`], of a call that went by sqlx.
+/// As [`store_error_in`], of a call that went by sqlx.
 #[cfg(feature = "sqlx")]
-pub(crate) fn sqlx_error(operation: &'static str, fault: &::sqlx::Error) -> StoreError {
+pub(crate) fn sqlx_error(schema: &str, operation: &'static str, fault: &::sqlx::Error) -> StoreError {
     let (cause, outcome) = match fault.as_database_error() {
         Some(told) => {
             let code = told.code().unwrap_or_default();
@@ -36,8 +70,10 @@ pub(crate) fn sqlx_error(operation: &'static str, fault: &::sqlx::Error) -> Stor
         }
         None => (fault.to_string(), Outcome::Unknown),
     };
-    let retryable = sqlx_code(fault).is_none_or(|code| passes(&SqlState::from_code(&code)));
-    StoreError { operation, cause, outcome, retryable }
+    let code = sqlx_code(fault).map(|code| SqlState::from_code(&code));
+    let hint = if code == Some(SqlState::INSUFFICIENT_PRIVILEGE) { rights(schema) } else { String::new() };
+    let retryable = code.is_none_or(|code| passes(&code));
+    StoreError { operation, cause: cause + &hint, outcome, retryable }
 }
 
 /// The server's code for what went wrong, if it was the server.

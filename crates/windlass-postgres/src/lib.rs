@@ -28,6 +28,7 @@ mod transaction;
 mod upkeep;
 mod wire;
 
+pub use error::OpenError;
 pub use migrate::{Migration, SCHEMA_VERSION, migrate, migration};
 pub use options::{Clock, Options, Verify};
 pub use store::PostgresStore;

@@ -4,8 +4,8 @@
 //! the old schema. A schema that is newer than this program is refused, never guessed at. Functions of another text are
 //! replaced, unless a newer program has put them there: an older one works with them as long as the tables are its own.
 
-use crate::error::store_error;
-use crate::options::check_schema;
+use crate::error::{OpenError, store_error, store_error_in};
+use crate::options::plain;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
@@ -142,7 +142,7 @@ pub async fn migrate(client: &mut Client, schema: &str) -> Result<Migration, Sto
 /// # Errors
 /// When the schema is newer than this program, or cannot be read.
 pub async fn migration(client: &Client, schema: &str) -> Result<Migration, StoreError> {
-    check_schema(schema)?;
+    plain(schema)?;
     let state = State::read(client, schema).await?;
     if state.version > SCHEMA_VERSION {
         let why = format!(
@@ -195,7 +195,7 @@ struct State {
 
 impl State {
     async fn read(client: &Client, schema: &str) -> Result<Self, StoreError> {
-        let fault = |why: tokio_postgres::Error| store_error("migrate", &why);
+        let fault = |why: tokio_postgres::Error| store_error_in(schema, "open", &why);
         let table = format!("{schema}.schema");
         // From the catalog's rows: `to_regclass` may answer from before a wait for the lock.
         let there = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -247,7 +247,7 @@ fn functions_hash() -> String {
 }
 
 /// Drops the schema if it is a store's; answers whether there was one.
-pub(crate) async fn erase(client: &mut Client, schema: &str) -> Result<bool, StoreError> {
+pub(crate) async fn erase(client: &mut Client, schema: &str) -> Result<bool, OpenError> {
     let fault = |why: tokio_postgres::Error| store_error("erase", &why);
     let tx = alone(client, schema).await.map_err(fault)?;
     let there = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1),
@@ -262,10 +262,7 @@ pub(crate) async fn erase(client: &mut Client, schema: &str) -> Result<bool, Sto
             tx.commit().await.map_err(fault)?;
             Ok(true)
         }
-        Some((true, false)) => Err(StoreError::refused(
-            "erase",
-            format!("schema {schema} is not a store of Windlass: left as it is"),
-        )),
+        Some((true, false)) => Err(OpenError::NotAStore(schema.to_owned())),
         _ => Ok(false),
     }
 }

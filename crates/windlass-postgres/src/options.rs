@@ -1,5 +1,6 @@
 //! How a store is opened.
 
+use crate::error::OpenError;
 use std::path::PathBuf;
 use std::sync::Arc;
 use windlass_core::{StoreError, Time};
@@ -71,12 +72,17 @@ impl std::fmt::Debug for Options {
 }
 
 /// Refuses a schema name that would need quotes: it stands in every statement as it is.
-pub(crate) fn check_schema(name: &str) -> Result<(), StoreError> {
+pub(crate) fn check_schema(name: &str) -> Result<(), OpenError> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     let starts = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
     if starts && name.len() <= 48 && name.bytes().all(plain) && !name.starts_with("pg_") {
         return Ok(());
     }
     let why = format!("schema {name:?} is not a name of at most 48 lower-case letters, digits and _");
-    Err(StoreError::refused("open", why))
+    Err(OpenError::BadAddress(why))
+}
+
+/// As [`check_schema`], for calls on a connection of the caller.
+pub(crate) fn plain(name: &str) -> Result<(), StoreError> {
+    check_schema(name).map_err(|why| StoreError::refused("open", why.to_string()))
 }

@@ -5,7 +5,7 @@
 
 use crate::address::CONNECT_TIMEOUT;
 use crate::address::with_time_limits;
-use crate::error::{store_error, unreachable};
+use crate::error::{store_error, store_error_in, unreachable};
 use crate::options::{Clock, Options};
 use crate::tls::{Connector, connector};
 use std::collections::HashMap;
@@ -122,7 +122,8 @@ impl Pool {
             let at = self.clock.as_ref().map(|clock| crate::wire::ms(clock()));
             let greeted = client.query_typed(&self.sql(GREET), &[(&at, Type::INT8)]).await;
             // Nothing of the call itself has been sent yet.
-            greeted.map_err(|why| unreachable(operation, store_error(operation, &why).cause))?;
+            let told = |why| unreachable(operation, store_error_in(&self.schema, operation, &why).cause);
+            greeted.map_err(told)?;
         }
         Ok(Connection { client, prepared: HashMap::new() })
     }

@@ -14,7 +14,7 @@
 
 use crate::error::{sqlx_code, sqlx_error};
 use crate::migrate::in_schema;
-use crate::options::check_schema;
+use crate::options::plain;
 use crate::transaction::{Batch, STALE, check_result};
 use crate::wire::bits;
 use ::sqlx::{AssertSqlSafe, PgConnection, Row};
@@ -30,7 +30,7 @@ pub async fn enqueue_in(
     schema: &str,
     jobs: &[NewJob],
 ) -> Result<PerItem<Enqueued>, StoreError> {
-    check_schema(schema)?;
+    plain(schema)?;
     let batch = match Batch::of(jobs) {
         Ok(batch) => batch,
         Err(refused) => return Ok(refused),
@@ -61,7 +61,7 @@ pub async fn enqueue_in(
         .fetch_one(transaction)
         .await
         .and_then(|row| row.try_get::<Option<String>, _>(0))
-        .map_err(|why| sqlx_error("enqueue", &why))?;
+        .map_err(|why| sqlx_error(schema, "enqueue", &why))?;
     let told = serde_json::from_str(row.as_deref().unwrap_or("null"))
         .map_err(|why| StoreError::refused("enqueue", format!("the schema answered no JSON: {why}")))?;
     batch.answers(told)
@@ -78,7 +78,7 @@ pub async fn complete_in(
     lease: &Lease,
     result: Option<&[u8]>,
 ) -> Result<Result<(), Rejection>, StoreError> {
-    check_schema(schema)?;
+    plain(schema)?;
     if let Err(refused) = check_result(result) {
         return Ok(Err(refused));
     }
@@ -93,6 +93,6 @@ pub async fn complete_in(
     match done {
         Ok(_) => Ok(Ok(())),
         Err(why) if sqlx_code(&why).as_deref() == Some(STALE) => Ok(Err(Rejection::Stale)),
-        Err(why) => Err(sqlx_error("complete", &why)),
+        Err(why) => Err(sqlx_error(schema, "complete", &why)),
     }
 }

@@ -4,7 +4,7 @@
 //! again; one that turns out to cross queues goes again under the namespace's lock. What it owes to those who wait is
 //! rung when its answer is here, that is, when it is durable.
 
-use crate::error::{NEEDS_WIDE, collides, store_error};
+use crate::error::{NEEDS_WIDE, OpenError, collides, store_error, store_error_in};
 use crate::hub::Hub;
 use crate::listen::Doorbell;
 use crate::migrate::{Migration, migrate, migration, must_be_up_to_date};
@@ -32,7 +32,6 @@ pub(crate) struct Handle {
     pub(crate) hub: Arc<Hub>,
     pub(crate) options: Options,
     pub(crate) bell: Arc<Doorbell>,
-    pub(crate) durable: bool,
     /// The server's clock less this machine's, for what is checked before a call.
     pub(crate) ahead_ms: AtomicI64,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -60,8 +59,9 @@ impl PostgresStore {
     /// `migrate` and `connections` as in [`Options`].
     ///
     /// # Errors
-    /// When the server cannot be reached, the schema is newer than this program, or the name of the schema is not plain.
-    pub async fn open(url: &str, mut options: Options) -> Result<Self, StoreError> {
+    /// [`OpenError`]: the address or the name of the schema makes no sense, the server cannot be reached, or the schema is
+    /// newer than this program.
+    pub async fn open(url: &str, mut options: Options) -> Result<Self, OpenError> {
         let config = crate::address::read(url, &mut options)?;
         Self::connect(config, options).await
     }
@@ -70,7 +70,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// As [`PostgresStore::open`].
-    pub async fn connect(mut config: Config, options: Options) -> Result<Self, StoreError> {
+    pub async fn connect(mut config: Config, options: Options) -> Result<Self, OpenError> {
         check_schema(&options.schema)?;
         if options.verify != Verify::Nothing {
             config.ssl_mode(SslMode::Require);
@@ -79,7 +79,7 @@ impl PostgresStore {
             config.application_name("windlass");
         }
         let pool = Pool::new(config, &options)?;
-        let (durable, ahead_ms) = {
+        let ahead_ms = {
             let mut lent = pool.get("open").await?;
             let client = lent.client_mut()?;
             if options.migrate {
@@ -89,27 +89,15 @@ impl PostgresStore {
             }
             let asked = local_ms();
             let rows = client
-                .query_typed(
-                    "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, current_setting('synchronous_commit')",
-                    &[],
-                )
+                .query_typed("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", &[])
                 .await
                 .map_err(|why| store_error("open", &why))?;
-            let told = rows.first().map(|row| (row.get::<_, i64>(0), row.get::<_, String>(1)));
-            let (now, commit) = told.unwrap_or((asked, String::new()));
-            (commit != "off", now - asked)
+            rows.first().map_or(asked, |row| row.get::<_, i64>(0)) - asked
         };
         let hub = Arc::new(Hub::default());
         let bell = Arc::new(Doorbell::new(&options.schema));
-        let handle = Handle {
-            pool,
-            hub,
-            options,
-            bell,
-            durable,
-            ahead_ms: AtomicI64::new(ahead_ms),
-            tasks: Mutex::default(),
-        };
+        let handle =
+            Handle { pool, hub, options, bell, ahead_ms: AtomicI64::new(ahead_ms), tasks: Mutex::default() };
         let store = Self(Arc::new(handle));
         store.greet().await?;
         store.0.pool.greet_from_now_on();
@@ -121,8 +109,8 @@ impl PostgresStore {
     /// schema. A schema that is no store's is refused and left as it is. What is open there fails from now on.
     ///
     /// # Errors
-    /// When the server cannot be reached, or the schema is somebody else's.
-    pub async fn erase(url: &str, schema: &str) -> Result<bool, StoreError> {
+    /// [`OpenError::NotAStore`] for somebody else's schema; else as [`PostgresStore::open`].
+    pub async fn erase(url: &str, schema: &str) -> Result<bool, OpenError> {
         check_schema(schema)?;
         crate::migrate::erase(once(url)?.get("erase").await?.client_mut()?, schema).await
     }
@@ -131,16 +119,18 @@ impl PostgresStore {
     ///
     /// # Errors
     /// As [`PostgresStore::open`].
-    pub async fn migrate(url: &str, schema: &str) -> Result<Migration, StoreError> {
-        migrate(once(url)?.get("migrate").await?.client_mut()?, schema).await
+    pub async fn migrate(url: &str, schema: &str) -> Result<Migration, OpenError> {
+        check_schema(schema)?;
+        Ok(migrate(once(url)?.get("migrate").await?.client_mut()?, schema).await?)
     }
 
     /// What would bring that schema up to date; nothing is changed.
     ///
     /// # Errors
     /// As [`PostgresStore::open`].
-    pub async fn migration(url: &str, schema: &str) -> Result<Migration, StoreError> {
-        migration(once(url)?.get("migrate").await?.client_mut()?, schema).await
+    pub async fn migration(url: &str, schema: &str) -> Result<Migration, OpenError> {
+        check_schema(schema)?;
+        Ok(migration(once(url)?.get("migrate").await?.client_mut()?, schema).await?)
     }
 
     /// Renews every lease when the server has started anew since somebody was here.
@@ -178,7 +168,7 @@ impl PostgresStore {
                     let again = why.code().is_some_and(collides);
                     tries += 1;
                     if !again || tries >= TRIES {
-                        return Err(store_error(operation, &why));
+                        return Err(store_error_in(&self.0.options.schema, operation, &why));
                     }
                 }
             }
@@ -209,7 +199,7 @@ impl PostgresStore {
                     let again = why.code().is_some_and(collides);
                     tries += 1;
                     if !(again || crosses && !wide) || tries >= TRIES {
-                        return Err(store_error(operation, &why));
+                        return Err(store_error_in(&self.0.options.schema, operation, &why));
                     }
                     wide |= crosses;
                 }
@@ -266,10 +256,10 @@ impl PostgresStore {
 }
 
 /// A way to the server for what is done once.
-fn once(url: &str) -> Result<Pool, StoreError> {
+fn once(url: &str) -> Result<Pool, OpenError> {
     let mut options = Options { connections: 1, ..Options::default() };
     let config = crate::address::read(url, &mut options)?;
-    Pool::new(config, &options)
+    Ok(Pool::new(config, &options)?)
 }
 
 /// This machine's clock, in milliseconds since the Unix epoch.

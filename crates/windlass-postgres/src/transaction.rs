@@ -4,10 +4,10 @@
 //! Both only insert, so that a transaction which stays open for long holds up nobody else. What they brought is taken up
 //! by whoever comes next: a claim, or upkeep within a second; [`PostgresStore::nudge`] after the commit is quicker.
 
-use crate::error::store_error;
+use crate::error::store_error_in;
 use crate::jobs::{Columns, check};
 use crate::migrate::in_schema;
-use crate::options::check_schema;
+use crate::options::plain;
 use crate::queue::{enqueued, too_many};
 use crate::store::PostgresStore;
 use crate::wire::{Id, Json, bits, time};
@@ -36,7 +36,7 @@ pub async fn enqueue_in<C: GenericClient>(
     schema: &str,
     jobs: &[NewJob],
 ) -> Result<PerItem<Enqueued>, StoreError> {
-    check_schema(schema)?;
+    plain(schema)?;
     let batch = match Batch::of(jobs) {
         Ok(batch) => batch,
         Err(refused) => return Ok(refused),
@@ -61,7 +61,10 @@ pub async fn enqueue_in<C: GenericClient>(
         (&columns.delays, Type::INT8_ARRAY),
         (&columns.options, Type::JSONB_ARRAY),
     ];
-    let rows = transaction.query_typed(&sql, &params).await.map_err(|why| store_error("enqueue", &why))?;
+    let rows = transaction
+        .query_typed(&sql, &params)
+        .await
+        .map_err(|why| store_error_in(schema, "enqueue", &why))?;
     let told = rows.first().and_then(|row: &Row| row.get::<_, Option<Json>>(0)).unwrap_or_default().0;
     batch.answers(told)
 }
@@ -159,7 +162,7 @@ pub async fn complete_in<C: GenericClient>(
     lease: &Lease,
     result: Option<&[u8]>,
 ) -> Result<Result<(), Rejection>, StoreError> {
-    check_schema(schema)?;
+    plain(schema)?;
     if let Err(refused) = check_result(result) {
         return Ok(Err(refused));
     }
@@ -173,7 +176,7 @@ pub async fn complete_in<C: GenericClient>(
     match transaction.query_typed(&sql, &params).await {
         Ok(_) => Ok(Ok(())),
         Err(why) if why.code().is_some_and(|code| code.code() == STALE) => Ok(Err(Rejection::Stale)),
-        Err(why) => Err(store_error("complete", &why)),
+        Err(why) => Err(store_error_in(schema, "complete", &why)),
     }
 }
 

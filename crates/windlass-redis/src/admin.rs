@@ -17,6 +17,8 @@ use windlass_core::why::Why;
 use windlass_core::{JobId, Rejection, State, StoreError, Time};
 
 use crate::RedisStore;
+use crate::library::LIBRARY;
+use crate::open::Server;
 use crate::queue::too_many;
 use crate::record::{Extras, Record};
 use crate::shown::{
@@ -582,23 +584,24 @@ impl Admin for RedisStore {
                 let [jobs, events] = wire::fields(value)?;
                 Ok((wire::number(jobs)?, wire::number(events)?))
             };
-            let (jobs, _events) = self.look(&call, "info", read).await?;
-            let answer = self.0.link.command(redis::cmd("INFO").arg("everything")).await;
-            let answer = answer.map_err(|failure| failure.into_error("info"))?;
-            let info = wire::text(answer).map_err(|why| why.into_error("info"))?;
-            let field = |name: &str| -> u64 {
-                let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-                line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
-            };
-            let (used, most) = (field("used_memory"), field("maxmemory"));
+            let (jobs, event_bytes) = self.look(&call, "info", read).await?;
+            // Settings may have been changed since the open.
+            let server = Server::ask(&self.0.link).await?;
             Ok(StoreInfo {
                 store: "redis".into(),
-                ack_level: self.0.level,
-                disk_bytes: field("aof_current_size"),
-                live_bytes: field("used_memory_dataset"),
+                ack_level: server.level(),
+                disk_bytes: server.aof_bytes,
+                live_bytes: server.dataset_bytes,
                 jobs,
                 recovery: self.0.server.clone(),
-                space_low: most > 0 && used >= most,
+                space_low: server.maxmemory > 0 && server.used_memory >= server.maxmemory,
+                server: Some(server.name()),
+                namespace: Some(self.0.link.namespace().to_owned()),
+                format: format!("functions {}", LIBRARY.name),
+                settings: server.settings(),
+                event_bytes: Some(event_bytes),
+                memory_bytes: Some(server.used_memory),
+                warnings: server.warnings(),
             })
         })
     }

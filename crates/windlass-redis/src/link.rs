@@ -120,6 +120,11 @@ impl Call {
 }
 
 impl Link {
+    /// The namespace that it leads to.
+    pub(crate) fn namespace(&self) -> &str {
+        self.prefix.trim_start_matches('{').trim_end_matches('}')
+    }
+
     pub(crate) fn new(address: Address, library: &'static Library, namespace: &str, sender: u64) -> Self {
         Self {
             address,

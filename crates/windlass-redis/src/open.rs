@@ -20,6 +20,12 @@ const EVERYSEC_WINDOW_MS: u64 = 2_000;
 /// Keys looked at in one step of an erasure.
 const ERASED_A_STEP: usize = 1_000;
 
+/// Keys of which a store has one as soon as anything is in it: counters, queues, limits, schedules, readers, workers, values
+/// (`FORMAT.md`). Nobody else's is called so.
+const MARKS: [&str; 7] = ["z", "Q", "M", "S", "V", "H", "n"];
+/// What every open writes, a mere look included: it says nothing of whose the namespace is.
+const SEEN: &str = "n\u{1}server";
+
 /// How a store is opened.
 #[derive(Clone)]
 pub struct RedisOptions {
@@ -59,20 +65,31 @@ pub enum OpenError {
     /// The server cannot carry a queue as it is.
     #[error("this Redis server cannot carry a queue: {0}")]
     Unfit(String),
+    /// Keys begin with the namespace's name, and no store has ever been opened there; they are left as they are.
+    #[error("what is in namespace {0} is not a store of Windlass: left as it is")]
+    NotAStore(String),
     /// The server could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 /// What a server says of itself.
-struct Server {
+pub(crate) struct Server {
+    /// `Redis` or `Valkey`.
+    name: &'static str,
     version: String,
     policy: String,
     aof: bool,
     fsync: Option<String>,
-    saves: bool,
+    /// When it takes snapshots; empty for never.
+    save: Option<String>,
     /// `standalone`, `cluster` or `sentinel`.
     mode: String,
+    pub(crate) used_memory: u64,
+    /// The most that it may use; 0 for no bound.
+    pub(crate) maxmemory: u64,
+    pub(crate) dataset_bytes: u64,
+    pub(crate) aof_bytes: u64,
 }
 
 impl RedisStore {
@@ -120,41 +137,48 @@ impl RedisStore {
         Ok(store)
     }
 
-    /// Erases the namespace at that URL: every key of it, in steps that let others work in between. What is open there
-    /// begins anew with nothing.
+    /// Erases the namespace at that URL: every key of it, in steps that let others work in between, and answers how many
+    /// there were. What is open there begins anew with nothing. An erasure that was cut off can be made again.
     ///
     /// # Errors
-    /// [`OpenError`] when the server cannot be asked; what was erased until then stays erased.
+    /// [`OpenError::NotAStore`] when somebody else's keys have that name; else [`OpenError`] when the server cannot be
+    /// asked: what was erased until then stays erased.
     pub async fn erase(url: &str, namespace: &str) -> Result<u64, OpenError> {
         let address = Address::parse(url).map_err(OpenError::BadAddress)?;
         let link = Link::new(address, &LIBRARY, namespace, sender());
+        let ask = async |cmd: &redis::Cmd| link.command(cmd).await.map_err(|why| why.into_error("erase"));
+        let misread = |why: wire::Misread| why.into_error("erase");
+        // They go last, so that what is left of half an erasure is still known as a store's.
+        let marks = MARKS.map(|key| format!("{{{namespace}}}{key}").into_bytes());
+        let marked = ask(redis::cmd("EXISTS").arg(&marks[..])).await?;
+        let is_store = wire::number(marked).map_err(misread)? > 0;
+        let seen = format!("{{{namespace}}}{SEEN}").into_bytes();
+        // A store's keys go on with a letter.
+        let ours = if is_store { "[a-zA-Z]*" } else { "*" };
+        let pattern = format!("{{{}}}{ours}", escaped(namespace));
         let (mut cursor, mut erased) = (0, 0);
         loop {
             let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor)
-                .arg("MATCH")
-                .arg(format!("{{{}}}*", escaped(namespace)))
-                .arg("COUNT")
-                .arg(ERASED_A_STEP);
-            let read = |value| {
-                let [next, keys] = wire::fields(value)?;
-                Ok::<_, wire::Misread>((wire::number(next)?, wire::items(keys)?))
-            };
-            let answer = link.command(&scan).await.map_err(|why| why.into_error("erase"))?;
-            let (next, keys) = read(answer).map_err(|why| why.into_error("erase"))?;
+            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(ERASED_A_STEP);
+            let [next, keys] = wire::fields(ask(&scan).await?).map_err(misread)?;
+            let keys = wire::items(keys).map_err(misread)?.into_iter().map(wire::bytes);
+            let mut keys = keys.collect::<Result<Vec<_>, _>>().map_err(misread)?;
+            keys.retain(|key| *key != seen && !marks.contains(key));
+            if !is_store && !keys.is_empty() {
+                return Err(OpenError::NotAStore(namespace.to_owned()));
+            }
             if !keys.is_empty() {
                 erased += keys.len() as u64;
-                let mut unlink = redis::cmd("UNLINK");
-                for key in keys {
-                    unlink.arg(wire::bytes(key).map_err(|why| why.into_error("erase"))?);
-                }
-                link.command(&unlink).await.map_err(|why| why.into_error("erase"))?;
+                ask(redis::cmd("UNLINK").arg(keys)).await?;
             }
-            cursor = next;
+            cursor = wire::number(next).map_err(misread)?;
             if cursor == 0 {
-                return Ok(erased);
+                break;
             }
         }
+        let last = ask(redis::cmd("UNLINK").arg(&marks[..]).arg(&seen)).await?;
+        let last = wire::number(last).map_err(misread)?;
+        Ok(if is_store { erased + last } else { 0 })
     }
 
     /// When the server is another run than the one that was last seen, every live lease gets one full lease again: its
@@ -178,7 +202,8 @@ fn sender() -> u64 {
 }
 
 impl Server {
-    async fn ask(link: &Link) -> Result<Self, OpenError> {
+    /// Reads it as it is now.
+    pub(crate) async fn ask(link: &Link) -> Result<Self, StoreError> {
         let ask = async |cmd: &redis::Cmd| link.command(cmd).await.map_err(|why| why.into_error("open"));
         let mut info = String::new();
         for section in ["server", "memory", "persistence"] {
@@ -189,6 +214,7 @@ impl Server {
             let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.unwrap_or("").trim().to_owned()
         };
+        let number = |name: &str| field(name).parse().unwrap_or(0);
         // A user who may not read the configuration gets the careful answer.
         let config = async |name: &str| -> Option<String> {
             let answer = link.command(redis::cmd("CONFIG").arg("GET").arg(name)).await.ok()?;
@@ -196,12 +222,17 @@ impl Server {
             String::from_utf8(pairs.pop()?.1).ok()
         };
         Ok(Self {
+            name: if field("valkey_version").is_empty() { "Redis" } else { "Valkey" },
             version: field("redis_version"),
             mode: field("redis_mode"),
             policy: field("maxmemory_policy"),
             aof: field("aof_enabled") == "1",
             fsync: config("appendfsync").await,
-            saves: config("save").await.is_some_and(|save| !save.is_empty()),
+            save: config("save").await,
+            used_memory: number("used_memory"),
+            maxmemory: number("maxmemory"),
+            dataset_bytes: number("used_memory_dataset"),
+            aof_bytes: number("aof_current_size"),
         })
     }
 
@@ -229,15 +260,64 @@ impl Server {
             );
             return Err(OpenError::Unfit(why));
         }
-        Ok(match (self.aof, self.fsync.as_deref()) {
+        Ok(self.level())
+    }
+
+    /// What an acknowledged write survives.
+    pub(crate) fn level(&self) -> AckLevel {
+        match (self.aof, self.fsync.as_deref()) {
             (true, Some("always")) => AckLevel::Power,
             (true, Some("everysec") | None) => AckLevel::Window { ms: EVERYSEC_WINDOW_MS },
             _ => AckLevel::None,
-        })
+        }
+    }
+
+    /// The server and the version of Redis whose commands it has.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.name, self.version)
+    }
+
+    /// What the level and the bounds rest on.
+    pub(crate) fn settings(&self) -> Vec<(String, String)> {
+        let unknown = || "unknown: the user may not read it".to_owned();
+        let of = |name: &str, value: String| (name.to_owned(), value);
+        vec![
+            of("appendonly", if self.aof { "yes" } else { "no" }.to_owned()),
+            of("appendfsync", self.fsync.clone().unwrap_or_else(unknown)),
+            of("save", self.save.clone().unwrap_or_else(unknown)),
+            of("maxmemory", self.maxmemory.to_string()),
+            of("maxmemory-policy", self.policy.clone()),
+        ]
+    }
+
+    /// What an operator should look into.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        match self.level() {
+            AckLevel::None if self.aof => {
+                warnings.push("appendfsync no: when a write reaches the disk is left to the system; set appendfsync everysec or always".to_owned());
+            }
+            AckLevel::None => warnings.push(
+                "appendonly no: acknowledged work is lost with the server; set appendonly yes".to_owned(),
+            ),
+            _ if self.fsync.is_none() => warnings.push(
+                "this user may not read appendfsync, so the level is the careful guess; grant +config|get"
+                    .to_owned(),
+            ),
+            AckLevel::Window { ms } => warnings.push(format!(
+                "appendfsync everysec: up to {ms} ms of acknowledged work are lost when the server is killed; appendfsync always loses none"
+            )),
+            _ => {}
+        }
+        if self.maxmemory == 0 {
+            warnings.push("maxmemory 0: nothing refuses work before the machine's memory is full; give the server a maxmemory".to_owned());
+        }
+        warnings
     }
 
     fn describe(&self, level: AckLevel) -> String {
-        let persistence = match (self.aof, self.fsync.as_deref(), self.saves) {
+        let saves = self.save.as_ref().is_some_and(|save| !save.is_empty());
+        let persistence = match (self.aof, self.fsync.as_deref(), saves) {
             (true, Some(fsync), _) => format!("append-only file, appendfsync {fsync}"),
             (true, None, _) => "append-only file, appendfsync unknown".to_owned(),
             (false, _, true) => {
@@ -245,6 +325,6 @@ impl Server {
             }
             (false, _, false) => "no persistence: everything is lost with the server".to_owned(),
         };
-        format!("Redis {}, {persistence}; an acknowledged write survives: {level}", self.version)
+        format!("{}, {persistence}; an acknowledged write survives: {level}", self.name())
     }
 }

@@ -10,7 +10,7 @@ use windlass_core::name::{GroupKey, Kind, LimitName, QueueName};
 use windlass_core::store::{
     Counts, EventPage, FailureMode, Filter, GroupInfo, LimitInfo, QueueInfo, Series, Totals,
 };
-use windlass_core::why::{Reason, Why};
+use windlass_core::why::{Full, Reason, Why};
 use windlass_core::{JobId, Rejection, Time, WorkerId};
 
 use crate::record::Record;
@@ -214,6 +214,8 @@ pub(crate) fn why_of(value: Value) -> Read<Option<Why>> {
     let text =
         |i: usize| parts.get(i).map_or_else(String::new, |bytes| String::from_utf8_lossy(bytes).into_owned());
     let time = |i: usize| text(i).parse().ok().map(Time);
+    let number = |i: usize| text(i).parse::<u64>().map_err(|_| Misread("reason"));
+    let most = || text(1).parse::<u32>().map_err(|_| Misread("reason"));
     let shown = |i: usize| time(i).map_or_else(String::new, |at| at.to_string());
     let ids = || parts.iter().filter_map(|bytes| wire::id(bytes).ok()).map(|id| id.to_string());
     let why = |reason, detail: String, eta| Why { reason, detail, eta, ahead: None };
@@ -246,16 +248,10 @@ pub(crate) fn why_of(value: Value) -> Read<Option<Why>> {
             let detail = format!("its group goes in order; {head} is before it ({})", text(1));
             why(Reason::OrderedBehind, detail, None)
         }
-        "queue_concurrency" => {
-            let detail = format!("{} jobs of queue {} run, as many as may", text(0), text(1));
-            why(Reason::QueueConcurrency, detail, None)
-        }
-        "group_concurrency" => {
-            let detail = format!("{} jobs of its group run, as many as may", text(0));
-            why(Reason::GroupConcurrency, detail, None)
-        }
+        "queue_concurrency" => Full::Queue { queue: text(0), most: most()? }.into(),
+        "group_concurrency" => Full::Group { queue: text(0), most: most()?, running: number(2)? }.into(),
         "rate_limited" => why(Reason::RateLimited, text(0), time(1)),
-        "limit" => why(Reason::Limit, format!("limit {} is in use: {}", text(0), text(1)), None),
+        "limit" => Full::Limit { limit: text(0), most: most()?, in_use: number(2)?, cost: number(3)? }.into(),
         "no_worker" => why(Reason::NoWorker, format!("no worker asks for queue {}", text(0)), None),
         "fair_share" => {
             let detail = format!(

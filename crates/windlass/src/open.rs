@@ -148,7 +148,7 @@ pub enum OpenError {
     /// The PostgreSQL database could not be had; its message says why.
     #[cfg(feature = "postgres")]
     #[error(transparent)]
-    Postgres(windlass_core::StoreError),
+    Postgres(#[from] windlass_postgres::OpenError),
     /// The thread that opened the store ended before it was done.
     #[error("opening was interrupted: {0}")]
     Interrupted(String),
@@ -331,9 +331,9 @@ impl<'a> Address<'a> {
                 let mut postgres = windlass_postgres::Options::default();
                 postgres.schema = options.namespace.unwrap_or(postgres.schema);
                 postgres.upkeep = options.upkeep.unwrap_or(postgres.upkeep);
-                let opened =
-                    windlass_postgres::PostgresStore::open(&without_ours(url, query), postgres).await;
-                Ok(Client::new(std::sync::Arc::new(opened.map_err(OpenError::Postgres)?)))
+                let store =
+                    windlass_postgres::PostgresStore::open(&without_ours(url, query), postgres).await?;
+                Ok(Client::new(std::sync::Arc::new(store)))
             }
             #[allow(unreachable_patterns, reason = "each build has the stores of its features")]
             _ => Err(OpenError::NoSuchStore { scheme: url.split(':').next().unwrap_or("").into(), has: HAS }),

@@ -66,8 +66,9 @@ impl Database {
         Err(ArchiveError::OtherName { target: target.to_string(), found: head.name, name: name.to_owned() })
     }
 
-    /// Writes the whole batch, or nothing of it; a batch that has been written already is left alone.
-    pub(crate) async fn write(&mut self, batch: &Arc<Batch>) -> Result<(), ArchiveError> {
+    /// Writes the whole batch, or nothing of it; a batch that has been written already is left alone. Answers how many of
+    /// the jobs that it takes in were there, if the batch was read anew.
+    pub(crate) async fn write(&mut self, batch: &Arc<Batch>) -> Result<u64, ArchiveError> {
         match self {
             Database::Sqlite(database) => database.write(batch).await,
             Database::Postgres(database) => database.write(batch).await,

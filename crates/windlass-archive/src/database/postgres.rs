@@ -13,7 +13,9 @@ use uuid::Uuid;
 use windlass_core::Time;
 use windlass_core::event::Cursor;
 
-use self::rows::{number, write_attempts, write_cuts, write_jobs, write_modes_and_gaps, write_retries};
+use self::rows::{
+    known_jobs, number, write_attempts, write_cuts, write_jobs, write_modes_and_gaps, write_retries,
+};
 use super::{Head, Place, SCHEMA_VERSION, check_version, ms, place_found, words};
 use crate::batch::Batch;
 use crate::error::ArchiveError;
@@ -107,7 +109,7 @@ impl Postgres {
         Ok((Self { client, config, schema, target, queues, kinds }, head))
     }
 
-    pub(super) async fn write(&mut self, batch: &Batch) -> Result<(), ArchiveError> {
+    pub(super) async fn write(&mut self, batch: &Batch) -> Result<u64, ArchiveError> {
         self.reconnect("cannot write").await?;
         let done = self.try_write(batch).await;
         done.map_err(|fault| self.failed(fault, "cannot write"))
@@ -143,13 +145,15 @@ impl Postgres {
         Ok(())
     }
 
-    async fn try_write(&mut self, batch: &Batch) -> Result<(), Fault> {
+    async fn try_write(&mut self, batch: &Batch) -> Result<u64, Fault> {
         let schema = &self.schema;
         let tx = self.client.transaction().await?;
         if let Place::Written = take_place(&tx, schema, &self.target, batch).await? {
-            return Ok(tx.rollback().await?);
+            tx.rollback().await?;
+            return Ok(0);
         }
         let rows = &batch.rows;
+        let known = if batch.again { known_jobs(&tx, schema, rows).await? } else { 0 };
         number(&tx, schema, "queue", rows.jobs.iter().map(|row| row.queue.as_str()), &mut self.queues)
             .await?;
         number(&tx, schema, "kind", rows.jobs.iter().map(|row| row.kind.as_str()), &mut self.kinds).await?;
@@ -162,7 +166,8 @@ impl Postgres {
             write_attempts(&tx, schema, attempts).await?;
         }
         write_modes_and_gaps(&tx, schema, batch).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(known)
     }
 
     async fn try_prune(&mut self, before: i64, limit: i64) -> Result<usize, Fault> {

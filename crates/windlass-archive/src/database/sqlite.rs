@@ -52,7 +52,7 @@ impl Sqlite {
         Ok((Self { inner: Arc::new(Mutex::new(inner)) }, head))
     }
 
-    pub(super) async fn write(&self, batch: &Arc<Batch>) -> Result<(), ArchiveError> {
+    pub(super) async fn write(&self, batch: &Arc<Batch>) -> Result<u64, ArchiveError> {
         let batch = Arc::clone(batch);
         self.run("cannot write", move |inner| inner.write(&batch)).await
     }
@@ -138,17 +138,19 @@ impl Inner {
         Ok((Self { connection, target, queues, kinds, _lock: lock }, head))
     }
 
-    fn write(&mut self, batch: &Batch) -> Result<(), Fault> {
+    fn write(&mut self, batch: &Batch) -> Result<u64, Fault> {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if let Place::Written = take_place(&tx, &self.target, batch)? {
-            return Ok(());
+            return Ok(0);
         }
         let rows = &batch.rows;
+        let known = if batch.again { known_jobs(&tx, rows)? } else { 0 };
         write_retries(&tx, rows)?;
         write_jobs(&tx, rows, &mut self.queues, &mut self.kinds)?;
         write_attempts(&tx, rows)?;
         write_modes_and_gaps(&tx, batch)?;
-        Ok(tx.commit()?)
+        tx.commit()?;
+        Ok(known)
     }
 
     fn prune(&mut self, before: Time, limit: usize) -> rusqlite::Result<usize> {
@@ -251,6 +253,16 @@ fn take_place(tx: &Transaction<'_>, target: &str, batch: &Batch) -> Result<Place
     }
     let found: Option<String> = tx.query_row("SELECT cursor FROM archive", [], |row| row.get(0))?;
     place_found(target, batch, found.as_deref()).map_err(Fault::Ours)
+}
+
+/// How many of the jobs that are taken in have a row.
+fn known_jobs(tx: &Transaction<'_>, rows: &Rows) -> rusqlite::Result<u64> {
+    let mut look = tx.prepare("SELECT 1 FROM job WHERE id = ?1")?;
+    let mut known = 0;
+    for row in rows.jobs.iter().filter(|row| row.enqueued_at.is_some()) {
+        known += u64::from(look.exists([id(row.id)])?);
+    }
+    Ok(known)
 }
 
 /// What the generation before came to is in the table until the job's row is written.

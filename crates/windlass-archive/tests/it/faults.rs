@@ -137,6 +137,29 @@ async fn an_archive_belongs_to_one_store_and_one_name() {
     }
 }
 
+#[tokio::test]
+async fn what_an_adopted_archive_has_already_is_not_counted_as_new() {
+    for place in Place::both() {
+        let mut life = Life::new();
+        life.complete_many(5).await;
+        let mut archiver = life.archiver(&place, Options::default()).await;
+        let first = archiver.catch_up(|_| {}).await.expect("it catches up");
+        assert_eq!((first.jobs, first.known), (5, 0));
+        drop(archiver);
+        windlass_archive::forget(life.store.as_ref(), "main").await.expect("forgotten");
+        life.complete_many(2).await;
+        // In batches of which several are read anew.
+        let options = Options { adopt: true, batch_events: 4, ..Options::default() };
+        let mut archiver = life.archiver(&place, options).await;
+        let again = archiver.catch_up(|_| {}).await.expect("it catches up");
+        assert_eq!((again.jobs, again.known), (2, 5));
+        assert_eq!(place.count("(SELECT count(*) FROM job)").await, 7);
+        life.complete_many(1).await;
+        let after = archiver.catch_up(|_| {}).await.expect("it catches up");
+        assert_eq!((after.jobs, after.known), (3, 5));
+    }
+}
+
 /// What is said when the archive does not open; a lock of before may linger for a moment.
 async fn refusal(life: &Life, place: &Place, options: Options) -> String {
     let patience = std::time::Instant::now();

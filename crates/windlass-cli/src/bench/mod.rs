@@ -133,7 +133,9 @@ pub(crate) async fn run(global: &Global, out: &Output, args: BenchArgs) -> Resul
 /// Removes what the benchmark has made, and says what it could not.
 async fn leave(place: &Place, out: &Output) {
     for store in place.remove().await {
-        out.warn(&format!("{store} may be left on the server, which does not answer"));
+        out.warn(&format!(
+            "{store} may be left on the server, which does not answer; later: windlass erase --store '{store}'"
+        ));
     }
 }
 

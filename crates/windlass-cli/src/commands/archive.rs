@@ -116,6 +116,7 @@ struct Report<'a> {
     to: String,
     events: u64,
     jobs: u64,
+    known: u64,
     deleted: u64,
     gaps: u64,
     lag_ms: u64,
@@ -165,6 +166,7 @@ impl Teller<'_> {
             to: self.target.to_string(),
             events: standing.events,
             jobs: standing.jobs,
+            known: standing.known,
             deleted: standing.deleted,
             gaps: standing.gaps,
             lag_ms: standing.lag_ms,
@@ -174,7 +176,13 @@ impl Teller<'_> {
 }
 
 fn in_words(standing: &Standing) -> String {
-    let mut text = format!("{} events archived, {} new jobs", standing.events, standing.jobs);
+    let mut text = match standing.known {
+        0 => format!("{} events archived, {} new jobs", standing.events, standing.jobs),
+        known => format!(
+            "{} events read, the log from its beginning on: {} new jobs, {known} were there already",
+            standing.events, standing.jobs
+        ),
+    };
     if standing.deleted > 0 {
         text.push_str(&format!(", the history of {} jobs deleted", standing.deleted));
     }

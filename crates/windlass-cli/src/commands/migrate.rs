@@ -6,8 +6,8 @@ use windlass_core::Time;
 use windlass_postgres::{Migration, PostgresStore};
 
 use crate::arguments::Global;
-use crate::connect::split_namespace;
-use crate::fault::{Exit, Fault};
+use crate::connect::{NAMESPACE_DEFAULT, postgres_fault, split_namespace};
+use crate::fault::Fault;
 use crate::output::{Output, Record};
 
 const EXAMPLES: &str = "\
@@ -73,14 +73,14 @@ pub(crate) async fn run(global: &Global, out: &Output, args: MigrateArgs) -> Res
         ));
     }
     let (url, namespace) = split_namespace(&global.store);
-    let schema = namespace.unwrap_or("windlass");
+    let schema = namespace.unwrap_or(NAMESPACE_DEFAULT);
     let look = args.dry_run || args.print;
     let found = if look {
         PostgresStore::migration(&url, schema).await
     } else {
         PostgresStore::migrate(&url, schema).await
     };
-    let found = found.map_err(|error| Fault::new(Exit::Unreachable, "unreachable", error.to_string()))?;
+    let found = found.map_err(|error| postgres_fault(&global.store, &error))?;
     if args.print {
         return out.text(&found.sql());
     }

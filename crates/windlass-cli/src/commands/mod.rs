@@ -3,9 +3,11 @@
 pub(crate) mod archive;
 pub(crate) mod doctor;
 pub(crate) mod enqueue;
+pub(crate) mod erase;
 pub(crate) mod errors;
 pub(crate) mod events;
 pub(crate) mod groups;
+pub(crate) mod info;
 pub(crate) mod jobs;
 pub(crate) mod limits;
 pub(crate) mod migrate;

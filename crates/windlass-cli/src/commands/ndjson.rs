@@ -4,6 +4,7 @@
 //! not say comes from the command line. A line that cannot be read, or that the store refuses, is told with its number
 //! and stops no other. Memory holds one batch, however long the file.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 
@@ -174,13 +175,18 @@ fn job(line: &[u8], defaults: &Defaults, id: JobId) -> Result<NewJob, String> {
 }
 
 /// What became of all lines.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 struct Tally {
     lines: u64,
     created: u64,
     existing: u64,
     refused: u64,
+    /// The refused ones by the word for machines, each with what to do about the first of them.
+    reasons: BTreeMap<&'static str, (u64, String)>,
 }
+
+/// What to do about a line that is wrong itself.
+const REPAIR: &str = "repair those that are wrong";
 
 /// Enqueues every line.
 ///
@@ -194,7 +200,7 @@ pub(crate) async fn run(
 ) -> Result<(), Fault> {
     let bar = progress::bytes(out, "enqueue", source.bytes);
     let mut tally = Tally::default();
-    let mut batch: Vec<(u64, NewJob)> = Vec::with_capacity(BATCH_ITEMS_MAX);
+    let mut batch: Vec<Numbered> = Vec::with_capacity(BATCH_ITEMS_MAX);
     let mut line = Vec::new();
     let (mut number, mut bytes) = (0, 0);
     while let Some(read) = source.next(&mut line)? {
@@ -203,7 +209,7 @@ pub(crate) async fn run(
             Ok(bytes) => bar.inc(bytes),
             Err(why) => {
                 tally.lines += 1;
-                refused(out, &bar, &mut tally, number, "invalid", &why)?;
+                batch.push((number, Err(why)));
                 continue;
             }
         }
@@ -211,13 +217,9 @@ pub(crate) async fn run(
             continue;
         }
         tally.lines += 1;
-        match job(&line, &defaults, open.client().new_id()) {
-            Ok(job) => {
-                bytes += job.payload.len();
-                batch.push((number, job));
-            }
-            Err(why) => refused(out, &bar, &mut tally, number, "invalid", &why)?,
-        }
+        let read = job(&line, &defaults, open.client().new_id());
+        bytes += read.as_ref().map_or(0, |job| job.payload.len());
+        batch.push((number, read));
         if batch.len() == BATCH_ITEMS_MAX || bytes >= BATCH_BYTES {
             send(open, out, &bar, &mut batch, &mut tally).await?;
             bytes = 0;
@@ -228,24 +230,38 @@ pub(crate) async fn run(
     summary(out, &tally)
 }
 
+/// A line with its number: its job, or what is wrong with it.
+type Numbered = (u64, Result<NewJob, String>);
+
 async fn send(
     open: &Open,
     out: &Output,
     bar: &ProgressBar,
-    batch: &mut Vec<(u64, NewJob)>,
+    batch: &mut Vec<Numbered>,
     tally: &mut Tally,
 ) -> Result<(), Fault> {
-    if batch.is_empty() {
-        return Ok(());
-    }
-    let (numbers, jobs): (Vec<u64>, Vec<NewJob>) = batch.drain(..).unzip();
-    let first = numbers.first().copied().unwrap_or_default();
-    let answers = open.store().enqueue(jobs, false, None).await.map_err(|error| {
-        let told = Fault::from(error);
-        let done = tally.created + tally.existing;
-        Fault { message: format!("{} (after {done} jobs, at line {first})", told.message), ..told }
-    })?;
-    for (number, answer) in numbers.into_iter().zip(answers) {
+    let mut jobs = Vec::with_capacity(batch.len());
+    let first = batch.iter().find(|(_, job)| job.is_ok()).map_or(0, |(number, _)| *number);
+    let read = batch.drain(..).map(|(number, job)| (number, job.map(|job| jobs.push(job))));
+    let read: Vec<(u64, Result<(), String>)> = read.collect();
+    let answers = if jobs.is_empty() {
+        Vec::new()
+    } else {
+        open.store().enqueue(jobs, false, None).await.map_err(|error| {
+            let told = Fault::from(error);
+            let done = tally.created + tally.existing;
+            Fault { message: format!("{} (after {done} jobs, at line {first})", told.message), ..told }
+        })?
+    };
+    let mut answers = answers.into_iter();
+    for (number, read) in read {
+        let answer = match read {
+            Ok(()) => answers.next().ok_or_else(|| Fault::failed("the store gave too few answers"))?,
+            Err(why) => {
+                refused(out, bar, tally, number, &Fault::new(Exit::Usage, "invalid", why))?;
+                continue;
+            }
+        };
         match answer {
             Ok(enqueued) => {
                 match enqueued.status {
@@ -258,7 +274,7 @@ async fn send(
                     Form::Human => {}
                 }
             }
-            Err(rejection) => refused(out, bar, tally, number, rejection.code(), &rejection.to_string())?,
+            Err(rejection) => refused(out, bar, tally, number, &rejection.into())?,
         }
     }
     Ok(())
@@ -276,10 +292,12 @@ fn refused(
     bar: &ProgressBar,
     tally: &mut Tally,
     line: u64,
-    code: &str,
-    why: &str,
+    fault: &Fault,
 ) -> Result<(), Fault> {
     tally.refused += 1;
+    let Fault { code, message: why, .. } = fault;
+    let advice = || fault.next.clone().unwrap_or_else(|| REPAIR.to_owned());
+    tally.reasons.entry(*code).or_insert_with(|| (0, advice())).0 += 1;
     match out.form {
         Form::Json => {
             return out.json(&serde_json::json!({ "line": line, "error": { "code": code, "message": why } }));
@@ -304,10 +322,15 @@ fn summary(out: &Output, tally: &Tally) -> Result<(), Fault> {
     if tally.refused == 0 {
         return Ok(());
     }
-    let message = format!("{} of {} lines were refused", HumanCount(tally.refused), HumanCount(tally.lines));
+    let reasons: Vec<String> =
+        tally.reasons.iter().map(|(code, (lines, _))| format!("{} {code}", HumanCount(*lines))).collect();
+    let (refused, lines) = (HumanCount(tally.refused), HumanCount(tally.lines));
+    let message = format!("{refused} of {lines} lines were refused ({})", reasons.join(", "));
+    let advice: BTreeSet<&str> = tally.reasons.values().map(|(_, advice)| advice.as_str()).collect();
+    let advice: Vec<&str> = advice.into_iter().collect();
     let others = if tally.refused < tally.lines { "; the others are enqueued" } else { "" };
     Err(Fault::new(Exit::Refused, "lines_refused", message)
-        .next(format!("repair those lines and send them alone{others}")))
+        .next(format!("{}; then send the refused lines again, and them alone{others}", advice.join("; "))))
 }
 
 #[cfg(test)]

@@ -203,7 +203,9 @@ impl Pass {
                 worker.kill().await?;
                 killed_at = Some(Instant::now());
                 kills.push(Kill { reached: progress.reached(), back_after_s: 0.0 });
-                scene.killed(progress.reached());
+                // The engine inside ends the leases of the process that owned it when it is opened again.
+                let on_a_server = !self.store.starts_with("file:");
+                scene.killed(progress.reached(), on_a_server.then_some(Duration::from_millis(LEASE_MS)));
                 worker = WorkerProcess::start(&self.dir, &self.store)?;
             }
             if drawn.elapsed() >= DRAW {

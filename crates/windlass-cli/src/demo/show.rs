@@ -47,6 +47,8 @@ pub(super) struct Scene {
     pub(super) phone: Counters,
     /// The worker process is dead or on its way back.
     pub(super) is_down: bool,
+    /// Until then jobs of a killed process may still be held by its leases.
+    held_until: Option<Instant>,
     pub(super) notes: VecDeque<String>,
     campaigns: Vec<Campaign>,
     refused: HashMap<CampaignId, u32>,
@@ -81,6 +83,7 @@ impl Scene {
             mail: Counters::default(),
             phone: Counters::default(),
             is_down: true,
+            held_until: None,
             notes: VecDeque::new(),
             campaigns: plan.campaigns().to_vec(),
             refused: refused_of,
@@ -116,12 +119,26 @@ impl Scene {
         self.is_down = false;
     }
 
-    /// The worker process was killed.
-    pub(super) fn killed(&mut self, reached: u64) {
+    /// The worker process was killed. Its leases go on for that long, where another process keeps the store.
+    pub(super) fn killed(&mut self, reached: u64, leases: Option<Duration>) {
         self.is_down = true;
         self.beats.clear();
         self.rates.clear();
-        self.note(format!("killed the worker process (SIGKILL) at {} deliveries", HumanCount(reached)));
+        self.held_until = leases.map(|lease| Instant::now() + lease);
+        let held = leases.map_or_else(String::new, |lease| {
+            format!("; what it held comes back when its leases run out, within {} s", lease.as_secs())
+        });
+        self.note(format!("killed the worker process (SIGKILL) at {} deliveries{held}", HumanCount(reached)));
+    }
+
+    /// What keeps the day from moving, or some jobs of it, if anything does.
+    pub(super) fn holdup(&self) -> Option<String> {
+        if self.is_down {
+            return Some("worker process is starting".to_owned());
+        }
+        let left = self.held_until?.checked_duration_since(Instant::now())?;
+        let seconds = left.as_secs_f64().ceil();
+        Some(format!("leases of the killed process hold jobs and slots for {seconds:.0} s more"))
     }
 
     /// It is back.
@@ -172,7 +189,7 @@ impl Scene {
     /// The scene in one line.
     fn line(&self) -> String {
         let waiting: u64 = self.beat.queues.iter().map(|queue| queue.waiting).sum();
-        let state = if self.is_down { ", worker process is starting" } else { "" };
+        let state = self.holdup().map_or_else(String::new, |holdup| format!(", {holdup}"));
         format!(
             "{}, {:.1} s: {} of {} reached, {}/s; {} of {} campaigns through; {} jobs waiting, {} retrying, {} dead{state}",
             self.name,

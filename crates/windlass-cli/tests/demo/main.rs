@@ -141,10 +141,11 @@ fn nonsense_is_refused_with_exit_code_2_before_anything_is_made() {
 /// The day with its kills on a server, its account closed as on the engine inside, and nothing left behind.
 fn day_on(url: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let told = summary(&demo(
-        dir.path(),
-        &["--store", url, "--size", "1000", "--json", "--no-compare", "--seed", "11"],
-    ));
+    let arguments = ["--store", url, "--size", "1000", "--json", "--no-compare", "--seed", "11"];
+    let output = demo(dir.path(), &arguments);
+    let told = summary(&output);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("when its leases run out, within 5 s"), "why it stands still is said: {said}");
     assert_eq!(count(&told, "contacts"), 1_000);
     for nothing in ["lost", "unexplained_repeats", "strays"] {
         assert_eq!(count(&told, nothing), 0, "{nothing} on {url}: {told}");

@@ -165,11 +165,15 @@ fn once_archives_what_there_is_and_the_next_time_what_is_new() {
     shell.enqueue(&["email", "send"]);
     let to = format!("sqlite:{}", shell.path("a.db").display());
     let told = shell.object(&["archive", "--to", &to, "--once"]);
-    assert_eq!(keys(&told), sorted("archive to events jobs deleted gaps lag_ms last_event_at"));
+    assert_eq!(keys(&told), sorted("archive to events jobs known deleted gaps lag_ms last_event_at"));
     assert_eq!((&told["archive"], &told["jobs"], &told["gaps"]), (&"main".into(), &1.into(), &0.into()));
     shell.enqueue(&["email", "send"]);
     let said = shell.ok(&["archive", "--to", &to, "--once"]);
     assert!(said.contains("1 events archived, 1 new jobs; up to date"), "{said}");
+    // Of what is read again, nothing is new.
+    shell.ok(&["archive", "--forget", "main"]);
+    let said = shell.ok(&["archive", "--to", &to, "--once", "--adopt"]);
+    assert!(said.contains("0 new jobs, 2 were there already"), "{said}");
 }
 
 #[test]

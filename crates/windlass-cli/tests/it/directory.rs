@@ -62,6 +62,11 @@ fn a_url_that_names_no_store_is_code_2() {
         "redis:",
         "redis://localhost?ack=power",
         "postgres:",
+        "postgres://u@h/d?sslmode=bogus",
+        "postgres://u@h/d?colour=blue",
+        "postgres://u@h:port/d",
+        "postgres://u@h/d?connections=many",
+        "postgres://u@h/d?namespace=Not-Plain",
         "file:",
         "file:./x?akc=process",
         "file:./x?ack=always",
@@ -230,6 +235,20 @@ fn a_history_is_held_against_the_invariants() {
     assert!(newer.code == 1 && newer.err.contains("version 9"), "{}", newer.err);
     let broken = verify(HISTORY.replace("\"told\"", "\"says\""), &[]);
     assert!(broken.code == 1 && broken.err.contains("line 3"), "{}", broken.err);
+    // Nobody asked for anything, so nothing is proven.
+    let head = HISTORY.lines().next().expect("a head");
+    let idle = HISTORY
+        .lines()
+        .filter(|line| !line.contains("\"call\"") && !line.contains("\"answer\""))
+        .map(|l| format!("{l}\n"));
+    let idle = idle.collect::<String>().replace("[0,1,", "[0,0,");
+    let idle: String =
+        idle.lines().filter(|line| !line.contains(r#""job":{"#)).map(|l| format!("{l}\n")).collect();
+    for nothing in [format!("{head}\n"), idle] {
+        let told = verify(nothing, &["--json"]);
+        assert_eq!((told.code, &told.error()["code"]), (1, &"history".into()), "{}{}", told.out, told.err);
+        assert!(told.out.is_empty() && told.err.contains("nothing to judge"), "{}{}", told.out, told.err);
+    }
     assert_eq!(shell.run(&["verify", "--history", "/no/such/file"]).code, 1);
     assert_eq!(shell.run(&["verify"]).code, 2);
     std::fs::remove_file(&file).expect("removed");

@@ -7,6 +7,9 @@ mod archive;
 mod bench;
 mod directory;
 mod enqueue;
+mod erase;
+mod follow;
+mod info;
 mod jobs;
 mod ndjson;
 mod outbox;
@@ -16,6 +19,8 @@ mod output;
 #[path = "../../../windlass-archive/tests/it/place.rs"]
 mod place;
 mod postgres;
+#[path = "../../../windlass-redis/tests/server/mod.rs"]
+mod redis;
 #[path = "../../../windlass-postgres/tests/server/mod.rs"]
 mod server;
 mod settings;

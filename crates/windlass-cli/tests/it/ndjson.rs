@@ -35,8 +35,9 @@ fn with_json_every_line_has_its_own_answer() {
     std::fs::write(shell.path("jobs.ndjson"), LINES).expect("a file");
     let ran = shell.run(&["enqueue", "--ndjson", "jobs.ndjson", "--json"]);
     assert_eq!(ran.code, 4);
-    let mut answers = lines(&ran.out);
-    answers.sort_by_key(|answer| answer["line"].as_u64());
+    let answers = lines(&ran.out);
+    let told: Vec<u64> = answers.iter().filter_map(|answer| answer["line"].as_u64()).collect();
+    assert!(told.is_sorted(), "in the order of the lines: {told:?}");
     let refused: Vec<u64> = answers
         .iter()
         .filter(|answer| !answer["error"].is_null())
@@ -82,4 +83,27 @@ fn a_file_that_is_not_there_is_told_by_its_name() {
     let ran = shell.run(&["enqueue", "--ndjson", "nowhere.ndjson"]);
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("nowhere.ndjson"), "{}", ran.err);
+}
+
+#[test]
+fn lines_that_a_full_queue_refuses_are_not_called_wrong() {
+    let shell = Shell::new();
+    shell.ok(&["queues", "set", "mail", "--max-waiting", "2"]);
+    let feed = |lines: &[u8], more: &[&str]| {
+        shell.feed(&[&["enqueue", "mail", "send", "--ndjson", "-"], more].concat(), lines)
+    };
+    let full = feed(b"{}\n{}\n{}\n{}\n", &[]);
+    assert_eq!(full.code, 4, "{}", full.err);
+    let told: Vec<&str> = full.err.lines().filter(|line| line.starts_with("line ")).collect();
+    assert!(told.len() == 2 && told[0].starts_with("line 3: queue mail is full"), "{}", full.err);
+    assert!(full.err.contains("2 of 4 lines were refused (2 queue_full)"), "{}", full.err);
+    assert!(full.err.contains("windlass queues set mail --max-waiting N"), "{}", full.err);
+    assert!(full.err.contains("the others are enqueued") && !full.err.contains("repair"), "{}", full.err);
+    // What is wrong with a line comes in its turn, and is told apart.
+    let both = feed(b"{}\nnonsense\n{}\n", &["--json"]);
+    let codes: Vec<String> = lines(&both.out).iter().map(|line| text(&line["error"]["code"])).collect();
+    assert_eq!(codes, ["queue_full", "invalid", "queue_full"]);
+    let next = text(&both.error()["next"]);
+    assert!(next.contains("repair those that are wrong") && next.contains("max-waiting"), "{next}");
+    assert!(text(&both.error()["message"]).contains("1 invalid, 2 queue_full"), "{}", both.err);
 }

@@ -4,7 +4,7 @@ use crate::server::Server;
 use crate::shell::Shell;
 
 /// A server, and a database of it as the command names it.
-fn server() -> (Server, String) {
+pub(crate) fn server() -> (Server, String) {
     let (server, address) = Server::on_loopback();
     (server, format!("postgres://windlass@{address}/postgres"))
 }
@@ -45,6 +45,7 @@ fn a_look_at_a_mistyped_namespace_makes_no_schema() {
     let told = Shell::new().run(&["queues", "ls", "--store", &format!("{url}?namespace=typo")]);
     assert_eq!(told.code, 5, "{}", told.err);
     assert!(told.err.contains("no schema typo"), "{}", told.err);
+    assert!(!told.err.contains("migrate="), "the URL is told as it was given: {}", told.err);
     assert_eq!(server.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'typo'"), "0");
 }
 

@@ -227,7 +227,8 @@ impl Core {
                 if let Some(most) = queue.settings.max_waiting.filter(|_| bounded) {
                     let more = promised.and_then(|p| p.waiting.get(&job.queue)).copied().unwrap_or(0);
                     if queue.counts.waiting() + more >= most {
-                        return Err(Rejection::QueueFull { retry_after_ms: self.room_in_ms(number) });
+                        let retry_after_ms = self.room_in_ms(number);
+                        return Err(Rejection::QueueFull { queue: job.queue.to_string(), retry_after_ms });
                     }
                 }
                 match queue.groups.get(job.group.as_ref().map_or("", |g| g.as_str())) {

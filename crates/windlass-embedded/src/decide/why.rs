@@ -3,7 +3,7 @@
 use super::Core;
 use crate::machine::lanes::{Shut, Standing};
 use crate::machine::slots::NONE;
-use windlass_core::why::{Reason, Why};
+use windlass_core::why::{Full, Reason, Why};
 use windlass_core::{JobId, Rejection, State, Time};
 
 impl Core {
@@ -102,11 +102,7 @@ impl Core {
             );
         }
         if let Some(most) = queue.settings.limits.concurrency.filter(|most| queue.running >= *most) {
-            return why(
-                Reason::QueueConcurrency,
-                format!("{most} jobs of queue {name} run, as many as may"),
-                None,
-            );
+            return Full::Queue { queue: name.to_string(), most }.into();
         }
         if let Err(Some(at)) = queue.open(now) {
             return why(
@@ -117,8 +113,8 @@ impl Core {
         }
         match machine.group_open(lane.group, now) {
             Err(Shut::Concurrency) => {
-                let detail = format!("{} jobs of its group run, as many as may", group.running);
-                return why(Reason::GroupConcurrency, detail, None);
+                let most = machine.group_settings(lane.group).limits.concurrency.unwrap_or_default();
+                return Full::Group { queue: name.to_string(), most, running: group.running.into() }.into();
             }
             Err(Shut::Until(at)) => {
                 return why(
@@ -137,17 +133,13 @@ impl Core {
             let limit = &machine.limits[closed_limit];
             let cost = machine.limit_sets.uses(lane.limits).iter().find(|(l, _)| *l == closed_limit);
             let cost = cost.map_or(1, |(_, cost)| u64::from(*cost));
-            let full = limit.settings.concurrency.is_some_and(|most| limit.in_use + cost > u64::from(most));
+            let (limit_name, in_use) = (&limit.name, limit.in_use);
+            if let Some(most) = limit.settings.concurrency.filter(|most| in_use + cost > u64::from(*most)) {
+                return Full::Limit { limit: limit_name.to_string(), most, in_use, cost }.into();
+            }
             let at = at.or((limit.timer_at > now).then_some(limit.timer_at));
-            return if full {
-                why(Reason::Limit, format!("limit {} is in use: {}", limit.name, limit.in_use), None)
-            } else {
-                why(
-                    Reason::RateLimited,
-                    format!("the rate of limit {} is used up, or it is held", limit.name),
-                    at,
-                )
-            };
+            let detail = format!("the rate of limit {limit_name} is used up, or it is held");
+            return why(Reason::RateLimited, detail, at);
         }
         if !machine.workers.values().any(|w| w.hello.queues.iter().any(|(q, slots)| q == name && *slots > 0))
         {

@@ -106,6 +106,34 @@ impl FileDisk {
         Ok(disk)
     }
 
+    /// The files of the store that are there, its lock left out.
+    pub(crate) fn store_files(&self) -> Result<Vec<String>, OpenDirectoryError> {
+        let mut names = self.entries().map_err(|e| self.failed("list", e))?;
+        names.retain(|name| is_store_name(name) && !matches!(name.as_str(), "lock" | "lost+found"));
+        Ok(names)
+    }
+
+    /// Removes a file that may have gone already.
+    pub(crate) fn discard(&self, name: &str) -> Result<(), OpenDirectoryError> {
+        match self.remove(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.failed("remove files of", error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the directory itself where that can be: it may hold somebody's files, be a mount, or stand in a place where
+    /// nothing may be removed.
+    pub(crate) fn remove_directory(&self) {
+        let _ = std::fs::remove_dir(&self.path);
+    }
+
+    /// What the system refused to do with this directory.
+    pub(crate) fn failed(&self, operation: &'static str, source: io::Error) -> OpenDirectoryError {
+        io_failure(operation, &self.path, source)
+    }
+
     fn entries(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.directory)? {

@@ -30,6 +30,7 @@ pub use doctor::{Cut, Problem, RepairReport, SegmentReport, VerifyReport, newest
 pub use error::{JournalError, OpenError, ReadError, ReplayError};
 pub use open::{Recovery, Replayed};
 pub use reader::{BatchRun, Reader, StoredBatch};
+pub(crate) use segment::unused_segment_name;
 pub use segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES};
 pub use sync::Syncer;
 

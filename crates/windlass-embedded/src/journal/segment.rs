@@ -214,6 +214,11 @@ pub(crate) fn unfinished_name(number: u64) -> String {
     format!("{number:06}.new")
 }
 
+/// A name for a segment beside these files.
+pub(crate) fn unused_segment_name(files: &[String]) -> String {
+    file_name(files.iter().filter_map(|name| file_number(name)).max().map_or(1, |number| number + 1))
+}
+
 /// The number in the name of a segment or an unfinished one.
 pub(crate) fn file_number(name: &str) -> Option<u64> {
     name.strip_suffix(".wlj").or_else(|| name.strip_suffix(".new"))?.parse().ok()

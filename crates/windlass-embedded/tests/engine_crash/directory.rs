@@ -214,3 +214,60 @@ fn a_read_only_directory_is_refused_with_the_systems_reason() {
     let store = EmbeddedStore::on_disk(Arc::new(disk), small()).unwrap();
     assert!(block_on(store.get(id)).unwrap().is_some(), "the attempt has done no harm");
 }
+
+#[test]
+fn an_erased_store_is_gone_with_its_directory() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("store");
+    let store = EmbeddedStore::open(&path, small()).unwrap();
+    fill(&store);
+    let held = EmbeddedStore::erase(&path);
+    assert!(matches!(held, Err(OpenError::Locked(LockError::Held { .. }))), "{held:?}");
+    let id = fill(&store);
+    drop(store);
+    assert!(
+        block_on(EmbeddedStore::open(&path, small()).unwrap().get(id)).unwrap().is_some(),
+        "left as it was"
+    );
+    std::fs::write(path.join("salvage-1.bin"), "payloads").unwrap();
+    assert!(EmbeddedStore::erase(&path).unwrap());
+    assert!(!path.exists());
+    assert!(!EmbeddedStore::erase(&path).unwrap(), "there is none any more");
+    assert_eq!(block_on(EmbeddedStore::open(&path, small()).unwrap().info()).unwrap().jobs, 0);
+}
+
+#[test]
+fn files_that_are_not_the_stores_are_not_erased() {
+    let directory = tempfile::tempdir().unwrap();
+    let mine = [("thesis.txt".to_owned(), b"mine".to_vec())];
+    std::fs::write(directory.path().join("thesis.txt"), "mine").unwrap();
+    let told = EmbeddedStore::erase(directory.path());
+    assert!(
+        matches!(told, Err(OpenError::Directory(OpenDirectoryError::NotOurs { .. }))),
+        "no store at all: {told:?}"
+    );
+    assert_eq!(listing(directory.path()), mine);
+    std::fs::remove_file(directory.path().join("thesis.txt")).unwrap();
+    fill(&EmbeddedStore::open(directory.path(), small()).unwrap());
+    std::fs::write(directory.path().join("thesis.txt"), "mine").unwrap();
+    assert!(EmbeddedStore::erase(directory.path()).unwrap());
+    assert_eq!(listing(directory.path()), mine);
+    let empty = tempfile::tempdir().unwrap();
+    assert!(!EmbeddedStore::erase(empty.path()).unwrap(), "an empty directory is no store");
+    assert_eq!(listing(empty.path()), []);
+}
+
+#[test]
+fn what_half_an_erasure_leaves_does_not_open_and_can_be_erased() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(&EmbeddedStore::open(directory.path(), small()).unwrap());
+    // The system does not remove a directory as it does a file: the erasure stops before it comes to the segments.
+    let obstacle = directory.path().join("000000.new");
+    std::fs::create_dir(&obstacle).unwrap();
+    EmbeddedStore::erase(directory.path()).expect_err("stopped");
+    std::fs::remove_dir(&obstacle).unwrap();
+    let told = EmbeddedStore::open(directory.path(), small());
+    assert!(matches!(told, Err(OpenError::Journal(_))), "{told:?}");
+    assert!(EmbeddedStore::erase(directory.path()).unwrap());
+    assert!(!directory.path().exists());
+}

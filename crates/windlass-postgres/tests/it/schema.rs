@@ -4,11 +4,10 @@ use crate::{claim, client, complete, job, now, queue, shared, store};
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use windlass_core::StoreError;
 use windlass_core::store::{Admin, Queue, Upkeep};
-use windlass_postgres::{Options, PostgresStore, SCHEMA_VERSION, migration};
+use windlass_postgres::{OpenError, Options, PostgresStore, SCHEMA_VERSION, migration};
 
-async fn open(url: &str, schema: &str, migrate: bool) -> Result<PostgresStore, StoreError> {
+async fn open(url: &str, schema: &str, migrate: bool) -> Result<PostgresStore, OpenError> {
     let options =
         Options { schema: schema.into(), upkeep: false, listen: false, migrate, ..Options::default() };
     PostgresStore::open(url, options).await
@@ -190,6 +189,30 @@ async fn a_role_that_may_create_nothing_works_in_a_schema_that_is_up_to_date() {
         let told = open(&url, "granted", migrate).await.expect_err("it may not").to_string();
         assert!(told.contains("windlass migrate"), "{told}");
     }
+}
+
+#[tokio::test]
+async fn a_role_without_rights_is_told_the_grants_that_the_page_lists() {
+    let client = client(shared()).await;
+    drop(store(shared(), "ungranted").await);
+    client.batch_execute("CREATE ROLE stranger LOGIN").await.unwrap();
+    let url = shared().url("postgres").replace("user=windlass", "user=stranger");
+    let names_all = |told: String| {
+        let grants = GRANTS.replace("windlass", "ungranted").replace("TO app;", "TO ROLE");
+        for grant in grants.trim().lines() {
+            assert!(told.contains(grant), "{grant}: {told}");
+        }
+    };
+    for migrate in [true, false] {
+        names_all(open(&url, "ungranted", migrate).await.expect_err("it may not").to_string());
+    }
+    // What one may read, one may still not change.
+    let some = "GRANT USAGE ON SCHEMA ungranted TO stranger; GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA ungranted TO stranger";
+    client.batch_execute(some).await.unwrap();
+    let store = open(&url, "ungranted", false).await.expect("it may look");
+    let refused = store.enqueue(vec![job(1)], false, None).await.expect_err("it may not");
+    assert!(!refused.retryable, "{refused}");
+    names_all(refused.to_string());
 }
 
 /// One line for each thing in the schema, as the catalog has it; the bodies of functions stand in `sql/`.

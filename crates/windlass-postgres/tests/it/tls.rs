@@ -4,9 +4,8 @@ use crate::job;
 use crate::server::{Server, free_address};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::net::SocketAddr;
-use windlass_core::StoreError;
 use windlass_core::store::Queue;
-use windlass_postgres::{Options, PostgresStore};
+use windlass_postgres::{OpenError, Options, PostgresStore};
 
 /// An authority, with its certificate in a file.
 struct Authority {
@@ -41,7 +40,7 @@ impl Authority {
     }
 }
 
-async fn open(host: &str, address: SocketAddr, query: &str) -> Result<PostgresStore, StoreError> {
+async fn open(host: &str, address: SocketAddr, query: &str) -> Result<PostgresStore, OpenError> {
     let url = format!("postgres://windlass@{host}:{}/postgres?application_name=tls&{query}", address.port());
     PostgresStore::open(&url, Options { upkeep: false, ..Options::default() }).await
 }

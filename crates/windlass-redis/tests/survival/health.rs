@@ -195,6 +195,43 @@ async fn an_erased_namespace_is_gone_and_its_neighbour_stays() {
 }
 
 #[tokio::test]
+async fn what_is_no_stores_is_not_erased() {
+    let server = Server::with(&["--appendonly", "no"]);
+    let set = async |key: &str| drop(tell(&server, &["SET", key, "mine"]).await);
+    let there = async |key: &str| tell(&server, &["EXISTS", key]).await == redis::Value::Int(1);
+    set("{theirs}profile").await;
+    let told = RedisStore::erase(&server.url(), "theirs").await.expect_err("not a store").to_string();
+    assert!(told.contains("theirs is not a store of Windlass"), "{told}");
+    // To look at it does not make it one.
+    let at = |namespace: &str| RedisOptions { namespace: namespace.into(), ..RedisOptions::default() };
+    for namespace in ["theirs", "nobodys"] {
+        let store = RedisStore::open(&server.url(), at(namespace)).await.unwrap();
+        store.upkeep(100, None).await.unwrap();
+        assert_eq!(store.info().await.unwrap().jobs, 0);
+        store.close().await.unwrap();
+    }
+    RedisStore::erase(&server.url(), "theirs").await.expect_err("still not a store");
+    assert!(there("{theirs}profile").await);
+    assert_eq!(RedisStore::erase(&server.url(), "nobodys").await.unwrap(), 0);
+    assert_eq!(tell(&server, &["KEYS", "{nobodys}*"]).await, redis::Value::Array(Vec::new()));
+    // Settings alone make a store.
+    let store = RedisStore::open(&server.url(), at("settings")).await.unwrap();
+    let settings = windlass_core::queue::QueueSettings::default();
+    store.set_queue(windlass_core::QueueName::new("q").unwrap(), settings, None).await.unwrap().unwrap();
+    store.close().await.unwrap();
+    assert!(RedisStore::erase(&server.url(), "settings").await.unwrap() > 0);
+    assert_eq!(tell(&server, &["KEYS", "{settings}*"]).await, redis::Value::Array(Vec::new()));
+    // Beside a store, under the same name.
+    set("{ours}:session").await;
+    let store = RedisStore::open(&server.url(), at("ours")).await.unwrap();
+    store.enqueue(vec![job(1)], false, None).await.unwrap()[0].clone().unwrap();
+    store.close().await.unwrap();
+    assert!(RedisStore::erase(&server.url(), "ours").await.unwrap() > 1);
+    let left = redis::Value::Array(vec![redis::Value::BulkString(b"{ours}:session".to_vec())]);
+    assert_eq!(tell(&server, &["KEYS", "{ours}*"]).await, left);
+}
+
+#[tokio::test]
 async fn a_user_with_the_rights_that_the_docs_name_can_do_everything() {
     let server = Server::start();
     let rights = "on >secret ~{windlass}* &{windlass}:bell +@read +@write +@scripting +@connection +publish +subscribe \

@@ -252,8 +252,8 @@ fn a_full_queue_refuses_new_jobs_and_says_when_to_try_again(host: &dyn Host) {
     ]);
     assert!(answers[..4].iter().all(Result::is_ok), "{answers:?}");
     for refused in &answers[4..] {
-        let Err(Rejection::QueueFull { retry_after_ms }) = refused else { panic!("{refused:?}") };
-        assert!(*retry_after_ms > 0);
+        let Err(Rejection::QueueFull { queue, retry_after_ms }) = refused else { panic!("{refused:?}") };
+        assert!(queue == "q" && *retry_after_ms > 0, "{refused:?}");
     }
     assert_eq!(s.offer(known).expect("known").status, Known, "a repeated enqueue is answered all the same");
     // A running job does not wait; a retrying one does.

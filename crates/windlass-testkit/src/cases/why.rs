@@ -15,6 +15,7 @@ cases![
     a_paused_queue_comes_before_every_other_reason_of_a_ready_job,
     a_full_queue_and_a_full_group_are_told_apart,
     a_full_limit_is_named,
+    what_is_closed_says_so_and_how_to_open_it,
     a_used_up_rate_says_when_it_opens_wherever_it_is,
     a_hold_by_a_provider_is_a_rate_limit_with_its_end,
     a_job_that_waits_its_turn_says_how_many_of_its_group_are_before_it,
@@ -94,6 +95,24 @@ fn a_full_limit_is_named(host: &dyn Host) {
         assert!(why.detail.contains("smtp"), "{}", why.detail);
         assert!(s.claim("q", 1).is_empty());
     }
+}
+
+fn what_is_closed_says_so_and_how_to_open_it(host: &dyn Host) {
+    let s = Subject::new(host);
+    staffed(&s, "q");
+    s.set_limit("smtp", at_once(0));
+    let id = s.put(NewJob { limits: uses(&[("smtp", 1)]), ..s.job_of("q", "g") });
+    let says = |reason, word: &str| {
+        let why = s.why(id);
+        assert_eq!(why.reason, reason, "{}", why.detail);
+        assert!(why.detail.contains("closed") && why.detail.contains(word), "{}", why.detail);
+        assert!(s.claim("q", 1).is_empty());
+    };
+    (0..2).for_each(|_| says(Reason::Limit, "limits set smtp"));
+    s.set_group("q", "g", GroupSettings { limits: at_once(0), ..GroupSettings::default() });
+    says(Reason::GroupConcurrency, "groups set q");
+    s.set_queue("q", limited(at_once(0)));
+    says(Reason::QueueConcurrency, "queues set q");
 }
 
 fn a_used_up_rate_says_when_it_opens_wherever_it_is(host: &dyn Host) {

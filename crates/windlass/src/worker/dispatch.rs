@@ -433,7 +433,7 @@ impl Dispatcher {
     fn refused(&mut self, settle: Settle, rejection: &Rejection, held: &mut HashMap<LeaseToken, Arc<Held>>) {
         let lease = *settle.lease();
         let wait_ms = match rejection {
-            Rejection::QueueFull { retry_after_ms } => Some((*retry_after_ms).clamp(1, PAUSE_MS_MAX)),
+            Rejection::QueueFull { retry_after_ms, .. } => Some((*retry_after_ms).clamp(1, PAUSE_MS_MAX)),
             Rejection::OutOfSpace => Some(NO_ROOM_MS),
             _ => None,
         };

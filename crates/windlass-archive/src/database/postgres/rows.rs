@@ -62,6 +62,14 @@ pub(super) async fn write_retries(tx: &Transaction<'_>, s: &str, rows: &Rows) ->
     Ok(())
 }
 
+/// How many of the jobs that are taken in have a row.
+pub(super) async fn known_jobs(tx: &Transaction<'_>, s: &str, rows: &Rows) -> Result<u64, Fault> {
+    let taken = rows.jobs.iter().filter(|row| row.enqueued_at.is_some());
+    let jobs: Vec<Uuid> = taken.map(|row| id(row.id)).collect();
+    let found = tx.query_one(&format!("SELECT count(*) FROM {s}.job WHERE id = ANY($1)"), &[&jobs]).await?;
+    Ok(u64::try_from(found.get::<_, i64>(0)).unwrap_or(0))
+}
+
 pub(super) async fn write_jobs(
     tx: &Transaction<'_>,
     s: &str,

@@ -19,7 +19,7 @@ struct Shape {
     report: Report,
 }
 
-/// Checks a history; a broken invariant is a failure.
+/// Checks a history; a broken invariant is a failure, and so is a history in which nobody asked for anything.
 pub(super) fn verify(out: &Output, file: &Path, complete: bool) -> Result<(), Fault> {
     let name = file.display().to_string();
     let from: Box<dyn BufRead> = match name.as_str() {
@@ -29,6 +29,12 @@ pub(super) fn verify(out: &Output, file: &Path, complete: bool) -> Result<(), Fa
     let report = check(from, Options { complete })
         .map_err(|error| Fault::new(Exit::Failed, "history", format!("{name}: {error}")))?;
     let clean = report.is_clean();
+    // What was asked of the store is missing, so that nothing is broken would mean nothing.
+    if clean && report.figures.calls == 0 {
+        let told = format!("{name}: it holds no call, so there is nothing to judge");
+        return Err(Fault::new(Exit::Failed, "history", told)
+            .next("record what clients ask and are told: docs/history.md; `--history -` reads stdin"));
+    }
     let broken = report.invariants.iter().filter(|judged| judged.violations > 0).count();
     out.record(&Shape { history: name, report })?;
     if clean {

@@ -16,6 +16,7 @@ use windlass_embedded::lock::DirectoryLock;
 use windlass_embedded::{EmbeddedOptions, EmbeddedStore};
 
 use self::report::{Check, RepairShape, Status, VerifyShape};
+use crate::connect::directory_of;
 use crate::fault::{Exit, Fault};
 use crate::output::confirm::confirm;
 use crate::output::{Form, Output, progress};
@@ -30,7 +31,7 @@ Examples:
 /// Check every byte of a data directory, or a history of what clients saw; changes nothing
 ///
 /// Exit code 1 when there is damage, or when a history breaks an invariant; 5 when another process has the directory
-/// open. A file that is no history is refused with the number of the line (code 1).
+/// open. A file that is no history is refused with the number of the line, and so is one without any call (code 1).
 #[derive(Debug, Args)]
 #[command(before_help = VERIFY_EXAMPLES)]
 pub(crate) struct VerifyArgs {
@@ -74,9 +75,7 @@ fn path_of(directory: &str) -> Result<PathBuf, Fault> {
         let url = windlass_core::url::without_password(directory);
         return Err(Fault::usage(format!("{url} is no directory: this command reads those of file: stores")));
     }
-    let path =
-        directory.strip_prefix("file:").map_or(directory, |rest| rest.split('?').next().unwrap_or(rest));
-    Ok(PathBuf::from(path.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(path)))
+    Ok(directory_of(directory))
 }
 
 /// Runs `verify`.

@@ -89,9 +89,9 @@ fn draw(frame: &mut Frame<'_>, scene: &Scene) {
 }
 
 fn draw_head(frame: &mut Frame<'_>, area: Rect, scene: &Scene) {
-    let state = match scene.is_down {
-        true => Span::styled(" worker process is starting ", Style::new().fg(Color::Black).bg(Color::Yellow)),
-        false => Span::styled(" at work ", Style::new().fg(Color::Black).bg(Color::Green)),
+    let state = match scene.holdup() {
+        Some(holdup) => Span::styled(format!(" {holdup} "), Style::new().fg(Color::Black).bg(Color::Yellow)),
+        None => Span::styled(" at work ", Style::new().fg(Color::Black).bg(Color::Green)),
     };
     let seconds = scene.begun.elapsed().as_secs_f64();
     let title = Line::from(vec![

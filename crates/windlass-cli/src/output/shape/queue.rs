@@ -15,7 +15,7 @@ use crate::values::{rate, retention, retry, span};
 
 /// Jobs by state, under the states' words.
 #[derive(Clone, Copy, Debug)]
-struct ByState(Counts);
+pub(crate) struct ByState(pub(crate) Counts);
 
 impl Serialize for ByState {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

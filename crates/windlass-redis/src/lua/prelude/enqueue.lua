@@ -88,7 +88,7 @@ do
         if promised then waiting = waiting + (promised.waiting[a.queue] or 0) end
         if waiting >= most then
           local ms = max(1, min(floor(60000 / max(last_minute(q), 1)), FULL_RETRY_MS_MAX))
-          return reject('queue_full', ',"retry_after_ms":' .. int(ms))
+          return reject('queue_full', ',"queue":' .. jencode(a.queue) .. ',"retry_after_ms":' .. int(ms))
         end
       end
       local g = Group.get(q, a.group)

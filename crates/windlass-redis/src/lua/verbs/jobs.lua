@@ -100,17 +100,17 @@ local function why_ready(j)
     return { 'ordered_behind', head or '', other and STATE_WORDS[other.state + 1] or 'gone' }
   end
   local most = q.settings.concurrency
-  if most and q.running >= most then return { 'queue_concurrency', int(most), q.name } end
+  if most and q.running >= most then return { 'queue_concurrency', q.name, int(most) } end
   local shut, at = queue_shut(q)
   if shut and at then return { 'rate_limited', 'the rate of queue ' .. q.name .. ' is used up, or it is held', int(at) } end
   local how, opens = group_shut(g)
-  if how == 'full' then return { 'group_concurrency', int(g.running) } end
+  if how == 'full' then return { 'group_concurrency', q.name, int(g.settings.concurrency), int(g.running) } end
   if how then return { 'rate_limited', 'the rate of its group is used up, or it is held', int(opens) } end
   local m, opens_at
   if lane.stands == WAITS then m = Limit.get(lane.limit) else m, opens_at = limits_shut(lane.set) end
   if m then
-    local full = m.settings.concurrency and m.in_use + cost_of(lane.set, m.name) > m.settings.concurrency
-    if full then return { 'limit', m.name, int(m.in_use) } end
+    local bound, cost = m.settings.concurrency, cost_of(lane.set, m.name)
+    if bound and m.in_use + cost > bound then return { 'limit', m.name, int(bound), int(m.in_use), int(cost) } end
     opens_at = opens_at or (m.timer > Now.at and m.timer) or nil
     return { 'rate_limited', 'the rate of limit ' .. m.name .. ' is used up, or it is held', opens_at and int(opens_at) or '' }
   end
