@@ -88,7 +88,7 @@ impl Archiver {
         };
         // A reader at the beginning holds everything that is still kept.
         let from = if let From::After(cursor) = next { cursor } else { Cursor::default() };
-        store.set_reader(Reader { name: reader_name(&options.name), cursor: from }).await?;
+        store.set_reader(Reader::of_log(reader_name(&options.name), from)).await?;
         let standing = Standing { last_event_at: head.last_event_at, ..Standing::default() };
         let instant = Instant::now();
         Ok(Self {
@@ -308,7 +308,7 @@ impl Archiver {
     /// The store may forget what lies before the archive's place.
     async fn tell_reader(&mut self) -> Result<(), ArchiveError> {
         if let Some(cursor) = self.stored.filter(|_| self.stored != self.reader.told) {
-            self.store.set_reader(Reader { name: reader_name(&self.options.name), cursor }).await?;
+            self.store.set_reader(Reader::of_log(reader_name(&self.options.name), cursor)).await?;
             self.reader.told = Some(cursor);
         }
         self.reader.at = Instant::now();

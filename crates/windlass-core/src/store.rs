@@ -589,13 +589,24 @@ pub struct EventPage {
     pub gap: bool,
 }
 
-/// A reader whose place holds back the trimming of the log, up to a byte bound.
+/// A reader whose place holds back the trimming of the log, and pruning if it asks for that, up to a byte bound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reader {
     /// Its name.
     pub name: String,
     /// It has read up to here.
     pub cursor: Cursor,
+    /// Retention removes no job that ended at this time or later; none holds back no job. A reader that has yet to
+    /// read more than the bound, or has no place in the log that is kept, holds back no job either.
+    #[serde(default)]
+    pub keeps_from: Option<Time>,
+}
+
+impl Reader {
+    /// A reader that needs the log, and no job.
+    pub fn of_log(name: impl Into<String>, cursor: Cursor) -> Self {
+        Self { name: name.into(), cursor, keeps_from: None }
+    }
 }
 
 /// A worker as people see it.

@@ -11,6 +11,7 @@ use crate::engine::{Message, Request, Shared, Wait};
 use crate::events::{self, Names};
 use crate::fact::{Fact, JobFact};
 use crate::journal::{Position, ReadError, Reader as JournalReader};
+use crate::machine::ReaderPlace;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -587,7 +588,12 @@ impl Admin for EmbeddedStore {
     fn readers(&self) -> StoreFuture<'_, Vec<Reader>> {
         self.looking(None, |core| {
             let all = core.machine.readers.iter();
-            all.map(|(name, cursor)| Reader { name: name.clone(), cursor: *cursor }).collect()
+            let reader = |(name, at): (&String, &ReaderPlace)| Reader {
+                name: name.clone(),
+                cursor: at.cursor,
+                keeps_from: at.keeps_from.map(Time),
+            };
+            all.map(reader).collect()
         })
     }
 

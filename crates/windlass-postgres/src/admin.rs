@@ -610,13 +610,14 @@ impl Admin for PostgresStore {
     fn set_reader(&self, reader: Reader) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let place = i64::try_from(reader.cursor.place).unwrap_or(i64::MAX);
-            let params: [Param<'_>; 3] = [
+            let params: [Param<'_>; 4] = [
                 (&reader.name, Type::TEXT),
                 (&place, Type::INT8),
                 (&i64::from(reader.cursor.index), Type::INT8),
+                (&reader.keeps_from.map(ms), Type::INT8),
             ];
-            let sql = "INSERT INTO windlass.reader (name, place, idx) VALUES (left($1, 255), $2, $3)
-                       ON CONFLICT (name) DO UPDATE SET place = excluded.place, idx = excluded.idx";
+            let sql = "INSERT INTO windlass.reader (name, place, idx, keeps_from) VALUES (left($1, 255), $2, $3, $4)
+                       ON CONFLICT (name) DO UPDATE SET place = excluded.place, idx = excluded.idx, keeps_from = excluded.keeps_from";
             self.rows("set_reader", sql, &params).await.map(drop)
         })
     }
@@ -631,7 +632,11 @@ impl Admin for PostgresStore {
     fn readers(&self) -> StoreFuture<'_, Vec<Reader>> {
         Box::pin(async move {
             let rows = self
-                .rows("readers", "SELECT name, place, idx FROM windlass.reader ORDER BY name", &[])
+                .rows(
+                    "readers",
+                    "SELECT name, place, idx, keeps_from FROM windlass.reader ORDER BY name",
+                    &[],
+                )
                 .await?;
             let reader = |row: &tokio_postgres::Row| Reader {
                 name: row.get(0),
@@ -639,6 +644,7 @@ impl Admin for PostgresStore {
                     place: u64::try_from(row.get::<_, i64>(1)).unwrap_or(0),
                     index: u32::try_from(row.get::<_, i64>(2)).unwrap_or(0),
                 },
+                keeps_from: row.get::<_, Option<i64>>(3).map(time),
             };
             Ok(rows.iter().map(reader).collect())
         })

@@ -503,7 +503,11 @@ impl Admin for RedisStore {
         Box::pin(async move {
             let mut call = self.call("set_reader", None);
             let name = windlass_core::bounds::cut(&reader.name, 255);
-            call.text(name).text(&format!("{}-{}", reader.cursor.place, reader.cursor.index));
+            let mut place = format!("{}-{}", reader.cursor.place, reader.cursor.index);
+            if let Some(from) = reader.keeps_from {
+                place.push_str(&format!("-{}", from.0));
+            }
+            call.text(name).text(&place);
             self.done(&call, "set_reader", |_| Ok(())).await
         })
     }
@@ -521,12 +525,15 @@ impl Admin for RedisStore {
             let call = self.call("readers", None);
             let reader = |(name, place): (Vec<u8>, Vec<u8>)| {
                 let place = String::from_utf8(place).map_err(|_| Misread("reader"))?;
-                let (place, index) = place.split_once('-').ok_or(Misread("reader"))?;
-                let cursor = Cursor {
-                    place: place.parse().map_err(|_| Misread("reader"))?,
-                    index: index.parse().map_err(|_| Misread("reader"))?,
+                let numbers = place.split('-').map(|part| part.parse().map_err(|_| Misread("reader")));
+                let (place, index, keeps_from) = match numbers.collect::<Read<Vec<u64>>>()?[..] {
+                    [place, index] => (place, index, None),
+                    [place, index, from] => (place, index, Some(Time(from))),
+                    _ => return Err(Misread("reader")),
                 };
-                Ok(Reader { name: String::from_utf8_lossy(&name).into_owned(), cursor })
+                let index = u32::try_from(index).map_err(|_| Misread("reader"))?;
+                let name = String::from_utf8_lossy(&name).into_owned();
+                Ok(Reader { name, cursor: Cursor { place, index }, keeps_from })
             };
             let read = |value| wire::pairs(value)?.into_iter().map(reader).collect::<Read<Vec<_>>>();
             let mut all = self.look(&call, "readers", read).await?;
