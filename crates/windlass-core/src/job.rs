@@ -462,6 +462,19 @@ pub struct JobView {
     pub cause: Option<crate::event::Cause>,
 }
 
+/// What a job brings to its handler, beside what its events say of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobBody {
+    /// Its payload.
+    pub payload: Vec<u8>,
+    /// Its priority.
+    pub priority: i8,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+    /// Trace context of its enqueuer.
+    pub trace: Option<String>,
+}
+
 /// Everything about one job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobDetail {

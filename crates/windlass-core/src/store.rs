@@ -11,7 +11,7 @@
 use crate::event::{Cursor, Event};
 use crate::fingerprint::Fingerprint;
 use crate::histogram::Histogram;
-use crate::job::{ErrorReport, JobDetail, JobId, JobView, NewJob, Progress, State};
+use crate::job::{ErrorReport, JobBody, JobDetail, JobId, JobView, NewJob, Progress, State};
 use crate::lease::{Lease, WorkerId};
 use crate::limit::LimitSettings;
 use crate::name::{GroupKey, Kind, LimitName, QueueName, ScheduleName, Tag};
@@ -663,6 +663,10 @@ pub struct QueueSeries {
 pub trait Admin: Send + Sync {
     /// Everything about one job; none when it is not known (or no longer).
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<JobDetail>>;
+    /// What these jobs bring to their handlers, in the order asked; none for one that is not known (or no longer).
+    /// Answers for the first ones: as many as a batch has, and as their payloads fit in
+    /// [`crate::bounds::BODIES_BYTES_MAX`], but one at least. Ask again for the rest.
+    fn bodies(&self, jobs: Vec<JobId>) -> StoreFuture<'_, Vec<Option<JobBody>>>;
     /// The log of one attempt.
     fn logs(&self, id: JobId, attempt: u32) -> StoreFuture<'_, Result<String, Rejection>>;
     /// One page of jobs; looks at `budget` jobs at most and says where to go on.

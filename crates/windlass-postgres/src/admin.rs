@@ -10,9 +10,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio_postgres::types::Type;
-use windlass_core::bounds::{LIST_BUDGET_DEFAULT, META_BYTES_MAX, PAGE_MAX, PAYLOAD_BYTES_MAX};
+use windlass_core::bounds::{
+    BATCH_ITEMS_MAX, BODIES_BYTES_MAX, LIST_BUDGET_DEFAULT, META_BYTES_MAX, PAGE_MAX, PAYLOAD_BYTES_MAX,
+};
 use windlass_core::event::{Cause, Cursor, Event, EventType};
-use windlass_core::job::{AttemptRecord, ErrorReport, JobDetail, JobView, Progress};
+use windlass_core::job::{AttemptRecord, ErrorReport, JobBody, JobDetail, JobView, Progress};
 use windlass_core::limit::LimitSettings;
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::{
@@ -326,6 +328,22 @@ impl PostgresStore {
 impl Admin for PostgresStore {
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<JobDetail>> {
         Box::pin(self.detail(id))
+    }
+
+    fn bodies(&self, jobs: Vec<JobId>) -> StoreFuture<'_, Vec<Option<JobBody>>> {
+        Box::pin(async move {
+            let ids: Vec<Id> = jobs.into_iter().take(BATCH_ITEMS_MAX).map(Id).collect();
+            let params: [Param<'_>; 2] = [(&ids, Type::UUID_ARRAY), (&(BODIES_BYTES_MAX as i64), Type::INT8)];
+            let rows = self.rows("bodies", "SELECT * FROM windlass.bodies($1, $2)", &params).await?;
+            let body = |row: &tokio_postgres::Row| {
+                let Some(payload) = row.get::<_, Option<Vec<u8>>>("payload") else { return Ok(None) };
+                let options = row.get::<_, Option<Json>>("options").map(|Json(value)| read("bodies", value));
+                let options: Extras = options.transpose()?.unwrap_or_default();
+                let priority = i8::try_from(row.get::<_, i16>("prio")).unwrap_or(0);
+                Ok(Some(JobBody { payload, priority, tags: options.tags, trace: options.trace }))
+            };
+            rows.iter().map(body).collect()
+        })
     }
 
     fn logs(&self, id: JobId, attempt: u32) -> StoreFuture<'_, Result<String, Rejection>> {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use redis::Value;
-use windlass_core::bounds::{META_BYTES_MAX, PAGE_MAX};
+use windlass_core::bounds::{BATCH_ITEMS_MAX, BODIES_BYTES_MAX, META_BYTES_MAX, PAGE_MAX};
 use windlass_core::event::Cursor;
-use windlass_core::job::{JobDetail, JobView};
+use windlass_core::job::{JobBody, JobDetail, JobView};
 use windlass_core::limit::LimitSettings;
 use windlass_core::name::{GroupKey, LimitName, QueueName, ScheduleName};
 use windlass_core::queue::{GroupSettings, QueueSettings};
@@ -138,6 +138,23 @@ impl Admin for RedisStore {
                 Ok(Some(Record::read(id, &record)?.detail(&extras, children.collect::<Read<Vec<_>>>()?)))
             };
             self.look(&call, "get", read).await
+        })
+    }
+
+    fn bodies(&self, jobs: Vec<JobId>) -> StoreFuture<'_, Vec<Option<JobBody>>> {
+        Box::pin(async move {
+            let jobs = &jobs[..jobs.len().min(BATCH_ITEMS_MAX)];
+            let mut call = self.call("bodies", None);
+            call.count(jobs.len()).count(BODIES_BYTES_MAX);
+            for id in jobs {
+                call.id(*id);
+            }
+            let body = |(id, record): (&JobId, Value)| match record {
+                Value::Nil => Ok(None),
+                record => Ok(Some(Record::read(*id, &wire::bytes(record)?)?.body())),
+            };
+            let read = |value| jobs.iter().zip(wire::items(value)?).map(body).collect::<Read<Vec<_>>>();
+            self.look(&call, "bodies", read).await
         })
     }
 

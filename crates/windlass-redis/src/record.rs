@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 use windlass_core::event::{Cause, EventType};
 use windlass_core::fingerprint::Fingerprint;
-use windlass_core::job::{AttemptRecord, ErrorReport, JobDetail, JobView, NewJob, Parent, Progress, Unique};
+use windlass_core::job::{
+    AttemptRecord, ErrorReport, JobBody, JobDetail, JobView, NewJob, Parent, Progress, Unique,
+};
 use windlass_core::limit::LimitUse;
 use windlass_core::name::{GroupKey, Kind, QueueName, Tag};
 use windlass_core::retry::RetryPolicy;
@@ -210,6 +212,16 @@ impl<'a> Record<'a> {
             fingerprint: (self.print != 0).then_some(Fingerprint(self.print)),
             // That somebody asked for it is the common case, which is not written.
             cause: cause.or((self.state == State::Cancelled).then_some(Cause::Requested)),
+        }
+    }
+
+    /// What the job brings to its handler.
+    pub(crate) fn body(self) -> JobBody {
+        JobBody {
+            payload: self.payload.to_vec(),
+            priority: self.priority,
+            tags: self.options.tags,
+            trace: self.options.trace,
         }
     }
 
