@@ -1,6 +1,5 @@
 //! The verbs of people and dashboards.
 
-use crate::jobs::Extras;
 use crate::pool::Param;
 use crate::queue::too_many;
 use crate::store::PostgresStore;
@@ -14,7 +13,7 @@ use windlass_core::bounds::{
     BATCH_ITEMS_MAX, BODIES_BYTES_MAX, LIST_BUDGET_DEFAULT, META_BYTES_MAX, PAGE_MAX, PAYLOAD_BYTES_MAX,
 };
 use windlass_core::event::{Cause, Cursor, Event, EventType};
-use windlass_core::job::{AttemptRecord, ErrorReport, JobBody, JobDetail, JobView, Progress};
+use windlass_core::job::{AttemptRecord, ErrorReport, JobBody, JobDetail, JobOptions, JobView, Progress};
 use windlass_core::limit::LimitSettings;
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::{
@@ -37,7 +36,7 @@ const READER_LOOK: Duration = Duration::from_millis(500);
 /// The part of a job's detail that is JSON.
 #[derive(Deserialize)]
 struct Rest {
-    options: Option<Extras>,
+    options: Option<JobOptions>,
     percent: Option<u8>,
     message: Option<String>,
     children: Vec<JobId>,
@@ -338,7 +337,7 @@ impl Admin for PostgresStore {
             let body = |row: &tokio_postgres::Row| {
                 let Some(payload) = row.get::<_, Option<Vec<u8>>>("payload") else { return Ok(None) };
                 let options = row.get::<_, Option<Json>>("options").map(|Json(value)| read("bodies", value));
-                let options: Extras = options.transpose()?.unwrap_or_default();
+                let options: JobOptions = options.transpose()?.unwrap_or_default();
                 let priority = i8::try_from(row.get::<_, i16>("prio")).unwrap_or(0);
                 Ok(Some(JobBody { payload, priority, tags: options.tags, trace: options.trace }))
             };
