@@ -165,11 +165,17 @@ fn once_archives_what_there_is_and_the_next_time_what_is_new() {
     shell.enqueue(&["email", "send"]);
     let to = format!("sqlite:{}", shell.path("a.db").display());
     let told = shell.object(&["archive", "--to", &to, "--once"]);
-    assert_eq!(keys(&told), sorted("archive to events jobs deleted gaps lag_ms last_event_at"));
+    assert_eq!(
+        keys(&told),
+        sorted("archive to events jobs deleted gaps payloads payloads_gone lag_ms last_event_at")
+    );
     assert_eq!((&told["archive"], &told["jobs"], &told["gaps"]), (&"main".into(), &1.into(), &0.into()));
     shell.enqueue(&["email", "send"]);
     let said = shell.ok(&["archive", "--to", &to, "--once"]);
     assert!(said.contains("1 events archived, 1 new jobs; up to date"), "{said}");
+    shell.enqueue(&["email", "send"]);
+    let told = shell.object(&["archive", "--to", &to, "--once", "--payloads"]);
+    assert_eq!((&told["payloads"], &told["payloads_gone"]), (&1.into(), &0.into()));
 }
 
 #[test]
