@@ -1,6 +1,6 @@
 //! Measures what an archive costs a queue: the same steady work on the embedded engine without and with an archiver.
 //!
-//! `cargo run --release -p windlass-archive --example measure -- DIR URL [SECONDS] [RATE] [ROUNDS]`: stores are made below
+//! `cargo run --release -p windlass-archive --example measure -- DIR URL [SECONDS] [RATE] [ROUNDS] [payloads]`: stores are made below
 //! DIR, which is left behind; RATE is jobs a second, 0 for as many as it takes. Each round does both, in turn. With a URL
 //! of SQLite each round has a file of its own (URL and the round's number), with one of PostgreSQL a schema.
 #![allow(clippy::print_stdout, reason = "figures are printed")]
@@ -105,9 +105,10 @@ fn cpu_us() -> f64 {
     ticks * 10_000.0
 }
 
-async fn with_archive(store: Arc<dyn Store>, url: &str, seconds: u64, rate: u64) -> Load {
+async fn with_archive(store: Arc<dyn Store>, url: &str, seconds: u64, rate: u64, payloads: bool) -> Load {
     let target: Target = url.parse().unwrap();
-    let mut archiver = Archiver::start(Arc::clone(&store), &target, Options::default()).await.unwrap();
+    let options = Options { payloads, ..Options::default() };
+    let mut archiver = Archiver::start(Arc::clone(&store), &target, options).await.unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let lag = Arc::new(AtomicU64::new(0));
     let worst = Arc::clone(&lag);
@@ -126,13 +127,15 @@ async fn with_archive(store: Arc<dyn Store>, url: &str, seconds: u64, rate: u64)
     stop.send(()).unwrap();
     let (standing, whole, after) = running.await.unwrap();
     println!(
-        "    archived meanwhile: {:.0} events/s, {:.0} jobs/s; worst lag {} ms, {:.1} s to catch up afterwards ({} events, {} jobs in all)",
+        "    archived meanwhile: {:.0} events/s, {:.0} jobs/s; worst lag {} ms, {:.1} s to catch up afterwards ({} events, {} jobs, {} payloads in all, {} gone)",
         standing.events as f64 / seconds as f64,
         standing.jobs as f64 / seconds as f64,
         lag.load(Ordering::Relaxed),
         after.as_secs_f64(),
         whole.events,
-        whole.jobs
+        whole.jobs,
+        whole.payloads,
+        whole.payloads_gone
     );
     load
 }
@@ -150,6 +153,7 @@ async fn main() {
     let number = |n: usize, default| arguments.get(n).map_or(default, |text| text.parse().unwrap());
     let (directory, url) = (Path::new(&arguments[0]), &arguments[1]);
     let (seconds, rate, rounds) = (number(2, 20), number(3, 20_000), number(4, 3));
+    let payloads = arguments.get(5).is_some_and(|what| what == "payloads");
     let mut ratios = Vec::new();
     for round in 0..rounds {
         let open = |name: &str| -> Arc<dyn Store> {
@@ -166,7 +170,7 @@ async fn main() {
             true => format!("{url}{mark}schema=measure_{round}"),
             false => format!("{url}.{round}"),
         };
-        let with = with_archive(Arc::clone(&store), &url, seconds, rate).await;
+        let with = with_archive(Arc::clone(&store), &url, seconds, rate, payloads).await;
         store.close().await.unwrap();
         show("with   ", &with);
         ratios.push(with.per_s / without.per_s);

@@ -1,4 +1,5 @@
--- The tables of an archive in PostgreSQL, version 1. Times are milliseconds since 1970; the views show timestamps.
+-- The tables of an archive in PostgreSQL, as version 1 had them; what version 2 adds is in postgres-2.sql.
+-- Times are milliseconds since 1970; the views show timestamps.
 -- `windlass_archive.` is replaced where the archive has another schema.
 
 -- One row: what this archive is and how far it has read.
@@ -85,24 +86,6 @@ CREATE TABLE windlass_archive.gap (
   found_at bigint NOT NULL,
   PRIMARY KEY (after, reason)
 );
-
-CREATE VIEW windlass_archive.jobs AS
-SELECT j.id, q.name AS queue, k.name AS kind, j.group_key,
-       CASE WHEN j.removed_at IS NULL OR e.state NOT IN ('waiting', 'running') THEN e.state
-            WHEN j.removed_cause <> 11 THEN 'deleted' END AS state,
-       nullif(c.name, 'none') AS cause, j.attempts,
-       1 + (SELECT count(*) FROM windlass_archive.retry r WHERE r.job = j.id) AS generation,
-       to_timestamp(j.enqueued_at / 1000.0) AS enqueued_at,
-       to_timestamp(j.ended_at / 1000.0) AS ended_at,
-       to_timestamp(j.removed_at / 1000.0) AS removed_at,
-       j.ended_at - j.enqueued_at AS took_ms,
-       a.text AS error, a.result, j.id AS job
-FROM windlass_archive.job j
-JOIN windlass_archive.queue q ON q.id = j.queue
-JOIN windlass_archive.kind k ON k.id = j.kind
-LEFT JOIN windlass_archive.event_type e ON e.id = j.last_event
-LEFT JOIN windlass_archive.cause c ON c.id = j.last_cause
-LEFT JOIN windlass_archive.attempt a ON a.job = j.id AND a.attempt = j.attempts;
 
 CREATE VIEW windlass_archive.attempts AS
 SELECT a.job AS id, q.name AS queue, k.name AS kind, j.group_key, a.attempt,

@@ -1,4 +1,5 @@
--- The tables of an archive in SQLite, version 1. Times are milliseconds since 1970; the views show them as text.
+-- The tables of an archive in SQLite, as version 1 had them; what version 2 adds is in sqlite-2.sql.
+-- Times are milliseconds since 1970; the views show them as text.
 
 -- One row: what this archive is and how far it has read.
 CREATE TABLE archive (
@@ -82,26 +83,6 @@ CREATE TABLE gap (
   found_at INTEGER NOT NULL,
   PRIMARY KEY (after, reason)
 ) WITHOUT ROWID;
-
-CREATE VIEW jobs AS
-SELECT lower(substr(hex(j.id), 1, 8) || '-' || substr(hex(j.id), 9, 4) || '-' || substr(hex(j.id), 13, 4) || '-'
-         || substr(hex(j.id), 17, 4) || '-' || substr(hex(j.id), 21)) AS id,
-       q.name AS queue, k.name AS kind, j.group_key,
-       CASE WHEN j.removed_at IS NULL OR e.state NOT IN ('waiting', 'running') THEN e.state
-            WHEN j.removed_cause <> 11 THEN 'deleted' END AS state,
-       nullif(c.name, 'none') AS cause, j.attempts,
-       1 + (SELECT count(*) FROM retry r WHERE r.job = j.id) AS generation,
-       strftime('%Y-%m-%dT%H:%M:%fZ', j.enqueued_at / 1000.0, 'unixepoch') AS enqueued_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', j.ended_at / 1000.0, 'unixepoch') AS ended_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', j.removed_at / 1000.0, 'unixepoch') AS removed_at,
-       j.ended_at - j.enqueued_at AS took_ms,
-       a.text AS error, a.result, j.id AS job
-FROM job j
-JOIN queue q ON q.id = j.queue
-JOIN kind k ON k.id = j.kind
-LEFT JOIN event_type e ON e.id = j.last_event
-LEFT JOIN cause c ON c.id = j.last_cause
-LEFT JOIN attempt a ON a.job = j.id AND a.attempt = j.attempts;
 
 CREATE VIEW attempts AS
 SELECT lower(substr(hex(a.job), 1, 8) || '-' || substr(hex(a.job), 9, 4) || '-' || substr(hex(a.job), 13, 4) || '-'

@@ -4,17 +4,19 @@
 //! rows and a new place in one commit. Only after that commit is the reader moved, so what the log gives up is in the
 //! archive, or the store says that there is a gap. After a kill anywhere the archive's own place is the truth.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use windlass_core::Rejection;
 use windlass_core::event::Cursor;
 use windlass_core::name::check_name;
 use windlass_core::store::{EventPage, From, Reader, Store};
+use windlass_core::{JobId, Rejection, Time};
 
 use crate::acquaint::{acquaint, reader_name};
 use crate::batch::{Batch, Gap, GapReason};
+use crate::bodies;
 use crate::database::Database;
 use crate::error::ArchiveError;
 use crate::news::{News, Standing, Step};
@@ -64,8 +66,10 @@ pub struct Archiver {
 
 /// What the store knows of our place.
 struct ReaderPlace {
-    told: Option<Cursor>,
+    told: Option<(Cursor, Option<Time>)>,
     at: Instant,
+    /// When an event was read last.
+    read_at: Time,
     /// Events were archived since.
     work: bool,
 }
@@ -90,12 +94,14 @@ impl Archiver {
         };
         // A reader at the beginning holds everything that is still kept.
         let from = if let From::After(cursor) = next { cursor } else { Cursor::default() };
-        store.set_reader(Reader { name: reader_name(&options.name), cursor: from }).await?;
+        let keeps_from = options.payloads.then(|| bodies::keeps_from(head.last_event_at, 0));
+        store.set_reader(Reader { keeps_from, ..Reader::of_log(reader_name(&options.name), from) }).await?;
         let standing = Standing { last_event_at: head.last_event_at, ..Standing::default() };
         let instant = Instant::now();
         Ok(Self {
             store,
             database,
+            reader: ReaderPlace { told: None, at: instant, read_at: now, work: false },
             options,
             stored: head.cursor,
             next,
@@ -104,7 +110,6 @@ impl Archiver {
             untold: Vec::new(),
             standing,
             again: false,
-            reader: ReaderPlace { told: None, at: instant, work: false },
             prune_at: instant,
         })
     }
@@ -182,7 +187,7 @@ impl Archiver {
     }
 
     /// Reads a batch, and changes nothing.
-    async fn gather(&self, wait: Duration) -> Result<(Batch, From, bool), ArchiveError> {
+    async fn gather(&mut self, wait: Duration) -> Result<(Batch, From, bool), ArchiveError> {
         let gaps = self.open_gap.iter().cloned().collect();
         let mut batch =
             Batch { from: self.stored, to: self.stored, gaps, again: self.again, ..Batch::default() };
@@ -192,7 +197,7 @@ impl Archiver {
         loop {
             let room = self.options.batch_events.max(1).saturating_sub(batch.rows.events as usize);
             let most = room.min(PAGE_EVENTS);
-            let page = match self.page(next, most, patience).await? {
+            let mut page = match self.page(next, most, patience).await? {
                 Ok(page) => page,
                 Err(Rejection::BadCursor) if matches!(next, From::After(_)) => {
                     (next, pending) = (From::Earliest, Some(GapReason::Rewound));
@@ -205,12 +210,16 @@ impl Archiver {
             self.note_gap(&mut batch, reason, &page);
             // A stretch of the log without an event is no end: the place moves on behind it.
             let end = page.events.is_empty() && !page.gap && next == From::After(page.next);
+            let few = page.events.len() < most;
+            let full = self.add_bodies(&mut batch, &mut page).await?;
             next = From::After(page.next);
             batch.to = Some(page.next);
             batch.last_event_at = page.events.last().map(|event| event.at).or(batch.last_event_at);
-            let few = page.events.len() < most;
             page.events.into_iter().for_each(|event| batch.rows.take(event));
-            if batch.rows.events >= self.options.batch_events as u64 || batch.rows.bytes >= BATCH_BYTES {
+            if full
+                || batch.rows.events >= self.options.batch_events as u64
+                || batch.rows.bytes >= BATCH_BYTES
+            {
                 return Ok((batch, next, false));
             }
             if wait.is_zero() {
@@ -235,6 +244,24 @@ impl Archiver {
                 patience = Duration::ZERO;
             }
         }
+    }
+
+    /// Reads what the jobs of a page brought to their handlers, if that is archived too. When the batch is full before
+    /// the page's end, the page ends there.
+    async fn add_bodies(&mut self, batch: &mut Batch, page: &mut EventPage) -> Result<bool, ArchiveError> {
+        if !self.options.payloads || page.events.is_empty() {
+            return Ok(false);
+        }
+        let (mut wanted, ended) = bodies::wanted(&page.events);
+        let without = self.database.without_payload(ended.iter().map(|(_, job)| *job).collect()).await?;
+        let without: HashSet<JobId> = without.into_iter().collect();
+        wanted.extend(ended.into_iter().filter(|(_, job)| without.contains(job)));
+        wanted.sort_unstable();
+        let upto = bodies::read(self.store.as_ref(), &wanted, batch, BATCH_BYTES).await?;
+        if let Some(next) = upto.and_then(|upto| bodies::cut(&mut page.events, upto)) {
+            page.next = next;
+        }
+        Ok(upto.is_some())
     }
 
     async fn page(
@@ -285,11 +312,16 @@ impl Archiver {
             self.untold.extend(news);
             self.reader.work |= work;
         }
+        if step.events > 0 {
+            self.reader.read_at = self.options.now();
+        }
         (self.next, self.pending) = (next, None);
         if caught_up {
             self.standing.lag_ms = 0;
         }
-        let every = if self.reader.work { READER_EVERY } else { READER_EVERY_IDLE };
+        // What ended last is let go once nothing older can come, not only when the next event does.
+        let lets_go = caught_up && self.reader.told.is_some_and(|told| told.1 != self.keeps_from());
+        let every = if self.reader.work || lets_go { READER_EVERY } else { READER_EVERY_IDLE };
         if self.reader.at.elapsed() >= every {
             self.tell_reader().await?;
         }
@@ -308,19 +340,30 @@ impl Archiver {
         standing.events += batch.rows.events;
         standing.jobs += batch.rows.enqueued.saturating_sub(known);
         standing.known += known;
+        let there = batch.rows.bodies.iter().filter(|row| row.body.is_some()).count() as u64;
+        standing.payloads += there;
+        standing.payloads_gone += batch.rows.bodies.len() as u64 - there;
         standing.last_event_at = batch.last_event_at.or(standing.last_event_at);
         standing.lag_ms = standing.last_event_at.map_or(0, |at| self.options.now().since(at));
     }
 
     /// The store may forget what lies before the archive's place.
     async fn tell_reader(&mut self) -> Result<(), ArchiveError> {
-        if let Some(cursor) = self.stored.filter(|_| self.stored != self.reader.told) {
-            self.store.set_reader(Reader { name: reader_name(&self.options.name), cursor }).await?;
-            self.reader.told = Some(cursor);
+        let place = self.stored.map(|cursor| (cursor, self.keeps_from()));
+        if let Some((cursor, keeps_from)) = place.filter(|_| place != self.reader.told) {
+            let reader = Reader::of_log(reader_name(&self.options.name), cursor);
+            self.store.set_reader(Reader { keeps_from, ..reader }).await?;
+            self.reader.told = place;
         }
         self.reader.at = Instant::now();
         self.reader.work = false;
         Ok(())
+    }
+
+    /// From which end on the store has to keep jobs for us, if their payloads are archived.
+    fn keeps_from(&self) -> Option<Time> {
+        let quiet_ms = self.options.now().since(self.reader.read_at);
+        self.options.payloads.then(|| bodies::keeps_from(self.standing.last_event_at, quiet_ms))
     }
 
     async fn prune(&mut self) -> Result<u64, ArchiveError> {

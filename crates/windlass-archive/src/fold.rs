@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use windlass_core::event::{Cause, Cursor, Event, EventType};
 use windlass_core::fingerprint::{fingerprint, normalise};
+use windlass_core::job::JobBody;
 use windlass_core::{GroupKey, JobId, Kind, QueueName, Time, WorkerId};
 
 /// The event that tells where a job stands now, with its time and cause.
@@ -89,7 +90,24 @@ pub(crate) struct RetryRow {
     pub(crate) was: Option<Stand>,
 }
 
-/// A result as a text column takes it, or as bytes when it is no text.
+/// What a job brought to its handler; none where the store had it no more.
+#[derive(Debug)]
+pub(crate) struct BodyRow {
+    pub(crate) job: JobId,
+    pub(crate) body: Option<Body>,
+}
+
+/// A payload and what goes with it.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) payload: Output,
+    pub(crate) priority: i8,
+    /// A JSON list.
+    pub(crate) tags: Option<String>,
+    pub(crate) trace: Option<String>,
+}
+
+/// A result or a payload as a text column takes it, or as bytes when it is no text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Output {
     pub(crate) text: Option<String>,
@@ -103,6 +121,7 @@ pub(crate) struct Rows {
     pub(crate) attempts: Vec<AttemptRow>,
     pub(crate) cuts: Vec<Cut>,
     pub(crate) retries: Vec<RetryRow>,
+    pub(crate) bodies: Vec<BodyRow>,
     /// Failure modes by fingerprint: title, and when it was last seen.
     pub(crate) modes: BTreeMap<i64, (String, Time)>,
     /// Events folded in.
@@ -152,10 +171,32 @@ impl Rows {
         }
     }
 
+    /// Adds what the store says that a job brings to its handler; the last that is said of a job stands.
+    pub(crate) fn take_body(&mut self, job: JobId, body: Option<JobBody>) {
+        self.bytes += body.as_ref().map_or(0, |body| body.payload.len());
+        let body = body.map(|body| Body {
+            payload: whole(body.payload),
+            priority: body.priority,
+            tags: (!body.tags.is_empty())
+                .then(|| serde_json::to_string(&body.tags).expect("a list of texts always serialises")),
+            trace: body.trace.map(without_nul),
+        });
+        self.bodies.push(BodyRow { job, body });
+    }
+
     /// Orders the rows by id, as the tables lie: neighbours in time are neighbours on disk.
     pub(crate) fn sort(&mut self) {
         self.jobs.sort_unstable_by_key(|row| row.id);
         self.attempts.sort_unstable_by_key(|row| (row.job, row.attempt));
+        // One row of a job: the last, unless the job was gone by then.
+        self.bodies.sort_by_key(|row| row.job);
+        self.bodies.dedup_by(|later, row| {
+            let same = later.job == row.job;
+            if same && later.body.is_some() {
+                row.body = later.body.take();
+            }
+            same
+        });
         self.job_places.clear();
         self.attempt_places.clear();
     }
@@ -247,6 +288,15 @@ pub(crate) const fn state_after(event: EventType) -> Option<&'static str> {
 /// PostgreSQL's texts cannot hold the character NUL, and both databases are to hold the same.
 fn without_nul(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+/// A payload is whole: a text if all of it is one.
+fn whole(payload: Vec<u8>) -> Output {
+    match String::from_utf8(payload) {
+        Ok(text) if !text.contains('\0') => Output { text: Some(text), bytes: None },
+        Ok(text) => Output { text: None, bytes: Some(text.into_bytes()) },
+        Err(error) => Output { text: None, bytes: Some(error.into_bytes()) },
+    }
 }
 
 /// Results are JSON by default, so a text column serves best; anything else stays bytes.

@@ -6,12 +6,14 @@
 //! commit. What the store had to throw away before it was read is a row too: a [`Gap`].
 //!
 //! `fold` turns events into rows and is pure; `database` writes them; `archiver` moves the place. This crate knows no
-//! store but the contract of `windlass-core`, and payloads are not in the event log, so they are not archived.
+//! store but the contract of `windlass-core`. Payloads are not in the event log: `bodies` asks the store for them, where
+//! they are to be archived too.
 //! `docs/archive.md` has the tables and the queries.
 
 mod acquaint;
 mod archiver;
 mod batch;
+mod bodies;
 mod database;
 mod error;
 mod fold;

@@ -33,6 +33,10 @@ pub struct Standing {
     pub deleted: u64,
     /// Gaps found.
     pub gaps: u64,
+    /// Payloads archived, changed ones again.
+    pub payloads: u64,
+    /// Jobs whose payload the store had no more when it was asked.
+    pub payloads_gone: u64,
     /// How old the newest archived event was when it was archived; 0 when there was nothing left to read.
     pub lag_ms: u64,
     /// When the newest archived event happened, in this run or an earlier one.

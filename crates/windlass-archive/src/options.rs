@@ -18,6 +18,9 @@ pub struct Options {
     pub name: String,
     /// How long the history of an ended job is kept; for ever without it.
     pub keep_ms: Option<u64>,
+    /// Keep what each job brought to its handler too: payload, priority, tags and trace context. The store is asked for
+    /// them, and retention leaves ended jobs alone until that is done.
+    pub payloads: bool,
     /// Go on although store and archive do not know each other: what was archived stays, a gap is recorded, and reading
     /// begins with the oldest event that the store keeps.
     pub adopt: bool,
@@ -32,6 +35,7 @@ impl Default for Options {
         Self {
             name: "main".into(),
             keep_ms: None,
+            payloads: false,
             adopt: false,
             batch_events: BATCH_EVENTS_DEFAULT,
             clock: None,

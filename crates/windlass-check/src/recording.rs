@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use windlass_core::error::Outcome;
 use windlass_core::event::Cursor;
-use windlass_core::job::{JobDetail, JobView};
+use windlass_core::job::{JobBody, JobDetail, JobView};
 use windlass_core::limit::LimitSettings;
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::{
@@ -150,6 +150,10 @@ where
 {
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<JobDetail>> {
         self.store.get(id)
+    }
+
+    fn bodies(&self, jobs: Vec<JobId>) -> StoreFuture<'_, Vec<Option<JobBody>>> {
+        self.store.bodies(jobs)
     }
 
     fn logs(&self, id: JobId, attempt: u32) -> StoreFuture<'_, Result<String, Rejection>> {

@@ -6,6 +6,9 @@ pub const BATCH_ITEMS_MAX: usize = 1_000;
 pub const BATCH_BYTES_MAX: usize = 256 << 20;
 /// Payload of one job. Larger things belong in an object store, with their address in the payload.
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+/// Payload bytes of one answer to [`crate::store::Admin::bodies`]; one job's may go beyond it. Enough to spread a round
+/// trip over thousands of small payloads, little enough to hold in memory.
+pub const BODIES_BYTES_MAX: usize = 8 << 20;
 /// Result kept with a completed job.
 pub const RESULT_BYTES_MAX: usize = 64 << 10;
 /// Checkpoint carried from one attempt to the next.

@@ -284,6 +284,54 @@ pub struct NewJob {
     pub trace: Option<String>,
 }
 
+/// What only some jobs have beside names and payload, in the JSON form in which stores keep it: what a job does not have
+/// is left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobOptions {
+    /// Its own policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryPolicy>,
+    /// Its unique key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unique: Option<Unique>,
+    /// The named limits that it takes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitUse>,
+    /// The jobs that it waits for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<Parent>,
+    /// Its tags.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
+    /// When it is not worth starting any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// How long one attempt may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// Trace context of its enqueuer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+}
+
+impl JobOptions {
+    /// Those of a new job; none when it has none of them.
+    pub fn of(job: &NewJob) -> Option<Self> {
+        let options = Self {
+            retry: job.retry.clone(),
+            unique: job.unique.clone(),
+            limits: job.limits.clone(),
+            parents: job.parents.clone(),
+            tags: job.tags.clone(),
+            expires_at: job.expires_at,
+            timeout_ms: job.timeout_ms,
+            trace: job.trace.clone(),
+        };
+        (options != Self::default()).then_some(options)
+    }
+}
+
 impl NewJob {
     /// A job with nothing set but what it must have.
     pub fn new(id: JobId, queue: QueueName, kind: Kind, payload: impl Into<Vec<u8>>) -> Self {
@@ -460,6 +508,19 @@ pub struct JobView {
     pub fingerprint: Option<Fingerprint>,
     /// Why it ended, when it did not complete.
     pub cause: Option<crate::event::Cause>,
+}
+
+/// What a job brings to its handler, beside what its events say of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobBody {
+    /// Its payload.
+    pub payload: Vec<u8>,
+    /// Its priority.
+    pub priority: i8,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+    /// Trace context of its enqueuer.
+    pub trace: Option<String>,
 }
 
 /// Everything about one job.

@@ -11,7 +11,7 @@
 use crate::event::{Cursor, Event};
 use crate::fingerprint::Fingerprint;
 use crate::histogram::Histogram;
-use crate::job::{ErrorReport, JobDetail, JobId, JobView, NewJob, Progress, State};
+use crate::job::{ErrorReport, JobBody, JobDetail, JobId, JobView, NewJob, Progress, State};
 use crate::lease::{Lease, WorkerId};
 use crate::limit::LimitSettings;
 use crate::name::{GroupKey, Kind, LimitName, QueueName, ScheduleName, Tag};
@@ -589,13 +589,24 @@ pub struct EventPage {
     pub gap: bool,
 }
 
-/// A reader whose place holds back the trimming of the log, up to a byte bound.
+/// A reader whose place holds back the trimming of the log, and pruning if it asks for that, up to a byte bound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reader {
     /// Its name.
     pub name: String,
     /// It has read up to here.
     pub cursor: Cursor,
+    /// Retention removes no job that ended at this time or later; none holds back no job. A reader that has yet to
+    /// read more than the bound, or has no place in the log that is kept, holds back no job either.
+    #[serde(default)]
+    pub keeps_from: Option<Time>,
+}
+
+impl Reader {
+    /// A reader that needs the log, and no job.
+    pub fn of_log(name: impl Into<String>, cursor: Cursor) -> Self {
+        Self { name: name.into(), cursor, keeps_from: None }
+    }
 }
 
 /// A worker as people see it.
@@ -673,6 +684,10 @@ pub struct QueueSeries {
 pub trait Admin: Send + Sync {
     /// Everything about one job; none when it is not known (or no longer).
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<JobDetail>>;
+    /// What these jobs bring to their handlers, in the order asked; none for one that is not known (or no longer).
+    /// Answers for the first ones: as many as a batch has, and as their payloads fit in
+    /// [`crate::bounds::BODIES_BYTES_MAX`], but one at least. Ask again for the rest.
+    fn bodies(&self, jobs: Vec<JobId>) -> StoreFuture<'_, Vec<Option<JobBody>>>;
     /// The log of one attempt.
     fn logs(&self, id: JobId, attempt: u32) -> StoreFuture<'_, Result<String, Rejection>>;
     /// One page of jobs; looks at `budget` jobs at most and says where to go on.

@@ -9,8 +9,8 @@ use crate::codec::Decoder;
 use crate::decide::relocate::Candidate;
 use crate::engine::{Message, Request, Shared, Wait};
 use crate::fact::Fact;
-use crate::journal::{Journal, Position, Reader};
-use crate::machine::Machine;
+use crate::journal::{Journal, Position, Reader, SegmentInfo};
+use crate::machine::{Machine, ReaderPlace};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -19,8 +19,6 @@ use std::thread::JoinHandle;
 const DEAD_PERCENT: u64 = 100;
 /// A chunk of records that is handed to the engine at once.
 const CHUNK_BYTES: usize = 256 << 10;
-/// Bytes that readers of the event log may hold back from being reclaimed.
-const READERS_BYTES: u64 = 1 << 30;
 /// Ended ids carried on in one step.
 const REMEMBER_STEP: usize = 1_000;
 
@@ -29,6 +27,8 @@ pub(crate) struct Compactor {
     busy: bool,
     /// Bytes that may lie dead before anything is copied: the fixed part of the bound on disk use.
     slack_bytes: u64,
+    /// Bytes that readers of the event log may hold back from being reclaimed.
+    readers_bytes: u64,
     /// The segment that was found useless, and the LSN that must be durable before it goes.
     settled: Option<(u32, u64)>,
     work: Option<SyncSender<u32>>,
@@ -37,12 +37,24 @@ pub(crate) struct Compactor {
 
 impl Compactor {
     /// With its thread, or without one when there is nothing to write to.
-    pub(crate) fn new(shared: Arc<Shared>, reader: Reader, slack_bytes: u64) -> std::io::Result<Self> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        reader: Reader,
+        slack_bytes: u64,
+        readers_bytes: u64,
+    ) -> std::io::Result<Self> {
         let (work, orders) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("windlass-compact".into())
             .spawn(move || run(&orders, &shared, &reader))?;
-        Ok(Self { busy: false, slack_bytes, settled: None, work: Some(work), thread: Some(thread) })
+        Ok(Self {
+            busy: false,
+            slack_bytes,
+            readers_bytes,
+            settled: None,
+            work: Some(work),
+            thread: Some(thread),
+        })
     }
 
     /// The segment to give back next, and the LSN that must be durable first.
@@ -64,8 +76,8 @@ impl Compactor {
         let mut segments = journal.segments();
         let oldest = segments.next()?;
         segments.next()?;
-        let held = machine.readers.values().map(|cursor| (cursor.place >> 32) as u32).min();
-        let overdue = used > 2 * live + self.slack_bytes + READERS_BYTES;
+        let held = machine.readers.values().map(ReaderPlace::segment).min();
+        let overdue = used > 2 * live + self.slack_bytes + self.readers_bytes;
         if held.is_some_and(|reader| reader <= oldest.sequence) && !overdue {
             return None;
         }
@@ -76,6 +88,18 @@ impl Compactor {
                 self.settled
             }
         }
+    }
+
+    /// The oldest of these segments (oldest first) that is within the bytes that readers may hold back: what they keep
+    /// counts as live, so without a bound of its own it would keep itself.
+    pub(crate) fn reach(&self, segments: &[SegmentInfo]) -> u32 {
+        let mut bytes = 0;
+        let within = segments.iter().rev().take_while(|segment| {
+            bytes += u64::from(segment.bytes_used);
+            bytes <= self.readers_bytes
+        });
+        let newest = segments.last().map_or(0, |segment| segment.sequence);
+        within.last().map_or(newest, |segment| segment.sequence)
     }
 
     /// Lets the thread carry on what the segment still holds.

@@ -458,7 +458,9 @@ impl Engine {
 
     pub(crate) fn count_disk(&mut self) {
         self.core.disk_bytes = self.journal.disk_bytes();
-        self.core.first_segment = self.journal.segments().next().map_or(0, |segment| segment.sequence);
+        let segments: Vec<_> = self.journal.segments().collect();
+        self.core.first_segment = segments.first().map_or(0, |segment| segment.sequence);
+        self.core.reach = self.compactor.reach(&segments);
     }
 
     /// Writes what a start has to say, in as many batches and segments as it takes.

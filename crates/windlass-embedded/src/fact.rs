@@ -118,14 +118,25 @@ pub(crate) enum Fact<'a> {
     SetSchedule { name: &'a str, spec: &'a [u8] },
     /// A schedule ticked; `job` is 0 when the tick made none.
     Ticked { name: &'a str, tick: u64, job: u128, skipped: u32 },
-    /// A reader of the event log and its place; `gone` forgets it.
-    Reader { name: &'a str, place: u64, index: u32, gone: bool },
+    /// A reader of the event log and its place.
+    Reader { name: &'a str, place: u64, index: u32, what: ReaderFact },
     /// A value kept for the server.
     Meta { key: &'a str, version: u64, value: &'a [u8] },
     /// Everything that is in no job record (JSON); the first fact of every segment.
     Snapshot { state: &'a [u8] },
     /// Nothing in the segments up to that one is needed: they may be gone from here on.
     GivenBack { through: u32 },
+}
+
+/// What is said of a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReaderFact {
+    /// It reads the log.
+    Reads,
+    /// It is forgotten.
+    Gone,
+    /// It reads the log, and needs the jobs that ended at that time (wall clock, ms) or later.
+    KeepsFrom(u64),
 }
 
 impl<'a> Ref<'a> {
@@ -403,12 +414,19 @@ impl<'a> Fact<'a> {
                 out.u128(job);
                 out.u32(skipped);
             }
-            Fact::Reader { name, place, index, gone } => {
+            Fact::Reader { name, place, index, what } => {
                 out.u8(tag::READER);
                 out.short(name);
                 out.u64(place);
                 out.u32(index);
-                out.u8(u8::from(gone));
+                match what {
+                    ReaderFact::Reads => out.u8(0),
+                    ReaderFact::Gone => out.u8(1),
+                    ReaderFact::KeepsFrom(at) => {
+                        out.u8(2);
+                        out.u64(at);
+                    }
+                }
             }
             Fact::Meta { key, version, value } => {
                 out.u8(tag::META);
@@ -522,7 +540,12 @@ impl<'a> Fact<'a> {
                 name: from.short()?,
                 place: from.u64()?,
                 index: from.u32()?,
-                gone: from.u8()? != 0,
+                what: match from.u8()? {
+                    0 => ReaderFact::Reads,
+                    1 => ReaderFact::Gone,
+                    2 => ReaderFact::KeepsFrom(from.u64()?),
+                    _ => return Err(Malformed("unknown kind of reader")),
+                },
             },
             tag::META => Fact::Meta { key: from.short()?, version: from.u64()?, value: from.bytes()? },
             tag::SNAPSHOT => Fact::Snapshot { state: from.bytes()? },

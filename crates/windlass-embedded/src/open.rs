@@ -33,6 +33,8 @@ pub enum AtOpen {
 
 /// At least so much of the event log stays for readers that come later; a directory of that size hurts nobody.
 const SLACK_BYTES_DEFAULT: u64 = 256 << 20;
+/// So much of it stays for a reader that is behind: hours of a busy queue, on a disk that people would not miss.
+const READERS_BYTES_DEFAULT: u64 = 1 << 30;
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -52,6 +54,8 @@ pub struct EmbeddedOptions {
     /// Bytes that may lie dead beside the live ones before old segments are given back, and the event log in them with
     /// them: history against disk.
     pub slack_bytes: u64,
+    /// Bytes of the event log that a registered reader may hold back from being trimmed, and jobs with them.
+    pub readers_bytes: u64,
     /// Open although segments at the front are missing, and lose what they held: what `windlass doctor --repair` does.
     pub without_missing_segments: bool,
 }
@@ -66,6 +70,7 @@ impl Default for EmbeddedOptions {
             entropy: Arc::new(SystemEntropy),
             journal: JournalOptions::default(),
             slack_bytes: SLACK_BYTES_DEFAULT,
+            readers_bytes: READERS_BYTES_DEFAULT,
             without_missing_segments: false,
         }
     }
@@ -189,6 +194,7 @@ fn start(
         reader: reader.clone(),
         disk_bytes: 0,
         first_segment: 0,
+        reach: 0,
         children_left: 0,
     };
     let mut engine = Engine {
@@ -199,7 +205,12 @@ fn start(
         syncer: syncer.clone(),
         ack: options.ack_level,
         time,
-        compactor: Compactor::new(Arc::clone(&shared), reader.clone(), options.slack_bytes)?,
+        compactor: Compactor::new(
+            Arc::clone(&shared),
+            reader.clone(),
+            options.slack_bytes,
+            options.readers_bytes,
+        )?,
         pending: Vec::new(),
         unsynced: VecDeque::new(),
         last_dirty: 0,

@@ -11,12 +11,13 @@ use crate::engine::{Message, Request, Shared, Wait};
 use crate::events::{self, Names};
 use crate::fact::{Fact, JobFact};
 use crate::journal::{FORMAT_VERSION, Position, ReadError, Reader as JournalReader};
+use crate::machine::ReaderPlace;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
-use windlass_core::bounds::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX};
+use windlass_core::bounds::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, BODIES_BYTES_MAX};
 use windlass_core::event::Cursor;
-use windlass_core::job::{JobDetail, JobId, JobView, NewJob};
+use windlass_core::job::{JobBody, JobDetail, JobId, JobView, NewJob};
 use windlass_core::limit::LimitSettings;
 use windlass_core::name::{GroupKey, LimitName, QueueName, ScheduleName};
 use windlass_core::queue::{GroupSettings, QueueSettings};
@@ -199,6 +200,32 @@ impl EmbeddedStore {
             timeout_ms: options.timeout_ms,
             trace: options.trace,
         })
+    }
+
+    /// What one job brings to its handler; none when it has gone since the engine said where its record stands.
+    async fn body(
+        &self,
+        job: JobId,
+        (place, len, priority): (Position, u32, i8),
+    ) -> Result<Option<JobBody>, StoreError> {
+        let record = match self.0.reader.read(place, len as usize) {
+            Ok(record) => record,
+            Err(ReadError::Gone) => {
+                let again = move |core: &mut Core| {
+                    let slot = *core.machine.slots.at(core.machine.find(job)?);
+                    Some(core.read(slot.place(), slot.len()))
+                };
+                match self.look(None, Wait::Nothing, again).await? {
+                    Some(record) => record.map_err(|why| StoreError::refused("bodies", why.to_string()))?,
+                    None => return Ok(None),
+                }
+            }
+            Err(why) => return Err(StoreError::stopped("bodies", why.to_string())),
+        };
+        let fact = job_of(&record)?;
+        let options = crate::decide::list::options_of(&fact);
+        let (tags, trace) = (options.tags, options.trace);
+        Ok(Some(JobBody { payload: fact.payload.to_vec(), priority, tags, trace }))
     }
 
     /// Bytes of the journal. What was moved by compaction in between is asked of the engine.
@@ -397,6 +424,21 @@ impl Admin for EmbeddedStore {
         })
     }
 
+    fn bodies(&self, jobs: Vec<JobId>) -> StoreFuture<'_, Vec<Option<JobBody>>> {
+        Box::pin(async move {
+            let asked = jobs.clone();
+            let records = self.look(None, Wait::All, move |core| core.records(&asked)).await?;
+            let mut bodies = Vec::with_capacity(records.len());
+            for (job, record) in jobs.into_iter().zip(records) {
+                bodies.push(match record {
+                    Some(record) => self.body(job, record).await?,
+                    None => None,
+                });
+            }
+            Ok(bodies)
+        })
+    }
+
     fn logs(&self, id: JobId, attempt: u32) -> StoreFuture<'_, Result<String, Rejection>> {
         self.looking(None, move |core| core.logs(id, attempt))
     }
@@ -587,7 +629,12 @@ impl Admin for EmbeddedStore {
     fn readers(&self) -> StoreFuture<'_, Vec<Reader>> {
         self.looking(None, |core| {
             let all = core.machine.readers.iter();
-            all.map(|(name, cursor)| Reader { name: name.clone(), cursor: *cursor }).collect()
+            let reader = |(name, at): (&String, &ReaderPlace)| Reader {
+                name: name.clone(),
+                cursor: at.cursor,
+                keeps_from: at.keeps_from.map(Time),
+            };
+            all.map(reader).collect()
         })
     }
 
@@ -664,6 +711,22 @@ impl Store for EmbeddedStore {
 }
 
 impl Core {
+    /// Where the records of the first of these jobs stand, and their priorities: as many as one answer has.
+    fn records(&self, jobs: &[JobId]) -> Vec<Option<(Position, u32, i8)>> {
+        let mut bytes = 0;
+        let record = |id: &JobId| {
+            let at = self.machine.find(*id)?;
+            let slot = self.machine.slots.at(at);
+            Some((slot.place(), slot.len(), self.machine.lane_of(at).priority))
+        };
+        let fits = |record: &Option<(Position, u32, i8)>| {
+            let first = bytes == 0;
+            bytes += record.map_or(0, |(_, len, _)| len as usize);
+            first || bytes <= BODIES_BYTES_MAX
+        };
+        jobs.iter().take(BATCH_ITEMS_MAX).map(record).take_while(fits).collect()
+    }
+
     /// What a reader of events needs to know: names by number, the oldest segment, and where the log
     /// ends.
     fn log_state(&self) -> (Names, u32, Position) {

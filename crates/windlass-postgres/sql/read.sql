@@ -23,6 +23,11 @@ CREATE OR REPLACE FUNCTION windlass.get(p_id uuid) RETURNS TABLE (view jsonb, de
     j.payload, r.result, x.checkpoint
   FROM windlass.job j LEFT JOIN windlass.extra x ON x.job = j.id LEFT JOIN windlass.run r ON r.job = j.id WHERE j.id = p_id $$;
 
+-- What the first of these jobs bring to their handlers, up to so many bytes of payload, but one at least.
+CREATE OR REPLACE FUNCTION windlass.bodies(p_ids uuid[], p_bytes bigint) RETURNS TABLE (payload bytea, prio smallint, options jsonb) LANGUAGE sql STABLE AS $$
+  SELECT x.payload, x.prio, x.options FROM (SELECT u.n, j.payload, j.prio, j.options, sum(coalesce(octet_length(j.payload), 0)) OVER (ORDER BY u.n) AS bytes
+    FROM unnest(p_ids) WITH ORDINALITY u(id, n) LEFT JOIN windlass.job j ON j.id = u.id) x WHERE x.n = 1 OR x.bytes <= p_bytes ORDER BY x.n $$;
+
 -- One page of jobs, and a last row where it would go on. Ended jobs of one queue and state come newest first; anything
 -- else by id.
 CREATE OR REPLACE FUNCTION windlass.list(p jsonb, p_after uuid, p_before bigint, p_limit int, p_budget bigint, p_needle bytea)

@@ -15,9 +15,20 @@ CREATE OR REPLACE FUNCTION windlass.retention_due(p_queue text) RETURNS bigint L
       UNION ALL (SELECT at FROM windlass.finished WHERE k.state = 5 AND queue = p_queue ORDER BY seq LIMIT 1)) o) e WHERE s.counts[k.state + 1] > 0) x
   WHERE q.name = p_queue GROUP BY s.retention_rests_until $$;
 
--- T13: removes what retention no longer keeps. A job with live children goes to the end of its line instead.
+-- Rows of the event log that are kept for readers that are behind. A row is a batch of events.
+CREATE OR REPLACE FUNCTION windlass.held_rows() RETURNS bigint LANGUAGE sql IMMUTABLE AS $$ SELECT 4000000::bigint $$;
+
+-- From which end on readers need jobs, if any does. One that has yet to read more than the bound, or has no place in the
+-- log that is kept, needs none.
+CREATE OR REPLACE FUNCTION windlass.kept_from() RETURNS bigint LANGUAGE sql STABLE AS $$
+  SELECT min(r.keeps_from) FROM windlass.reader r WHERE r.keeps_from IS NOT NULL AND r.place > (SELECT trimmed::text::bigint FROM windlass.schema)
+    AND coalesce((SELECT id FROM windlass.event ORDER BY xid DESC, id DESC LIMIT 1)
+      - (SELECT id FROM windlass.event WHERE xid >= r.place::text::xid8 ORDER BY xid, id LIMIT 1), 0) <= windlass.held_rows() $$;
+
+-- T13: removes what retention no longer keeps. A job with live children goes to the end of its line instead, and none
+-- that a reader needs goes.
 CREATE OR REPLACE FUNCTION windlass.prune(p_queue text, p_budget int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE q record; k record; v_ids uuid[]; v_keep uuid[]; v_done int := 0; v_excess bigint; r record; v_rest boolean := false; v_rows jsonb[];
+DECLARE q record; k record; v_ids uuid[]; v_keep uuid[]; v_done int := 0; v_excess bigint; r record; v_rest boolean := false; v_rows jsonb[]; v_kept bigint := windlass.kept_from();
 BEGIN
   SELECT c.settings, s.counts INTO q FROM windlass.queue c JOIN windlass.qstate s ON s.queue = c.name WHERE c.name = p_queue;
   FOR k IN SELECT * FROM (VALUES (5, 'completed', 86400000::bigint, 1000000::bigint), (6, 'dead', 7776000000, 9223372036854775807), (7, 'cancelled', 86400000, 1000000)) v(state, word, age, most) LOOP
@@ -30,7 +41,7 @@ BEGIN
         (SELECT job, at, seq FROM ((SELECT job, at, seq FROM windlass.ended WHERE k.state > 5 AND queue = p_queue AND state = k.state AND NOT shut ORDER BY seq LIMIT p_budget - v_done)
           UNION ALL (SELECT u.job, f.at, f.seq * 1024 + u.n FROM (SELECT * FROM windlass.finished WHERE k.state = 5 AND queue = p_queue ORDER BY seq LIMIT p_budget - v_done) f
             CROSS JOIN LATERAL unnest(f.jobs) WITH ORDINALITY u(job, n) LIMIT p_budget - v_done)) b) e) o
-    WHERE o.n <= v_excess OR o.at::numeric + k.age <= p_now;
+    WHERE (o.n <= v_excess OR o.at::numeric + k.age <= p_now) AND (v_kept IS NULL OR o.at < v_kept);
     CONTINUE WHEN v_ids IS NULL;
     SELECT array_agg(DISTINCT e.parent) INTO v_keep FROM windlass.edge e WHERE e.parent = ANY (v_ids) AND windlass.has_live_children(e.parent);
     IF v_keep IS NOT NULL THEN
@@ -77,7 +88,7 @@ BEGIN
       END IF;
     END LOOP;
   END LOOP;
-  IF v_rest AND v_done = 0 THEN
+  IF (v_rest OR v_kept IS NOT NULL) AND v_done = 0 THEN
     UPDATE windlass.qstate SET retention_rests_until = p_now + 1000 WHERE queue = p_queue;
   END IF;
   RETURN v_done;
@@ -162,7 +173,7 @@ BEGIN
   IF v_last - v_first > 1000000 THEN
     SELECT min(place) INTO v_slowest FROM windlass.reader;
     SELECT max(xid) INTO v_upto FROM (SELECT xid FROM windlass.event ORDER BY xid, id LIMIT p_budget) e;
-    IF v_slowest IS NULL OR v_upto::text::bigint < v_slowest OR v_last - v_first > 4000000 THEN
+    IF v_slowest IS NULL OR v_upto::text::bigint < v_slowest OR v_last - v_first > windlass.held_rows() THEN
       DELETE FROM windlass.event WHERE xid <= v_upto;
       GET DIAGNOSTICS v_n = ROW_COUNT; v_done := v_done + v_n;
       UPDATE windlass.schema SET trimmed = v_upto;

@@ -1,6 +1,5 @@
 //! The verbs of people and dashboards.
 
-use crate::jobs::Extras;
 use crate::pool::Param;
 use crate::queue::too_many;
 use crate::store::PostgresStore;
@@ -10,9 +9,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio_postgres::types::Type;
-use windlass_core::bounds::{LIST_BUDGET_DEFAULT, META_BYTES_MAX, PAGE_MAX, PAYLOAD_BYTES_MAX};
+use windlass_core::bounds::{
+    BATCH_ITEMS_MAX, BODIES_BYTES_MAX, LIST_BUDGET_DEFAULT, META_BYTES_MAX, PAGE_MAX, PAYLOAD_BYTES_MAX,
+};
 use windlass_core::event::{Cause, Cursor, Event, EventType};
-use windlass_core::job::{AttemptRecord, ErrorReport, JobDetail, JobView, Progress};
+use windlass_core::job::{AttemptRecord, ErrorReport, JobBody, JobDetail, JobOptions, JobView, Progress};
 use windlass_core::limit::LimitSettings;
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::{
@@ -49,7 +50,7 @@ const ASYNCHRONOUS_WINDOW_MS: u64 = 1_000;
 /// The part of a job's detail that is JSON.
 #[derive(Deserialize)]
 struct Rest {
-    options: Option<Extras>,
+    options: Option<JobOptions>,
     percent: Option<u8>,
     message: Option<String>,
     children: Vec<JobId>,
@@ -342,6 +343,22 @@ impl Admin for PostgresStore {
         Box::pin(self.detail(id))
     }
 
+    fn bodies(&self, jobs: Vec<JobId>) -> StoreFuture<'_, Vec<Option<JobBody>>> {
+        Box::pin(async move {
+            let ids: Vec<Id> = jobs.into_iter().take(BATCH_ITEMS_MAX).map(Id).collect();
+            let params: [Param<'_>; 2] = [(&ids, Type::UUID_ARRAY), (&(BODIES_BYTES_MAX as i64), Type::INT8)];
+            let rows = self.rows("bodies", "SELECT * FROM windlass.bodies($1, $2)", &params).await?;
+            let body = |row: &tokio_postgres::Row| {
+                let Some(payload) = row.get::<_, Option<Vec<u8>>>("payload") else { return Ok(None) };
+                let options = row.get::<_, Option<Json>>("options").map(|Json(value)| read("bodies", value));
+                let options: JobOptions = options.transpose()?.unwrap_or_default();
+                let priority = i8::try_from(row.get::<_, i16>("prio")).unwrap_or(0);
+                Ok(Some(JobBody { payload, priority, tags: options.tags, trace: options.trace }))
+            };
+            rows.iter().map(body).collect()
+        })
+    }
+
     fn logs(&self, id: JobId, attempt: u32) -> StoreFuture<'_, Result<String, Rejection>> {
         Box::pin(async move {
             let attempt = i32::try_from(attempt).unwrap_or(i32::MAX);
@@ -625,13 +642,14 @@ impl Admin for PostgresStore {
     fn set_reader(&self, reader: Reader) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let place = i64::try_from(reader.cursor.place).unwrap_or(i64::MAX);
-            let params: [Param<'_>; 3] = [
+            let params: [Param<'_>; 4] = [
                 (&reader.name, Type::TEXT),
                 (&place, Type::INT8),
                 (&i64::from(reader.cursor.index), Type::INT8),
+                (&reader.keeps_from.map(ms), Type::INT8),
             ];
-            let sql = "INSERT INTO windlass.reader (name, place, idx) VALUES (left($1, 255), $2, $3)
-                       ON CONFLICT (name) DO UPDATE SET place = excluded.place, idx = excluded.idx";
+            let sql = "INSERT INTO windlass.reader (name, place, idx, keeps_from) VALUES (left($1, 255), $2, $3, $4)
+                       ON CONFLICT (name) DO UPDATE SET place = excluded.place, idx = excluded.idx, keeps_from = excluded.keeps_from";
             self.rows("set_reader", sql, &params).await.map(drop)
         })
     }
@@ -646,7 +664,11 @@ impl Admin for PostgresStore {
     fn readers(&self) -> StoreFuture<'_, Vec<Reader>> {
         Box::pin(async move {
             let rows = self
-                .rows("readers", "SELECT name, place, idx FROM windlass.reader ORDER BY name", &[])
+                .rows(
+                    "readers",
+                    "SELECT name, place, idx, keeps_from FROM windlass.reader ORDER BY name",
+                    &[],
+                )
                 .await?;
             let reader = |row: &tokio_postgres::Row| Reader {
                 name: row.get(0),
@@ -654,6 +676,7 @@ impl Admin for PostgresStore {
                     place: u64::try_from(row.get::<_, i64>(1)).unwrap_or(0),
                     index: u32::try_from(row.get::<_, i64>(2)).unwrap_or(0),
                 },
+                keeps_from: row.get::<_, Option<i64>>(3).map(time),
             };
             Ok(rows.iter().map(reader).collect())
         })

@@ -1,45 +1,10 @@
 //! New jobs on their way to SQL: what a function needs to see of them, parents before their children.
 
 use crate::wire::{Id, Json, json, ms};
-use serde::Deserialize;
 use serde_json::{Map, Value};
-use windlass_core::job::{Parent, Unique};
+use windlass_core::job::JobOptions;
 use windlass_core::limit::LimitUse;
-use windlass_core::name::Tag;
-use windlass_core::retry::RetryPolicy;
 use windlass_core::{NewJob, Rejection, Time};
-
-/// The part of a job that only some have, as it stands in `job.options`.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Extras {
-    pub(crate) retry: Option<RetryPolicy>,
-    pub(crate) unique: Option<Unique>,
-    pub(crate) limits: Vec<LimitUse>,
-    pub(crate) parents: Vec<Parent>,
-    pub(crate) tags: Vec<Tag>,
-    pub(crate) expires_at: Option<Time>,
-    pub(crate) timeout_ms: Option<u64>,
-    pub(crate) trace: Option<String>,
-}
-
-fn options(job: &NewJob) -> Option<Value> {
-    let mut all = Map::new();
-    let mut put = |key: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            all.insert(key.to_owned(), value);
-        }
-    };
-    put("retry", job.retry.as_ref().map(json));
-    put("unique", job.unique.as_ref().map(json));
-    put("limits", (!job.limits.is_empty()).then(|| json(&job.limits)));
-    put("parents", (!job.parents.is_empty()).then(|| json(&job.parents)));
-    put("tags", (!job.tags.is_empty()).then(|| json(&job.tags)));
-    put("expires_at", job.expires_at.map(|at| json(&at)));
-    put("timeout_ms", job.timeout_ms.map(|ms| json(&ms)));
-    put("trace", job.trace.as_ref().map(json));
-    (!all.is_empty()).then_some(Value::Object(all))
-}
 
 /// A job's named limits in their one spelling.
 fn limit_set(limits: &[LimitUse]) -> String {
@@ -66,8 +31,8 @@ pub(crate) fn item(job: &NewJob, payloads: &mut Vec<Vec<u8>>) -> Value {
     if let Some(delay) = job.delay_ms {
         put("delay_ms", Value::from(delay));
     }
-    if let Some(options) = options(job) {
-        put("options", options);
+    if let Some(options) = JobOptions::of(job) {
+        put("options", json(&options));
     }
     Value::Object(all)
 }
@@ -98,7 +63,7 @@ impl Columns {
         self.limits.push(limit_set(&job.limits));
         self.run_at.push(job.run_at.map(ms));
         self.delays.push(job.delay_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)));
-        self.options.push(options(job).map(Json));
+        self.options.push(JobOptions::of(job).map(|options| Json(json(&options))));
     }
 }
 

@@ -280,7 +280,7 @@ impl PostgresStore {
 fn claimed(row: &Row, nonce: u64) -> Result<ClaimedJob, StoreError> {
     let name = |why: Rejection| StoreError::refused("claim", why.to_string());
     let number = |at: &str| u32::try_from(row.get::<_, i32>(at)).unwrap_or(0);
-    let options: crate::jobs::Extras = match row.get::<_, Option<Json>>("options") {
+    let options: windlass_core::job::JobOptions = match row.get::<_, Option<Json>>("options") {
         Some(options) => read("claim", options.0)?,
         None => Default::default(),
     };

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use redis::Value;
-use windlass_core::bounds::{META_BYTES_MAX, PAGE_MAX};
+use windlass_core::bounds::{BATCH_ITEMS_MAX, BODIES_BYTES_MAX, META_BYTES_MAX, PAGE_MAX};
 use windlass_core::event::Cursor;
-use windlass_core::job::{JobDetail, JobView};
+use windlass_core::job::{JobBody, JobDetail, JobView};
 use windlass_core::limit::LimitSettings;
 use windlass_core::name::{GroupKey, LimitName, QueueName, ScheduleName};
 use windlass_core::queue::{GroupSettings, QueueSettings};
@@ -140,6 +140,23 @@ impl Admin for RedisStore {
                 Ok(Some(Record::read(id, &record)?.detail(&extras, children.collect::<Read<Vec<_>>>()?)))
             };
             self.look(&call, "get", read).await
+        })
+    }
+
+    fn bodies(&self, jobs: Vec<JobId>) -> StoreFuture<'_, Vec<Option<JobBody>>> {
+        Box::pin(async move {
+            let jobs = &jobs[..jobs.len().min(BATCH_ITEMS_MAX)];
+            let mut call = self.call("bodies", None);
+            call.count(jobs.len()).count(BODIES_BYTES_MAX);
+            for id in jobs {
+                call.id(*id);
+            }
+            let body = |(id, record): (&JobId, Value)| match record {
+                Value::Nil => Ok(None),
+                record => Ok(Some(Record::read(*id, &wire::bytes(record)?)?.body())),
+            };
+            let read = |value| jobs.iter().zip(wire::items(value)?).map(body).collect::<Read<Vec<_>>>();
+            self.look(&call, "bodies", read).await
         })
     }
 
@@ -505,7 +522,11 @@ impl Admin for RedisStore {
         Box::pin(async move {
             let mut call = self.call("set_reader", None);
             let name = windlass_core::bounds::cut(&reader.name, 255);
-            call.text(name).text(&format!("{}-{}", reader.cursor.place, reader.cursor.index));
+            let mut place = format!("{}-{}", reader.cursor.place, reader.cursor.index);
+            if let Some(from) = reader.keeps_from {
+                place.push_str(&format!("-{}", from.0));
+            }
+            call.text(name).text(&place);
             self.done(&call, "set_reader", |_| Ok(())).await
         })
     }
@@ -523,12 +544,15 @@ impl Admin for RedisStore {
             let call = self.call("readers", None);
             let reader = |(name, place): (Vec<u8>, Vec<u8>)| {
                 let place = String::from_utf8(place).map_err(|_| Misread("reader"))?;
-                let (place, index) = place.split_once('-').ok_or(Misread("reader"))?;
-                let cursor = Cursor {
-                    place: place.parse().map_err(|_| Misread("reader"))?,
-                    index: index.parse().map_err(|_| Misread("reader"))?,
+                let numbers = place.split('-').map(|part| part.parse().map_err(|_| Misread("reader")));
+                let (place, index, keeps_from) = match numbers.collect::<Read<Vec<u64>>>()?[..] {
+                    [place, index] => (place, index, None),
+                    [place, index, from] => (place, index, Some(Time(from))),
+                    _ => return Err(Misread("reader")),
                 };
-                Ok(Reader { name: String::from_utf8_lossy(&name).into_owned(), cursor })
+                let index = u32::try_from(index).map_err(|_| Misread("reader"))?;
+                let name = String::from_utf8_lossy(&name).into_owned();
+                Ok(Reader { name, cursor: Cursor { place, index }, keeps_from })
             };
             let read = |value| wire::pairs(value)?.into_iter().map(reader).collect::<Read<Vec<_>>>();
             let mut all = self.look(&call, "readers", read).await?;

@@ -52,14 +52,17 @@ pub(crate) struct Library {
 }
 
 /// The library of this version.
-pub(crate) static LIBRARY: LazyLock<Library> = LazyLock::new(|| library(false));
+pub(crate) static LIBRARY: LazyLock<Library> = LazyLock::new(|| library(false, false));
 
 /// The same without its short way for plain jobs, for a test of the long one.
-pub(crate) static LONG_WAY: LazyLock<Library> = LazyLock::new(|| library(true));
+pub(crate) static LONG_WAY: LazyLock<Library> = LazyLock::new(|| library(true, false));
 
-fn library(long_way: bool) -> Library {
+/// The same with a short event log, for a test of its bound.
+pub(crate) static SHORT_LOG: LazyLock<Library> = LazyLock::new(|| library(false, true));
+
+fn library(long_way: bool, short_log: bool) -> Library {
     let mut body = constants();
-    body.push_str(&format!("local LONG_WAY = {long_way}\n"));
+    body.push_str(&format!("local LONG_WAY, SHORT_LOG = {long_way}, {short_log}\n"));
     for part in PRELUDE {
         body.push_str(part);
         body.push('\n');

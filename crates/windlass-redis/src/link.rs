@@ -311,14 +311,16 @@ impl Link {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// A connection of its own that listens to what other processes tell.
+    /// A connection of its own that listens to what other processes tell. The library sets no bound for making one.
     pub(crate) async fn listen(&self) -> Result<redis::aio::PubSub, RedisError> {
+        let server = self.address.locate(&self.prefix).await?;
         let made = Box::pin(async {
-            let mut listener = self.address.locate(&self.prefix).await?.get_async_pubsub().await?;
+            let mut listener = server.get_async_pubsub().await?;
             listener.subscribe(self.channel()).await?;
             Ok(listener)
         });
-        made.await
+        let slow = || RedisError::from((ErrorKind::Io, "the server did not answer in time"));
+        tokio::time::timeout(CONNECT_TIMEOUT, made).await.unwrap_or_else(|_| Err(slow()))
     }
 }
 

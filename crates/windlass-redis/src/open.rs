@@ -7,7 +7,7 @@ use windlass_core::{StoreError, Time};
 
 use crate::address::Address;
 use crate::hub::Hub;
-use crate::library::{LIBRARY, LONG_WAY};
+use crate::library::{LIBRARY, LONG_WAY, SHORT_LOG};
 use crate::link::{Link, NOT_A_CLUSTER};
 use crate::wire;
 use crate::{Handle, RedisStore, upkeep};
@@ -36,13 +36,16 @@ pub struct RedisOptions {
     /// Every job goes the long way; for a test that both ways answer the same.
     #[doc(hidden)]
     pub long_way: bool,
+    /// The event log is kept short; for a test of what happens at its bound.
+    #[doc(hidden)]
+    pub short_log: bool,
     /// A clock instead of the server's own; for tests.
     pub clock: Option<Arc<dyn Fn() -> Time + Send + Sync>>,
 }
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        Self { namespace: "windlass".into(), upkeep: true, long_way: false, clock: None }
+        Self { namespace: "windlass".into(), upkeep: true, long_way: false, short_log: false, clock: None }
     }
 }
 
@@ -112,7 +115,11 @@ impl RedisStore {
             return Err(OpenError::BadAddress("a namespace is a name without braces".into()));
         }
         let address = Address::parse(url).map_err(OpenError::BadAddress)?;
-        let library = if options.long_way { &LONG_WAY } else { &LIBRARY };
+        let library = match (options.long_way, options.short_log) {
+            (true, _) => &LONG_WAY,
+            (_, true) => &SHORT_LOG,
+            _ => &LIBRARY,
+        };
         let link = Arc::new(Link::new(address, library, &options.namespace, sender()));
         let server = Server::ask(&link).await?;
         server.is_what_the_url_says(link.address())?;

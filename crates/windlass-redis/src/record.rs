@@ -1,39 +1,16 @@
 //! The record of a job, as `lua/prelude/record.lua` lays it out: written here for a new job, from its
 //! names on; read here whole.
 
-use serde::{Deserialize, Serialize};
 use windlass_core::event::{Cause, EventType};
 use windlass_core::fingerprint::Fingerprint;
-use windlass_core::job::{AttemptRecord, ErrorReport, JobDetail, JobView, NewJob, Parent, Progress, Unique};
-use windlass_core::limit::LimitUse;
-use windlass_core::name::{GroupKey, Kind, QueueName, Tag};
-use windlass_core::retry::RetryPolicy;
+use windlass_core::job::{
+    AttemptRecord, ErrorReport, JobBody, JobDetail, JobOptions, JobView, NewJob, Progress,
+};
+use windlass_core::name::{GroupKey, Kind, QueueName};
 use windlass_core::store::ClaimedJob;
 use windlass_core::{JobId, Lease, LeaseToken, State, Time, WorkerId};
 
 use crate::wire::{Misread, Read, Unpack};
-
-/// Options beside the payload, as JSON: read by the functions as far as the rules need them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Options {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry: Option<RetryPolicy>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unique: Option<Unique>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    limits: Vec<LimitUse>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    parents: Vec<Parent>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tags: Vec<Tag>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timeout_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace: Option<String>,
-}
 
 /// A job's queue, kind and group, each behind its length.
 pub(crate) fn names_of(job: &NewJob) -> Vec<u8> {
@@ -48,26 +25,16 @@ pub(crate) fn names_of(job: &NewJob) -> Vec<u8> {
 
 /// A new job's record from its names on, and whether it has options.
 pub(crate) fn body_of(job: &NewJob) -> (Vec<u8>, bool) {
-    let options = Options {
-        retry: job.retry.clone(),
-        unique: job.unique.clone(),
-        limits: job.limits.clone(),
-        parents: job.parents.clone(),
-        tags: job.tags.clone(),
-        expires_at: job.expires_at,
-        timeout_ms: job.timeout_ms,
-        trace: job.trace.clone(),
-    };
-    let has_options = options != Options::default();
+    let options = JobOptions::of(job);
     let mut body = names_of(job);
     body.reserve_exact(job.payload.len());
-    if has_options {
-        let json = serde_json::to_vec(&options).expect("our own plain structs always serialise");
+    if let Some(options) = &options {
+        let json = serde_json::to_vec(options).expect("our own plain structs always serialise");
         body.extend_from_slice(&(json.len() as u32).to_be_bytes());
         body.extend_from_slice(&json);
     }
     body.extend_from_slice(&job.payload);
-    (body, has_options)
+    (body, options.is_some())
 }
 
 mod flag {
@@ -101,7 +68,7 @@ pub(crate) struct Record<'a> {
     queue: QueueName,
     kind: Kind,
     group: Option<GroupKey>,
-    options: Options,
+    options: JobOptions,
     payload: &'a [u8],
 }
 
@@ -136,7 +103,7 @@ impl<'a> Record<'a> {
             queue: QueueName::new("q").map_err(|_| Misread("queue"))?,
             kind: Kind::new("k").map_err(|_| Misread("kind"))?,
             group: None,
-            options: Options::default(),
+            options: JobOptions::default(),
             payload: &[],
         };
         if flags & flag::EXT != 0 {
@@ -210,6 +177,16 @@ impl<'a> Record<'a> {
             fingerprint: (self.print != 0).then_some(Fingerprint(self.print)),
             // That somebody asked for it is the common case, which is not written.
             cause: cause.or((self.state == State::Cancelled).then_some(Cause::Requested)),
+        }
+    }
+
+    /// What the job brings to its handler.
+    pub(crate) fn body(self) -> JobBody {
+        JobBody {
+            payload: self.payload.to_vec(),
+            priority: self.priority,
+            tags: self.options.tags,
+            trace: self.options.trace,
         }
     }
 

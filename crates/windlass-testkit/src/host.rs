@@ -10,6 +10,9 @@ use windlass_core::store::Store;
 /// Where every clock begins: 2025-11-21 04:40:00 UTC.
 pub const START: Time = Time(1_763_700_000_000);
 
+/// Events that are more than a short log holds: 4 MiB of them, each in a batch of its own.
+pub const SHORT_LOG_EVENTS: usize = 1_024;
+
 /// One kind of store.
 pub trait Host: Send + Sync + 'static {
     /// Its name in reports: `embedded`, `memory`, `redis`, `postgres` or `http`.
@@ -17,6 +20,10 @@ pub trait Host: Send + Sync + 'static {
 
     /// An empty place that no other test sees, its clock at [`START`].
     fn place(&self) -> Box<dyn Place>;
+
+    /// The same, where a reader of the event log that is [`SHORT_LOG_EVENTS`] of 4 KiB behind is far beyond the bound up
+    /// to which a store waits for readers.
+    fn place_with_short_log(&self) -> Box<dyn Place>;
 
     /// A store on which a sequence of random commands takes long runs one in so many of them; `WINDLASS_RUNS` says how
     /// many to run instead, for longer campaigns.

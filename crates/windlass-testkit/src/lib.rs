@@ -29,6 +29,6 @@ pub use cases::compare_with_model;
 pub use certify::certify;
 pub use dice::Dice;
 pub use dump::{Dump, dump};
-pub use host::{Case, End, Host, Place, START};
+pub use host::{Case, End, Host, Place, SHORT_LOG_EVENTS, START};
 pub use proxy::{Fault, Proxy};
 pub use subject::Subject;

@@ -36,6 +36,15 @@ pub(in crate::database) const ATTEMPT_MERGE: &str = "ON CONFLICT (job, attempt) 
   result = coalesce(attempt.result, excluded.result),
   result_bytes = coalesce(attempt.result_bytes, excluded.result_bytes)";
 
+/// Columns of `payload` in the order in which they are written.
+pub(in crate::database) const PAYLOAD_COLUMNS: &str =
+    "job, gone, payload, payload_bytes, priority, tags, trace";
+
+/// A payload that is there already: one that the store has no more does not take its place.
+pub(in crate::database) const PAYLOAD_MERGE: &str = "ON CONFLICT (job) DO UPDATE SET
+  gone = excluded.gone, payload = excluded.payload, payload_bytes = excluded.payload_bytes, priority = excluded.priority,
+  tags = excluded.tags, trace = excluded.trace WHERE NOT excluded.gone";
+
 /// A failure mode that is there already.
 pub(in crate::database) const MODE_MERGE: &str = "ON CONFLICT (fingerprint) DO UPDATE SET
   last_at = CASE WHEN excluded.last_at > failure_mode.last_at THEN excluded.last_at ELSE failure_mode.last_at END";

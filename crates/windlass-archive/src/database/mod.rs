@@ -9,8 +9,8 @@ mod sqlite;
 
 use std::sync::Arc;
 
-use windlass_core::Time;
 use windlass_core::event::{Cause, Cursor, EventType};
+use windlass_core::{JobId, Time};
 
 use self::postgres::Postgres;
 use self::sqlite::Sqlite;
@@ -20,7 +20,10 @@ use crate::fold::state_after;
 use crate::target::Target;
 
 /// The version of the tables that this program makes and understands.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
+
+/// The version that the tables are made in, before what later versions add.
+const FIRST_VERSION: i64 = 1;
 
 /// What the archive says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +75,17 @@ impl Database {
         match self {
             Database::Sqlite(database) => database.write(batch).await,
             Database::Postgres(database) => database.write(batch).await,
+        }
+    }
+
+    /// Which of these jobs (in their order) the archive has no payload of, nor the word that it is gone.
+    pub(crate) async fn without_payload(&mut self, jobs: Vec<JobId>) -> Result<Vec<JobId>, ArchiveError> {
+        if jobs.is_empty() {
+            return Ok(jobs);
+        }
+        match self {
+            Database::Sqlite(database) => database.without_payload(jobs).await,
+            Database::Postgres(database) => database.without_payload(jobs).await,
         }
     }
 

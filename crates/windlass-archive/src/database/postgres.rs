@@ -5,23 +5,25 @@
 
 mod rows;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls, Transaction};
 use uuid::Uuid;
-use windlass_core::Time;
 use windlass_core::event::Cursor;
+use windlass_core::{JobId, Time};
 
 use self::rows::{
-    known_jobs, number, write_attempts, write_cuts, write_jobs, write_modes_and_gaps, write_retries,
+    id, known_jobs, number, write_attempts, write_bodies, write_cuts, write_jobs, write_modes_and_gaps,
+    write_retries,
 };
-use super::{Head, Place, SCHEMA_VERSION, check_version, ms, place_found, words};
+use super::{FIRST_VERSION, Head, Place, SCHEMA_VERSION, check_version, ms, place_found, words};
 use crate::batch::Batch;
 use crate::error::ArchiveError;
 use crate::target::{SCHEMA_DEFAULT, Target};
 
 const TABLES: &str = include_str!("../../sql/postgres.sql");
+const VERSION_2: &str = include_str!("../../sql/postgres-2.sql");
 /// Rows of one statement: enough to make a round trip cheap, few enough that its arrays stay small.
 const ROWS_PER_STATEMENT: usize = 5_000;
 /// Failure modes that one step of retention looks at.
@@ -115,6 +117,16 @@ impl Postgres {
         done.map_err(|fault| self.failed(fault, "cannot write"))
     }
 
+    pub(super) async fn without_payload(&mut self, jobs: Vec<JobId>) -> Result<Vec<JobId>, ArchiveError> {
+        self.reconnect("cannot read").await?;
+        let sql = format!("SELECT job FROM {}.payload WHERE job = ANY($1)", self.schema);
+        let asked: Vec<Uuid> = jobs.iter().copied().map(id).collect();
+        let known = self.client.query(&sql, &[&asked]).await;
+        let known = known.map_err(|fault| Fault::from(fault).told(&self.target, "cannot read"))?;
+        let known: HashSet<Uuid> = known.iter().map(|row| row.get(0)).collect();
+        Ok(jobs.into_iter().filter(|job| !known.contains(&id(*job))).collect())
+    }
+
     pub(super) async fn prune(&mut self, before: Time, limit: usize) -> Result<usize, ArchiveError> {
         self.reconnect("cannot delete from").await?;
         let done = self.try_prune(ms(before), limit as i64).await;
@@ -165,6 +177,9 @@ impl Postgres {
         for attempts in rows.attempts.chunks(ROWS_PER_STATEMENT) {
             write_attempts(&tx, schema, attempts).await?;
         }
+        for bodies in rows.bodies.chunks(ROWS_PER_STATEMENT) {
+            write_bodies(&tx, schema, bodies).await?;
+        }
         write_modes_and_gaps(&tx, schema, batch).await?;
         tx.commit().await?;
         Ok(known)
@@ -177,7 +192,7 @@ impl Postgres {
         let rows = tx.query(&sql, &[&before, &limit]).await?;
         let mut jobs: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
         jobs.sort_unstable();
-        for column in ["attempt WHERE job", "retry WHERE job", "job WHERE id"] {
+        for column in ["attempt WHERE job", "retry WHERE job", "payload WHERE job", "job WHERE id"] {
             tx.execute(&format!("DELETE FROM {s}.{column} = ANY($1)"), &[&jobs]).await?;
         }
         let unused = format!(
@@ -232,10 +247,16 @@ async fn prepare(
             kept("archive")
         );
         let id = Uuid::now_v7().to_string();
-        tx.execute(&sql, &[&SCHEMA_VERSION, &name, &id, &ms(now)]).await?;
+        tx.execute(&sql, &[&FIRST_VERSION, &name, &id, &ms(now)]).await?;
     }
     let version = tx.query_opt(&format!("SELECT schema_version FROM {}", kept("archive")), &[]).await?;
-    check_version(target, version.ok_or_else(not_ours)?.get(0)).map_err(Fault::Ours)?;
+    let version: i64 = version.ok_or_else(not_ours)?.get(0);
+    check_version(target, version).map_err(Fault::Ours)?;
+    if version < SCHEMA_VERSION {
+        tx.batch_execute(&VERSION_2.replace(&format!("{SCHEMA_DEFAULT}."), &kept(""))).await?;
+        tx.execute(&format!("UPDATE {} SET schema_version = $1", kept("archive")), &[&SCHEMA_VERSION])
+            .await?;
+    }
     tx.batch_execute(&words(&kept(""))).await?;
     let sql = format!("SELECT name, id, cursor, last_event_at FROM {}", kept("archive"));
     let row = tx.query_one(&sql, &[]).await?;

@@ -13,14 +13,18 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 use windlass_core::{JobId, Time};
 
-use super::merge::{ATTEMPT_COLUMNS, ATTEMPT_MERGE, GAP_MERGE, JOB_COLUMNS, JOB_MERGE, MODE_MERGE};
-use super::{Head, Place, SCHEMA_VERSION, check_version, ms, place_found, words};
+use super::merge::{
+    ATTEMPT_COLUMNS, ATTEMPT_MERGE, GAP_MERGE, JOB_COLUMNS, JOB_MERGE, MODE_MERGE, PAYLOAD_COLUMNS,
+    PAYLOAD_MERGE,
+};
+use super::{FIRST_VERSION, Head, Place, SCHEMA_VERSION, check_version, ms, place_found, words};
 use crate::batch::Batch;
 use crate::error::ArchiveError;
 use crate::fold::Rows;
 use crate::target::Target;
 
 const TABLES: &str = include_str!("../../sql/sqlite.sql");
+const VERSION_2: &str = include_str!("../../sql/sqlite-2.sql");
 /// How long a write waits for another program's; readers do not count under WAL.
 const BUSY: Duration = Duration::from_secs(10);
 /// Failure modes that one step of retention looks at.
@@ -55,6 +59,20 @@ impl Sqlite {
     pub(super) async fn write(&self, batch: &Arc<Batch>) -> Result<u64, ArchiveError> {
         let batch = Arc::clone(batch);
         self.run("cannot write", move |inner| inner.write(&batch)).await
+    }
+
+    pub(super) async fn without_payload(&self, jobs: Vec<JobId>) -> Result<Vec<JobId>, ArchiveError> {
+        self.run("cannot read", move |inner| {
+            let mut known = inner.connection.prepare_cached("SELECT 1 FROM payload WHERE job = ?1")?;
+            let mut without = Vec::new();
+            for job in jobs {
+                if !known.exists([id(job)])? {
+                    without.push(job);
+                }
+            }
+            Ok(without)
+        })
+        .await
     }
 
     pub(super) async fn prune(&self, before: Time, limit: usize) -> Result<usize, ArchiveError> {
@@ -148,6 +166,7 @@ impl Inner {
         write_retries(&tx, rows)?;
         write_jobs(&tx, rows, &mut self.queues, &mut self.kinds)?;
         write_attempts(&tx, rows)?;
+        write_bodies(&tx, rows)?;
         write_modes_and_gaps(&tx, batch)?;
         tx.commit()?;
         Ok(known)
@@ -167,6 +186,7 @@ impl Inner {
             for table in [
                 "DELETE FROM attempt WHERE job = ?1",
                 "DELETE FROM retry WHERE job = ?1",
+                "DELETE FROM payload WHERE job = ?1",
                 "DELETE FROM job WHERE id = ?1",
             ] {
                 let mut delete = tx.prepare(table)?;
@@ -219,7 +239,7 @@ fn prepare(connection: &mut Connection, target: &str, name: &str, now: Time) -> 
         tx.execute_batch(TABLES)?;
         tx.execute(
             "INSERT INTO archive (one, schema_version, name, id, made_at, events) VALUES (1, ?1, ?2, ?3, ?4, 0)",
-            params![SCHEMA_VERSION, name, uuid::Uuid::now_v7().to_string(), ms(now)],
+            params![FIRST_VERSION, name, uuid::Uuid::now_v7().to_string(), ms(now)],
         )?;
     }
     let version = tx.query_row("SELECT schema_version FROM archive", [], |row| row.get(0));
@@ -227,6 +247,10 @@ fn prepare(connection: &mut Connection, target: &str, name: &str, now: Time) -> 
         return Err(Fault::Ours(ArchiveError::NotAnArchive { target: target.to_owned() }));
     };
     check_version(target, version).map_err(Fault::Ours)?;
+    if version < SCHEMA_VERSION {
+        tx.execute_batch(VERSION_2)?;
+        tx.execute("UPDATE archive SET schema_version = ?1", [SCHEMA_VERSION])?;
+    }
     tx.execute_batch(&words(""))?;
     let head = tx.query_row("SELECT name, id, cursor, last_event_at FROM archive", [], |row| {
         let cursor: Option<String> = row.get(2)?;
@@ -349,6 +373,26 @@ fn write_attempts(tx: &Transaction<'_>, rows: &Rows) -> rusqlite::Result<()> {
             ending.and_then(|ending| ending.text.as_deref()),
             ending.and_then(|ending| ending.result.text.as_deref()),
             ending.and_then(|ending| ending.result.bytes.clone()).map_or(Value::Null, Value::Blob),
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_bodies(tx: &Transaction<'_>, rows: &Rows) -> rusqlite::Result<()> {
+    let sql = format!(
+        "INSERT INTO payload ({PAYLOAD_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) {PAYLOAD_MERGE}"
+    );
+    let mut upsert = tx.prepare(&sql)?;
+    for row in &rows.bodies {
+        let body = row.body.as_ref();
+        upsert.execute(params![
+            id(row.job),
+            body.is_none(),
+            body.and_then(|body| body.payload.text.as_deref()),
+            body.and_then(|body| body.payload.bytes.as_deref()),
+            body.map(|body| body.priority),
+            body.and_then(|body| body.tags.as_deref()),
+            body.and_then(|body| body.trace.as_deref()),
         ])?;
     }
     Ok(())

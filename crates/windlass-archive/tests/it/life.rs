@@ -130,6 +130,18 @@ impl Life {
         Archiver::start(Arc::clone(&self.store), &place.target(), options).await
     }
 
+    /// The same after another archiver has gone: a server notices the end of a connection a moment later.
+    pub(crate) async fn archiver_when_free(&self, place: &Place, options: Options) -> Archiver {
+        let patience = std::time::Instant::now();
+        loop {
+            match self.try_archiver(place, options.clone()).await {
+                Ok(archiver) => return archiver,
+                Err(told) => assert!(patience.elapsed().as_secs() < 30, "{told}"),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
     /// Archives all that there is.
     pub(crate) async fn archive(&self, place: &Place) {
         let mut archiver = self.archiver(place, Options::default()).await;

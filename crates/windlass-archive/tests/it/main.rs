@@ -6,6 +6,7 @@
 mod faults;
 mod history;
 mod life;
+mod payloads;
 mod place;
 mod retention;
 #[path = "../../../windlass-postgres/tests/server/mod.rs"]

@@ -24,7 +24,7 @@ async fn the_history_of_a_job_goes_when_its_end_is_too_old_and_not_before() {
         let ended = place.count("(SELECT count(*) FROM job WHERE ended_at IS NOT NULL)").await;
         let live = place.count("(SELECT count(*) FROM job WHERE ended_at IS NULL)").await;
         assert_eq!((jobs, live), (ended + live, 2), "what was deleted while it waited has ended");
-        let mut archiver = archiver_when_free(&life, &place, keep(5)).await;
+        let mut archiver = life.archiver_when_free(&place, keep(5)).await;
         archiver.catch_up(|_| {}).await.expect("it catches up");
         assert_eq!(archiver.standing().deleted, jobs - live - 4);
         assert_eq!(place.count("(SELECT count(*) FROM job)").await, live + 4);
@@ -43,17 +43,5 @@ async fn the_history_of_a_job_goes_when_its_end_is_too_old_and_not_before() {
             4 + live - 1,
             "those of live jobs stay"
         );
-    }
-}
-
-/// A server notices the end of a connection a moment later.
-async fn archiver_when_free(life: &Life, place: &Place, options: Options) -> windlass_archive::Archiver {
-    let patience = std::time::Instant::now();
-    loop {
-        match life.try_archiver(place, options.clone()).await {
-            Ok(archiver) => return archiver,
-            Err(told) => assert!(patience.elapsed().as_secs() < 30, "{told}"),
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 }

@@ -23,6 +23,7 @@ const EXAMPLES: &str = "\
 Examples:
   windlass archive --store redis://cache --to sqlite:./history.db --keep 90d
   windlass archive --store postgres://app@db/app --to postgres://app@warehouse/history
+  windlass archive --store redis://cache --to sqlite:./history.db --payloads   what the jobs were asked to do, too
   windlass archive --to sqlite:./history.db --once                what there is, then stop
   windlass archive --forget main                                  the log is no longer held back for it
 ";
@@ -43,6 +44,9 @@ pub(crate) struct ArchiveArgs {
     /// Delete the history of jobs that ended longer ago; without it everything is kept
     #[arg(long, value_name = "SPAN")]
     keep: Option<Span>,
+    /// Keep each job's payload, priority, tags and trace context too; the store's retention waits for the archive
+    #[arg(long)]
+    payloads: bool,
     /// End when everything that has happened is archived
     #[arg(long)]
     once: bool,
@@ -53,7 +57,7 @@ pub(crate) struct ArchiveArgs {
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     batch: u32,
     /// Let the store forget the archive of that name; the archive itself stays as it is
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["to", "once", "keep", "adopt"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["to", "once", "keep", "adopt", "payloads"])]
     forget: Option<String>,
 }
 
@@ -80,6 +84,7 @@ async fn archive(
     let options = Options {
         name: args.name.clone(),
         keep_ms: args.keep.map(|keep| keep.ms),
+        payloads: args.payloads,
         adopt: args.adopt,
         batch_events: usize::try_from(args.batch).unwrap_or(usize::MAX),
         ..Options::default()
@@ -119,6 +124,8 @@ struct Report<'a> {
     known: u64,
     deleted: u64,
     gaps: u64,
+    payloads: u64,
+    payloads_gone: u64,
     lag_ms: u64,
     #[serde(serialize_with = "rfc3339_or_null")]
     last_event_at: Option<Time>,
@@ -169,6 +176,8 @@ impl Teller<'_> {
             known: standing.known,
             deleted: standing.deleted,
             gaps: standing.gaps,
+            payloads: standing.payloads,
+            payloads_gone: standing.payloads_gone,
             lag_ms: standing.lag_ms,
             last_event_at: standing.last_event_at,
         }
@@ -183,6 +192,12 @@ fn in_words(standing: &Standing) -> String {
             standing.events, standing.jobs
         ),
     };
+    if standing.payloads > 0 {
+        text.push_str(&format!(", {} payloads", standing.payloads));
+    }
+    if standing.payloads_gone > 0 {
+        text.push_str(&format!(" ({} jobs were gone before)", standing.payloads_gone));
+    }
     if standing.deleted > 0 {
         text.push_str(&format!(", the history of {} jobs deleted", standing.deleted));
     }

@@ -165,7 +165,10 @@ fn once_archives_what_there_is_and_the_next_time_what_is_new() {
     shell.enqueue(&["email", "send"]);
     let to = format!("sqlite:{}", shell.path("a.db").display());
     let told = shell.object(&["archive", "--to", &to, "--once"]);
-    assert_eq!(keys(&told), sorted("archive to events jobs known deleted gaps lag_ms last_event_at"));
+    assert_eq!(
+        keys(&told),
+        sorted("archive to events jobs known deleted gaps payloads payloads_gone lag_ms last_event_at")
+    );
     assert_eq!((&told["archive"], &told["jobs"], &told["gaps"]), (&"main".into(), &1.into(), &0.into()));
     shell.enqueue(&["email", "send"]);
     let said = shell.ok(&["archive", "--to", &to, "--once"]);
@@ -174,6 +177,9 @@ fn once_archives_what_there_is_and_the_next_time_what_is_new() {
     shell.ok(&["archive", "--forget", "main"]);
     let said = shell.ok(&["archive", "--to", &to, "--once", "--adopt"]);
     assert!(said.contains("0 new jobs, 2 were there already"), "{said}");
+    shell.enqueue(&["email", "send"]);
+    let told = shell.object(&["archive", "--to", &to, "--once", "--payloads"]);
+    assert_eq!((&told["payloads"], &told["payloads_gone"]), (&1.into(), &0.into()));
 }
 
 #[test]

@@ -86,6 +86,8 @@ pub(crate) struct Core {
     pub(crate) disk_bytes: u64,
     /// The oldest segment that is kept, for readers of events.
     pub(crate) first_segment: u32,
+    /// The oldest segment that readers may hold back jobs from, as of the last rotation.
+    pub(crate) reach: u32,
     /// Children that the verb being decided may still release in its own step.
     pub(crate) children_left: usize,
 }

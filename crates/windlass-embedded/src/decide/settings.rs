@@ -1,7 +1,7 @@
 //! Settings changed live, schedules, readers and values: everything that is about no single job.
 
 use super::Core;
-use crate::fact::Fact;
+use crate::fact::{Fact, ReaderFact};
 use windlass_core::bounds::{LIMITS_MAX, META_BYTES_MAX, SCHEDULES_MAX};
 use windlass_core::limit::LimitSettings;
 use windlass_core::name::{LimitName, ScheduleName};
@@ -165,12 +165,13 @@ impl Core {
     pub(crate) fn set_reader(&mut self, reader: &Reader) {
         let (place, index) = (reader.cursor.place, reader.cursor.index);
         let name = windlass_core::bounds::cut(&reader.name, 255);
-        self.emit(&Fact::Reader { name, place, index, gone: false });
+        let what = reader.keeps_from.map_or(ReaderFact::Reads, |from| ReaderFact::KeepsFrom(from.0));
+        self.emit(&Fact::Reader { name, place, index, what });
     }
 
     pub(crate) fn delete_reader(&mut self, name: &str) {
         let name = windlass_core::bounds::cut(name, 255);
-        self.emit(&Fact::Reader { name, place: 0, index: 0, gone: true });
+        self.emit(&Fact::Reader { name, place: 0, index: 0, what: ReaderFact::Gone });
     }
 
     pub(crate) fn set_meta(&mut self, key: &str, value: &[u8], version: u64) -> Result<u64, Rejection> {

@@ -101,7 +101,7 @@ impl Core {
                 }
             }
             Timer::Retention(queue) => {
-                match self.machine.next_removable(queue as u16) {
+                match self.machine.next_removable(queue as u16, self.kept_from()) {
                     Some(job) => self.remove(job, Cause::Retention),
                     None => self.machine.rest_retention(queue as u16),
                 }
@@ -111,6 +111,12 @@ impl Core {
                 unreachable!("these timers stand in store time")
             }
         }
+    }
+
+    /// From which end on readers need jobs, if any does. One that has reached the bound of the log needs none.
+    fn kept_from(&self) -> Option<u64> {
+        let readers = self.machine.readers.values();
+        readers.filter(|reader| reader.segment() >= self.reach).filter_map(|reader| reader.keeps_from).min()
     }
 
     /// T7 or T10: the lease ran out, or its grace did; or a heartbeat has moved it meanwhile.

@@ -1,13 +1,13 @@
 //! Facts applied: the only place where a job's state changes, for live traffic and replay alike.
 
-use super::Machine;
 use super::extra::{Ack, AckOutcome, Dynamic, Kept, Options, Settled, What};
 use super::lanes::{List, Queue};
 use super::retention::Gone;
 use super::slots::{NONE, Slot, flag};
 use super::timers::Timer;
 use super::unique::Holder;
-use crate::fact::{Fact, Held, JobFact, Origin, Ref};
+use super::{Machine, ReaderPlace};
+use crate::fact::{Fact, Held, JobFact, Origin, ReaderFact, Ref};
 use crate::journal::Position;
 use windlass_core::bounds::ERROR_HISTORY_MAX;
 use windlass_core::event::{Cause, Cursor};
@@ -218,12 +218,17 @@ impl Machine {
                 let name = parse(windlass_core::ScheduleName::new(name))?;
                 self.schedules.ticked(&name, Time(tick), (job != 0).then_some(JobId(job)), skipped);
             }
-            Fact::Reader { name, place, index, gone } => {
-                if gone {
-                    self.readers.remove(name);
-                } else {
-                    self.readers.insert(name.to_owned(), Cursor { place, index });
-                }
+            Fact::Reader { name, place, index, what } => {
+                let keeps_from = match what {
+                    ReaderFact::Gone => {
+                        self.readers.remove(name);
+                        return Ok(());
+                    }
+                    ReaderFact::Reads => None,
+                    ReaderFact::KeepsFrom(at) => Some(at),
+                };
+                let cursor = Cursor { place, index };
+                self.readers.insert(name.to_owned(), ReaderPlace { cursor, keeps_from });
             }
             Fact::Meta { key, version, value } => {
                 self.meta.insert(key.to_owned(), (version, value.to_vec()));

@@ -69,7 +69,7 @@ pub(crate) struct Machine {
     pub(crate) unique: UniqueIndex,
     pub(crate) remembered: Remembered,
     pub(crate) schedules: Schedules,
-    pub(crate) readers: BTreeMap<String, Cursor>,
+    pub(crate) readers: BTreeMap<String, ReaderPlace>,
     pub(crate) meta: BTreeMap<String, (u64, Vec<u8>)>,
     pub(crate) workers: BTreeMap<WorkerId, WorkerInfo>,
     pub(crate) live: LiveBytes,
@@ -86,6 +86,21 @@ pub(crate) struct Machine {
     pub(crate) unsorted: HashSet<u32>,
     /// Edges met in a replay before their parent: parent, child.
     pub(crate) orphans: Vec<(u128, u128)>,
+}
+
+/// Where a reader of the event log stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReaderPlace {
+    pub(crate) cursor: Cursor,
+    /// It needs the jobs that ended then or later (wall clock, ms).
+    pub(crate) keeps_from: Option<u64>,
+}
+
+impl ReaderPlace {
+    /// The segment that it reads in.
+    pub(crate) fn segment(&self) -> u32 {
+        (self.cursor.place >> 32) as u32
+    }
 }
 
 /// Bytes of each segment that jobs still need.

@@ -196,7 +196,7 @@ impl Machine {
         }
     }
 
-    /// Nothing that could be removed may be: it has live children.
+    /// Nothing that could be removed may be: it has live children, or a reader needs it.
     pub(crate) fn rest_retention(&mut self, queue: u16) {
         self.queues[usize::from(queue)].retention_rests_until = self.now.wall.saturating_add(REST_MS);
     }
@@ -215,8 +215,9 @@ impl Machine {
 
     /// The next ended job of a queue that retention removes now. One with live children goes to
     /// the end of its list instead: it is asked again later. Its end stays when it was: no fact tells of the detour,
-    /// so that the next replay would show another time.
-    pub(crate) fn next_removable(&mut self, queue: u16) -> Option<u32> {
+    /// so that the next replay would show another time. None that ended at `kept_from` or later is removed: a reader
+    /// needs it.
+    pub(crate) fn next_removable(&mut self, queue: u16, kept_from: Option<u64>) -> Option<u32> {
         for state in ENDED {
             let rounds = self.queues[usize::from(queue)].ended[list_number(state)].len.min(64);
             for _ in 0..rounds {
@@ -224,6 +225,9 @@ impl Machine {
                     break;
                 }
                 let head = self.queues[usize::from(queue)].ended[list_number(state)].head;
+                if kept_from.is_some_and(|from| self.slots.at(head).when >= from) {
+                    break;
+                }
                 if !self.has_live_children(head) {
                     return Some(head);
                 }

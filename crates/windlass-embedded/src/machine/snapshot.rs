@@ -4,10 +4,10 @@
 //! sets the machine's settings, totals, virtual times, rates, schedules, readers and values, and
 //! the facts behind it go on from there. JSON, so that a field can be added without a new format.
 
-use super::Machine;
 use super::counts::Tally;
 use super::slots::NONE;
 use super::unique::Holder;
+use super::{Machine, ReaderPlace};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use windlass_core::event::Cursor;
@@ -36,6 +36,8 @@ struct State {
     limits: Vec<LimitState>,
     schedules: Vec<ScheduleState>,
     readers: Vec<(String, Cursor)>,
+    /// Which of them keep jobs, and from when on.
+    keepers: Vec<(String, u64)>,
     meta: Vec<(String, u64, Vec<u8>)>,
     unique: Vec<(String, JobId, u64)>,
 }
@@ -168,7 +170,12 @@ impl Machine {
                     skipped: s.skipped,
                 })
                 .collect(),
-            readers: self.readers.iter().map(|(name, at)| (name.clone(), *at)).collect(),
+            readers: self.readers.iter().map(|(name, at)| (name.clone(), at.cursor)).collect(),
+            keepers: self
+                .readers
+                .iter()
+                .filter_map(|(name, at)| Some((name.clone(), at.keeps_from?)))
+                .collect(),
             meta: self
                 .meta
                 .iter()
@@ -237,7 +244,13 @@ impl Machine {
                 schedule.skipped = s.skipped;
             }
         }
-        self.readers = state.readers.into_iter().collect();
+        let place = |(name, cursor)| (name, ReaderPlace { cursor, keeps_from: None });
+        self.readers = state.readers.into_iter().map(place).collect();
+        for (name, at) in state.keepers {
+            if let Some(reader) = self.readers.get_mut(&name) {
+                reader.keeps_from = Some(at);
+            }
+        }
         self.meta = state.meta.into_iter().map(|(key, version, value)| (key, (version, value))).collect();
         for (key, id, until) in state.unique {
             self.unique.take(&key, Holder { id: id.0, until });

@@ -26,6 +26,10 @@ impl Host for File {
         Box::new(Spot::directory())
     }
 
+    fn place_with_short_log(&self) -> Box<dyn Place> {
+        Box::new(Spot::directory().short_log())
+    }
+
     fn exempts(&self, _: &Case) -> Option<&'static str> {
         None
     }
@@ -38,6 +42,10 @@ impl Host for Memory {
 
     fn place(&self) -> Box<dyn Place> {
         Box::new(Spot::memory())
+    }
+
+    fn place_with_short_log(&self) -> Box<dyn Place> {
+        Box::new(Spot::memory().short_log())
     }
 
     fn exempts(&self, case: &Case) -> Option<&'static str> {

@@ -268,6 +268,10 @@ impl Host for Tight {
         Box::new(Spot::directory().tight())
     }
 
+    fn place_with_short_log(&self) -> Box<dyn Place> {
+        Box::new(Spot::directory().tight().short_log())
+    }
+
     fn exempts(&self, _: &Case) -> Option<&'static str> {
         None
     }

@@ -310,7 +310,7 @@ impl Script {
                 0 => drop(store.run_now(vec![id], None).await?),
                 1 => drop(store.delete(vec![id], None).await?),
                 _ => {
-                    let reader = Reader { name: "reader".into(), cursor: Cursor::default() };
+                    let reader = Reader::of_log("reader", Cursor::default());
                     store.set_reader(reader).await?;
                 }
             },

@@ -21,6 +21,7 @@ pub(crate) struct Spot {
     leases: Arc<Mutex<AtOpen>>,
     ack: Arc<Mutex<Ack>>,
     slack_bytes: u64,
+    readers_bytes: u64,
 }
 
 enum Ground {
@@ -38,12 +39,18 @@ impl Spot {
             leases: Arc::new(Mutex::new(AtOpen::RenewLeases)),
             ack: Arc::default(),
             slack_bytes: EmbeddedOptions::default().slack_bytes,
+            readers_bytes: EmbeddedOptions::default().readers_bytes,
         }
     }
 
     /// A store that gives segments back as soon as it can.
     pub(crate) fn tight(self) -> Self {
         Self { slack_bytes: 0, ..self }
+    }
+
+    /// A store that waits for readers for no more than a segment.
+    pub(crate) fn short_log(self) -> Self {
+        Self { readers_bytes: 1 << 20, ..self }
     }
 
     /// A `memory:` store.
@@ -83,6 +90,7 @@ impl Spot {
             leases: *self.leases.lock().expect("no test panics while it holds this lock"),
             ack_level: *self.ack.lock().expect("no test panics while it holds this lock"),
             slack_bytes: self.slack_bytes,
+            readers_bytes: self.readers_bytes,
             ..EmbeddedOptions::default()
         }
     }

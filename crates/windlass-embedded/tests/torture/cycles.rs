@@ -221,7 +221,7 @@ impl Torture {
 
     async fn dump(&mut self, store: &EmbeddedStore, begins: DumpBegins) {
         dump(store, &self.recorder, &mut self.follow, begins).await.unwrap();
-        let reader = Reader { name: READER.into(), cursor: self.follow.cursor() };
+        let reader = Reader::of_log(READER, self.follow.cursor());
         store.set_reader(reader).await.unwrap();
     }
 

@@ -65,7 +65,7 @@ pub(crate) const READER: &str = "torture";
 /// Sets every queue and limit; the same again changes nothing.
 pub(crate) async fn set_up(store: &impl Store) {
     if store.readers().await.unwrap().is_empty() {
-        store.set_reader(Reader { name: READER.into(), cursor: Cursor::default() }).await.unwrap();
+        store.set_reader(Reader::of_log(READER, Cursor::default())).await.unwrap();
     }
     for name in QUEUES {
         store.set_queue(queue(name), settings(name), None).await.unwrap().unwrap();

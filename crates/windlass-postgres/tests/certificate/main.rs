@@ -23,6 +23,10 @@ impl Host for Postgres {
         Box::new(self.0.place())
     }
 
+    fn place_with_short_log(&self) -> Box<dyn Place> {
+        Box::new(self.0.place_with_short_log())
+    }
+
     // A sequence takes about a second here.
     fn random_runs_divisor(&self) -> u32 {
         5

@@ -26,6 +26,10 @@ impl Host for Redis {
         Box::new(Spot::new(Server::start()))
     }
 
+    fn place_with_short_log(&self) -> Box<dyn Place> {
+        Box::new(Spot::new(Server::start()).short_log())
+    }
+
     // Each sequence has a server of its own, and each write of it is synced.
     fn random_runs_divisor(&self) -> u32 {
         2

@@ -23,6 +23,10 @@ impl Host for LongWay {
         Box::new(Spot::new(Server::start()).long_way())
     }
 
+    fn place_with_short_log(&self) -> Box<dyn Place> {
+        Box::new(Spot::new(Server::start()).short_log())
+    }
+
     fn random_runs_divisor(&self) -> u32 {
         5
     }

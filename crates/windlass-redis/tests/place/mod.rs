@@ -18,6 +18,7 @@ pub(crate) struct Spot {
     pub(crate) server: Arc<Mutex<Server>>,
     clock: Arc<AtomicU64>,
     long_way: bool,
+    short_log: bool,
 }
 
 impl Spot {
@@ -27,6 +28,7 @@ impl Spot {
             server: Arc::new(Mutex::new(server)),
             clock: Arc::new(AtomicU64::new(START.0)),
             long_way: false,
+            short_log: false,
         }
     }
 
@@ -36,6 +38,12 @@ impl Spot {
         Self { long_way: true, ..self }
     }
 
+    /// A place whose event log is short.
+    #[allow(dead_code, reason = "each test target uses its part")]
+    pub(crate) fn short_log(self) -> Self {
+        Self { short_log: true, ..self }
+    }
+
     /// What an open is given.
     pub(crate) fn options(&self) -> RedisOptions {
         let clock = Arc::clone(&self.clock);
@@ -43,6 +51,7 @@ impl Spot {
         RedisOptions {
             upkeep: false,
             long_way: self.long_way,
+            short_log: self.short_log,
             clock: Some(Arc::new(now)),
             ..RedisOptions::default()
         }

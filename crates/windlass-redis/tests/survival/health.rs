@@ -156,7 +156,7 @@ async fn the_event_log_is_bounded_and_a_reader_that_was_passed_is_told_of_a_gap(
         store.upkeep(1_000, None).await.unwrap();
         seen_bytes += 1_000 * reason.len();
         if round == 5 {
-            let held = Reader { name: "archive".into(), cursor: after_enqueues };
+            let held = Reader::of_log("archive", after_enqueues);
             store.set_reader(held).await.unwrap();
         }
     }

@@ -5,10 +5,10 @@ use crate::subject::*;
 use std::collections::BTreeSet;
 use windlass_core::bounds;
 use windlass_core::event::EventType;
-use windlass_core::job::ErrorReport;
 use windlass_core::job::State::{
     self, Blocked, Cancelled, Completed, Dead, Ready, Retrying, Running, Scheduled,
 };
+use windlass_core::job::{ErrorReport, JobBody};
 use windlass_core::name::Tag;
 use windlass_core::queue::QueueSettings;
 use windlass_core::store::{Edit, Filter, Hello, Settle, Signal};
@@ -26,6 +26,8 @@ cases![
     a_watch_that_begins_while_work_is_there_is_answered_at_once,
     a_lost_lease_is_told_and_its_job_rings,
     a_lease_and_a_policy_set_live_are_in_force_for_the_next_claim,
+    bodies_are_read_many_at_a_time_in_the_order_asked,
+    bodies_that_do_not_fit_in_one_answer_are_for_the_next,
     lists_select_exactly_by_every_part_of_a_filter,
     a_view_in_a_list_is_the_one_of_the_job_itself,
     a_page_goes_on_where_it_was_though_jobs_come_and_go,
@@ -253,6 +255,68 @@ fn filled(s: &Subject) -> Vec<JobId> {
         }
     }
     ids
+}
+
+fn bodies_are_read_many_at_a_time_in_the_order_asked(host: &dyn Host) {
+    let s = Subject::new(host);
+    let tags = vec![Tag::new("a").expect("a tag"), Tag::new("b:c").expect("a tag")];
+    let trace = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned());
+    let full = NewJob {
+        payload: vec![0, 159, 146, 150],
+        priority: -3,
+        tags: tags.clone(),
+        trace: trace.clone(),
+        ..s.job("q")
+    };
+    let full = s.put(full);
+    let empty = s.put(NewJob { payload: Vec::new(), ..s.job_of("q", "g") });
+    let edited = s.put(s.job("q"));
+    let edit = Edit { id: edited, payload: Some(b"new".to_vec()), priority: Some(9), run_at: None };
+    s.edit(edit).expect("it waits");
+    let ended = s.put(s.job("other"));
+    s.complete(&s.take("other"));
+    let gone = s.put(s.job("other"));
+    s.delete(gone).expect("it is not running");
+    let body = |payload: &[u8], priority| JobBody {
+        payload: payload.to_vec(),
+        priority,
+        tags: Vec::new(),
+        trace: None,
+    };
+    let want = [
+        Some(body(&s.get(ended).payload, 0)),
+        None,
+        Some(JobBody { tags, trace, ..body(&[0, 159, 146, 150], -3) }),
+        None,
+        Some(body(b"", 0)),
+        Some(body(b"new", 9)),
+        Some(body(b"", 0)),
+    ];
+    let asked = vec![ended, gone, full, s.id(), empty, edited, empty];
+    assert_eq!(s.wait(s.store().bodies(asked)), want);
+    assert_eq!(s.wait(s.store().bodies(Vec::new())), []);
+}
+
+fn bodies_that_do_not_fit_in_one_answer_are_for_the_next(host: &dyn Host) {
+    let s = Subject::new(host);
+    let large = |n: u8| NewJob { payload: vec![n; bounds::PAYLOAD_BYTES_MAX], ..s.job("q") };
+    let count = bounds::BODIES_BYTES_MAX / bounds::PAYLOAD_BYTES_MAX + 3;
+    let ids = s.put_all((0..count).map(|n| large(n as u8)).collect());
+    let (mut read, mut answers) = (Vec::new(), 0);
+    while read.len() < ids.len() {
+        let answer = s.wait(s.store().bodies(ids[read.len()..].to_vec()));
+        assert!(!answer.is_empty(), "one at least");
+        let bytes: usize = answer.iter().flatten().map(|body| body.payload.len()).sum();
+        assert!(bytes <= bounds::BODIES_BYTES_MAX, "{bytes} bytes");
+        read.extend(answer);
+        answers += 1;
+    }
+    assert!(answers > 1);
+    let firsts: Vec<usize> = read.iter().flatten().map(|body| usize::from(body.payload[0])).collect();
+    assert_eq!(firsts, (0..count).collect::<Vec<_>>());
+    let known = s.put_many("small", bounds::BATCH_ITEMS_MAX);
+    let asked: Vec<JobId> = known.iter().chain(&ids[..1]).copied().collect();
+    assert_eq!(s.wait(s.store().bodies(asked)).len(), bounds::BATCH_ITEMS_MAX);
 }
 
 fn lists_select_exactly_by_every_part_of_a_filter(host: &dyn Host) {

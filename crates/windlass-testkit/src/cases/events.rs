@@ -318,15 +318,19 @@ fn readers_are_registered_moved_and_forgotten(host: &dyn Host) {
     let mut s = Subject::new(host);
     busy(&s);
     let all = s.events();
-    let reader = |name: &str, at: usize| Reader { name: name.into(), cursor: all[at].cursor };
+    let keeps_from = Some(s.now());
+    let reader = |name: &str, at: usize| Reader::of_log(name, all[at].cursor);
+    let archive = Reader { keeps_from, ..reader("archive", 10) };
     s.wait(s.store().set_reader(reader("archive", 3)));
     s.wait(s.store().set_reader(reader("metrics", 5)));
-    s.wait(s.store().set_reader(reader("archive", 10)));
+    s.wait(s.store().set_reader(archive.clone()));
     let mut readers = s.wait(s.store().readers());
     readers.sort_by(|a, b| a.name.cmp(&b.name));
-    assert_eq!(readers, [reader("archive", 10), reader("metrics", 5)]);
+    assert_eq!(readers, [archive.clone(), reader("metrics", 5)]);
     s.restart();
     s.wait(s.store().delete_reader("metrics".into()));
+    assert_eq!(s.wait(s.store().readers()), std::slice::from_ref(&archive));
+    s.wait(s.store().set_reader(reader("archive", 10)));
     assert_eq!(s.wait(s.store().readers()), [reader("archive", 10)]);
 }
 

@@ -27,6 +27,7 @@ mod enqueue;
 mod events;
 mod fairness;
 mod flow;
+mod keepers;
 mod limits;
 mod ordered;
 mod owner;
@@ -51,6 +52,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         events::CASES,
         fairness::CASES,
         flow::CASES,
+        keepers::CASES,
         limits::CASES,
         ordered::CASES,
         owner::CASES,

@@ -11,7 +11,9 @@ use windlass::core::name::{GroupKey, LimitName, QueueName, ScheduleName};
 use windlass::core::queue::{GroupSettings, QueueSettings};
 use windlass::core::store::*;
 use windlass::core::why::Why;
-use windlass::core::{JobId, NewJob, Rejection, StoreError, Time, job::JobDetail, job::JobView};
+use windlass::core::{
+    JobId, NewJob, Rejection, StoreError, Time, job::JobBody, job::JobDetail, job::JobView,
+};
 use windlass::{Client, open};
 
 pub(crate) struct Watched {
@@ -118,6 +120,7 @@ impl Queue for Watched {
 impl Admin for Watched {
     pass_on! {
         get(id: JobId) -> Option<JobDetail>;
+        bodies(jobs: Vec<JobId>) -> Vec<Option<JobBody>>;
         logs(id: JobId, attempt: u32) -> Result<String, Rejection>;
         list(filter: Filter, cursor: Option<String>, limit: usize, budget: usize)
             -> Result<Page<JobView>, Rejection>;

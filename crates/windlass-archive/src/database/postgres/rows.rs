@@ -8,9 +8,12 @@ use windlass_core::JobId;
 
 use super::Fault;
 use crate::batch::Batch;
-use crate::database::merge::{ATTEMPT_COLUMNS, ATTEMPT_MERGE, GAP_MERGE, JOB_COLUMNS, JOB_MERGE, MODE_MERGE};
+use crate::database::merge::{
+    ATTEMPT_COLUMNS, ATTEMPT_MERGE, GAP_MERGE, JOB_COLUMNS, JOB_MERGE, MODE_MERGE, PAYLOAD_COLUMNS,
+    PAYLOAD_MERGE,
+};
 use crate::database::ms;
-use crate::fold::{AttemptRow, JobRow, Rows};
+use crate::fold::{AttemptRow, Body, BodyRow, JobRow, Rows};
 
 /// Learns the numbers of names, giving new ones to those that have none; the store bounds how many there are.
 pub(super) async fn number(
@@ -161,6 +164,25 @@ pub(super) async fn write_attempts(tx: &Transaction<'_>, s: &str, rows: &[Attemp
     Ok(())
 }
 
+pub(super) async fn write_bodies(tx: &Transaction<'_>, s: &str, rows: &[BodyRow]) -> Result<(), Fault> {
+    let sql = format!(
+        "INSERT INTO {s}.payload AS payload ({PAYLOAD_COLUMNS})
+         SELECT * FROM unnest($1::uuid[], $2::boolean[], $3::text[], $4::bytea[], $5::smallint[], $6::text[], $7::text[]) {PAYLOAD_MERGE}"
+    );
+    fn of<'a, T>(rows: &'a [BodyRow], column: impl Fn(&'a Body) -> Option<T>) -> Vec<Option<T>> {
+        rows.iter().map(|row| row.body.as_ref().and_then(&column)).collect()
+    }
+    let jobs: Vec<Uuid> = rows.iter().map(|row| id(row.job)).collect();
+    let gone: Vec<bool> = rows.iter().map(|row| row.body.is_none()).collect();
+    let payloads = of(rows, |body| body.payload.text.as_deref());
+    let bytes = of(rows, |body| body.payload.bytes.as_deref());
+    let priorities = of(rows, |body| Some(i16::from(body.priority)));
+    let tags = of(rows, |body| body.tags.as_deref());
+    let traces = of(rows, |body| body.trace.as_deref());
+    tx.execute(&sql, &[&jobs, &gone, &payloads, &bytes, &priorities, &tags, &traces]).await?;
+    Ok(())
+}
+
 pub(super) async fn write_modes_and_gaps(tx: &Transaction<'_>, s: &str, batch: &Batch) -> Result<(), Fault> {
     let modes = &batch.rows.modes;
     if !modes.is_empty() {
@@ -182,6 +204,6 @@ pub(super) async fn write_modes_and_gaps(tx: &Transaction<'_>, s: &str, batch: &
     Ok(())
 }
 
-fn id(job: JobId) -> Uuid {
+pub(super) fn id(job: JobId) -> Uuid {
     Uuid::from_u128(job.0)
 }

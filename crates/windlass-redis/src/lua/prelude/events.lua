@@ -1,7 +1,7 @@
 -- The event log: one entry of the stream for all that one call did.
 
 -- For the files that follow.
-local Event, Cause, emit, write_events
+local Event, Cause, emit, write_events, kept_from
 
 do
   Event = {
@@ -14,9 +14,9 @@ do
     NO_HANDLER = 8, SHUTDOWN = 9, RATE_LIMITED = 10, RETENTION = 11, RESTART = 12, UNIQUE = 13,
   }
 
-  -- Bytes of the log that are kept when no reader is behind, and when one is.
-  local EVENT_BYTES = 64 * 1024 * 1024
-  local EVENT_BYTES_HELD = 256 * 1024 * 1024
+  -- Bytes of the log that are kept when no reader is behind, and when one is. A test of the bound makes both small.
+  local EVENT_BYTES = SHORT_LOG and 16 * 1024 or 64 * 1024 * 1024
+  local EVENT_BYTES_HELD = 4 * EVENT_BYTES
   -- Entries that one call trims at most: more than it writes, so that the log shrinks to its bound.
   local TRIM_ENTRIES = 16
 
@@ -42,6 +42,18 @@ do
       if not slowest or entry < slowest then slowest = entry end
     end
     return slowest
+  end
+
+  -- From which end on readers need jobs, if any does. One that has lost its place, or has none, needs none.
+  function kept_from()
+    local from
+    for _, place in ipairs(call('HVALS', key(Key.readers))) do
+      local entry, at = place:match('^(%d+)%-%d+%-(%d+)$')
+      if at and tonumber(entry) >= state().first then
+        from = min(from or 2 ^ 53, tonumber(at))
+      end
+    end
+    return from
   end
 
   -- Takes the oldest entries away while the log is larger than it may be.

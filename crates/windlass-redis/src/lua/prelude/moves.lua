@@ -12,7 +12,7 @@ do
   local ERROR_HISTORY_MAX = 25
   local REMEMBERED_MS, REMEMBERED_MAX = 86400000, 1000000
   CANCEL_GRACE_MS = 30000
-  -- How long retention rests when all that it looked at has live children.
+  -- How long retention rests when all that it looked at has live children, or is needed by a reader.
   REST_MS = 1000
   -- Jobs of one page of an index.
   PAGE = 64

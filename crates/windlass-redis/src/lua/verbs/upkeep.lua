@@ -60,13 +60,14 @@ end
 local REMOVED_A_LOOK = 100
 
 -- Removes ended jobs of a queue that are too old or too many, oldest first. One with live children goes to the end
--- of its line instead: it is asked again later.
-local function remove_ended(q, how, budget)
+-- of its line instead: it is asked again later. None that ended at `kept` or later goes: a reader needs it.
+local function remove_ended(q, how, budget, kept)
   local name, keep = ended_key(q, how), q.settings.keep[how]
   local passed, removed = 0, 0
   for _, entry in ipairs(call('LRANGE', name, 0, min(budget, REMOVED_A_LOOK) - 1)) do
     local id, at, seq = read_ended(entry)
     if at + keep[1] > Now.at and q.counts[how + 1] <= keep[2] then break end
+    if kept and at >= kept then break end
     local j = not Plain.remove(id, how, seq) and Job.load(id)
     if not j then
       removed = removed + 1
@@ -91,9 +92,9 @@ local function on_retention(name, budget)
     call('ZREM', key(Key.retention), name)
     return 1
   end
-  local removed = 0
+  local removed, kept = 0, kept_from()
   for _, how in ipairs(ENDED) do
-    if removed < budget then removed = removed + remove_ended(q, how, budget - removed) end
+    if removed < budget then removed = removed + remove_ended(q, how, budget - removed, kept) end
   end
   save_ended()
   if removed == 0 then q.rests_until, q.changed = Now.at + REST_MS, true end
