@@ -103,24 +103,13 @@ do
       return ids
     end
     if lane.g.name == '' then
-      local read = redis.pcall('XREADGROUP', 'GROUP', READERS, READER, 'COUNT', n, 'STREAMS', at, '>')
-      if read and read.err then
-        -- Somebody took the consumer group away: it begins again before what was never read.
-        call('XGROUP', 'CREATE', at, READERS, 0, 'MKSTREAM')
-        read = call('XREADGROUP', 'GROUP', READERS, READER, 'COUNT', n, 'STREAMS', at, '>')
-      end
-      local entries = read and read[1] and read[1][2] or {}
-      local numbers = {}
-      for i, entry in ipairs(entries) do
-        numbers[i] = entry[1]
-        ids[i] = entry[2][2]
-      end
-      if #numbers > 0 then
-        call('XACK', at, READERS, tunpack(numbers))
+      local entries = call('XRANGE', at, '-', '+', 'COUNT', n)
+      for i = 1, #entries do ids[i] = entries[i][2][2] end
+      if #ids > 0 then
         -- They are read in order, so whatever lies before the last one has been read too.
-        lane.first = tonumber(numbers[#numbers]:match('^(%d+)')) + 1
+        lane.first = tonumber(entries[#ids][1]:match('^(%d+)')) + 1
         call('XTRIM', at, 'MINID', '=', int(lane.first))
-        Lane.shrink(lane, #numbers)
+        Lane.shrink(lane, #ids)
       else
         -- Its entries went away behind our back.
         Lane.shrink(lane, lane.n)
@@ -166,7 +155,7 @@ do
     end
     if #keys == 0 then return end
     for i, raw in ipairs(call('MGET', tunpack(keys))) do
-      Now.jobs[wanted[i]] = raw and Job.parse(wanted[i], raw, true)
+      Now.jobs[wanted[i]] = raw and Job.join(Job.parse(wanted[i], raw, true))
     end
   end
 
@@ -226,7 +215,8 @@ do
           local j = Job.load(id)
           if j and j.state == READY then
             Claim.start(j, lane, worker, nonce)
-            taken[#taken + 1] = j
+            local t = #taken
+            taken[t + 1], taken[t + 2], taken[t + 3] = id, j, false
             n = n + 1
           end
         end

@@ -4,6 +4,10 @@
 local save_all
 
 do
+  -- A member too long for a listpack, and a time that never comes: Redis looks through a whole listpack at every step,
+  -- and with this in it the set of leases is none, however few they are.
+  local LONG_MEMBER, NEVER = ('\0'):rep(65), '+inf'
+
   -- Rings for queues in which something has become claimable: their names, with how many jobs may be taken.
   local function rings()
     local out = {}
@@ -32,6 +36,7 @@ do
     end
     for from = 1, #whole, 1000 do call('MSET', tunpack(whole, from, min(from + 999, #whole))) end
     Now.writes = {}
+    Plain.save()
     save_index()
     save_ended()
     save_gone()
@@ -67,7 +72,7 @@ do
     Now.released = {}
     local leases = Now.leases
     for from = 1, #leases, 2000 do
-      call('ZADD', key(Key.leases), tunpack(leases, from, min(from + 1999, #leases)))
+      call('ZADD', key(Key.leases), NEVER, LONG_MEMBER, tunpack(leases, from, min(from + 1999, #leases)))
     end
     Now.leases = {}
   end

@@ -11,14 +11,11 @@
 -- A lane's `first` is never later than the place of its head: it is made exact where two lanes are compared.
 
 -- For the files that follow.
-local refresh, IDLE, STANDS, WAITS, READERS, READER, Lane, Limit, lane_of, changed, places, is_ordered, place_head,
+local refresh, IDLE, STANDS, WAITS, Lane, Limit, lane_of, changed, places, is_ordered, place_head,
   set_vt, first_lane, park, unpark, enter, keeps_place, leave_place, leave, oldest_ready
 
 do
   IDLE, STANDS, WAITS = 0, 1, 2
-  -- The consumer group and the one consumer through which Streams are read: what a call that was cut short has read
-  -- and not leased stays pending there, for upkeep to find.
-  READERS, READER = 'windlass', 'claim'
   -- A List up to this long is searched for an entry to take out; in a longer one the entry is left and skipped.
   local SEARCH_MAX = 128
 

@@ -240,11 +240,38 @@ do
     if g then return g end
     if g == false and not make then return nil end
     local raw = call('GET', key(Key.group, q.name, name))
-    if not raw then
-      if not make then
-        Now.groups[id] = false
-        return nil
+    if not raw and not make then
+      Now.groups[id] = false
+      return nil
+    end
+    return Group.take(q, id, name, raw)
+  end
+
+  -- The groups of many at once: `all` name a queue and a group's key each, and are given the group as `g`.
+  function Group.get_all(all)
+    local wanted, keys = {}, {}
+    for i = 1, #all do
+      local c = all[i]
+      local id = c.q.name .. SEP .. c.group
+      c.g = Now.groups[id]
+      if not c.g then
+        wanted[#wanted + 1], keys[#keys + 1] = c, NS .. Key.group .. id
+        c.id = id
       end
+    end
+    if #keys == 0 then return end
+    local raws = call('MGET', tunpack(keys))
+    for i = 1, #wanted do
+      local c = wanted[i]
+      -- Two of other kinds may be of one group.
+      c.g = Now.groups[c.id] or Group.take(c.q, c.id, c.group, raws[i])
+    end
+  end
+
+  -- A group as it was read, or a new one.
+  function Group.take(q, id, name, raw)
+    local g
+    if not raw then
       g = {
         q = q, name = name, vt = q.floor, tat_ms = 0, tat_fraction = 0, hold = 0, running = 0, claimed = 0,
         counts = zeros(8), parked = false, timer = 0, entry = false, own = false, woken_lanes = 0,

@@ -165,6 +165,7 @@ verb('sweep', { 'allow-oom' }, function()
         found = found + check(j)
       else
         unindex(name, page * PAGE + slot)
+        Now.heads[id] = false
         found = found + 1
       end
       examined = examined + 1
