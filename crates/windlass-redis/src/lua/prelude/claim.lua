@@ -34,7 +34,7 @@ do
 
   -- The lane that runs next in a queue; or nil and, if the look was cut short or time alone opens it, when to look
   -- again. What turns out to be held back leaves the order on the way.
-  function Claim.look(q)
+  function Claim.look(q, want)
     while true do
       local index
       for i = PRIORITIES, 1, -1 do
@@ -50,7 +50,9 @@ do
         return nil, at, true
       end
       if Now.moves >= MOVES_MAX then return nil, Now.at, true end
-      local name = call('ZRANGE', key(Key.order, q.name, index), '0', '0')[1]
+      local order = order_of(q, index)
+      local name, read = Sorted.first(order, want)
+      if read and #read > 1 then Group.fetch_named(q, read) end
       if not name then
         -- The order was lost behind our back: upkeep's repair finds its groups again.
         q.standing[index], q.changed = 0, true
@@ -62,7 +64,7 @@ do
           park(g, how, opens)
           Now.moves = Now.moves + 1
         elseif not lane then
-          call('ZREM', key(Key.order, q.name, index), name)
+          Sorted.drop(order, name)
           q.standing[index], q.changed = q.standing[index] - 1, true
           g.entry, g.changed = false, true
         elseif lane.set == '' then
@@ -197,19 +199,23 @@ do
     emit(j, Event.CLAIMED, Cause.NONE, worker)
   end
 
-  -- Takes up to `want` jobs of a queue; answers them, and when to ask again if that may help.
+  -- Takes up to `want` jobs of a queue; answers when to ask again if that may help. Those that may be plain are
+  -- started together.
   function Claim.from(q, want, worker, nonce, taken)
+    local held, again = Plain.held(), nil
     while want > 0 do
-      local lane, again, told = Claim.look(q)
+      local lane, at, told = Claim.look(q, want)
       if not lane then
-        if told then return again end
-        return Claim.later(q)
+        again = at
+        if not told then again = Claim.later(q) end
+        break
       end
       local g = lane.g
       local ids = Claim.take_out(lane, Claim.run_length(lane, want))
-      local n = Plain.start(lane, ids, worker, nonce, taken, Claim.start)
-      if not n then
-        n = 0
+      local n = #ids
+      if not Plain.hold(lane, ids, held) then
+        want = want + Plain.start(held, q, worker, nonce, taken, Claim.start)
+        held, n = Plain.held(), 0
         Claim.load(ids)
         for _, id in ipairs(ids) do
           local j = Job.load(id)
@@ -230,7 +236,10 @@ do
       want = want - n
       Now.moves = Now.moves + (#ids - n)
     end
-    return nil
+    local missing = Plain.start(held, q, worker, nonce, taken, Claim.start)
+    -- Records that were deleted behind our back: others run in their place.
+    if missing > 0 then return Claim.from(q, missing, worker, nonce, taken) end
+    return again
   end
 
   -- When time may bring something into a queue that has nothing now: an early guess costs the worker a question.

@@ -55,9 +55,8 @@ do
     for _, m in pairs(Now.limits) do
       if m.changed then Limit.save(m) end
     end
-    for _, g in pairs(Now.groups) do
-      if g and g.changed then Group.save(g) end
-    end
+    Group.save_all()
+    Sorted.save()
     for _, q in pairs(Now.queues) do
       if q and q.changed then Queue.save(q) end
     end

@@ -11,8 +11,8 @@
 -- A lane's `first` is never later than the place of its head: it is made exact where two lanes are compared.
 
 -- For the files that follow.
-local refresh, IDLE, STANDS, WAITS, Lane, Limit, lane_of, changed, places, is_ordered, place_head,
-  set_vt, first_lane, park, unpark, enter, keeps_place, leave_place, leave, oldest_ready
+local order_of, refresh, IDLE, STANDS, WAITS, Lane, Limit, lane_of, changed, places, is_ordered, place_head,
+  set_vt, first_lane, park, enter, keeps_place, leave_place, leave, oldest_ready
 
 do
   IDLE, STANDS, WAITS = 0, 1, 2
@@ -95,6 +95,15 @@ do
     return lane.g.ordered or lane.g.name ~= '' or lane.set ~= ''
   end
 
+  local function oldest_of(q)
+    local name = q.oldest
+    if not name then
+      name = key(Key.oldest, q.name)
+      q.oldest = name
+    end
+    return name
+  end
+
   local function oldest_member(lane)
     if lane.g.ordered then return lane.g.name .. SEP .. 'o' end
     return lane.g.name .. SEP .. int(lane.priority) .. SEP .. lane.set
@@ -144,7 +153,7 @@ do
     if lane.n == n then
       lane.first = first
       if lane.set ~= '' then Limit.count_lane(lane.set, 1) end
-      if in_oldest(lane) then call('ZADD', key(Key.oldest, lane.g.q.name), int(first), oldest_member(lane)) end
+      if in_oldest(lane) then Sorted.put(oldest_of(lane.g.q), oldest_member(lane), first) end
     end
   end
 
@@ -159,7 +168,7 @@ do
         call('DEL', Lane.store(lane))
         lane.stale = 0
       end
-      if in_oldest(lane) then call('ZREM', key(Key.oldest, lane.g.q.name), oldest_member(lane)) end
+      if in_oldest(lane) then Sorted.drop(oldest_of(lane.g.q), oldest_member(lane)) end
       Lane.clear_standing(lane)
     end
   end
@@ -195,6 +204,21 @@ do
     lane.stale = 0
   end
 
+  -- The groups of a queue that can run, at a priority.
+  function order_of(q, index)
+    local orders = q.orders
+    if not orders then
+      orders = {}
+      q.orders = orders
+    end
+    local name = orders[index]
+    if not name then
+      name = key(Key.order, q.name, index)
+      orders[index] = name
+    end
+    return name
+  end
+
   -- Brings a group's entry in its queue's order up to date.
   function refresh(g)
     local q, best = g.q, false
@@ -211,11 +235,11 @@ do
     if not g.entry and best then g.vt = max(g.vt, q.floor) end
     if best == g.entry and (not best or g.vt == (g.entry_vt or g.vt)) then return end
     if g.entry and g.entry ~= best then
-      call('ZREM', key(Key.order, q.name, g.entry), g.name)
+      Sorted.drop(order_of(q, g.entry), g.name)
       q.standing[g.entry] = q.standing[g.entry] - 1
     end
     if best then
-      call('ZADD', key(Key.order, q.name, best), int(g.vt), g.name)
+      Sorted.put(order_of(q, best), g.name, g.vt)
       if best ~= g.entry then q.standing[best] = q.standing[best] + 1 end
     end
     g.entry, g.entry_vt = best, g.vt
@@ -346,7 +370,7 @@ do
         call('ZADD', places(g), j.seq, j.id)
         Job.set(j, Flag.LINKED, true)
         if place_head(g) == j.id then
-          call('ZADD', key(Key.oldest, g.q.name), j.seq, oldest_member(lane))
+          Sorted.put(oldest_of(g.q), oldest_member(lane), j.seq)
         end
       end
       if place_head(g) == j.id and lane.stands == IDLE then Lane.stand(lane) end
@@ -375,7 +399,7 @@ do
     Job.set(j, Flag.LINKED, false)
     local next_id = place_head(g)
     if not next_id then
-      call('ZREM', key(Key.oldest, g.q.name), g.name .. SEP .. 'o')
+      Sorted.drop(oldest_of(g.q), g.name .. SEP .. 'o')
     elseif was_head then
       local following = Job.load(next_id)
       if following and following.state == READY then
@@ -411,7 +435,8 @@ do
         if lane.n > 0 then offer((Lane.peek(lane))) end
       end
     end
-    local name, from = key(Key.oldest, q.name), 0
+    local name, from = oldest_of(q), 0
+    Sorted.save()
     -- Each step makes one entry exact; those passed over are ordered groups whose head is not ready.
     for _ = 1, 1000 do
       local first = call('ZRANGE', name, from, from, 'WITHSCORES')

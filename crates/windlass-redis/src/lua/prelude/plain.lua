@@ -25,20 +25,23 @@ do
   local ENQUEUE, CLAIM = '\0\0\0\0\0\0\0', '\2\0\1\0\0\0\1'
   local COMPLETION, REMOVAL = '\3\0\1\0\0\0\1', '\14\11\0\0\0\0\1'
 
-  -- What plain jobs of equal names share in this call: their queue, group and lane, and what became of them since
-  -- it was last written down. `all` are names; their groups are read in one go.
+  -- What plain jobs of equal names share in this call: their queue and group, and what became of them since it was
+  -- last written down. `all` are names; their groups are read in one go.
   local function share(all)
-    local wanted = {}
+    local ids, n = {}, 0
     for i = 1, #all do
       local names = all[i]
       if not Now.shared[names] then
         local queue, _, group = sunpack('Bc0Bc0Bc0', names)
-        local c = { q = Queue.get(queue, true), group = group, names = names, completed = 0, worker = false, tail = '' }
-        Now.shared[names] = c
-        wanted[#wanted + 1] = c
+        local q, id = Queue.get(queue, true), queue .. SEP .. group
+        Now.shared[names] = {
+          q = q, group = group, id = id, names = names, completed = 0, removed = 0, worker = false, tail = '',
+        }
+        n = n + 1
+        ids[n] = id
       end
     end
-    Group.get_all(wanted)
+    Group.fetch(ids)
   end
 
   -- The names in a record without its second part.
@@ -78,7 +81,8 @@ do
   -- and keys after `before`; their payloads stand among the call's arguments, two apart, from `at` on.
   function Plain.enqueue(names, ids, keys, before, n, at, answers)
     local c = Now.shared[names]
-    local q, g, s = c.q, c.g, state()
+    local q, s = c.q, state()
+    local g = Group.get(q, c.group, true)
     if g.ordered or q.settings.max_waiting then return false end
     local lane = Lane.get(g, 10, '')
     local writes, events, args, now = Now.writes, Now.events, Now.args, Now.at
@@ -127,25 +131,55 @@ do
   -- Reads what plain jobs of these names share, before they are enqueued.
   Plain.share = share
 
-  -- Starts jobs of a lane in their order, the others among them by `start`, which is the long way; answers how many, or
-  -- nil when there is no short way for this lane.
-  function Plain.start(lane, ids, worker, nonce, taken, start)
-    local g, q, s = lane.g, lane.g.q, state()
-    if lane.set ~= '' or g.ordered or g.settings.rate or q.settings.rate then return nil end
-    local keys, prefix = {}, NS .. Key.job
-    for i = 1, #ids do
-      local id = ids[i]
-      if Now.jobs[id] ~= nil then return nil end
-      keys[i] = prefix .. id
+  -- Jobs that were taken out of their lanes and are to start together.
+  function Plain.held()
+    return { ids = {}, lanes = {}, n = 0 }
+  end
+
+  -- Counts jobs of a lane as running that `Plain.start` is to start; answers false when the lane has no short way.
+  function Plain.hold(lane, ids, held)
+    local g = lane.g
+    local q, n, at = g.q, #ids, held.n
+    if lane.set ~= '' or g.ordered or g.settings.rate or q.settings.rate then return false end
+    for i = 1, n do
+      if Now.jobs[ids[i]] ~= nil then return false end
     end
+    for i = 1, n do held.ids[at + i], held.lanes[at + i] = ids[i], lane end
+    held.n = at + n
+    local gc, qc = g.counts, q.counts
+    gc[READY + 1], qc[READY + 1] = gc[READY + 1] - n, qc[READY + 1] - n
+    gc[RUNNING + 1], qc[RUNNING + 1] = gc[RUNNING + 1] + n, qc[RUNNING + 1] + n
+    g.running, q.running, g.claimed = g.running + n, q.running + n, g.claimed + n
+    q.totals[2] = q.totals[2] + n
+    g.changed, q.changed = true, true
+    return true
+  end
+
+  -- Takes back what `Plain.hold` has counted for one job.
+  local function let_go(lane)
+    local g = lane.g
+    local q = g.q
+    local gc, qc = g.counts, q.counts
+    gc[READY + 1], qc[READY + 1] = gc[READY + 1] + 1, qc[READY + 1] + 1
+    gc[RUNNING + 1], qc[RUNNING + 1] = gc[RUNNING + 1] - 1, qc[RUNNING + 1] - 1
+    g.running, q.running, g.claimed = g.running - 1, q.running - 1, g.claimed - 1
+    q.totals[2] = q.totals[2] - 1
+  end
+
+  -- Starts the jobs held of a queue in their order, those that are not plain by `start`, which is the long way; answers
+  -- how many could not be started.
+  function Plain.start(held, q, worker, nonce, taken, start)
+    local ids, lanes, s, keys, prefix, total = held.ids, held.lanes, state(), {}, NS .. Key.job, held.n
+    if total == 0 then return 0 end
+    for i = 1, total do keys[i] = prefix .. ids[i] end
     local at, deadline = Now.at, Now.at + q.settings.lease_ms
     local score = int(deadline)
     local lease = nonce .. worker .. spack('>I6I6I6', at, 0, deadline)
     local events, leases, heads, counter = Now.events, Now.leases, Now.heads, s.counter
     local e, l, t = #events, #leases, #taken
-    local n, others, names, tail, since, alike = 0, 0, nil, nil, nil, 0
+    local n, missing, names, tail, since, alike = 0, 0, nil, nil, nil, 0
     local raws = call('MGET', tunpack(keys))
-    for i = 1, #ids do
+    for i = 1, total do
       local id, raw = ids[i], raws[i]
       if raw and raw:find(WAITING, 1, true) == 1 then
         if not names or raw:find(names, RECORD_NAMES, true) ~= RECORD_NAMES then
@@ -166,28 +200,25 @@ do
         l, e, t = l + 2, e + 3, t + 3
         n = n + 1
       else
+        let_go(lanes[i])
         local j = raw and Job.parse(id, raw, true)
         Now.jobs[id] = j
         if j and j.state == READY then
           s.counter = counter
-          start(j, lane, worker, nonce)
+          start(j, lanes[i], worker, nonce)
           counter, l, e = s.counter, #leases, #events
           taken[t + 1], taken[t + 2], taken[t + 3] = id, j, false
           t = t + 3
-          others = others + 1
+        else
+          missing = missing + 1
         end
       end
     end
     s.counter = counter
     Now.event_count = Now.event_count + n
     if alike > 0 then record(q, 'w', at - sunpack('>I6', since), alike) end
-    g.counts[READY + 1], q.counts[READY + 1] = g.counts[READY + 1] - n, q.counts[READY + 1] - n
-    g.counts[RUNNING + 1], q.counts[RUNNING + 1] = g.counts[RUNNING + 1] + n, q.counts[RUNNING + 1] + n
-    g.running, q.running, g.claimed = g.running + n, q.running + n, g.claimed + n
-    q.totals[2] = q.totals[2] + n
-    g.changed, q.changed = true, true
     Now.held[worker] = (Now.held[worker] or 0) + n
-    return n + others
+    return missing
   end
 
   -- Completes jobs that have no result, the others among them by `other`, which is the long way. Answers stand in
@@ -259,10 +290,8 @@ do
         d, e = d + 1, e + 3
         Now.event_count = Now.event_count + 1
         Now.gone[id], Now.jobs[id], pending[id] = how, false, false
-        local g = c.g
-        q.counts[how + 1], g.counts[how + 1] = q.counts[how + 1] - 1, g.counts[how + 1] - 1
-        q.changed, g.changed = true, true
-        s.jobs = s.jobs - 1
+        q.counts[how + 1], q.changed = q.counts[how + 1] - 1, true
+        s.jobs, c.removed, Now.unsettled = s.jobs - 1, c.removed + 1, true
       else
         other(i)
         e, d = #events, #deleted
@@ -270,23 +299,22 @@ do
     end
   end
 
-  -- Brings the counts up to date with what was completed since.
+  -- Brings the counts up to date with what was completed and removed since.
   function Plain.settle()
     if not Now.unsettled then return end
     Now.unsettled = false
     for _, c in pairs(Now.shared) do
-      local n, q, g = c.completed, c.q, c.g
+      local n, q = c.completed, c.q
+      if n > 0 or c.removed > 0 then
+        Group.settle(q, c.id, c.group, n, c.removed)
+        c.completed, c.removed = 0, 0
+      end
       if n > 0 then
-        c.completed = 0
-        g.counts[RUNNING + 1], q.counts[RUNNING + 1] = g.counts[RUNNING + 1] - n, q.counts[RUNNING + 1] - n
-        g.counts[COMPLETED + 1], q.counts[COMPLETED + 1] = g.counts[COMPLETED + 1] + n, q.counts[COMPLETED + 1] + n
-        g.running, q.running = g.running - n, q.running - n
-        g.changed, q.changed = true, true
-        q.totals[3] = q.totals[3] + n
+        q.counts[RUNNING + 1], q.counts[COMPLETED + 1] = q.counts[RUNNING + 1] - n, q.counts[COMPLETED + 1] + n
+        q.running, q.totals[3], q.changed = q.running - n, q.totals[3] + n, true
         count_in_chart(q, 'c', n)
         look_at_retention(q, COMPLETED)
         if q.settings.concurrency then touch(q) end
-        if g.parked then unpark(g) end
       end
     end
   end
@@ -318,7 +346,7 @@ do
   -- For a test that the long way alone answers the same.
   if LONG_WAY then
     Plain.enqueue = function() return false end
-    Plain.start = function() return nil end
+    Plain.hold = function() return false end
     Plain.complete = function(ids, tokens, answers, before, other)
       for i = 1, #ids do answers[before + i] = other(ids[i], tokens[i]) end
     end

@@ -2,7 +2,7 @@
 
 -- For the files that follow.
 local zeros, Settings, parse_settings, PRIORITIES, Queue, record, count_in_chart, last_minute, total, touch,
-  set_timer, queue_shut, set_queue_timer, Group, new_lane, unpack_lane, pack_lane, queue_of, group_of,
+  set_timer, queue_shut, set_queue_timer, Group, unpark, new_lane, unpack_lane, pack_lane, queue_of, group_of,
   group_shut, count_failure, count_dead, count, change_state
 
 do
@@ -233,45 +233,13 @@ do
     return { l.n, l.first, l.stands, l.stale, l.woken, l.limit, l.line_seq }
   end
 
-  -- The group of that key ('' for jobs without one), or nil; `make` makes it.
-  function Group.get(q, name, make)
-    local id = q.name .. SEP .. name
-    local g = Now.groups[id]
-    if g then return g end
-    if g == false and not make then return nil end
-    local raw = call('GET', key(Key.group, q.name, name))
-    if not raw and not make then
-      Now.groups[id] = false
-      return nil
-    end
-    return Group.take(q, id, name, raw)
-  end
-
-  -- The groups of many at once: `all` name a queue and a group's key each, and are given the group as `g`.
-  function Group.get_all(all)
-    local wanted, keys = {}, {}
-    for i = 1, #all do
-      local c = all[i]
-      local id = c.q.name .. SEP .. c.group
-      c.g = Now.groups[id]
-      if not c.g then
-        wanted[#wanted + 1], keys[#keys + 1] = c, NS .. Key.group .. id
-        c.id = id
-      end
-    end
-    if #keys == 0 then return end
-    local raws = call('MGET', tunpack(keys))
-    for i = 1, #wanted do
-      local c = wanted[i]
-      -- Two of other kinds may be of one group.
-      c.g = Now.groups[c.id] or Group.take(c.q, c.id, c.group, raws[i])
-    end
-  end
-
   -- A group as it was read, or a new one.
-  function Group.take(q, id, name, raw)
+  local function take(q, id, name, raw)
     local g
-    if not raw then
+    if raw then
+      g = Group.unpack(q, name, raw)
+      g.changed = Now.patched[id] or false
+    else
       g = {
         q = q, name = name, vt = q.floor, tat_ms = 0, tat_fraction = 0, hold = 0, running = 0, claimed = 0,
         counts = zeros(8), parked = false, timer = 0, entry = false, own = false, woken_lanes = 0,
@@ -279,29 +247,63 @@ do
       }
       call('ZADD', key(Key.groups, q.name), 0, name)
       q.groups, q.changed = q.groups + 1, true
-    else
-      g = Group.unpack(q, name, raw)
     end
+    Now.packed[id], Now.patched[id] = nil, nil
     g.settings = g.own and parse_settings(g.own, 'group') or q.settings.groups
     Now.groups[id] = g
     return g
   end
 
-  -- The group as it is kept: numbers first, then its plain lanes that hold something, then what few groups have.
-  local GROUP, GROUP_COUNTS, GROUP_LANE = '>I8I6I4I6I4I4BI6bI4BBI2', '>I4I4I4I4I4I4I4I4', '>BI4I6BI4'
+  -- The group of that key ('' for jobs without one), or nil; `make` makes it.
+  function Group.get(q, name, make)
+    local id = q.name .. SEP .. name
+    local g = Now.groups[id]
+    if g then return g end
+    if g == false and not make then return nil end
+    local raw = Now.packed[id]
+    if raw == nil then raw = call('GET', NS .. Key.group .. id) end
+    if not raw and not make then
+      Now.groups[id] = false
+      return nil
+    end
+    return take(q, id, name, raw)
+  end
+
+  -- Reads groups of these ids that this call has not read, in one go.
+  function Group.fetch(ids)
+    local wanted, keys, n = {}, {}, 0
+    for i = 1, #ids do
+      local id = ids[i]
+      if not Now.groups[id] and Now.packed[id] == nil then
+        n = n + 1
+        wanted[n], keys[n] = id, NS .. Key.group .. id
+      end
+    end
+    if n == 0 then return end
+    local raws = call('MGET', tunpack(keys))
+    for i = 1, n do Now.packed[wanted[i]] = raws[i] end
+  end
+
+  function Group.fetch_named(q, names)
+    local ids = {}
+    for i = 1, #names do ids[i] = q.name .. SEP .. names[i] end
+    Group.fetch(ids)
+  end
+
+  -- The group as it is kept: whether it is parked, what runs and its counts, other numbers, then its plain lanes that
+  -- hold something, then what few groups have.
+  local COUNTS, COUNTS_END = '>BI4I4I4I4I4I4I4I4I4', 38
+  local GROUP, GROUP_LANE = COUNTS .. 'I8I6I4I6I4I6bI4BBI2', '>BI4I6BI4'
 
   function Group.unpack(q, name, raw)
-    local vt, tat_ms, tat_fraction, hold, running, claimed, parked, timer, entry, woken_lanes, ordered, lanes, length, at =
-      sunpack(GROUP, raw)
-    local counts = { sunpack(GROUP_COUNTS, raw, at) }
-    at = counts[9]
-    counts[9] = nil
+    local parked, running, c1, c2, c3, c4, c5, c6, c7, c8, vt, tat_ms, tat_fraction, hold, claimed, timer, entry,
+      woken_lanes, ordered, lanes, length, at = sunpack(GROUP, raw)
     -- With every field at once: a table that grows field by field is made anew again and again.
     local g = {
       q = q, name = name, vt = vt, entry_vt = vt, tat_ms = tat_ms, tat_fraction = tat_fraction, hold = hold,
-      running = running, claimed = claimed, counts = counts, parked = parked == 1, timer = timer,
-      entry = entry > 0 and entry, own = false, woken_lanes = woken_lanes, ordered = ordered == 1, lanes = {},
-      with_limits = false, changed = false, settings = false,
+      running = running, claimed = claimed, counts = { c1, c2, c3, c4, c5, c6, c7, c8 }, parked = parked == 1,
+      timer = timer, entry = entry > 0 and entry, own = false, woken_lanes = woken_lanes, ordered = ordered == 1,
+      lanes = {}, with_limits = false, changed = false, settings = false,
     }
     for _ = 1, lanes do
       local index, n, first, stands, stale
@@ -317,19 +319,60 @@ do
     return g
   end
 
-  function Group.save(g)
-    g.changed = false
+  -- Counts jobs of a group that have completed and gone, in its bytes if nothing else follows from it.
+  function Group.settle(q, id, name, completed, removed)
+    local raw = not Now.groups[id] and Now.packed[id]
+    if raw then
+      local parked, running, c1, c2, c3, c4, c5, c6, c7, c8 = sunpack(COUNTS, raw)
+      running, c3, c6 = running - completed, c3 - completed, c6 + completed - removed
+      if parked == 0 and c3 >= 0 and c1 + c2 + c3 + c4 + c5 + c6 + c7 + c8 > 0 then
+        Now.packed[id] = spack(COUNTS, 0, running, c1, c2, c3, c4, c5, c6, c7, c8) .. raw:sub(COUNTS_END)
+        Now.patched[id] = true
+        return
+      end
+    end
+    local g = Group.get(q, name, true)
+    local counts = g.counts
+    g.running, counts[RUNNING + 1] = g.running - completed, counts[RUNNING + 1] - completed
+    counts[COMPLETED + 1] = counts[COMPLETED + 1] + completed - removed
+    g.changed = true
+    if completed > 0 and g.parked then unpark(g) end
+  end
+
+  local function pack(g)
     local lanes, n = '', 0
     for index, lane in pairs(g.lanes) do
       if lane.n > 0 or lane.stands ~= 0 or lane.stale > 0 then
         lanes, n = lanes .. spack(GROUP_LANE, index, lane.n, lane.first, lane.stands, lane.stale), n + 1
       end
     end
-    if n == 0 and not g.with_limits and Group.forget(g) then return end
+    if n == 0 and not g.with_limits and Group.forget(g) then return nil end
     local rest = (g.own or g.with_limits) and mpack({ g.own, g.with_limits }) or ''
-    call('SET', key(Key.group, g.q.name, g.name), spack(GROUP, g.vt, g.tat_ms, g.tat_fraction, g.hold, g.running,
-      g.claimed, g.parked and 1 or 0, g.timer, g.entry or 0, g.woken_lanes, g.ordered and 1 or 0, n, #rest)
-      .. spack(GROUP_COUNTS, tunpack(g.counts)) .. lanes .. rest)
+    local c = g.counts
+    return spack(GROUP, g.parked and 1 or 0, g.running, c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], g.vt, g.tat_ms,
+      g.tat_fraction, g.hold, g.claimed, g.timer, g.entry or 0, g.woken_lanes, g.ordered and 1 or 0, n, #rest)
+      .. lanes .. rest
+  end
+
+  -- Writes the groups that have changed.
+  function Group.save_all()
+    local writes, n, prefix = {}, 0, NS .. Key.group
+    for id, g in pairs(Now.groups) do
+      if g and g.changed then
+        g.changed = false
+        local raw = pack(g)
+        if raw then
+          writes[n + 1], writes[n + 2] = prefix .. id, raw
+          n = n + 2
+        end
+      end
+    end
+    for id in pairs(Now.patched) do
+      writes[n + 1], writes[n + 2] = prefix .. id, Now.packed[id]
+      n = n + 2
+    end
+    Now.patched = {}
+    for from = 1, n, 1000 do call('MSET', tunpack(writes, from, min(from + 999, n))) end
   end
 
   -- Forgets a group that nothing refers to and that stands level anyway.

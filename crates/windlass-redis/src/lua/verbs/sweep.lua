@@ -41,8 +41,8 @@ local function put_back(lane)
       g.changed, found = true, 1
     end
   end
-  if g.entry and not call('ZSCORE', key(Key.order, q.name, g.entry), g.name) then
-    call('ZADD', key(Key.order, q.name, g.entry), g.vt, g.name)
+  if g.entry and not Sorted.score(order_of(q, g.entry), g.name) then
+    Sorted.put(order_of(q, g.entry), g.name, g.vt)
     found = 1
   end
   if not g.entry and not g.parked then refresh(g) end
