@@ -39,10 +39,11 @@ do
     local score = s.known[member]
     if not score then return end
     s.known[member] = nil
-    local at = place_of(s, score, member)
-    if at == s.head then
-      s.head = at + 1
+    -- The first one, mostly.
+    if s.members[s.head] == member then
+      s.head = s.head + 1
     else
+      local at = place_of(s, score, member)
       table.remove(s.members, at)
       table.remove(s.scores, at)
       s.n = s.n - 1
