@@ -54,7 +54,7 @@ do
       at = now, args = args, next = 2,
       jobs = {}, queues = {}, groups = {}, limits = {}, lanes = {},
       events = {}, touched = {}, notices = {}, leases = {}, state = nil,
-      held = {}, released = {}, deleted = {}, gone = {}, unindexed = {}, indexed = {}, ended = {}, writes = {}, heads = {}, shared = {}, packed = {}, patched = {}, sorted = {}, event_count = 0, unsettled = false, kids = 1000, moves = 0, due = nil,
+      held = {}, released = {}, deleted = {}, gone = {}, gone_ids = {}, starts = {}, unindexed = {}, indexed = {}, ended = {}, writes = {}, heads = {}, shared = {}, packed = {}, patched = {}, sorted = {}, event_count = 0, unsettled = false, kids = 1000, moves = 0, due = nil,
     }
     Now.sender, Now.tag = args[2], args[3]
     Now.next = 4

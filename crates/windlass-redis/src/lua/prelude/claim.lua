@@ -37,13 +37,14 @@ do
   function Claim.look(q, want)
     while true do
       local index
-      for i = PRIORITIES, 1, -1 do
+      for i = q.top or PRIORITIES, 1, -1 do
         if q.standing[i] > 0 then
           index = i
           break
         end
       end
       if not index then return nil end
+      q.top = index
       local shut, at = queue_shut(q)
       if shut then
         if at then set_queue_timer(q, at) end
@@ -223,6 +224,7 @@ do
             Claim.start(j, lane, worker, nonce)
             local t = #taken
             taken[t + 1], taken[t + 2], taken[t + 3] = id, j, false
+            Now.starts[#Now.starts + 1] = t + 2
             n = n + 1
           end
         end

@@ -22,6 +22,10 @@ do
   Lane = {}
   Limit = {}
 
+  -- A lane's priority between the other parts of its names, since Lua makes a number text slowly.
+  local PRIORITY_PART = {}
+  for index = 1, PRIORITIES do PRIORITY_PART[index] = '\1' .. index .. '\1' end
+
   local function index_of(priority)
     return priority + 10
   end
@@ -69,8 +73,8 @@ do
   function Lane.store(lane)
     local at = lane.store
     if not at then
-      local letter = lane.g.name == '' and Key.ready or Key.list
-      at = key(letter, lane.g.q.name, lane.g.name, lane.priority, lane.set)
+      local g = lane.g
+      at = NS .. (g.name == '' and Key.ready or Key.list) .. g.id .. PRIORITY_PART[lane.priority] .. lane.set
       lane.store = at
     end
     return at
@@ -106,7 +110,7 @@ do
 
   local function oldest_member(lane)
     if lane.g.ordered then return lane.g.name .. SEP .. 'o' end
-    return lane.g.name .. SEP .. int(lane.priority) .. SEP .. lane.set
+    return lane.g.name .. PRIORITY_PART[lane.priority] .. lane.set
   end
 
   -- The entry at the head: its job and place. Entries of a List that were left behind are dropped on the way.
@@ -240,7 +244,11 @@ do
     end
     if best then
       Sorted.put(order_of(q, best), g.name, g.vt)
-      if best ~= g.entry then q.standing[best] = q.standing[best] + 1 end
+      if best ~= g.entry then
+        q.standing[best] = q.standing[best] + 1
+        -- Where a claim begins to look.
+        if q.top and best > q.top then q.top = best end
+      end
     end
     g.entry, g.entry_vt = best, g.vt
     g.changed, q.changed = true, true

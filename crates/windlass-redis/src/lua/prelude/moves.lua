@@ -78,18 +78,15 @@ do
 
   -- Writes down which jobs this call has removed, and forgets twice as many of the oldest as are due.
   function save_gone()
-    local at, states, n = spack('>I6', Now.at), {}, 0
-    local line = { at }
-    for id, how in pairs(Now.gone) do
-      states[2 * n + 1], states[2 * n + 2] = id, at .. char(how)
-      n = n + 1
-      line[n + 1] = id
-    end
-    Now.gone = {}
+    local ids, how_of, n = Now.gone_ids, Now.gone, #Now.gone_ids
     if n == 0 then return end
+    local at, states, marks = spack('>I6', Now.at), {}, {}
+    for how = COMPLETED, CANCELLED do marks[how] = at .. char(how) end
+    for i = 1, n do states[2 * i - 1], states[2 * i] = ids[i], marks[how_of[ids[i]]] or at .. char(how_of[ids[i]]) end
+    Now.gone, Now.gone_ids = {}, {}
     local gone, queue = key(Key.gone), key(Key.gone_line)
     for from = 1, 2 * n, 2000 do call('HSET', gone, tunpack(states, from, min(from + 1999, 2 * n))) end
-    call('RPUSH', queue, concat(line))
+    call('RPUSH', queue, at .. concat(ids))
     local left = call('HLEN', gone)
     local forgotten = 0
     while forgotten < 2 * n do
@@ -390,7 +387,7 @@ do
     if j.state == DEAD then count_dead(queue_of(j), j, -1) end
     local s = state()
     s.jobs = s.jobs - 1
-    Now.gone[j.id] = j.state
+    Now.gone[j.id], Now.gone_ids[#Now.gone_ids + 1] = j.state, j.id
     Now.jobs[j.id] = false
   end
 

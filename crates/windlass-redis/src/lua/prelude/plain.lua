@@ -15,7 +15,7 @@ do
 
   -- A head: state (1), token (16), worker (8), started (6), place among the ended (6), deadline or end (6), number (6),
   -- names. `Job.join` reads it too.
-  local TOKEN, WORKER, NUMBER, NAMES = 2, 18, 44, 50
+  local TOKEN, WORKER, PLACE, NUMBER, NAMES = 2, 18, 32, 44, 50
   local DONE = '\5'
   -- What the first three bytes of a record say, state and flags, of a plain job that waits or has a head.
   local WAITING = '\1\0\0'
@@ -141,10 +141,14 @@ do
     local g = lane.g
     local q, n, at = g.q, #ids, held.n
     if lane.set ~= '' or g.ordered or g.settings.rate or q.settings.rate then return false end
-    for i = 1, n do
-      if Now.jobs[ids[i]] ~= nil then return false end
+    if next(Now.jobs) then
+      for i = 1, n do
+        if Now.jobs[ids[i]] ~= nil then return false end
+      end
     end
-    for i = 1, n do held.ids[at + i], held.lanes[at + i] = ids[i], lane end
+    for i = 1, n do held.ids[at + i] = ids[i] end
+    -- The lane of those that follow, up to the next.
+    held.lanes[at + 1] = lane
     held.n = at + n
     local gc, qc = g.counts, q.counts
     gc[READY + 1], qc[READY + 1] = gc[READY + 1] - n, qc[READY + 1] - n
@@ -179,8 +183,10 @@ do
     local e, l, t = #events, #leases, #taken
     local n, missing, names, tail, since, alike = 0, 0, nil, nil, nil, 0
     local raws = call('MGET', tunpack(keys))
+    local lane
     for i = 1, total do
       local id, raw = ids[i], raws[i]
+      lane = lanes[i] or lane
       if raw and raw:find(WAITING, 1, true) == 1 then
         if not names or raw:find(names, RECORD_NAMES, true) ~= RECORD_NAMES then
           names = names_at(raw, RECORD_NAMES)
@@ -200,14 +206,15 @@ do
         l, e, t = l + 2, e + 3, t + 3
         n = n + 1
       else
-        let_go(lanes[i])
+        let_go(lane)
         local j = raw and Job.parse(id, raw, true)
         Now.jobs[id] = j
         if j and j.state == READY then
           s.counter = counter
-          start(j, lanes[i], worker, nonce)
+          start(j, lane, worker, nonce)
           counter, l, e = s.counter, #leases, #events
           taken[t + 1], taken[t + 2], taken[t + 3] = id, j, false
+          Now.starts[#Now.starts + 1] = t + 2
           t = t + 3
         else
           missing = missing + 1
@@ -228,12 +235,13 @@ do
     local s, at, pending, events, released, lines = state(), Now.at, Now.heads, Now.events, Now.released, {}
     local e, r = #events, #released
     local lease, worker, ran
+    local n, held, shared, jobs = 0, Now.held, Now.shared, Now.jobs
     for i = 1, #ids do
       local id, head, token = ids[i], heads[i], tokens[i]
       -- One that stands here twice, or that another's completion has changed, is not what was read any more.
-      if head and (pending[id] == nil or pending[id] == head) and Now.jobs[id] == nil
+      if head and (pending[id] == nil or pending[id] == head) and jobs[id] == nil
         and head:find(token, TOKEN, true) == TOKEN then
-        local c = Now.shared[names[i]]
+        local c = shared[names[i]]
         local q, seq = c.q, s.seq
         s.seq = seq + 1
         if not lease or head:find(lease, WORKER, true) ~= WORKER then
@@ -251,18 +259,19 @@ do
         if c.worker ~= worker then c.worker, c.tail = worker, c.names .. worker end
         events[e + 1], events[e + 2], events[e + 3] = COMPLETION, id, c.tail
         released[r + 1] = id
-        e, r = e + 3, r + 1
-        Now.event_count = Now.event_count + 1
-        Now.held[worker] = (Now.held[worker] or 0) - 1
+        e, r, n = e + 3, r + 1, n + 1
+        held[worker] = (held[worker] or 0) - 1
         record(q, 'r', ran)
         c.completed = c.completed + 1
-        Now.unsettled = true
         answers[before + i] = ''
       else
+        Now.unsettled = Now.unsettled or n > 0
         answers[before + i] = other(id, token)
         e, r = #events, #released
       end
     end
+    Now.event_count = Now.event_count + n
+    Now.unsettled = Now.unsettled or n > 0
   end
 
   -- Removes ended jobs of a queue, the others among them by `other`, which is the long way. `places` is what stands in
@@ -274,12 +283,15 @@ do
     end
     local heads, names = read(ids, how)
     local s, pending, deleted, events, prefix = state(), Now.heads, Now.deleted, Now.events, NS .. Key.job
-    local e, d = #events, #deleted
+    local gone, gone_ids, counts, shared = Now.gone, Now.gone_ids, q.counts, Now.shared
+    local e, d, n = #events, #deleted, 0
     local slots, page
     for i = 1, #ids do
       local id, head = ids[i], heads[i]
-      if head and pending[id] == nil and sunpack('>I6', head, NUMBER - 12) == places[i] then
-        local c, number = Now.shared[names[i]], sunpack('>I6', head, NUMBER)
+      local place, _, number
+      if head and pending[id] == nil then place, _, number = sunpack('>I6I6I6', head, PLACE) end
+      if place == places[i] then
+        local c = shared[names[i]]
         if not slots or floor(number / PAGE) ~= page then
           slots, page = unindex(q.name, number), floor(number / PAGE)
         else
@@ -288,27 +300,31 @@ do
         deleted[d + 1] = prefix .. id
         events[e + 1], events[e + 2], events[e + 3] = REMOVAL, id, names[i]
         d, e = d + 1, e + 3
-        Now.event_count = Now.event_count + 1
-        Now.gone[id], Now.jobs[id], pending[id] = how, false, false
-        q.counts[how + 1], q.changed = q.counts[how + 1] - 1, true
-        s.jobs, c.removed, Now.unsettled = s.jobs - 1, c.removed + 1, true
+        gone[id], pending[id], gone_ids[#gone_ids + 1] = how, false, id
+        counts[how + 1], c.removed, n = counts[how + 1] - 1, c.removed + 1, n + 1
       else
         other(i)
         e, d = #events, #deleted
       end
     end
+    Now.event_count = Now.event_count + n
+    q.changed, s.jobs, Now.unsettled = true, s.jobs - n, true
   end
 
   -- Brings the counts up to date with what was completed and removed since.
   function Plain.settle()
     if not Now.unsettled then return end
     Now.unsettled = false
+    local completed = {}
     for _, c in pairs(Now.shared) do
       local n, q = c.completed, c.q
       if n > 0 or c.removed > 0 then
         Group.settle(q, c.id, c.group, n, c.removed)
         c.completed, c.removed = 0, 0
+        completed[q] = (completed[q] or 0) + n
       end
+    end
+    for q, n in pairs(completed) do
       if n > 0 then
         q.counts[RUNNING + 1], q.counts[COMPLETED + 1] = q.counts[RUNNING + 1] - n, q.counts[COMPLETED + 1] + n
         q.running, q.totals[3], q.changed = q.running - n, q.totals[3] + n, true

@@ -237,11 +237,11 @@ do
   local function take(q, id, name, raw)
     local g
     if raw then
-      g = Group.unpack(q, name, raw)
+      g = Group.unpack(q, id, name, raw)
       g.changed = Now.patched[id] or false
     else
       g = {
-        q = q, name = name, vt = q.floor, tat_ms = 0, tat_fraction = 0, hold = 0, running = 0, claimed = 0,
+        q = q, id = id, name = name, vt = q.floor, tat_ms = 0, tat_fraction = 0, hold = 0, running = 0, claimed = 0,
         counts = zeros(8), parked = false, timer = 0, entry = false, own = false, woken_lanes = 0,
         ordered = q.settings.groups.ordered, lanes = {}, with_limits = false, changed = true,
       }
@@ -295,12 +295,12 @@ do
   local COUNTS, COUNTS_END = '>BI4I4I4I4I4I4I4I4I4', 38
   local GROUP, GROUP_LANE = COUNTS .. 'I8I6I4I6I4I6bI4BBI2', '>BI4I6BI4'
 
-  function Group.unpack(q, name, raw)
+  function Group.unpack(q, id, name, raw)
     local parked, running, c1, c2, c3, c4, c5, c6, c7, c8, vt, tat_ms, tat_fraction, hold, claimed, timer, entry,
       woken_lanes, ordered, lanes, length, at = sunpack(GROUP, raw)
     -- With every field at once: a table that grows field by field is made anew again and again.
     local g = {
-      q = q, name = name, vt = vt, entry_vt = vt, tat_ms = tat_ms, tat_fraction = tat_fraction, hold = hold,
+      q = q, id = id, name = name, vt = vt, entry_vt = vt, tat_ms = tat_ms, tat_fraction = tat_fraction, hold = hold,
       running = running, claimed = claimed, counts = { c1, c2, c3, c4, c5, c6, c7, c8 }, parked = parked == 1,
       timer = timer, entry = entry > 0 and entry, own = false, woken_lanes = woken_lanes, ordered = ordered == 1,
       lanes = {}, with_limits = false, changed = false, settings = false,
@@ -308,9 +308,10 @@ do
     for _ = 1, lanes do
       local index, n, first, stands, stale
       index, n, first, stands, stale, at = sunpack(GROUP_LANE, raw, at)
-      local lane = new_lane(g, index, '')
-      lane.n, lane.first, lane.stands, lane.stale = n, first, stands, stale
-      g.lanes[index] = lane
+      g.lanes[index] = {
+        g = g, priority = index, set = '', n = n, first = first, stands = stands, stale = stale, woken = '', limit = '',
+        line_seq = 0, store = false, changed = false,
+      }
     end
     if length > 0 then
       local rest = munpack(raw:sub(at, at + length - 1))
@@ -377,8 +378,8 @@ do
 
   -- Forgets a group that nothing refers to and that stands level anyway.
   function Group.forget(g)
-    if g.own or g.hold > Now.at or g.tat_ms > Now.at or g.entry then return false end
-    for i = 1, 8 do
+    if g.entry or g.own or g.hold > Now.at or g.tat_ms > Now.at then return false end
+    for i = 8, 1, -1 do
       if g.counts[i] ~= 0 then return false end
     end
     if g.vt > g.q.floor then

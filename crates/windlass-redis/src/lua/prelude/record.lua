@@ -76,6 +76,7 @@ do
   function Job.load(id)
     local j = Now.jobs[id]
     if j ~= nil then return j or nil end
+    if Now.gone[id] then return nil end
     local raw = call('GETRANGE', NS .. 'j' .. id, 0, HEAD_BYTES - 1)
     if raw == '' then
       Now.jobs[id] = false

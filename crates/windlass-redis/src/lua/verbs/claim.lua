@@ -14,12 +14,10 @@ verb('claim', { 'allow-oom' }, function()
   end
   -- Of each job its id, its record and its head; or, when it has none, the record as it will be written at the end of
   -- this call, and its checkpoint.
-  for i = 2, #taken, 3 do
+  for _, i in ipairs(Now.starts) do
     local j = taken[i]
-    if type(j) == 'table' then
-      Job.seal(j)
-      taken[i], taken[i + 1] = j.raw, Extra.get(j, 'c') or false
-    end
+    Job.seal(j)
+    taken[i], taken[i + 1] = j.raw, Extra.get(j, 'c') or false
   end
   heard_of(worker)
   return { settled, taken, again and int(again) or '' }
