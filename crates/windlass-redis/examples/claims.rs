@@ -63,9 +63,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// CPU time that the server has taken so far.
-async fn cpu_us(
-    server: &mut redis::aio::MultiplexedConnection,
-) -> Result<f64, Box<dyn std::error::Error>> {
+async fn cpu_us(server: &mut redis::aio::MultiplexedConnection) -> Result<f64, Box<dyn std::error::Error>> {
     let text: String = redis::cmd("INFO").arg("cpu").query_async(server).await?;
     let of = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).ok_or("INFO cpu")?;

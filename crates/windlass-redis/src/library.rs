@@ -18,6 +18,7 @@ const PRELUDE: &[&str] = &[
     include_str!("lua/prelude/queues.lua"),
     include_str!("lua/prelude/sorted.lua"),
     include_str!("lua/prelude/lanes.lua"),
+    include_str!("lua/prelude/turns.lua"),
     include_str!("lua/prelude/limits.lua"),
     include_str!("lua/prelude/moves.lua"),
     include_str!("lua/prelude/flow.lua"),

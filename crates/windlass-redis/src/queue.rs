@@ -123,7 +123,8 @@ fn plainly_completed(settle: &Settle) -> Option<&Lease> {
 
 /// Adds settlements; plain completions in a row go as one.
 fn add_settlements(call: &mut Call, settlements: &[Settle], now: Time) {
-    let both_plain = |a: &Settle, b: &Settle| plainly_completed(a).is_some() && plainly_completed(b).is_some();
+    let both_plain =
+        |a: &Settle, b: &Settle| plainly_completed(a).is_some() && plainly_completed(b).is_some();
     for run in settlements.chunk_by(both_plain) {
         if plainly_completed(&run[0]).is_none() {
             add_settle(call, &run[0], now);

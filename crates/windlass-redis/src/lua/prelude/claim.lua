@@ -32,7 +32,7 @@ do
     return #ids
   end
 
-  -- The lane that runs next in a queue; or nil and, if the look was cut short or time alone opens it, when to look
+  -- The lane that runs next in a queue, or the name of the group whose turn it was and as fourth the job; or nil and, if the look was cut short or time alone opens it, when to look
   -- again. What turns out to be held back leaves the order on the way.
   function Claim.look(q, want)
     while true do
@@ -54,6 +54,8 @@ do
       local order = order_of(q, index)
       local name, read = Sorted.first(order, want)
       if read and #read > 1 then Group.fetch_named(q, read) end
+      local job = name and q.standing[index] > 1 and Turn.take(q, name, index, order)
+      if job then return name, nil, nil, job end
       if not name then
         -- The order was lost behind our back: upkeep's repair finds its groups again.
         q.standing[index], q.changed = 0, true
@@ -200,46 +202,58 @@ do
     emit(j, Event.CLAIMED, Cause.NONE, worker)
   end
 
+  -- Takes up to `want` jobs of a lane, to be started with those held or started at once; answers how many.
+  local function take_from(lane, q, want, worker, nonce, taken, held)
+    local g = lane.g
+    local ids = Claim.take_out(lane, Claim.run_length(lane, want))
+    local n = #ids
+    if not Plain.hold(lane, ids, held) then
+      -- Those held come before them.
+      local missing = Plain.start(held, q, worker, nonce, taken, Claim.start)
+      n = 0
+      Claim.load(ids)
+      for _, id in ipairs(ids) do
+        local j = Job.load(id)
+        if j and j.state == READY then
+          Claim.start(j, lane, worker, nonce)
+          local t = #taken
+          taken[t + 1], taken[t + 2], taken[t + 3] = id, j, false
+          Now.starts[#Now.starts + 1] = t + 2
+          n = n + 1
+        end
+      end
+      Now.moves = Now.moves + (#ids - n) + missing
+    end
+    if n > 0 then
+      local weight = g.settings.weight
+      q.floor = max(q.floor, n > 1 and charge(g.vt, weight, n - 1) or g.vt)
+      set_vt(g, charge(g.vt, weight, n))
+      if lane.woken ~= '' then Lane.pass_on(lane) end
+    end
+    return n
+  end
+
   -- Takes up to `want` jobs of a queue; answers when to ask again if that may help. Those that may be plain are
   -- started together.
   function Claim.from(q, want, worker, nonce, taken)
-    local held, again = Plain.held(), nil
-    while want > 0 do
-      local lane, at, told = Claim.look(q, want)
-      if not lane then
+    local held, again, before = Plain.held(), nil, #taken
+    local left = want
+    while left > 0 do
+      local lane, at, told, job = Claim.look(q, left)
+      if job then
+        Plain.hold_one(job, lane, held)
+        left = left - 1
+      elseif lane then
+        left = left - take_from(lane, q, left, worker, nonce, taken, held)
+      else
         again = at
         if not told then again = Claim.later(q) end
         break
       end
-      local g = lane.g
-      local ids = Claim.take_out(lane, Claim.run_length(lane, want))
-      local n = #ids
-      if not Plain.hold(lane, ids, held) then
-        want = want + Plain.start(held, q, worker, nonce, taken, Claim.start)
-        held, n = Plain.held(), 0
-        Claim.load(ids)
-        for _, id in ipairs(ids) do
-          local j = Job.load(id)
-          if j and j.state == READY then
-            Claim.start(j, lane, worker, nonce)
-            local t = #taken
-            taken[t + 1], taken[t + 2], taken[t + 3] = id, j, false
-            Now.starts[#Now.starts + 1] = t + 2
-            n = n + 1
-          end
-        end
-      end
-      if n > 0 then
-        local weight = g.settings.weight
-        q.floor = max(q.floor, n > 1 and charge(g.vt, weight, n - 1) or g.vt)
-        set_vt(g, charge(g.vt, weight, n))
-        if lane.woken ~= '' then Lane.pass_on(lane) end
-      end
-      want = want - n
-      Now.moves = Now.moves + (#ids - n)
     end
-    local missing = Plain.start(held, q, worker, nonce, taken, Claim.start)
+    Plain.start(held, q, worker, nonce, taken, Claim.start)
     -- Records that were deleted behind our back: others run in their place.
+    local missing = want - left - (#taken - before) / 3
     if missing > 0 then return Claim.from(q, missing, worker, nonce, taken) end
     return again
   end

@@ -25,6 +25,7 @@ do
   -- A lane's priority between the other parts of its names, since Lua makes a number text slowly.
   local PRIORITY_PART = {}
   for index = 1, PRIORITIES do PRIORITY_PART[index] = '\1' .. index .. '\1' end
+  Lane.priority_part = PRIORITY_PART
 
   local function index_of(priority)
     return priority + 10
@@ -107,6 +108,7 @@ do
     end
     return name
   end
+  Lane.oldest_of = oldest_of
 
   local function oldest_member(lane)
     if lane.g.ordered then return lane.g.name .. SEP .. 'o' end

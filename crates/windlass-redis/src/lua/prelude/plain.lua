@@ -81,14 +81,19 @@ do
   -- and keys after `before`; their payloads stand among the call's arguments, two apart, from `at` on.
   function Plain.enqueue(names, ids, keys, before, n, at, answers)
     local c = Now.shared[names]
-    local q, s = c.q, state()
-    local g = Group.get(q, c.group, true)
-    if g.ordered or q.settings.max_waiting then return false end
-    local lane = Lane.get(g, 10, '')
+    local q, s, is_list = c.q, state(), c.group ~= ''
+    if q.settings.max_waiting then return false end
+    local g, lane
+    local store = is_list and Turn.grow(q, c.id, c.group, n, s.seq)
+    if not store then
+      g = Group.get(q, c.group, true)
+      if g.ordered then return false end
+      lane = Lane.get(g, 10, '')
+      store = Lane.store(lane)
+    end
     local writes, events, args, now = Now.writes, Now.events, Now.args, Now.at
     local prefix = spack('>BHbI6I6', READY, 0, 0, now, now)
     local created = char(0, READY)
-    local store, is_list = Lane.store(lane), g.name ~= ''
     local seq, number, w, e = s.seq, q.number, #writes, #events
     local first, entries = seq, {}
     local slots, taken
@@ -118,12 +123,13 @@ do
     for at_entry = 1, #entries, 1000 do
       call('RPUSH', store, tunpack(entries, at_entry, min(at_entry + 999, #entries)))
     end
-    Lane.grow(lane, n, first)
-    q.counts[READY + 1], g.counts[READY + 1] = q.counts[READY + 1] + n, g.counts[READY + 1] + n
-    q.totals[1] = q.totals[1] + n
-    q.changed, g.changed = true, true
+    q.counts[READY + 1], q.totals[1], q.changed = q.counts[READY + 1] + n, q.totals[1] + n, true
+    if lane then
+      Lane.grow(lane, n, first)
+      g.counts[READY + 1], g.changed = g.counts[READY + 1] + n, true
+      if lane.stands == IDLE then Lane.stand(lane) end
+    end
     count_in_chart(q, 'e', n)
-    if lane.stands == IDLE then Lane.stand(lane) end
     touch(q)
     return true
   end
@@ -147,7 +153,7 @@ do
       end
     end
     for i = 1, n do held.ids[at + i] = ids[i] end
-    -- The lane of those that follow, up to the next.
+    -- The lane of those that follow, up to the next; or the name of a group that had its turn.
     held.lanes[at + 1] = lane
     held.n = at + n
     local gc, qc = g.counts, q.counts
@@ -157,6 +163,12 @@ do
     q.totals[2] = q.totals[2] + n
     g.changed, q.changed = true, true
     return true
+  end
+
+  -- The same for a job that a group's turn has taken out.
+  function Plain.hold_one(id, name, held)
+    local at = held.n + 1
+    held.ids[at], held.lanes[at], held.n = id, name, at
   end
 
   -- Takes back what `Plain.hold` has counted for one job.
@@ -175,6 +187,7 @@ do
   function Plain.start(held, q, worker, nonce, taken, start)
     local ids, lanes, s, keys, prefix, total = held.ids, held.lanes, state(), {}, NS .. Key.job, held.n
     if total == 0 then return 0 end
+    held.ids, held.lanes, held.n = {}, {}, 0
     for i = 1, total do keys[i] = prefix .. ids[i] end
     local at, deadline = Now.at, Now.at + q.settings.lease_ms
     local score = int(deadline)
@@ -206,6 +219,7 @@ do
         l, e, t = l + 2, e + 3, t + 3
         n = n + 1
       else
+        if type(lane) == 'string' then lane = Lane.get(Group.get(q, lane, true), 10, '') end
         let_go(lane)
         local j = raw and Job.parse(id, raw, true)
         Now.jobs[id] = j

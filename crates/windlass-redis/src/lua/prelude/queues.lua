@@ -295,6 +295,8 @@ do
   local COUNTS, COUNTS_END = '>BI4I4I4I4I4I4I4I4I4', 38
   local GROUP, GROUP_LANE = COUNTS .. 'I8I6I4I6I4I6bI4BBI2', '>BI4I6BI4'
 
+  Group.LAYOUT, Group.LANE_LAYOUT = GROUP, GROUP_LANE
+
   function Group.unpack(q, id, name, raw)
     local parked, running, c1, c2, c3, c4, c5, c6, c7, c8, vt, tat_ms, tat_fraction, hold, claimed, timer, entry,
       woken_lanes, ordered, lanes, length, at = sunpack(GROUP, raw)
