@@ -1,5 +1,5 @@
 //! The store without its short way for plain jobs answers as the reference model does: both ways are one.
-#![allow(clippy::disallowed_methods, reason = "tests reach servers as users do")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests reach servers as users do")]
 
 #[path = "../place/mod.rs"]
 mod place;
@@ -52,7 +52,7 @@ fn job(at: Time, step: u64, n: u64) -> NewJob {
     let mut job = NewJob::new(id, queue(), "k".parse().unwrap(), b"{}".to_vec());
     let group = (step * 5 + n * 7) % 10;
     job.group = (group > 0).then(|| format!("g{group}").parse().unwrap());
-    job.priority = i8::from(n % 11 == 0);
+    job.priority = i8::from(n.is_multiple_of(11));
     job
 }
 
