@@ -16,6 +16,7 @@ const PRELUDE: &[&str] = &[
     include_str!("lua/prelude/events.lua"),
     include_str!("lua/prelude/rules.lua"),
     include_str!("lua/prelude/queues.lua"),
+    include_str!("lua/prelude/groups.lua"),
     include_str!("lua/prelude/sorted.lua"),
     include_str!("lua/prelude/lanes.lua"),
     include_str!("lua/prelude/turns.lua"),
