@@ -94,7 +94,8 @@ fn are_plain(jobs: &[NewJob]) -> bool {
 /// The latest instant that a record holds, in the year 10889.
 const MS_MAX: u64 = (1 << 48) - 1;
 
-fn enqueued(answer: &[u8]) -> Read<Result<Enqueued, Rejection>> {
+/// What became of one job; an answer without an id is about the job itself.
+fn enqueued(job: JobId, answer: &[u8]) -> Read<Result<Enqueued, Rejection>> {
     if answer.first() == Some(&b'{') {
         return Ok(Err(wire::rejection(answer)?));
     }
@@ -108,15 +109,37 @@ fn enqueued(answer: &[u8]) -> Read<Result<Enqueued, Rejection>> {
         _ => return Err(Misread("enqueue status")),
     };
     let state = State::from_number(*state).ok_or(Misread("state"))?;
-    Ok(Ok(Enqueued { id: wire::id(id)?, status, state }))
+    let id = if id.is_empty() { job } else { wire::id(id)? };
+    Ok(Ok(Enqueued { id, status, state }))
+}
+
+/// The lease of a completion that is nothing else.
+fn plainly_completed(settle: &Settle) -> Option<&Lease> {
+    match settle {
+        Settle::Complete { lease, result: None, then } if then.is_empty() => Some(lease),
+        _ => None,
+    }
+}
+
+/// Adds settlements; plain completions in a row go as one.
+fn add_settlements(call: &mut Call, settlements: &[Settle], now: Time) {
+    let both_plain =
+        |a: &Settle, b: &Settle| plainly_completed(a).is_some() && plainly_completed(b).is_some();
+    for run in settlements.chunk_by(both_plain) {
+        if plainly_completed(&run[0]).is_none() {
+            add_settle(call, &run[0], now);
+            continue;
+        }
+        call.text("done").count(run.len());
+        for lease in run.iter().filter_map(plainly_completed) {
+            call.lease(lease);
+        }
+    }
 }
 
 fn add_settle(call: &mut Call, settle: &Settle, now: Time) {
     let lease = settle.lease();
     match settle {
-        Settle::Complete { result: None, then, .. } if then.is_empty() => {
-            call.text("done").lease(lease);
-        }
         Settle::Complete { result, then, .. } => {
             call.text("complete").lease(lease);
             let bytes = result.as_ref().map_or(0, Vec::len);
@@ -184,18 +207,26 @@ fn add_settle(call: &mut Call, settle: &Settle, now: Time) {
 
 fn claimed(answer: Value) -> Read<Claimed> {
     let [settled, jobs, again] = wire::fields(answer)?;
-    let jobs = wire::items(jobs)?.into_iter().map(claimed_job).collect::<Read<Vec<_>>>()?;
+    let mut parts = wire::items(jobs)?.into_iter();
+    let mut jobs = Vec::with_capacity(parts.len() / 3);
+    while let (Some(id), Some(record), Some(beside)) = (parts.next(), parts.next(), parts.next()) {
+        jobs.push(claimed_job(id, record, beside)?);
+    }
     Ok(Claimed { settled: wire::all_done(settled)?, jobs, try_again_at: wire::time(again)? })
 }
 
-fn claimed_job(answer: Value) -> Read<ClaimedJob> {
-    let [id, record, checkpoint] = wire::fields(answer)?;
+/// A job's record, and what stands beside it: its head when the record still says that it waits, else its checkpoint.
+fn claimed_job(id: Value, record: Value, beside: Value) -> Read<ClaimedJob> {
     let (id, record) = (wire::id(&wire::bytes(id)?)?, wire::bytes(record)?);
-    let checkpoint = match checkpoint {
+    let beside = match beside {
         Value::Nil => None,
         bytes => Some(wire::bytes(bytes)?),
     };
-    Ok(Record::read(id, &record)?.claimed(checkpoint))
+    let record = Record::read(id, &record)?;
+    match beside {
+        Some(head) if record.waits() => Ok(record.started(&head)?.claimed(None)),
+        checkpoint => Ok(record.claimed(checkpoint)),
+    }
 }
 
 impl RedisStore {
@@ -219,7 +250,7 @@ impl RedisStore {
                 call.id(job.id).bytes(&job.payload);
             }
         }
-        self.enqueued(&call, jobs.len(), 0..jobs.len()).await
+        self.enqueued(&call, jobs, 0..jobs.len()).await
     }
 
     /// Any enqueue, job by job: parents before their children.
@@ -243,25 +274,25 @@ impl RedisStore {
             });
             add_job(&mut call, job, now, cycle);
         }
-        self.enqueued(&call, jobs.len(), order).await
+        self.enqueued(&call, jobs, order).await
     }
 
     /// Makes the call of an enqueue; its answers come in that order of the jobs.
     async fn enqueued(
         &self,
         call: &Call,
-        jobs: usize,
+        jobs: &[NewJob],
         order: impl IntoIterator<Item = usize>,
     ) -> Result<PerItem<Enqueued>, StoreError> {
         let value = match self.run(call, "enqueue").await {
             Ok(value) => value,
-            Err(Failure::OutOfSpace) => return Ok(vec![Err(Rejection::OutOfSpace); jobs]),
+            Err(Failure::OutOfSpace) => return Ok(vec![Err(Rejection::OutOfSpace); jobs.len()]),
             Err(failure) => return Err(failure.into_error("enqueue")),
         };
         let read = || -> Read<PerItem<Enqueued>> {
-            let mut answers = vec![Err(Rejection::BatchRefused); jobs];
+            let mut answers = vec![Err(Rejection::BatchRefused); jobs.len()];
             for (i, answer) in order.into_iter().zip(wire::items(value)?) {
-                answers[i] = enqueued(&wire::bytes(answer)?)?;
+                answers[i] = enqueued(jobs[i].id, &wire::bytes(answer)?)?;
             }
             Ok(answers)
         };
@@ -305,9 +336,7 @@ impl Queue for RedisStore {
             let mut call = self.call("claim", at);
             call.worker(claim.worker).bytes(&claim.nonce.to_be_bytes());
             call.count(claim.settle_first.len()).count(claim.wants.len());
-            for settle in &claim.settle_first {
-                add_settle(&mut call, settle, now);
-            }
+            add_settlements(&mut call, &claim.settle_first, now);
             let mut left = bounds::BATCH_ITEMS_MAX as u32;
             for (queue, n) in &claim.wants {
                 let n = (*n).min(left);

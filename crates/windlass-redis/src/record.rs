@@ -134,6 +134,25 @@ impl<'a> Record<'a> {
         Ok(record)
     }
 
+    /// Whether the record says that the job waits for a worker.
+    pub(crate) fn waits(&self) -> bool {
+        self.state == State::Ready
+    }
+
+    /// The job as its head says it runs, which `lua/prelude/plain.lua` lays out: state, token, worker, start, place,
+    /// deadline.
+    pub(crate) fn started(mut self, head: &[u8]) -> Read<Self> {
+        let mut from = Unpack(head);
+        self.state = State::from_number(from.int(1)? as u8).ok_or(Misread("state"))?;
+        self.token = LeaseToken { counter: from.int(8)?, nonce: from.int(8)? };
+        self.worker = WorkerId(from.int(8)?);
+        self.started_at = Time(from.int(6)?);
+        let _place = from.int(6)?;
+        self.deadline = Time(from.int(6)?);
+        self.attempt = 1;
+        Ok(self)
+    }
+
     /// The job as the worker gets it that has just claimed it.
     pub(crate) fn claimed(self, checkpoint: Option<Vec<u8>>) -> ClaimedJob {
         ClaimedJob {

@@ -120,6 +120,20 @@ async fn a_lost_lease_is_found_by_the_sweep_and_runs_out() {
 }
 
 #[tokio::test]
+async fn jobs_whose_heads_were_deleted_are_ready_again_and_their_holders_stale() {
+    let server = Server::start();
+    let store = open(&server).await;
+    let id = job(1).id;
+    store.enqueue(vec![NewJob { id, ..job(1) }], false, None).await.unwrap()[0].clone().unwrap();
+    let held = crate::health::claim(&store, Vec::new(), 1).await.remove(0);
+    delete(&server, 'b').await;
+    assert!(store.sweep().await.unwrap() > 0, "the loss is told");
+    assert!(store.heartbeat(vec![held.lease], None).await.unwrap()[0].is_err(), "its lease is gone");
+    assert_eq!(drain(&store).await, BTreeSet::from([id]));
+    assert_eq!(store.sweep().await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn a_lost_record_is_a_lost_job_and_stops_no_other() {
     let server = Server::start();
     let store = open(&server).await;

@@ -34,7 +34,7 @@ do
     job = 'j', extra = 'x', children = 'c', queue = 'q', queues = 'Q', group = 'g', groups = 'G',
     order = 'o', standing = 's', places = 'p', lane = 'y', ready = 'r', list = 'l', oldest = 'd',
     index = 'a', pages = 'A', ended = 'e', limit = 'm', limits = 'M', line = 'w', line_lanes = 'W', due = 'D',
-    expiry = 'E', leases = 'L', timers = 'T', retention = 'R', unique = 'u', unique_ends = 'U',
+    expiry = 'E', leases = 'L', timers = 'T', heads = 'b', retention = 'R', unique = 'u', unique_ends = 'U',
     gone = 'k', gone_line = 'K', errands = 'C', schedules = 'S', schedules_due = 'Z', events = 'v',
     readers = 'V', failures = 'f', histograms = 'h', series = 't', workers = 'H', held = 'N', meta = 'n', state = 'z',
   }
@@ -54,7 +54,7 @@ do
       at = now, args = args, next = 2,
       jobs = {}, queues = {}, groups = {}, limits = {}, lanes = {},
       events = {}, touched = {}, notices = {}, leases = {}, state = nil,
-      held = {}, released = {}, deleted = {}, gone = {}, unindexed = {}, indexed = {}, ended = {}, writes = {}, shared = {}, names = '', event_count = 0, unsettled = false, kids = 1000, moves = 0, due = nil,
+      held = {}, released = {}, deleted = {}, gone = {}, gone_ids = {}, starts = {}, unindexed = {}, indexed = {}, ended = {}, writes = {}, heads = {}, shared = {}, packed = {}, patched = {}, sorted = {}, event_count = 0, unsettled = false, kids = 1000, moves = 0, due = nil,
     }
     Now.sender, Now.tag = args[2], args[3]
     Now.next = 4

@@ -32,25 +32,30 @@ do
     return #ids
   end
 
-  -- The lane that runs next in a queue; or nil and, if the look was cut short or time alone opens it, when to look
+  -- The lane that runs next in a queue, or the name of the group whose turn it was and as fourth the job; or nil and, if the look was cut short or time alone opens it, when to look
   -- again. What turns out to be held back leaves the order on the way.
-  function Claim.look(q)
+  function Claim.look(q, want)
     while true do
       local index
-      for i = PRIORITIES, 1, -1 do
+      for i = q.top or PRIORITIES, 1, -1 do
         if q.standing[i] > 0 then
           index = i
           break
         end
       end
       if not index then return nil end
+      q.top = index
       local shut, at = queue_shut(q)
       if shut then
         if at then set_queue_timer(q, at) end
         return nil, at, true
       end
       if Now.moves >= MOVES_MAX then return nil, Now.at, true end
-      local name = call('ZRANGE', key(Key.order, q.name, index), '0', '0')[1]
+      local order = order_of(q, index)
+      local name, read = Sorted.first(order, want)
+      if read and #read > 1 then Group.fetch_named(q, read) end
+      local job = name and q.standing[index] > 1 and Turn.take(q, name, index, order)
+      if job then return name, nil, nil, job end
       if not name then
         -- The order was lost behind our back: upkeep's repair finds its groups again.
         q.standing[index], q.changed = 0, true
@@ -62,7 +67,7 @@ do
           park(g, how, opens)
           Now.moves = Now.moves + 1
         elseif not lane then
-          call('ZREM', key(Key.order, q.name, index), name)
+          Sorted.drop(order, name)
           q.standing[index], q.changed = q.standing[index] - 1, true
           g.entry, g.changed = false, true
         elseif lane.set == '' then
@@ -103,24 +108,13 @@ do
       return ids
     end
     if lane.g.name == '' then
-      local read = redis.pcall('XREADGROUP', 'GROUP', READERS, READER, 'COUNT', n, 'STREAMS', at, '>')
-      if read and read.err then
-        -- Somebody took the consumer group away: it begins again before what was never read.
-        call('XGROUP', 'CREATE', at, READERS, 0, 'MKSTREAM')
-        read = call('XREADGROUP', 'GROUP', READERS, READER, 'COUNT', n, 'STREAMS', at, '>')
-      end
-      local entries = read and read[1] and read[1][2] or {}
-      local numbers = {}
-      for i, entry in ipairs(entries) do
-        numbers[i] = entry[1]
-        ids[i] = entry[2][2]
-      end
-      if #numbers > 0 then
-        call('XACK', at, READERS, tunpack(numbers))
+      local entries = call('XRANGE', at, '-', '+', 'COUNT', n)
+      for i = 1, #entries do ids[i] = entries[i][2][2] end
+      if #ids > 0 then
         -- They are read in order, so whatever lies before the last one has been read too.
-        lane.first = tonumber(numbers[#numbers]:match('^(%d+)')) + 1
+        lane.first = tonumber(entries[#ids][1]:match('^(%d+)')) + 1
         call('XTRIM', at, 'MINID', '=', int(lane.first))
-        Lane.shrink(lane, #numbers)
+        Lane.shrink(lane, #ids)
       else
         -- Its entries went away behind our back.
         Lane.shrink(lane, lane.n)
@@ -166,7 +160,7 @@ do
     end
     if #keys == 0 then return end
     for i, raw in ipairs(call('MGET', tunpack(keys))) do
-      Now.jobs[wanted[i]] = raw and Job.parse(wanted[i], raw, true)
+      Now.jobs[wanted[i]] = raw and Job.join(Job.parse(wanted[i], raw, true))
     end
   end
 
@@ -208,39 +202,60 @@ do
     emit(j, Event.CLAIMED, Cause.NONE, worker)
   end
 
-  -- Takes up to `want` jobs of a queue; answers them, and when to ask again if that may help.
-  function Claim.from(q, want, worker, nonce, taken)
-    while want > 0 do
-      local lane, again, told = Claim.look(q)
-      if not lane then
-        if told then return again end
-        return Claim.later(q)
-      end
-      local g = lane.g
-      local ids = Claim.take_out(lane, Claim.run_length(lane, want))
-      local n = Plain.start(lane, ids, worker, nonce, taken, Claim.start)
-      if not n then
-        n = 0
-        Claim.load(ids)
-        for _, id in ipairs(ids) do
-          local j = Job.load(id)
-          if j and j.state == READY then
-            Claim.start(j, lane, worker, nonce)
-            taken[#taken + 1] = j
-            n = n + 1
-          end
+  -- Takes up to `want` jobs of a lane, to be started with those held or started at once; answers how many.
+  local function take_from(lane, q, want, worker, nonce, taken, held)
+    local g = lane.g
+    local ids = Claim.take_out(lane, Claim.run_length(lane, want))
+    local n = #ids
+    if not Plain.hold(lane, ids, held) then
+      -- Those held come before them.
+      local missing = Plain.start(held, q, worker, nonce, taken, Claim.start)
+      n = 0
+      Claim.load(ids)
+      for _, id in ipairs(ids) do
+        local j = Job.load(id)
+        if j and j.state == READY then
+          Claim.start(j, lane, worker, nonce)
+          local t = #taken
+          taken[t + 1], taken[t + 2], taken[t + 3] = id, j, false
+          Now.starts[#Now.starts + 1] = t + 2
+          n = n + 1
         end
       end
-      if n > 0 then
-        local weight = g.settings.weight
-        q.floor = max(q.floor, n > 1 and charge(g.vt, weight, n - 1) or g.vt)
-        set_vt(g, charge(g.vt, weight, n))
-        if lane.woken ~= '' then Lane.pass_on(lane) end
-      end
-      want = want - n
-      Now.moves = Now.moves + (#ids - n)
+      Now.moves = Now.moves + (#ids - n) + missing
     end
-    return nil
+    if n > 0 then
+      local weight = g.settings.weight
+      q.floor = max(q.floor, n > 1 and charge(g.vt, weight, n - 1) or g.vt)
+      set_vt(g, charge(g.vt, weight, n))
+      if lane.woken ~= '' then Lane.pass_on(lane) end
+    end
+    return n
+  end
+
+  -- Takes up to `want` jobs of a queue; answers when to ask again if that may help. Those that may be plain are
+  -- started together.
+  function Claim.from(q, want, worker, nonce, taken)
+    local held, again, before = Plain.held(), nil, #taken
+    local left = want
+    while left > 0 do
+      local lane, at, told, job = Claim.look(q, left)
+      if job then
+        Plain.hold_one(job, lane, held)
+        left = left - 1
+      elseif lane then
+        left = left - take_from(lane, q, left, worker, nonce, taken, held)
+      else
+        again = at
+        if not told then again = Claim.later(q) end
+        break
+      end
+    end
+    Plain.start(held, q, worker, nonce, taken, Claim.start)
+    -- Records that were deleted behind our back: others run in their place.
+    local missing = want - left - (#taken - before) / 3
+    if missing > 0 then return Claim.from(q, missing, worker, nonce, taken) end
+    return again
   end
 
   -- When time may bring something into a queue that has nothing now: an early guess costs the worker a question.

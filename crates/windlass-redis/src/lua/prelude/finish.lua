@@ -4,6 +4,10 @@
 local save_all
 
 do
+  -- A member too long for a listpack, and a time that never comes: Redis looks through a whole listpack at every step,
+  -- and with this in it the set of leases is none, however few they are.
+  local LONG_MEMBER, NEVER = ('\0'):rep(65), '+inf'
+
   -- Rings for queues in which something has become claimable: their names, with how many jobs may be taken.
   local function rings()
     local out = {}
@@ -32,6 +36,7 @@ do
     end
     for from = 1, #whole, 1000 do call('MSET', tunpack(whole, from, min(from + 999, #whole))) end
     Now.writes = {}
+    Plain.save()
     save_index()
     save_ended()
     save_gone()
@@ -50,9 +55,8 @@ do
     for _, m in pairs(Now.limits) do
       if m.changed then Limit.save(m) end
     end
-    for _, g in pairs(Now.groups) do
-      if g and g.changed then Group.save(g) end
-    end
+    Group.save_all()
+    Sorted.save()
     for _, q in pairs(Now.queues) do
       if q and q.changed then Queue.save(q) end
     end
@@ -67,7 +71,7 @@ do
     Now.released = {}
     local leases = Now.leases
     for from = 1, #leases, 2000 do
-      call('ZADD', key(Key.leases), tunpack(leases, from, min(from + 1999, #leases)))
+      call('ZADD', key(Key.leases), NEVER, LONG_MEMBER, tunpack(leases, from, min(from + 1999, #leases)))
     end
     Now.leases = {}
   end

@@ -11,19 +11,21 @@
 -- A lane's `first` is never later than the place of its head: it is made exact where two lanes are compared.
 
 -- For the files that follow.
-local refresh, IDLE, STANDS, WAITS, READERS, READER, Lane, Limit, lane_of, changed, places, is_ordered, place_head,
-  set_vt, first_lane, park, unpark, enter, keeps_place, leave_place, leave, oldest_ready
+local order_of, refresh, IDLE, STANDS, WAITS, Lane, Limit, lane_of, changed, places, is_ordered, place_head,
+  set_vt, first_lane, park, enter, keeps_place, leave_place, leave, oldest_ready
 
 do
   IDLE, STANDS, WAITS = 0, 1, 2
-  -- The consumer group and the one consumer through which Streams are read: what a call that was cut short has read
-  -- and not leased stays pending there, for upkeep to find.
-  READERS, READER = 'windlass', 'claim'
   -- A List up to this long is searched for an entry to take out; in a longer one the entry is left and skipped.
   local SEARCH_MAX = 128
 
   Lane = {}
   Limit = {}
+
+  -- A lane's priority between the other parts of its names, since Lua makes a number text slowly.
+  local PRIORITY_PART = {}
+  for index = 1, PRIORITIES do PRIORITY_PART[index] = '\1' .. index .. '\1' end
+  Lane.priority_part = PRIORITY_PART
 
   local function index_of(priority)
     return priority + 10
@@ -72,8 +74,8 @@ do
   function Lane.store(lane)
     local at = lane.store
     if not at then
-      local letter = lane.g.name == '' and Key.ready or Key.list
-      at = key(letter, lane.g.q.name, lane.g.name, lane.priority, lane.set)
+      local g = lane.g
+      at = NS .. (g.name == '' and Key.ready or Key.list) .. g.id .. PRIORITY_PART[lane.priority] .. lane.set
       lane.store = at
     end
     return at
@@ -98,9 +100,19 @@ do
     return lane.g.ordered or lane.g.name ~= '' or lane.set ~= ''
   end
 
+  local function oldest_of(q)
+    local name = q.oldest
+    if not name then
+      name = key(Key.oldest, q.name)
+      q.oldest = name
+    end
+    return name
+  end
+  Lane.oldest_of = oldest_of
+
   local function oldest_member(lane)
     if lane.g.ordered then return lane.g.name .. SEP .. 'o' end
-    return lane.g.name .. SEP .. int(lane.priority) .. SEP .. lane.set
+    return lane.g.name .. PRIORITY_PART[lane.priority] .. lane.set
   end
 
   -- The entry at the head: its job and place. Entries of a List that were left behind are dropped on the way.
@@ -147,7 +159,7 @@ do
     if lane.n == n then
       lane.first = first
       if lane.set ~= '' then Limit.count_lane(lane.set, 1) end
-      if in_oldest(lane) then call('ZADD', key(Key.oldest, lane.g.q.name), int(first), oldest_member(lane)) end
+      if in_oldest(lane) then Sorted.put(oldest_of(lane.g.q), oldest_member(lane), first) end
     end
   end
 
@@ -162,7 +174,7 @@ do
         call('DEL', Lane.store(lane))
         lane.stale = 0
       end
-      if in_oldest(lane) then call('ZREM', key(Key.oldest, lane.g.q.name), oldest_member(lane)) end
+      if in_oldest(lane) then Sorted.drop(oldest_of(lane.g.q), oldest_member(lane)) end
       Lane.clear_standing(lane)
     end
   end
@@ -198,6 +210,21 @@ do
     lane.stale = 0
   end
 
+  -- The groups of a queue that can run, at a priority.
+  function order_of(q, index)
+    local orders = q.orders
+    if not orders then
+      orders = {}
+      q.orders = orders
+    end
+    local name = orders[index]
+    if not name then
+      name = key(Key.order, q.name, index)
+      orders[index] = name
+    end
+    return name
+  end
+
   -- Brings a group's entry in its queue's order up to date.
   function refresh(g)
     local q, best = g.q, false
@@ -214,12 +241,16 @@ do
     if not g.entry and best then g.vt = max(g.vt, q.floor) end
     if best == g.entry and (not best or g.vt == (g.entry_vt or g.vt)) then return end
     if g.entry and g.entry ~= best then
-      call('ZREM', key(Key.order, q.name, g.entry), g.name)
+      Sorted.drop(order_of(q, g.entry), g.name)
       q.standing[g.entry] = q.standing[g.entry] - 1
     end
     if best then
-      call('ZADD', key(Key.order, q.name, best), int(g.vt), g.name)
-      if best ~= g.entry then q.standing[best] = q.standing[best] + 1 end
+      Sorted.put(order_of(q, best), g.name, g.vt)
+      if best ~= g.entry then
+        q.standing[best] = q.standing[best] + 1
+        -- Where a claim begins to look.
+        if q.top and best > q.top then q.top = best end
+      end
     end
     g.entry, g.entry_vt = best, g.vt
     g.changed, q.changed = true, true
@@ -349,7 +380,7 @@ do
         call('ZADD', places(g), j.seq, j.id)
         Job.set(j, Flag.LINKED, true)
         if place_head(g) == j.id then
-          call('ZADD', key(Key.oldest, g.q.name), j.seq, oldest_member(lane))
+          Sorted.put(oldest_of(g.q), oldest_member(lane), j.seq)
         end
       end
       if place_head(g) == j.id and lane.stands == IDLE then Lane.stand(lane) end
@@ -378,7 +409,7 @@ do
     Job.set(j, Flag.LINKED, false)
     local next_id = place_head(g)
     if not next_id then
-      call('ZREM', key(Key.oldest, g.q.name), g.name .. SEP .. 'o')
+      Sorted.drop(oldest_of(g.q), g.name .. SEP .. 'o')
     elseif was_head then
       local following = Job.load(next_id)
       if following and following.state == READY then
@@ -414,7 +445,8 @@ do
         if lane.n > 0 then offer((Lane.peek(lane))) end
       end
     end
-    local name, from = key(Key.oldest, q.name), 0
+    local name, from = oldest_of(q), 0
+    Sorted.save()
     -- Each step makes one entry exact; those passed over are ordered groups whose head is not ready.
     for _ = 1, 1000 do
       local first = call('ZRANGE', name, from, from, 'WITHSCORES')

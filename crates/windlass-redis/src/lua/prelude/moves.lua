@@ -78,27 +78,26 @@ do
 
   -- Writes down which jobs this call has removed, and forgets twice as many of the oldest as are due.
   function save_gone()
-    local states, line = {}, {}
-    for id, how in pairs(Now.gone) do
-      states[#states + 1], states[#states + 2] = id, spack('>I6B', Now.at, how)
-      line[#line + 1] = spack('>I6', Now.at) .. id
-    end
-    Now.gone = {}
-    if #line == 0 then return end
-    call('HSET', key(Key.gone), tunpack(states))
-    local n = call('RPUSH', key(Key.gone_line), tunpack(line))
-    local forgotten = {}
-    local function is_due(entry)
-      return n - #forgotten > REMEMBERED_MAX or sunpack('>I6', entry) + REMEMBERED_MS <= Now.at
-    end
-    if not is_due(call('LINDEX', key(Key.gone_line), 0)) then return end
-    for _, oldest in ipairs(call('LRANGE', key(Key.gone_line), 0, 2 * #line - 1)) do
-      if not is_due(oldest) then break end
-      forgotten[#forgotten + 1] = oldest:sub(7)
-    end
-    if #forgotten > 0 then
-      call('LPOP', key(Key.gone_line), #forgotten)
-      call('HDEL', key(Key.gone), tunpack(forgotten))
+    local ids, how_of, n = Now.gone_ids, Now.gone, #Now.gone_ids
+    if n == 0 then return end
+    local at, states, marks = spack('>I6', Now.at), {}, {}
+    for how = COMPLETED, CANCELLED do marks[how] = at .. char(how) end
+    for i = 1, n do states[2 * i - 1], states[2 * i] = ids[i], marks[how_of[ids[i]]] or at .. char(how_of[ids[i]]) end
+    Now.gone, Now.gone_ids = {}, {}
+    local gone, queue = key(Key.gone), key(Key.gone_line)
+    for from = 1, 2 * n, 2000 do call('HSET', gone, tunpack(states, from, min(from + 1999, 2 * n))) end
+    call('RPUSH', queue, at .. concat(ids))
+    local left = call('HLEN', gone)
+    local forgotten = 0
+    while forgotten < 2 * n do
+      local oldest = call('LINDEX', queue, '0')
+      local since = oldest and sunpack('>I6', oldest)
+      if not oldest or (left <= REMEMBERED_MAX and since + REMEMBERED_MS > Now.at) then return end
+      local ids = {}
+      for from = 7, #oldest, 16 do ids[#ids + 1] = oldest:sub(from, from + 15) end
+      call('LPOP', queue)
+      forgotten = forgotten + #ids
+      for from = 1, #ids, 1000 do left = left - call('HDEL', gone, tunpack(ids, from, min(from + 999, #ids))) end
     end
   end
 
@@ -330,10 +329,11 @@ do
     slots[#slots + 1] = j.id
   end
 
-  -- Takes a job's number out of its page.
+  -- Takes a job's number out of its page; answers what this call takes out of that page.
   function unindex(queue, number)
     local slots = slots_of(Now.unindexed, queue, number)
     slots[#slots + 1] = number % PAGE
+    return slots
   end
 
   -- The ids of a page by their places.
@@ -352,20 +352,17 @@ do
       call('SETRANGE', name, slots.first * 16, concat(slots))
     end
     for name, slots in pairs(Now.unindexed) do
-      local ids, last = read_page(slots.queue, int(slots.page)), -1
-      for _, slot in ipairs(slots) do ids[slot] = nil end
-      for slot in pairs(ids) do last = max(last, slot) end
-      if last >= 0 or Queue.get(slots.queue, true).number < (slots.page + 1) * PAGE then
-        -- Jobs go as they came, mostly: one stretch of a page is one step.
-        table.sort(slots)
-        local from = 1
-        for i = 1, #slots do
-          if slots[i + 1] ~= slots[i] + 1 then
-            call('SETRANGE', name, slots[from] * 16, NOBODY:rep(i - from + 1))
-            from = i + 1
-          end
+      -- Jobs go as they came, mostly: one stretch of a page is one step.
+      table.sort(slots)
+      local from = 1
+      for i = 1, #slots do
+        if slots[i + 1] ~= slots[i] + 1 then
+          call('SETRANGE', name, slots[from] * 16, NOBODY:rep(i - from + 1))
+          from = i + 1
         end
-      else
+      end
+      local is_full = Queue.get(slots.queue, true).number >= (slots.page + 1) * PAGE
+      if is_full and not call('GET', name):find('%Z') then
         call('DEL', name)
         call('ZREM', key(Key.pages, slots.queue), int(slots.page))
       end
@@ -384,12 +381,13 @@ do
     unindex(j.queue, j.number)
     local deleted = Now.deleted
     deleted[#deleted + 1] = NS .. 'j' .. j.id
+    if j.apart then Now.heads[j.id] = false end
     if Job.has(j, Flag.EXTRA) then deleted[#deleted + 1] = key(Key.extra, j.id) end
     if Job.has(j, Flag.CHILDREN) then deleted[#deleted + 1] = key(Key.children, j.id) end
     if j.state == DEAD then count_dead(queue_of(j), j, -1) end
     local s = state()
     s.jobs = s.jobs - 1
-    Now.gone[j.id] = j.state
+    Now.gone[j.id], Now.gone_ids[#Now.gone_ids + 1] = j.state, j.id
     Now.jobs[j.id] = false
   end
 

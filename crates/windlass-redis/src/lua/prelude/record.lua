@@ -22,6 +22,7 @@ do
   local BASE_BYTES = 28
   local EXT = '>I4HBHHI4BI6I6I8c8c8I6I6I6I8c8Bc8I4'
   local EXT_BYTES = 99
+  local HEAD = '>BI8c8c8I6I6I6'
   -- How much is read of a record when its payload is of no interest: every name and most options fit.
   HEAD_BYTES = 1024
   NONE8 = '\0\0\0\0\0\0\0\0'
@@ -50,16 +51,38 @@ do
     return j
   end
 
+  -- What `Plain` has written about a job beside its record, in the hash of heads: the job is past what its record says.
+  -- Saved, it is whole again.
+  local ACK_COMPLETED = 1
+
+  function Job.join(j)
+    if j.state ~= READY or j.flags ~= 0 then return j end
+    local head = Now.heads[j.id]
+    if head == nil then head = call('HGET', NS .. Key.heads, j.id) end
+    if not head then return j end
+    j.apart, j.flags, j.attempt = true, 1, 1
+    local place, at
+    j.state, j.counter, j.nonce, j.worker, j.started, place, at = sunpack(HEAD, head)
+    if j.state == COMPLETED then
+      j.flags, j.seq, j.when = 1 + Flag.PLACED, place, at
+      j.ack_counter, j.ack_nonce, j.ack = j.counter, j.nonce, ACK_COMPLETED
+    else
+      j.deadline = at
+    end
+    return j
+  end
+
   -- The job, or nil when nobody knows it.
   function Job.load(id)
     local j = Now.jobs[id]
     if j ~= nil then return j or nil end
+    if Now.gone[id] then return nil end
     local raw = call('GETRANGE', NS .. 'j' .. id, 0, HEAD_BYTES - 1)
     if raw == '' then
       Now.jobs[id] = false
       return nil
     end
-    j = Job.parse(id, raw, #raw < HEAD_BYTES)
+    j = Job.join(Job.parse(id, raw, #raw < HEAD_BYTES))
     Now.jobs[id] = j
     return j
   end
@@ -71,6 +94,12 @@ do
       j.whole = true
     end
     return j.raw
+  end
+
+  -- The same as it would be written now.
+  function Job.record(j)
+    if j.apart then Job.seal(j) end
+    return Job.whole(j)
   end
 
   function Job.has(j, flag)
@@ -166,6 +195,10 @@ do
   -- Writes the job back: in place where its size stays, else with all others of this call.
   function Job.save(j, whole)
     if j.changed then Job.seal(j) end
+    if j.apart then
+      Now.heads[j.id] = false
+      j.apart = false
+    end
     if j.unsaved == 'whole' then
       local n = #whole
       whole[n + 1], whole[n + 2] = NS .. 'j' .. j.id, j.raw

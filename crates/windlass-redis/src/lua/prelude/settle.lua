@@ -143,18 +143,41 @@ do
     return ''
   end
 
-  -- Reads one settlement and does it; answers '' or a rejection. `done` is a completion and nothing else.
-  function Settle.next()
-    local verb, id, shown = arg(), arg(), arg()
-    if verb == 'done' then
-      if Plain.complete(id, shown) then return '' end
-      verb = 'complete'
-      Now.nothing_follows = true
-    end
+  local function settle(verb, id, shown)
     Plain.settle()
     local counter, at = sunpack('>I8', shown)
     Now.kids = 1000
     return Settle[verb](Job.load(id), { counter = counter, nonce = shown:sub(at) })
+  end
+
+  local function complete(id, shown)
+    Now.nothing_follows = true
+    return settle('complete', id, shown)
+  end
+
+  -- Reads `n` settlements and does them; answers '' or a rejection for each. `done` are completions and nothing else,
+  -- as many as the number behind it says.
+  function Settle.all(n)
+    local answers, done = {}, 0
+    while done < n do
+      local verb = arg()
+      if verb == 'done' then
+        local most, ids, tokens = argn(), {}, {}
+        local args, at = Now.args, Now.next
+        for i = 1, most do
+          ids[i], tokens[i] = args[at], args[at + 1]
+          at = at + 2
+        end
+        Now.next = at
+        Plain.complete(ids, tokens, answers, done, complete)
+        done = done + most
+      else
+        answers[done + 1] = settle(verb, arg(), arg())
+        done = done + 1
+      end
+    end
+    Plain.settle()
+    return answers
   end
 
   -- T7: the attempt is lost. No failure is spent; too many losses are a dead letter.

@@ -1,9 +1,7 @@
 -- T5, T6, T8, then T3: settles, then claims, in one step.
 verb('claim', { 'allow-oom' }, function()
   local worker, nonce, settlements, wants = arg(), arg(), argn(), argn()
-  local settled = {}
-  for i = 1, settlements do settled[i] = Settle.next() end
-  Plain.settle()
+  local settled = Settle.all(settlements)
   local taken, again = {}, nil
   if wants > 0 then promote_due(PROMOTED_MAX) end
   for _ = 1, wants do
@@ -14,16 +12,13 @@ verb('claim', { 'allow-oom' }, function()
       if at and (not again or at < again) then again = at end
     end
   end
-  local jobs = {}
-  for i, j in ipairs(taken) do
-    if j.id then
-      -- Its record as it will be written at the end of this call.
-      Job.seal(j)
-      jobs[i] = { j.id, j.raw, Extra.get(j, 'c') or false }
-    else
-      jobs[i] = j
-    end
+  -- Of each job its id, its record and its head; or, when it has none, the record as it will be written at the end of
+  -- this call, and its checkpoint.
+  for _, i in ipairs(Now.starts) do
+    local j = taken[i]
+    Job.seal(j)
+    taken[i], taken[i + 1] = j.raw, Extra.get(j, 'c') or false
   end
   heard_of(worker)
-  return { settled, jobs, again and int(again) or '' }
+  return { settled, taken, again and int(again) or '' }
 end)

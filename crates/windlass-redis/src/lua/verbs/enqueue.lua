@@ -32,36 +32,38 @@ verb('enqueue', {}, function()
 end)
 
 verb('enqueue_plain', {}, function()
-  local runs, answers, total_n = argn(), {}, 0
-  local all, keys, every = {}, {}, {}
+  local runs, args, prefix, at = argn(), Now.args, NS .. Key.job, Now.next
+  local all, names, ids, keys, answers, n = {}, {}, {}, {}, {}, 0
   for i = 1, runs do
-    local names, n = arg(), argn()
-    local ids, payloads = {}, {}
-    for k = 1, n do
-      local id = arg()
-      ids[k], payloads[k] = id, arg()
-      every[#every + 1], keys[#keys + 1] = id, NS .. 'j' .. id
+    local most = tonumber(args[at + 1])
+    names[i], all[i] = args[at], { before = n, n = most, at = at + 3 }
+    at = at + 2
+    for k = n + 1, n + most do
+      local id = args[at]
+      ids[k], keys[k] = id, prefix .. id
+      at = at + 2
     end
-    all[i] = { names, ids, payloads }
+    n = n + most
   end
   local all_new = call('EXISTS', tunpack(keys)) == 0
   if all_new and call('EXISTS', key(Key.gone)) == 1 then
-    for _, how in ipairs(call('HMGET', key(Key.gone), tunpack(every))) do
+    for _, how in ipairs(call('HMGET', key(Key.gone), tunpack(ids))) do
       if how then all_new = false end
     end
   end
-  for _, run in ipairs(all) do
-    local names, ids, payloads = run[1], run[2], run[3]
-    if not (all_new and Plain.enqueue(names, ids, payloads, answers, total_n)) then
-      local queue, kind, group, at = sunpack('Bc0Bc0Bc0', names)
-      for k, id in ipairs(ids) do
-        answers[total_n + k] = Enqueue.take_in({
-          id = id, rejected = '', due = '', expires = 0, priority = 0, has_options = false, body = names .. payloads[k],
-          queue = queue, kind = kind, group = group, names_end = at - 1, options = NO_OPTIONS,
+  if all_new then Plain.share(names) end
+  for i = 1, runs do
+    local run, named = all[i], names[i]
+    if not (all_new and Plain.enqueue(named, ids, keys, run.before, run.n, run.at, answers)) then
+      local queue, kind, group, rest = sunpack('Bc0Bc0Bc0', named)
+      for k = 1, run.n do
+        answers[run.before + k] = Enqueue.take_in({
+          id = ids[run.before + k], rejected = '', due = '', expires = 0, priority = 0, has_options = false,
+          body = named .. args[run.at + 2 * k - 2], queue = queue, kind = kind, group = group, names_end = rest - 1,
+          options = NO_OPTIONS,
         }, true)
       end
     end
-    total_n = total_n + #ids
   end
   return answers
 end)

@@ -9,7 +9,7 @@ verb('get', { 'no-writes' }, function()
     if call('EXISTS', key(Key.job, child)) == 1 then children[#children + 1] = child end
   end
   local extra = Job.has(j, Flag.EXTRA) and call('HGETALL', key(Key.extra, id)) or {}
-  return { Job.whole(j), extra, children }
+  return { Job.record(j), extra, children }
 end)
 
 -- Whole records of the first of these jobs, false for one that is not there, up to so many bytes, but one at least.
@@ -32,7 +32,7 @@ verb('logs', { 'no-writes' }, function()
 end)
 
 local function shown(number, j)
-  return { number, j.id, Job.whole(j), Extra.get(j, 'e') or '' }
+  return { number, j.id, Job.record(j), Extra.get(j, 'e') or '' }
 end
 
 -- Jobs by id.

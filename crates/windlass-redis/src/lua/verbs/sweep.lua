@@ -41,8 +41,8 @@ local function put_back(lane)
       g.changed, found = true, 1
     end
   end
-  if g.entry and not call('ZSCORE', key(Key.order, q.name, g.entry), g.name) then
-    call('ZADD', key(Key.order, q.name, g.entry), g.vt, g.name)
+  if g.entry and not Sorted.score(order_of(q, g.entry), g.name) then
+    Sorted.put(order_of(q, g.entry), g.name, g.vt)
     found = 1
   end
   if not g.entry and not g.parked then refresh(g) end
@@ -165,6 +165,7 @@ verb('sweep', { 'allow-oom' }, function()
         found = found + check(j)
       else
         unindex(name, page * PAGE + slot)
+        Now.heads[id] = false
         found = found + 1
       end
       examined = examined + 1

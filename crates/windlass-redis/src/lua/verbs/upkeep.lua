@@ -58,31 +58,52 @@ end
 
 -- Ended jobs that one look at a queue removes at most.
 local REMOVED_A_LOOK = 100
+-- What stands for an entry that is not there.
+local NO_ENTRY = ('\0'):rep(28)
 
 -- Removes ended jobs of a queue that are too old or too many, oldest first. One with live children goes to the end
--- of its line instead: it is asked again later. None that ended at `kept` or later goes: a reader needs it.
-local function remove_ended(q, how, budget, kept)
+-- of its line instead: it is asked again later. None that ended at `keeps_from` or later goes: a reader needs it.
+-- Answers how many it has looked at, and how many of them went.
+local function look_at_ended(q, how, most, keeps_from)
   local name, keep = ended_key(q, how), q.settings.keep[how]
-  local passed, removed = 0, 0
-  for _, entry in ipairs(call('LRANGE', name, 0, min(budget, REMOVED_A_LOOK) - 1)) do
+  local too_many = max(q.counts[how + 1] - keep[2], 0)
+  if too_many < most then
+    local first = call('LINDEX', name, int(too_many))
+    local _, at = read_ended(first or NO_ENTRY)
+    if not first or at + keep[1] > Now.at then most = too_many end
+  end
+  if most == 0 then return 0, 0 end
+  local ids, places, kept = {}, {}, 0
+  for i, entry in ipairs(call('LRANGE', name, '0', int(most - 1))) do
     local id, at, seq = read_ended(entry)
-    if at + keep[1] > Now.at and q.counts[how + 1] <= keep[2] then break end
-    if kept and at >= kept then break end
-    local j = not Plain.remove(id, how, seq) and Job.load(id)
-    if not j then
-      removed = removed + 1
-    elseif is_ended(j, how, seq) then
+    if i > too_many and at + keep[1] > Now.at or keeps_from and at >= keeps_from then break end
+    ids[i], places[i] = id, seq
+  end
+  if #ids == 0 then return 0, 0 end
+  Plain.remove(q, how, ids, places, function(i)
+    local j = Job.load(ids[i])
+    if is_ended(j, how, places[i]) then
       if has_live_children(j) then
         j.seq, j.changed = take_seq(), true
         enter_ended(j, Now.at)
+        kept = kept + 1
       else
         remove(j, Cause.RETENTION)
-        removed = removed + 1
       end
     end
-    passed = passed + 1
+  end)
+  call('LPOP', name, #ids)
+  return #ids, #ids - kept
+end
+
+local function remove_ended(q, how, budget, keeps_from)
+  local looked, removed = 0, 0
+  while removed == 0 and looked < REMOVED_A_LOOK do
+    local passed
+    passed, removed = look_at_ended(q, how, min(budget, REMOVED_A_LOOK - looked), keeps_from)
+    if passed == 0 then break end
+    looked = looked + passed
   end
-  if passed > 0 then call('LPOP', name, passed) end
   return removed
 end
 
@@ -92,9 +113,9 @@ local function on_retention(name, budget)
     call('ZREM', key(Key.retention), name)
     return 1
   end
-  local removed, kept = 0, kept_from()
+  local removed, keeps_from = 0, kept_from()
   for _, how in ipairs(ENDED) do
-    if removed < budget then removed = removed + remove_ended(q, how, budget - removed, kept) end
+    if removed < budget then removed = removed + remove_ended(q, how, budget - removed, keeps_from) end
   end
   save_ended()
   if removed == 0 then q.rests_until, q.changed = Now.at + REST_MS, true end
@@ -124,8 +145,10 @@ local function on_clock(budget)
   return done
 end
 
+-- The earliest time in a set; those of leases hold one that never comes.
 local function first_score(letter)
-  return tonumber(call('ZRANGE', key(letter), 0, 0, 'WITHSCORES')[2])
+  local first = tonumber(call('ZRANGE', key(letter), 0, 0, 'WITHSCORES')[2])
+  return first ~= math.huge and first or nil
 end
 
 -- After the server came back every live lease gets one full lease again: nobody's ran out while nobody could send a
