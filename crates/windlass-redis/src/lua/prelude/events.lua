@@ -1,7 +1,7 @@
 -- The event log: one entry of the stream for all that one call did.
 
 -- For the files that follow.
-local Event, Cause, emit, write_events, kept_from
+local Event, Cause, emit, write_events
 
 do
   Event = {
@@ -45,7 +45,7 @@ do
   end
 
   -- From which end on readers need jobs, if any does. One that has lost its place, or has none, needs none.
-  function kept_from()
+  function Event.kept_from()
     local from
     for _, place in ipairs(call('HVALS', key(Key.readers))) do
       local entry, at = place:match('^(%d+)%-%d+%-(%d+)$')

@@ -56,71 +56,74 @@ local function on_due(id)
   end
 end
 
--- Ended jobs that one look at a queue removes at most.
-local REMOVED_A_LOOK = 100
--- What stands for an entry that is not there.
-local NO_ENTRY = ('\0'):rep(28)
+local on_retention
+do
+  -- Ended jobs that one look at a queue removes at most.
+  local REMOVED_A_LOOK = 100
+  -- What stands for an entry that is not there.
+  local NO_ENTRY = ('\0'):rep(28)
 
--- Removes ended jobs of a queue that are too old or too many, oldest first. One with live children goes to the end
--- of its line instead: it is asked again later. None that ended at `keeps_from` or later goes: a reader needs it.
--- Answers how many it has looked at, and how many of them went.
-local function look_at_ended(q, how, most, keeps_from)
-  local name, keep = ended_key(q, how), q.settings.keep[how]
-  local too_many = max(q.counts[how + 1] - keep[2], 0)
-  if too_many < most then
-    local first = call('LINDEX', name, int(too_many))
-    local _, at = read_ended(first or NO_ENTRY)
-    if not first or at + keep[1] > Now.at then most = too_many end
-  end
-  if most == 0 then return 0, 0 end
-  local ids, places, kept = {}, {}, 0
-  for i, entry in ipairs(call('LRANGE', name, '0', int(most - 1))) do
-    local id, at, seq = read_ended(entry)
-    if i > too_many and at + keep[1] > Now.at or keeps_from and at >= keeps_from then break end
-    ids[i], places[i] = id, seq
-  end
-  if #ids == 0 then return 0, 0 end
-  Plain.remove(q, how, ids, places, function(i)
-    local j = Job.load(ids[i])
-    if is_ended(j, how, places[i]) then
-      if has_live_children(j) then
-        j.seq, j.changed = take_seq(), true
-        enter_ended(j, Now.at)
-        kept = kept + 1
-      else
-        remove(j, Cause.RETENTION)
-      end
+  -- Removes ended jobs of a queue that are too old or too many, oldest first. One with live children goes to the end
+  -- of its line instead: it is asked again later. None that ended at `keeps_from` or later goes: a reader needs it.
+  -- Answers how many it has looked at, and how many of them went.
+  local function look_at_ended(q, how, most, keeps_from)
+    local name, keep = ended_key(q, how), q.settings.keep[how]
+    local too_many = max(q.counts[how + 1] - keep[2], 0)
+    if too_many < most then
+      local first = call('LINDEX', name, int(too_many))
+      local _, at = read_ended(first or NO_ENTRY)
+      if not first or at + keep[1] > Now.at then most = too_many end
     end
-  end)
-  call('LPOP', name, #ids)
-  return #ids, #ids - kept
-end
+    if most == 0 then return 0, 0 end
+    local ids, places, kept = {}, {}, 0
+    for i, entry in ipairs(call('LRANGE', name, '0', int(most - 1))) do
+      local id, at, seq = read_ended(entry)
+      if i > too_many and at + keep[1] > Now.at or keeps_from and at >= keeps_from then break end
+      ids[i], places[i] = id, seq
+    end
+    if #ids == 0 then return 0, 0 end
+    Plain.remove(q, how, ids, places, function(i)
+      local j = Job.load(ids[i])
+      if is_ended(j, how, places[i]) then
+        if has_live_children(j) then
+          j.seq, j.changed = take_seq(), true
+          enter_ended(j, Now.at)
+          kept = kept + 1
+        else
+          remove(j, Cause.RETENTION)
+        end
+      end
+    end)
+    call('LPOP', name, #ids)
+    return #ids, #ids - kept
+  end
 
-local function remove_ended(q, how, budget, keeps_from)
-  local looked, removed = 0, 0
-  while removed == 0 and looked < REMOVED_A_LOOK do
-    local passed
-    passed, removed = look_at_ended(q, how, min(budget, REMOVED_A_LOOK - looked), keeps_from)
-    if passed == 0 then break end
-    looked = looked + passed
+  local function remove_ended(q, how, budget, keeps_from)
+    local looked, removed = 0, 0
+    while removed == 0 and looked < REMOVED_A_LOOK do
+      local passed
+      passed, removed = look_at_ended(q, how, min(budget, REMOVED_A_LOOK - looked), keeps_from)
+      if passed == 0 then break end
+      looked = looked + passed
+    end
+    return removed
   end
-  return removed
-end
 
-local function on_retention(name, budget)
-  local q = Queue.get(name)
-  if not q then
-    call('ZREM', key(Key.retention), name)
-    return 1
+  function on_retention(name, budget)
+    local q = Queue.get(name)
+    if not q then
+      call('ZREM', key(Key.retention), name)
+      return 1
+    end
+    local removed, keeps_from = 0, Event.kept_from()
+    for _, how in ipairs(ENDED) do
+      if removed < budget then removed = removed + remove_ended(q, how, budget - removed, keeps_from) end
+    end
+    save_ended()
+    if removed == 0 then q.rests_until, q.changed = Now.at + REST_MS, true end
+    plan_retention(q)
+    return max(removed, 1)
   end
-  local removed, keeps_from = 0, kept_from()
-  for _, how in ipairs(ENDED) do
-    if removed < budget then removed = removed + remove_ended(q, how, budget - removed, keeps_from) end
-  end
-  save_ended()
-  if removed == 0 then q.rests_until, q.changed = Now.at + REST_MS, true end
-  plan_retention(q)
-  return max(removed, 1)
 end
 
 local function due_members(letter, most)
