@@ -234,6 +234,8 @@ impl Server {
         let main = self.pid();
         let mut all = vec![main];
         if signal == rustix::process::Signal::KILL {
+            // One that is forked after the look would live on, hold the memory and keep the next server from starting.
+            stop(main);
             all.extend(children(main));
         }
         for pid in all.into_iter().filter_map(rustix::process::Pid::from_raw) {
@@ -247,6 +249,21 @@ impl Server {
         while !children(main).is_empty() {
             std::thread::yield_now();
         }
+    }
+}
+
+/// Holds a process; it forks none from here on.
+fn stop(pid: i32) {
+    let process = rustix::process::Pid::from_raw(pid).expect("the process id of a server");
+    // It may have ended by itself, or be on its way.
+    let _ = rustix::process::kill_process(process, rustix::process::Signal::STOP);
+    let runs = || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let state = status.lines().find_map(|line| line.strip_prefix("State:")?.trim().chars().next());
+        state.is_some_and(|state| !matches!(state, 'T' | 't' | 'Z' | 'X'))
+    };
+    while runs() {
+        std::thread::yield_now();
     }
 }
 
