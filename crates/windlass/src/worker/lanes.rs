@@ -10,6 +10,9 @@ use windlass_core::bounds::BATCH_ITEMS_MAX;
 /// For how many calls' time jobs are claimed ahead: one call may have to wait for the one before it.
 const CALLS_AHEAD: u32 = 2;
 
+/// After how many calls' time without a count the last one is forgotten: a burst comes with each call or two.
+const CALLS_REMEMBERED: u32 = 8;
+
 /// One queue of the worker.
 struct Lane {
     name: QueueName,
@@ -49,7 +52,9 @@ impl Lane {
         }
         let each_call = (self.freed - freed) as f64 * self.call.as_secs_f64() / took.as_secs_f64();
         let before = std::mem::replace(&mut self.measured, each_call.round() as u32);
-        // Ends come in bursts, when a call brings jobs: the better of two counts has a whole one.
+        // Ends come in bursts, when a call brings jobs: the better of two counts has a whole one. A count of long ago says
+        // nothing of the handlers of now.
+        let before = if took > self.call * CALLS_REMEMBERED { 0 } else { before };
         self.pace = self.measured.max(before).saturating_mul(CALLS_AHEAD);
         self.counted = Some((now, self.freed));
     }
@@ -248,6 +253,29 @@ mod tests {
         lanes.given_back(0);
         assert_eq!(lanes.lanes[0].pace, 0, "who had to be given back was counted wrong");
         assert_eq!(lanes.lanes[0].free(), 0, "none is free");
+    }
+
+    #[test]
+    fn a_pace_of_long_ago_is_forgotten() {
+        let start = Instant::now();
+        let call = Duration::from_millis(10);
+        let mut lanes = lanes(&[4]);
+        let cycle = |lanes: &mut Lanes, ms: u64| {
+            let wants = lanes.ask(Some(start + Duration::from_millis(ms)));
+            for want in &wants {
+                lanes.answered(want, call);
+            }
+            (0..4).for_each(|_| lanes.started(0));
+            (0..4).for_each(|_| lanes.freed(0));
+            wants.iter().map(|want| want.count).sum::<u32>()
+        };
+        assert_eq!([0, 10, 20].map(|ms| cycle(&mut lanes, ms)), [4, 12, 12], "four in the time of each call");
+        assert_eq!(
+            cycle(&mut lanes, 20 + 10 * u64::from(CALLS_REMEMBERED)),
+            4 + 8,
+            "a pause is not the end of a burst"
+        );
+        assert_eq!(cycle(&mut lanes, 60_000), 4);
     }
 
     #[test]
