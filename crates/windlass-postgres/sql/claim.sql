@@ -90,14 +90,15 @@ BEGIN
   END IF;
 END $$;
 
--- T3 of jobs whose key is unique until they start: given up for good.
-CREATE OR REPLACE FUNCTION windlass.give_up_keys(p_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+-- T3 of jobs whose key is unique until they start: given up for good. True, so that a statement may ask for it.
+CREATE OR REPLACE FUNCTION windlass.give_up_keys(p_ids uuid[]) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE v_id uuid;
 BEGIN
   FOR v_id IN SELECT id FROM windlass.job WHERE id = ANY (p_ids) AND options->'unique'->>'scope' = 'until_start' LOOP
     DELETE FROM windlass.unique_key WHERE job = v_id;
     INSERT INTO windlass.extra (job, key_given_up) VALUES (v_id, true) ON CONFLICT (job) DO UPDATE SET key_given_up = true;
   END LOOP;
+  RETURN true;
 END $$;
 
 -- The first groups of the order, read from where the last claim found its front.
@@ -247,7 +248,7 @@ RETURNS TABLE (job uuid, attempt int, counter bigint, deadline bigint, lease_ms 
   failures int, losses int, snoozes int, at bigint, since bigint, checkpoint bytea, options jsonb, note jsonb) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-  v_now bigint := windlass.now_ms(p_at); v_answers jsonb; v_again bigint; i int; v_left int; v_got int; v_term bigint; v_check bigint; v_caught boolean;
+  v_now bigint := windlass.now_ms(p_at); v_answers jsonb; v_again bigint; i int; v_left int; v_got int; v_term bigint; v_check bigint; v_caught boolean; v_limited boolean;
   v_places tid[]; v_theirs text[]; q record; f record; v record;
 BEGIN
   IF cardinality(p_jobs) > 0 THEN
@@ -270,11 +271,11 @@ BEGIN
       EXIT WHEN NOT FOUND OR q.paused;
       IF NOT v_caught THEN
         v_caught := true;
-        IF q.folded_at <> v_now / 1000 THEN PERFORM windlass.fold(p_queues[i], v_now); END IF;
-        IF q.timer_at <= v_now OR windlass.is_due(p_queues[i], q.term_floor, v_now) THEN
+        IF q.folded_at <> v_now / 1000 OR windlass.is_due(p_queues[i], q.timer_at, q.term_floor, v_now) THEN
           PERFORM windlass.catch_up(p_queues[i], 1000, v_now);
           CONTINUE;
         END IF;
+        CONTINUE WHEN windlass.catch_up_limits(p_queues[i], v_now);
       END IF;
       SELECT count(*) AS n, min(g.key) AS key, min(g.v) AS v, min(g.vt) AS vt, min(g.entry) AS entry, min(CASE WHEN g.floor_prio = g.entry THEN g.floor_seq ELSE 0 END) AS floor_seq,
         bool_and(g.own IS NULL AND NOT g.ordered AND g.hold_until <= v_now) AS free
@@ -283,7 +284,8 @@ BEGIN
         v_again := least(v_again, windlass.later(p_queues[i], v_now));
         EXIT;
       END IF;
-      IF f.n = 1 AND f.free AND q.free AND NOT EXISTS (SELECT FROM windlass.lane a WHERE a.queue = p_queues[i]) THEN
+      v_limited := EXISTS (SELECT FROM windlass.lane a WHERE a.queue = p_queues[i]);
+      IF f.n = 1 AND f.free AND q.free AND NOT v_limited THEN
         v_term := nextval('windlass.seq'); v_check := v_now + q.lease_ms;
         -- One lane: what is left of the batch is taken from the next one, in another round. Nothing is sorted: a lane is read
         -- in the order of its index, and no further than needed. The statement sees the table as it was before, so what
@@ -320,14 +322,17 @@ BEGIN
           FROM sums s WHERE t.queue = p_queues[i] AND t.v = q.v AND s.n > 0)
         SELECT p.job, p.attempt + 1, p.counter, v_check, q.lease_ms, p_queues[i], p.kind, f.key, j.payload, f.entry::int, coalesce(x.failures, 0), coalesce(x.losses, 0), coalesce(x.snoozes, 0),
           j.at, p.since, x.checkpoint, j.options, NULL::jsonb
-        FROM pick p JOIN windlass.job j ON j.id = p.job LEFT JOIN LATERAL (SELECT * FROM windlass.extra e WHERE e.job = p.job AND p.attempt > 0) x ON true;
+        FROM pick p JOIN windlass.job j ON j.id = p.job LEFT JOIN LATERAL (SELECT * FROM windlass.extra e WHERE e.job = p.job AND p.attempt > 0) x ON true
+        -- Once for the statement, and only where some job has options.
+        WHERE coalesce((SELECT windlass.give_up_keys(array_agg(o.job)) FROM pick o WHERE o.flags & 2 > 0 HAVING count(*) > 0), true)
+        -- Joins promise no order.
+        ORDER BY p.counter;
         GET DIAGNOSTICS v_got = ROW_COUNT;
         IF v_got = 0 THEN RAISE EXCEPTION 'queue % has groups in its order with nothing to run', p_queues[i]; END IF;
-        IF EXISTS (SELECT FROM windlass.unique_key) THEN PERFORM windlass.give_up_keys((SELECT o.jobs FROM windlass.term o WHERE o.id = v_term)); END IF;
         v_left := v_left - v_got;
         CONTINUE;
       END IF;
-      IF EXISTS (SELECT FROM windlass.lane a WHERE a.queue = p_queues[i]) THEN
+      IF v_limited THEN
         PERFORM windlass.lock_limits();
         SELECT * INTO v FROM windlass.claim_each(p_queues[i], v_left, p_worker, p_nonce, v_now);
       ELSE

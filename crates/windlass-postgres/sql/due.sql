@@ -46,45 +46,42 @@ BEGIN
   RETURN cardinality(v_ids);
 END $$;
 
--- Whether time has brought anything to a queue, or others have freed something for it.
-CREATE OR REPLACE FUNCTION windlass.is_due(p_queue text, p_term_floor bigint, p_now bigint) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+-- Whether time has brought anything to a queue: the quick question in front of `catch_up`.
+CREATE OR REPLACE FUNCTION windlass.is_due(p_queue text, p_timer_at bigint, p_term_floor bigint, p_now bigint) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  RETURN EXISTS (SELECT FROM windlass.term WHERE queue = p_queue AND check_at <= p_now AND check_at >= p_term_floor)
+  RETURN coalesce(p_timer_at <= p_now, false) OR EXISTS (SELECT FROM windlass.term WHERE queue = p_queue AND check_at <= p_now AND check_at >= p_term_floor)
     OR EXISTS (SELECT FROM windlass.deferred WHERE queue = p_queue AND due <= p_now) OR EXISTS (SELECT FROM windlass.expiry WHERE queue = p_queue AND at <= p_now)
-    OR EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND timer_at <= p_now)
-    OR EXISTS (SELECT FROM windlass.wake WHERE queue = p_queue) OR EXISTS (SELECT FROM windlass.lane WHERE queue = p_queue);
+    OR EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND timer_at <= p_now);
+END $$;
+
+-- What others have freed for a queue.
+CREATE OR REPLACE FUNCTION windlass.catch_up_limits(p_queue text, p_now bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM windlass.wake WHERE queue = p_queue) AND NOT EXISTS (SELECT FROM windlass.lane WHERE queue = p_queue) THEN RETURN false; END IF;
+  PERFORM windlass.lock_limits();
+  PERFORM windlass.wakes(p_queue, p_now);
+  RETURN true;
 END $$;
 
 -- What time has brought to a queue, and what others have freed for it.
 CREATE OR REPLACE FUNCTION windlass.catch_up(p_queue text, p_budget int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE v_done int := 0; v_key text; c record;
+DECLARE v_done int; v_key text;
 BEGIN
-  SELECT s.folded_at, s.timer_at, EXISTS (SELECT FROM windlass.term WHERE queue = p_queue AND check_at <= p_now AND check_at >= s.term_floor) AS leases,
-    EXISTS (SELECT FROM windlass.expiry WHERE queue = p_queue AND at <= p_now) AS unstarted, EXISTS (SELECT FROM windlass.deferred WHERE queue = p_queue AND due <= p_now) AS due,
-    EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND timer_at <= p_now) AS groups,
-    EXISTS (SELECT FROM windlass.wake WHERE queue = p_queue) OR EXISTS (SELECT FROM windlass.lane WHERE queue = p_queue) AS limits
-  INTO c FROM windlass.qstate s WHERE s.queue = p_queue ORDER BY s.v DESC LIMIT 1;
-  IF c.folded_at <> p_now / 1000 THEN PERFORM windlass.fold(p_queue, p_now); END IF;
-  IF c.leases THEN v_done := v_done + windlass.expire_leases(p_queue, p_budget, p_now); END IF;
-  IF c.unstarted THEN v_done := v_done + windlass.expire_unstarted(p_queue, p_budget, p_now); END IF;
+  PERFORM windlass.fold(p_queue, p_now);
   -- What was lost just now is due too.
-  IF c.due OR c.leases THEN v_done := v_done + windlass.promote_due(p_queue, p_budget, p_now); END IF;
-  IF c.groups THEN
-    FOR v_key IN SELECT key FROM windlass.grp WHERE queue = p_queue AND timer_at <= p_now ORDER BY timer_at, key LIMIT p_budget LOOP
-      UPDATE windlass.grp SET timer_at = NULL WHERE queue = p_queue AND key = v_key;
-      PERFORM windlass.unpark(p_queue, v_key);
-      v_done := v_done + 1;
-    END LOOP;
-  END IF;
-  IF c.timer_at <= p_now THEN
+  v_done := windlass.expire_leases(p_queue, p_budget, p_now) + windlass.expire_unstarted(p_queue, p_budget, p_now);
+  v_done := v_done + windlass.promote_due(p_queue, p_budget, p_now);
+  FOR v_key IN SELECT key FROM windlass.grp WHERE queue = p_queue AND timer_at <= p_now ORDER BY timer_at, key LIMIT p_budget LOOP
+    UPDATE windlass.grp SET timer_at = NULL WHERE queue = p_queue AND key = v_key;
+    PERFORM windlass.unpark(p_queue, v_key);
+    v_done := v_done + 1;
+  END LOOP;
+  IF (SELECT timer_at FROM windlass.qstate WHERE queue = p_queue ORDER BY v DESC LIMIT 1) <= p_now THEN
     UPDATE windlass.qstate SET timer_at = NULL WHERE queue = p_queue;
     PERFORM windlass.touch(p_queue);
     v_done := v_done + 1;
   END IF;
-  IF c.limits THEN
-    PERFORM windlass.lock_limits();
-    PERFORM windlass.wakes(p_queue, p_now);
-  END IF;
+  PERFORM windlass.catch_up_limits(p_queue, p_now);
   RETURN v_done;
 END $$;
 

@@ -4,6 +4,7 @@
 
 mod driver;
 mod held;
+mod plans;
 mod schema;
 #[path = "../server/mod.rs"]
 mod server;
