@@ -322,10 +322,10 @@ BEGIN
           FROM sums s WHERE t.queue = p_queues[i] AND t.v = q.v AND s.n > 0)
         SELECT p.job, p.attempt + 1, p.counter, v_check, q.lease_ms, p_queues[i], p.kind, f.key, j.payload, f.entry::int, coalesce(x.failures, 0), coalesce(x.losses, 0), coalesce(x.snoozes, 0),
           j.at, p.since, x.checkpoint, j.options, NULL::jsonb
-        FROM pick p JOIN windlass.job j ON j.id = p.job LEFT JOIN LATERAL (SELECT * FROM windlass.extra e WHERE e.job = p.job AND p.attempt > 0) x ON true
+        FROM pick p CROSS JOIN LATERAL (SELECT * FROM windlass.job WHERE id = p.job LIMIT 1) j LEFT JOIN LATERAL (SELECT * FROM windlass.extra e WHERE e.job = p.job AND p.attempt > 0 LIMIT 1) x ON true
         -- Once for the statement, and only where some job has options.
         WHERE coalesce((SELECT windlass.give_up_keys(array_agg(o.job)) FROM pick o WHERE o.flags & 2 > 0 HAVING count(*) > 0), true)
-        -- Joins promise no order.
+        -- Each job is looked up by itself, whatever the planner thinks of the tables; and joins promise no order.
         ORDER BY p.counter;
         GET DIAGNOSTICS v_got = ROW_COUNT;
         IF v_got = 0 THEN RAISE EXCEPTION 'queue % has groups in its order with nothing to run', p_queues[i]; END IF;

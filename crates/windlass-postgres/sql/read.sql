@@ -85,21 +85,6 @@ CREATE OR REPLACE FUNCTION windlass.list_ids(p jsonb, p_ids uuid[], p_needle byt
     FROM jsonb_array_elements_text(coalesce(p->'states', '[]')) x), p_needle) THEN windlass.view(u.id) END, u.n
   FROM unnest(p_ids) WITH ORDINALITY u(id, n) ORDER BY u.n $$;
 
--- When the longest-waiting ready job of a queue became ready: a look at the head of each lane.
-CREATE OR REPLACE FUNCTION windlass.oldest_ready(p_queue text) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
-DECLARE r windlass.ready; v_best windlass.ready;
-BEGIN
-  SELECT * INTO r FROM windlass.ready WHERE queue = p_queue ORDER BY queue, grp, lset, prio DESC, seq LIMIT 1;
-  WHILE r.seq IS NOT NULL LOOP
-    IF v_best.seq IS NULL OR r.seq < v_best.seq THEN v_best := r; END IF;
-    SELECT * INTO r FROM (
-      (SELECT * FROM windlass.ready WHERE queue = p_queue AND grp = r.grp AND lset = r.lset AND prio < r.prio ORDER BY prio DESC, seq LIMIT 1)
-      UNION ALL (SELECT * FROM windlass.ready WHERE queue = p_queue AND grp = r.grp AND lset > r.lset ORDER BY lset, prio DESC, seq LIMIT 1)
-      UNION ALL (SELECT * FROM windlass.ready WHERE queue = p_queue AND grp > r.grp ORDER BY grp, lset, prio DESC, seq LIMIT 1)) x LIMIT 1;
-  END LOOP;
-  RETURN v_best.since;
-END $$;
-
 CREATE OR REPLACE FUNCTION windlass.hist_of(p_queue text, p_what int, p_sum numeric, p_max bigint) RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT jsonb_build_array(p_sum::bigint, p_max) || coalesce(jsonb_agg(v ORDER BY bucket, k), '[]') FROM
     (SELECT h.bucket, x.k, x.v FROM (SELECT bucket, sum(n)::bigint AS n FROM windlass.hist_now WHERE queue = p_queue AND what = p_what GROUP BY bucket) h
@@ -107,7 +92,7 @@ CREATE OR REPLACE FUNCTION windlass.hist_of(p_queue text, p_what int, p_sum nume
 
 CREATE OR REPLACE FUNCTION windlass.queues(p_at bigint, p_name text) RETURNS SETOF jsonb LANGUAGE sql STABLE AS $$
   SELECT jsonb_build_object('name', q.name, 'settings', q.settings, 'counts', to_jsonb(s.counts), 'totals', to_jsonb(s.totals),
-    'oldest_ready', CASE WHEN s.counts[2] > 0 THEN windlass.oldest_ready(q.name) END,
+    'oldest_ready', (SELECT r.since FROM windlass.ready r WHERE r.queue = q.name ORDER BY r.queue, r.seq LIMIT 1),
     'groups', (SELECT count(*) FROM windlass.grp WHERE queue = q.name),
     'wait_ms', windlass.hist_of(q.name, 0, s.wait_sum, s.wait_max), 'run_ms', windlass.hist_of(q.name, 1, s.run_sum, s.run_max),
     'completed_last_minute', (SELECT coalesce(sum(n), 0) FROM windlass.series_now WHERE queue = q.name AND what = 1 AND width = 1000 AND slot > windlass.now_ms(p_at) / 1000 - 60))
@@ -203,7 +188,7 @@ $$ SELECT to_char(to_timestamp(p_ms / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"
 CREATE OR REPLACE FUNCTION windlass.has_work(p_at bigint, p_queues text[]) RETURNS boolean LANGUAGE sql STABLE AS $$
   SELECT EXISTS (SELECT FROM windlass.incoming i LEFT JOIN windlass.queue q ON q.name = i.queue WHERE i.queue = ANY (p_queues) AND i.state = 1 AND NOT coalesce(q.paused, false))
     OR EXISTS (SELECT FROM windlass.queue q JOIN windlass.qstate s ON s.queue = q.name WHERE q.name = ANY (p_queues) AND NOT q.paused
-      AND EXISTS (SELECT FROM windlass.grp WHERE queue = q.name AND entry IS NOT NULL)
+      AND EXISTS (SELECT FROM windlass.in_order(q.name, s.front_entry, s.front_vt, s.front_key, 1))
       AND (windlass.queue_open(q.concurrency, s.counts[3], s.hold_until, q.rate_count, q.rate_period, q.rate_burst, s.tat_ms, s.tat_frac, windlass.now_ms(p_at))).ok) $$;
 
 -- How far the event log can be read, and how far it has been written: transactions below the first get no more events.

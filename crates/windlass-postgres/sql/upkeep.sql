@@ -118,7 +118,7 @@ BEGIN
     (SELECT min(next) FROM windlass.schedule WHERE next IS NOT NULL));
   SELECT jsonb_agg(jsonb_build_array(name, spec, through)) INTO v_ticks FROM (SELECT * FROM windlass.schedule WHERE next <= v_now ORDER BY next, name LIMIT 1000) c;
   SELECT array_agg(q.name) INTO v_work FROM windlass.queue q JOIN windlass.qstate s ON s.queue = q.name
-  WHERE q.name = ANY (p_watched) AND NOT q.paused AND EXISTS (SELECT FROM windlass.grp WHERE queue = q.name AND entry IS NOT NULL)
+  WHERE q.name = ANY (p_watched) AND NOT q.paused AND EXISTS (SELECT FROM windlass.in_order(q.name, s.front_entry, s.front_vt, s.front_key, 1))
     AND (windlass.queue_open(q.concurrency, s.counts[3], s.hold_until, q.rate_count, q.rate_period, q.rate_burst, s.tat_ms, s.tat_frac, v_now)).ok;
   RETURN jsonb_build_object('now', v_now, 'due', coalesce(to_jsonb(v_due), '[]'), 'next', v_next, 'ticks', coalesce(v_ticks, '[]'), 'work', coalesce(to_jsonb(v_work), '[]'),
     'errands', EXISTS (SELECT FROM windlass.errand), 'limits', EXISTS (SELECT FROM windlass.lim WHERE timer_at <= v_now),

@@ -8,6 +8,7 @@ mod plans;
 mod schema;
 #[path = "../server/mod.rs"]
 mod server;
+mod statistics;
 mod survival;
 mod tls;
 mod transaction;
