@@ -4,34 +4,24 @@ use crate::pool::Param;
 use crate::queue::too_many;
 use crate::store::PostgresStore;
 use crate::upkeep::job_of;
-use crate::wire::{Id, Json, json, ms, per_item, read, rejection, time};
+use crate::wire::{Id, Json, json, ms, per_item, read, rejection};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::time::Duration;
 use tokio_postgres::types::Type;
 use windlass_core::bounds::{
     BATCH_ITEMS_MAX, BODIES_BYTES_MAX, LIST_BUDGET_DEFAULT, META_BYTES_MAX, PAGE_MAX, PAYLOAD_BYTES_MAX,
 };
-use windlass_core::event::{Cause, Cursor, Event, EventType};
 use windlass_core::job::{AttemptRecord, ErrorReport, JobBody, JobDetail, JobOptions, JobView, Progress};
 use windlass_core::limit::LimitSettings;
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::{
-    AckLevel, Admin, Edit, EventPage, FailureMode, Filter, From, GroupInfo, LimitInfo, Page, PerItem,
-    QueueInfo, QueueSeries, Reader, ScheduleInfo, ScheduleSpec, Series, Store, StoreFuture, StoreInfo,
-    WorkerInfo,
+    Admin, Edit, EventPage, FailureMode, Filter, From, GroupInfo, LimitInfo, Page, PerItem, QueueInfo,
+    QueueSeries, Reader, ScheduleInfo, ScheduleSpec, Series, Store, StoreFuture, StoreInfo, WorkerInfo,
 };
 use windlass_core::why::{Full, Reason, Why};
 use windlass_core::{
-    GroupKey, JobId, Kind, LimitName, QueueName, Rejection, ScheduleName, StoreError, Time, WorkerId,
+    GroupKey, JobId, LimitName, QueueName, Rejection, ScheduleName, StoreError, Time, WorkerId,
 };
-
-/// How long a read of events waits for older transactions, so that a reader sees what was acknowledged before it asked.
-const SETTLE: Duration = Duration::from_secs(1);
-/// How often it looks meanwhile.
-const SETTLE_STEP: Duration = Duration::from_millis(1);
-/// How often a reader that waits looks by itself for what other processes have written.
-const READER_LOOK: Duration = Duration::from_millis(500);
 
 /// What the function `why` answers.
 #[derive(Deserialize)]
@@ -40,12 +30,6 @@ enum ToldWhy {
     Full(Full),
     Other(Reason, String, Option<Time>, Option<u64>),
 }
-
-/// Settings of the server on which the level rests, or without which a queue does not stay quick.
-const SETTINGS_SHOWN: [&str; 5] =
-    ["synchronous_commit", "synchronous_standby_names", "fsync", "full_page_writes", "autovacuum"];
-/// What an asynchronous commit may lose: three rounds of the WAL writer, 200 ms each by default, and room for a busy disk.
-const ASYNCHRONOUS_WINDOW_MS: u64 = 1_000;
 
 /// The part of a job's detail that is JSON.
 #[derive(Deserialize)]
@@ -59,20 +43,8 @@ struct Rest {
     lease: Option<(u32, i64, Time, Time, bool)>,
 }
 
-fn worker(bits: i64) -> WorkerId {
+pub(crate) fn worker(bits: i64) -> WorkerId {
     WorkerId(bits.cast_unsigned())
-}
-
-/// How far the log reaches.
-struct Horizon {
-    /// Transactions below it get no more events.
-    horizon: i64,
-    /// The newest transaction with events.
-    written: i64,
-    /// No transaction has this number yet.
-    newest: i64,
-    /// Events up to this transaction were trimmed.
-    trimmed: i64,
 }
 
 impl PostgresStore {
@@ -222,106 +194,6 @@ impl PostgresStore {
     ) -> Result<Vec<T>, StoreError> {
         let rows = self.rows(operation, template, params).await?;
         rows.iter().map(|row| read(operation, row.get::<_, Json>(0).0)).collect()
-    }
-
-    /// As far as the log can be read, after what was acknowledged before this call has come within reach. A transaction
-    /// that is older and still open holds it back; it is waited for a moment, and then the log is shown up to it.
-    async fn horizon(&self) -> Result<Horizon, StoreError> {
-        let until = tokio::time::Instant::now() + SETTLE;
-        let mut goal = None;
-        loop {
-            let rows = self.rows("events", "SELECT * FROM windlass.event_horizon()", &[]).await?;
-            let row =
-                rows.first().ok_or_else(|| StoreError::refused("events", "the function gave no row"))?;
-            let found =
-                Horizon { horizon: row.get(0), written: row.get(1), newest: row.get(2), trimmed: row.get(3) };
-            let goal = *goal.get_or_insert(found.written);
-            if goal < found.horizon || tokio::time::Instant::now() >= until {
-                return Ok(found);
-            }
-            tokio::time::sleep(SETTLE_STEP).await;
-        }
-    }
-
-    async fn read_events(
-        &self,
-        from: From,
-        limit: usize,
-        wait_ms: u64,
-    ) -> Result<Result<EventPage, Rejection>, StoreError> {
-        let deadline = tokio::time::Instant::now() + Duration::from_millis(wait_ms.min(86_400_000));
-        let mut from = from;
-        loop {
-            let written = self.0.hub.written.notified();
-            tokio::pin!(written);
-            written.as_mut().enable();
-            self.take_up("events").await?;
-            let reach = self.horizon().await?;
-            let cursor = match from {
-                From::Earliest => {
-                    Cursor { place: u64::try_from(reach.trimmed).unwrap_or(0), index: u32::MAX }
-                }
-                From::Latest => Cursor { place: u64::try_from(reach.horizon).unwrap_or(0), index: 0 },
-                From::After(cursor) => cursor,
-            };
-            let Ok(place) = i64::try_from(cursor.place) else { return Ok(Err(Rejection::BadCursor)) };
-            if place > reach.newest {
-                return Ok(Err(Rejection::BadCursor));
-            }
-            let page = self.stretch(cursor, place, &reach, limit.max(1)).await?;
-            if !page.events.is_empty() || page.gap || wait_ms == 0 {
-                return Ok(Ok(page));
-            }
-            from = From::After(page.next);
-            let look = tokio::time::Instant::now() + READER_LOOK;
-            let _ = tokio::time::timeout_at(deadline.min(look), written).await;
-            if tokio::time::Instant::now() >= deadline {
-                return Ok(Ok(page));
-            }
-        }
-    }
-
-    async fn stretch(
-        &self,
-        cursor: Cursor,
-        place: i64,
-        reach: &Horizon,
-        limit: usize,
-    ) -> Result<EventPage, StoreError> {
-        let mut page = EventPage { next: cursor, ..EventPage::default() };
-        page.gap = place > 0 && place <= reach.trimmed && cursor.index != u32::MAX;
-        let most = i64::try_from(limit.min(10_000)).unwrap_or(1);
-        let params: [Param<'_>; 4] = [
-            (&place, Type::INT8),
-            (&i64::from(cursor.index), Type::INT8),
-            (&reach.horizon, Type::INT8),
-            (&most, Type::INT8),
-        ];
-        let rows = self.rows("events", "SELECT * FROM windlass.events($1, $2, $3, $4)", &params).await?;
-        let named = |why: Rejection| StoreError::refused("events", why.to_string());
-        for row in &rows {
-            let cursor = Cursor {
-                place: u64::try_from(row.get::<_, i64>("xid")).unwrap_or(0),
-                index: u32::try_from(row.get::<_, i64>("n")).unwrap_or(0),
-            };
-            let number = |at: &str| usize::try_from(row.get::<_, i16>(at)).unwrap_or(0);
-            page.next = cursor;
-            page.events.push(Event {
-                cursor,
-                at: time(row.get("at")),
-                event: EventType::ALL.get(number("type")).copied().unwrap_or(EventType::Edited),
-                job: row.get::<_, Id>("job").0,
-                queue: QueueName::new(row.get::<_, &str>("queue")).map_err(named)?,
-                kind: Kind::new(row.get::<_, &str>("kind")).map_err(named)?,
-                group: row.get::<_, Option<&str>>(8).and_then(|key| GroupKey::new(key).ok()),
-                attempt: u32::try_from(row.get::<_, i32>("attempt")).unwrap_or(0),
-                cause: Cause::ALL.get(number("cause")).copied().unwrap_or(Cause::None),
-                worker: row.get::<_, Option<i64>>("worker").map(worker),
-                text: row.get("body"),
-                result: row.get("result"),
-            });
-        }
-        Ok(page)
     }
 
     async fn verb(
@@ -640,46 +512,15 @@ impl Admin for PostgresStore {
     }
 
     fn set_reader(&self, reader: Reader) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            let place = i64::try_from(reader.cursor.place).unwrap_or(i64::MAX);
-            let params: [Param<'_>; 4] = [
-                (&reader.name, Type::TEXT),
-                (&place, Type::INT8),
-                (&i64::from(reader.cursor.index), Type::INT8),
-                (&reader.keeps_from.map(ms), Type::INT8),
-            ];
-            let sql = "INSERT INTO windlass.reader (name, place, idx, keeps_from) VALUES (left($1, 255), $2, $3, $4)
-                       ON CONFLICT (name) DO UPDATE SET place = excluded.place, idx = excluded.idx, keeps_from = excluded.keeps_from";
-            self.rows("set_reader", sql, &params).await.map(drop)
-        })
+        Box::pin(self.put_reader(reader))
     }
 
     fn delete_reader(&self, name: String) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            let sql = "DELETE FROM windlass.reader WHERE name = left($1, 255)";
-            self.rows("delete_reader", sql, &[(&name, Type::TEXT)]).await.map(drop)
-        })
+        Box::pin(self.drop_reader(name))
     }
 
     fn readers(&self) -> StoreFuture<'_, Vec<Reader>> {
-        Box::pin(async move {
-            let rows = self
-                .rows(
-                    "readers",
-                    "SELECT name, place, idx, keeps_from FROM windlass.reader ORDER BY name",
-                    &[],
-                )
-                .await?;
-            let reader = |row: &tokio_postgres::Row| Reader {
-                name: row.get(0),
-                cursor: Cursor {
-                    place: u64::try_from(row.get::<_, i64>(1)).unwrap_or(0),
-                    index: u32::try_from(row.get::<_, i64>(2)).unwrap_or(0),
-                },
-                keeps_from: row.get::<_, Option<i64>>(3).map(time),
-            };
-            Ok(rows.iter().map(reader).collect())
-        })
+        Box::pin(self.all_readers())
     }
 
     fn errors(&self, queue: Option<QueueName>, limit: usize) -> StoreFuture<'_, Vec<FailureMode>> {
@@ -702,62 +543,7 @@ impl Admin for PostgresStore {
     }
 
     fn info(&self) -> StoreFuture<'_, StoreInfo> {
-        Box::pin(async move {
-            self.take_up("info").await?;
-            let sql = "SELECT coalesce(sum(pg_total_relation_size(c.oid)) FILTER (WHERE c.relkind = 'r'), 0)::bigint, coalesce(sum(pg_relation_size(c.oid)) FILTER (WHERE c.relkind = 'r'), 0)::bigint,
-                         (SELECT coalesce(sum(n), 0)::bigint FROM windlass.qstate s, unnest(s.counts) n), pg_total_relation_size('windlass.event'),
-                         (SELECT version::text FROM windlass.schema) AS version, (SELECT program FROM windlass.schema) AS program,
-                         current_setting('server_version') AS server_version, current_setting('synchronous_commit') AS synchronous_commit,
-                         current_setting('synchronous_standby_names') AS synchronous_standby_names, current_setting('fsync') AS fsync,
-                         current_setting('full_page_writes') AS full_page_writes, current_setting('autovacuum') AS autovacuum
-                       FROM pg_class c WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname || '.' = 'windlass.')";
-            let rows = self.rows("info", sql, &[]).await?;
-            let number =
-                |at: usize| rows.first().map_or(0, |row| u64::try_from(row.get::<_, i64>(at)).unwrap_or(0));
-            let text = |name: &str| {
-                rows.first().and_then(|row| row.get::<_, Option<String>>(name)).unwrap_or_default()
-            };
-            let settings = SETTINGS_SHOWN.map(|name| (name.to_owned(), text(name))).to_vec();
-            let is = |name: &str, value: &str| settings.iter().any(|(n, v)| n == name && v == value);
-            let ack_level = match (is("synchronous_commit", "off"), is("fsync", "off")) {
-                (true, _) => AckLevel::Window { ms: ASYNCHRONOUS_WINDOW_MS },
-                (false, true) => AckLevel::Process,
-                (false, false) => AckLevel::Power,
-            };
-            let warnings = [
-                (is("fsync", "off"), "fsync off: a power cut may destroy the database; set fsync on"),
-                (
-                    is("full_page_writes", "off"),
-                    "full_page_writes off: a power cut may tear pages, unless the file system never does",
-                ),
-                (
-                    is("synchronous_commit", "off"),
-                    "synchronous_commit off: the last moments of acknowledged work are lost when the server is killed; set it on",
-                ),
-                (
-                    is("autovacuum", "off"),
-                    "autovacuum off: a queue leaves dead rows by the thousand; set autovacuum on",
-                ),
-            ];
-            let warnings =
-                warnings.iter().filter(|(is, _)| *is).map(|(_, told)| (*told).to_owned()).collect();
-            Ok(StoreInfo {
-                store: "postgres".into(),
-                ack_level,
-                disk_bytes: number(0),
-                live_bytes: number(1),
-                jobs: number(2),
-                recovery: "the server recovers by itself".into(),
-                space_low: false,
-                server: Some(format!("PostgreSQL {}", text("server_version"))),
-                namespace: Some(self.0.options.schema.clone()),
-                format: format!("schema version {}, functions of {}", text("version"), text("program")),
-                settings,
-                event_bytes: Some(number(3)),
-                memory_bytes: None,
-                warnings,
-            })
-        })
+        Box::pin(self.read_info())
     }
 
     fn meta(&self, key: String) -> StoreFuture<'_, (Vec<u8>, u64)> {

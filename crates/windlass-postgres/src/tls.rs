@@ -1,6 +1,6 @@
 //! TLS to the server: rustls with ring, and what is asked of the server's certificate.
 
-use crate::options::Options;
+use crate::options::{Options, Verify};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -11,8 +11,6 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use windlass_core::StoreError;
-
-use crate::options::Verify;
 
 /// What makes a connection safe, if the server offers TLS and the address wants it.
 pub(crate) type Connector = MakeRustlsConnect;
@@ -25,20 +23,21 @@ pub(crate) fn connector(options: &Options) -> Result<Connector, StoreError> {
         .with_safe_default_protocol_versions()
         .map_err(|why| refused(format!("TLS: {why}")))?;
     let roots = || roots(options.root_certificates.as_deref()).map_err(refused);
-    let mut config = match options.verify {
-        Verify::Name => builder.with_root_certificates(roots()?).with_no_client_auth(),
+    let chain = match options.verify {
         Verify::Chain => {
-            let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots()?), provider)
-                .build()
-                .map_err(|why| refused(format!("TLS: {why}")))?;
-            let verifier = Arc::new(AnyName(chain));
-            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+            let chain =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots()?), Arc::clone(&provider));
+            Some(chain.build().map_err(|why| refused(format!("TLS: {why}")))?)
         }
-        Verify::Nothing => {
-            let verifier = Arc::new(AnyCertificate(provider));
-            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+        Verify::Name | Verify::Nothing => None,
+    };
+    let builder = match options.verify {
+        Verify::Name => builder.with_root_certificates(roots()?),
+        Verify::Chain | Verify::Nothing => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName { chain, provider }))
         }
     };
+    let mut config = builder.with_no_client_auth();
     // Servers of version 17 and later insist on it when the connection begins with TLS.
     config.alpn_protocols = vec![b"postgresql".to_vec()];
     Ok(MakeRustlsConnect::new(config))
@@ -71,9 +70,14 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// `verify-ca`: a certificate of a known authority, whatever name it bears.
+/// A certificate whatever name it bears. Signatures are always checked: only its owner can answer.
 #[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
+struct AnyName {
+    /// `verify-ca`: an authority that is known has signed it. `prefer` and `require` take whoever answers, as libpq has
+    /// it: that keeps listeners out, and no impostor.
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
 
 impl ServerCertVerifier for AnyName {
     fn verify_server_cert(
@@ -84,8 +88,9 @@ impl ServerCertVerifier for AnyName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
         // The name is looked at last: with another name everything else has been found good.
-        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
@@ -99,7 +104,7 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -108,49 +113,10 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
-/// `prefer` and `require`: whoever answers, as libpq has it. It keeps listeners out, and no impostor.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

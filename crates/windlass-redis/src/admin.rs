@@ -1,10 +1,7 @@
 //! The verbs of people and dashboards.
 
-use std::time::Duration;
-
 use redis::Value;
 use windlass_core::bounds::{BATCH_ITEMS_MAX, BODIES_BYTES_MAX, META_BYTES_MAX, PAGE_MAX};
-use windlass_core::event::Cursor;
 use windlass_core::job::{JobBody, JobDetail, JobView};
 use windlass_core::limit::LimitSettings;
 use windlass_core::name::{GroupKey, LimitName, QueueName, ScheduleName};
@@ -21,9 +18,7 @@ use crate::library::LIBRARY;
 use crate::open::Server;
 use crate::queue::too_many;
 use crate::record::{Extras, Record};
-use crate::shown::{
-    events_page, failure_mode, group_info, limit_info, listed, matches, name, queue_info, series, why_of,
-};
+use crate::shown::{failure_mode, group_info, limit_info, listed, matches, name, queue_info, series, why_of};
 use crate::upkeep::Kept;
 use crate::wire::{self, Misread, Read};
 
@@ -31,11 +26,6 @@ use crate::wire::{self, Misread, Read};
 const QUEUES_A_CALL: usize = 50;
 /// Jobs that one call of a list looks at: short enough that workers are served in between.
 const JOBS_A_CALL: usize = 500;
-/// Entries of the event log that one call reads.
-const ENTRIES_A_CALL: usize = 100;
-/// How often a reader that waits for events looks for those whose bell was lost.
-const EVENTS_POLL: Duration = Duration::from_millis(1_000);
-
 fn invalid<T>(what: &'static str, why: impl Into<String>) -> Result<T, Rejection> {
     Err(Rejection::Invalid { what, why: why.into() })
 }
@@ -488,77 +478,19 @@ impl Admin for RedisStore {
         limit: usize,
         wait_ms: u64,
     ) -> StoreFuture<'_, Result<EventPage, Rejection>> {
-        Box::pin(async move {
-            let limit = limit.max(1);
-            let deadline = tokio::time::Instant::now() + Duration::from_millis(wait_ms);
-            let mut from = from;
-            loop {
-                let mut rung = std::pin::pin!(self.0.hub.events.notified());
-                // From here on a bell is heard, also while the server is asked.
-                rung.as_mut().enable();
-                let mut call = self.call("events", None);
-                match from {
-                    From::Earliest => call.text("earliest").number(0u64),
-                    From::Latest => call.text("latest").number(0u64),
-                    From::After(cursor) => call.number(cursor.place).number(cursor.index),
-                };
-                // The first entry may have been read to its end.
-                call.count(limit.min(ENTRIES_A_CALL) + 1);
-                let page = self.look(&call, "events", |value| events_page(value, limit)).await?;
-                let Some(page) = page else { return Ok(Err(Rejection::BadCursor)) };
-                if !page.events.is_empty() || page.gap || wait_ms == 0 {
-                    return Ok(Ok(page));
-                }
-                from = From::After(page.next);
-                let until = deadline.min(tokio::time::Instant::now() + EVENTS_POLL);
-                if tokio::time::timeout_at(until, rung).await.is_err() && until == deadline {
-                    return Ok(Ok(page));
-                }
-            }
-        })
+        Box::pin(self.read_events(from, limit, wait_ms))
     }
 
     fn set_reader(&self, reader: Reader) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            let mut call = self.call("set_reader", None);
-            let name = windlass_core::bounds::cut(&reader.name, 255);
-            let mut place = format!("{}-{}", reader.cursor.place, reader.cursor.index);
-            if let Some(from) = reader.keeps_from {
-                place.push_str(&format!("-{}", from.0));
-            }
-            call.text(name).text(&place);
-            self.done(&call, "set_reader", |_| Ok(())).await
-        })
+        Box::pin(self.put_reader(reader))
     }
 
     fn delete_reader(&self, name: String) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            let mut call = self.call("delete_reader", None);
-            call.text(windlass_core::bounds::cut(&name, 255));
-            self.done(&call, "delete_reader", |_| Ok(())).await
-        })
+        Box::pin(self.drop_reader(name))
     }
 
     fn readers(&self) -> StoreFuture<'_, Vec<Reader>> {
-        Box::pin(async move {
-            let call = self.call("readers", None);
-            let reader = |(name, place): (Vec<u8>, Vec<u8>)| {
-                let place = String::from_utf8(place).map_err(|_| Misread("reader"))?;
-                let numbers = place.split('-').map(|part| part.parse().map_err(|_| Misread("reader")));
-                let (place, index, keeps_from) = match numbers.collect::<Read<Vec<u64>>>()?[..] {
-                    [place, index] => (place, index, None),
-                    [place, index, from] => (place, index, Some(Time(from))),
-                    _ => return Err(Misread("reader")),
-                };
-                let index = u32::try_from(index).map_err(|_| Misread("reader"))?;
-                let name = String::from_utf8_lossy(&name).into_owned();
-                Ok(Reader { name, cursor: Cursor { place, index }, keeps_from })
-            };
-            let read = |value| wire::pairs(value)?.into_iter().map(reader).collect::<Read<Vec<_>>>();
-            let mut all = self.look(&call, "readers", read).await?;
-            all.sort_by(|a, b| a.name.cmp(&b.name));
-            Ok(all)
-        })
+        Box::pin(self.all_readers())
     }
 
     fn errors(&self, queue: Option<QueueName>, limit: usize) -> StoreFuture<'_, Vec<FailureMode>> {

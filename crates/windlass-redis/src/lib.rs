@@ -14,6 +14,7 @@
 
 mod address;
 mod admin;
+mod events;
 mod hub;
 mod library;
 mod link;
