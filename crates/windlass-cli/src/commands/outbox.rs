@@ -188,8 +188,9 @@ async fn relay(global: &Global, out: &Output, args: RelayArgs) -> Result<(), Fau
     let outbox = args.place.outbox()?;
     let (stop, stopping) = watch::channel(false);
     // Listened to from the start, so that a signal during a long open is not lost.
+    let interrupted = interrupted();
     let signals = tokio::spawn(async move {
-        interrupted().await;
+        interrupted.await;
         stop.send_replace(true);
         // The sender lives until the relay has seen it.
         std::future::pending::<()>().await;

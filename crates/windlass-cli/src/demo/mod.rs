@@ -89,12 +89,14 @@ pub(crate) async fn run(global: &Global, out: &Output, args: DemoArgs) -> Result
         Some(path) => People::read(path, out)?,
         None => People::generated(args.size, args.seed),
     };
+    // Before there is anything to leave behind; and since the system does nothing about a signal that is listened to, it is
+    // listened to throughout.
+    let interrupted = interrupted();
     let room = Room::make(args.dir.as_deref(), args.keep, server)?;
     let mut show = Show::new(out);
-    // Once a signal is listened to, the system does nothing about it any more: so it is listened to throughout.
     let day = tokio::select! {
         day = passes(&args, &people, &room, &mut show) => day,
-        () = interrupted() => Err(pass::stopped()),
+        () = interrupted => Err(pass::stopped()),
     };
     show.end();
     let (day, comparison) = match day {
