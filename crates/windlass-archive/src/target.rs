@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use windlass_pg::{Address, Tls};
+
 use crate::error::ArchiveError;
 
 /// The schema of an archive in PostgreSQL, if the URL names none.
@@ -32,13 +34,15 @@ impl FromStr for Target {
     type Err = ArchiveError;
 
     fn from_str(text: &str) -> Result<Self, ArchiveError> {
-        let bad = |why: &str| ArchiveError::BadUrl { url: without_password(text), why: why.to_owned() };
-        let (scheme, rest) = text.split_once(':').ok_or_else(|| bad("it has no scheme"))?;
+        let bad = |why: String| ArchiveError::BadUrl { url: without_password(text), why };
+        let (scheme, rest) = text.split_once(':').ok_or_else(|| bad("it has no scheme".to_owned()))?;
         match scheme {
-            "sqlite" => sqlite(rest).map_err(bad),
+            "sqlite" => sqlite(rest).map_err(|why| bad(why.to_owned())),
             "postgres" | "postgresql" => postgres(scheme, rest).map_err(bad),
-            "file" | "memory" | "redis" | "rediss" => Err(bad("that is a store; an archive is a database")),
-            _ => Err(bad("its scheme is neither sqlite nor postgres")),
+            "file" | "memory" | "redis" | "rediss" => {
+                Err(bad("that is a store; an archive is a database".to_owned()))
+            }
+            _ => Err(bad("its scheme is neither sqlite nor postgres".to_owned())),
         }
     }
 }
@@ -62,7 +66,7 @@ fn sqlite(rest: &str) -> Result<Target, &'static str> {
     }
 }
 
-fn postgres(scheme: &str, rest: &str) -> Result<Target, &'static str> {
+fn postgres(scheme: &str, rest: &str) -> Result<Target, String> {
     let server = rest.strip_prefix("//").ok_or("it names no server; write postgres://user@host/database")?;
     let (server, query) = server.split_once('?').unwrap_or((server, ""));
     let mut schema = SCHEMA_DEFAULT.to_owned();
@@ -71,18 +75,18 @@ fn postgres(scheme: &str, rest: &str) -> Result<Target, &'static str> {
         match pair.split_once('=') {
             Some(("schema", name)) => schema = name.to_owned(),
             Some(_) => theirs.push(pair),
-            None => return Err("an option is written name=value"),
+            None => return Err("an option is written name=value".to_owned()),
         }
     }
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     let starts = schema.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
     if !starts || schema.len() > SCHEMA_BYTES_MAX || !schema.bytes().all(plain) || schema.starts_with("pg_") {
-        return Err("its schema is not a name of at most 48 lower-case letters, digits and _");
+        return Err("its schema is not a name of at most 48 lower-case letters, digits and _".to_owned());
     }
     let url = format!("{scheme}://{server}?{}", theirs.join("&"));
     let url = url.trim_end_matches('?').to_owned();
-    // What the driver does not know is its to refuse, but before anything is opened.
-    url.parse::<tokio_postgres::Config>().map_err(|_| "PostgreSQL's driver cannot read it")?;
+    // Before anything is opened.
+    Address::read(&url, &[], Tls::default())?;
     Ok(Target::Postgres { url, schema })
 }
 
@@ -139,7 +143,8 @@ mod tests {
             ("mysql://db/app", "neither sqlite nor postgres"),
             ("postgres:db", "names no server"),
             ("postgres://db/app?schema=A-b", "48 lower-case letters"),
-            ("postgres://db/app?nonsense=1", "driver cannot read it"),
+            ("postgres://db/app?nonsense=1", "not a URL of PostgreSQL"),
+            ("postgres://db/app?sslmode=allow", "verify-full"),
             ("postgres://db/app?x", "name=value"),
         ] {
             let told = url.parse::<Target>().unwrap_err().to_string();

@@ -26,14 +26,9 @@ pub(crate) const NEEDS_WIDE: &str = "WL001";
 /// The error of a call as the caller gets it. An error that the server reports has rolled the call back; without one,
 /// nobody knows whether the call arrived.
 pub(crate) fn store_error(operation: &'static str, fault: &Error) -> StoreError {
-    let told = fault.as_db_error();
-    let cause = match told {
-        Some(told) => format!("{} ({})", told.message(), told.code().code()),
-        None => chain(fault),
-    };
-    let outcome = if told.is_some() { Outcome::NotDone } else { Outcome::Unknown };
-    let retryable = told.is_none_or(|told| passes(told.code()));
-    StoreError { operation, cause, outcome, retryable }
+    let outcome = if fault.as_db_error().is_some() { Outcome::NotDone } else { Outcome::Unknown };
+    let retryable = fault.code().is_none_or(passes);
+    StoreError { operation, cause: windlass_pg::told(fault), outcome, retryable }
 }
 
 /// As [`store_error`], of a call about that schema: a role that lacks rights is told which.
@@ -82,39 +77,12 @@ pub(crate) fn sqlx_code(fault: &::sqlx::Error) -> Option<String> {
     Some(fault.as_database_error()?.code()?.into_owned())
 }
 
-fn chain(fault: &Error) -> String {
-    let mut text = fault.to_string();
-    let mut source = std::error::Error::source(fault);
-    while let Some(below) = source {
-        text = format!("{text}: {below}");
-        source = below.source();
-    }
-    text
-}
-
 /// Whether the same call may succeed by itself a moment later.
 fn passes(code: &SqlState) -> bool {
-    collides(code)
-        || [
-            SqlState::ADMIN_SHUTDOWN,
-            SqlState::CRASH_SHUTDOWN,
-            SqlState::CANNOT_CONNECT_NOW,
-            SqlState::TOO_MANY_CONNECTIONS,
-            SqlState::QUERY_CANCELED,
-            SqlState::DISK_FULL,
-            SqlState::OUT_OF_MEMORY,
-            SqlState::READ_ONLY_SQL_TRANSACTION,
-        ]
-        .contains(code)
+    collides(code) || windlass_pg::code_passes(code)
 }
 
-/// Whether two transactions met; the loser simply goes again.
+/// Whether two transactions met; the loser simply goes again. Two that bring the same job meet at its id.
 pub(crate) fn collides(code: &SqlState) -> bool {
-    [
-        SqlState::T_R_SERIALIZATION_FAILURE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::LOCK_NOT_AVAILABLE,
-        SqlState::UNIQUE_VIOLATION,
-    ]
-    .contains(code)
+    windlass_pg::collides(code) || *code == SqlState::UNIQUE_VIOLATION
 }

@@ -24,14 +24,13 @@ mod queue;
 #[cfg(feature = "sqlx")]
 pub mod sqlx;
 mod store;
-#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
-mod tls;
 mod transaction;
 mod upkeep;
 mod wire;
 
 pub use error::OpenError;
 pub use migrate::{Migration, SCHEMA_VERSION, migrate, migration};
-pub use options::{Clock, Options, Verify};
+pub use options::{Clock, Options};
 pub use store::PostgresStore;
 pub use transaction::{complete_in, enqueue_in};
+pub use windlass_pg::Verify;

@@ -76,8 +76,8 @@ pub(crate) async fn send(bell: Arc<Doorbell>, store: Weak<Handle>) {
 /// Hears what other processes ring, until the store is gone.
 pub(crate) async fn hear(store: Weak<Handle>) {
     loop {
-        let Some((config, connector)) = store.upgrade().map(|handle| handle.pool.way()) else { return };
-        if let Ok((client, mut connection)) = config.connect(connector).await {
+        let Some(way) = store.upgrade().map(|handle| handle.pool.way()) else { return };
+        if let Ok((client, mut connection)) = way.connect().await {
             let Some(channel) = store.upgrade().map(|handle| handle.bell.channel.clone()) else { return };
             let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
             let driver = tokio::spawn(async move {

@@ -4,21 +4,10 @@ use crate::error::OpenError;
 use std::path::PathBuf;
 use std::sync::Arc;
 use windlass_core::{StoreError, Time};
+use windlass_pg::Verify;
 
 /// A clock that a test moves; the store's own is the server's.
 pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
-
-/// What a connection over TLS asks of the server's certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Verify {
-    /// Nothing: nobody listens in, but anybody may have answered. `sslmode=prefer` and `require`.
-    #[default]
-    Nothing,
-    /// That an authority which is trusted has signed it. `sslmode=verify-ca`.
-    Chain,
-    /// That, and that it is the certificate of the host in the address. `sslmode=verify-full`.
-    Name,
-}
 
 /// What may be chosen when a store is opened.
 #[derive(Clone)]

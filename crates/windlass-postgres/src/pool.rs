@@ -3,11 +3,8 @@
 //! A connection is one client and the task that drives it. Nothing is kept in a session but prepared statements, and
 //! those only if wanted; so any connection will do for any call, behind a pooler in transaction mode too.
 
-use crate::address::CONNECT_TIMEOUT;
-use crate::address::with_time_limits;
-use crate::error::{store_error, store_error_in, unreachable};
+use crate::error::{store_error_in, unreachable};
 use crate::options::{Clock, Options};
-use crate::tls::{Connector, connector};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Row, Statement};
 use windlass_core::StoreError;
+use windlass_pg::{Tls, Way};
 
 /// Renews every lease when the server has started anew since somebody was here.
 pub(crate) const GREET: &str = "SELECT windlass.greet($1)";
@@ -30,8 +28,7 @@ pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// The connections of one store.
 pub(crate) struct Pool {
-    config: Config,
-    connector: Connector,
+    way: Way,
     idle: Mutex<Vec<Connection>>,
     places: Semaphore,
     prepare: bool,
@@ -50,9 +47,9 @@ pub(crate) struct Lent<'a> {
 
 impl Pool {
     pub(crate) fn new(config: Config, options: &Options) -> Result<Self, StoreError> {
+        let tls = Tls { verify: options.verify, root_certificates: options.root_certificates.clone() };
         Ok(Self {
-            config: with_time_limits(config),
-            connector: connector(options)?,
+            way: Way::new(config, &tls).map_err(|why| StoreError::refused("open", why))?,
             idle: Mutex::default(),
             places: Semaphore::new(options.connections.max(1)),
             prepare: options.prepare,
@@ -75,8 +72,8 @@ impl Pool {
     }
 
     /// What opens a connection of its own.
-    pub(crate) fn way(&self) -> (Config, Connector) {
-        (self.config.clone(), self.connector.clone())
+    pub(crate) fn way(&self) -> Way {
+        self.way.clone()
     }
 
     /// Waits for a place and gives a connection that was alive a moment ago.
@@ -98,21 +95,8 @@ impl Pool {
     }
 
     async fn connect(&self, operation: &'static str) -> Result<Connection, StoreError> {
-        // The driver bounds each attempt to reach a host, and nothing of what is said afterwards.
-        let hosts = u32::try_from(self.config.get_hosts().len().max(1)).unwrap_or(u32::MAX);
-        let limit = self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT) * 2 * hosts;
-        let connected = tokio::time::timeout(limit, self.config.connect(self.connector.clone())).await;
-        let (client, driver) = connected
-            .map_err(|_| {
-                let cause = format!(
-                    "cannot connect to the server: it takes connections and does not answer as PostgreSQL does within {limit:?}"
-                );
-                unreachable(operation, cause)
-            })?
-            .map_err(|why| {
-                let told = store_error(operation, &why);
-                unreachable(operation, format!("cannot connect to the server: {}", told.cause))
-            })?;
+        let (client, driver) =
+            self.way.connect().await.map_err(|why| unreachable(operation, why.to_string()))?;
         tokio::spawn(async move {
             if let Err(why) = driver.await {
                 tracing::debug!(%why, "a connection to PostgreSQL ended");

@@ -8,7 +8,7 @@ use crate::error::{NEEDS_WIDE, OpenError, collides, store_error, store_error_in}
 use crate::hub::Hub;
 use crate::listen::Doorbell;
 use crate::migrate::{Migration, migrate, migration, must_be_up_to_date};
-use crate::options::{Options, Verify, check_schema};
+use crate::options::{Options, check_schema};
 use crate::pool::{GREET, Param, Pool};
 use crate::wire::read;
 use serde_json::Value;
@@ -16,7 +16,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
-use tokio_postgres::config::SslMode;
 use tokio_postgres::{Config, Row};
 use windlass_core::{JobId, Lease, LeaseToken, StoreError, Time, WorkerId};
 
@@ -72,9 +71,6 @@ impl PostgresStore {
     /// As [`PostgresStore::open`].
     pub async fn connect(mut config: Config, options: Options) -> Result<Self, OpenError> {
         check_schema(&options.schema)?;
-        if options.verify != Verify::Nothing {
-            config.ssl_mode(SslMode::Require);
-        }
         if config.get_application_name().is_none() {
             config.application_name("windlass");
         }

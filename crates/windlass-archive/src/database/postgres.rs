@@ -7,11 +7,11 @@ mod rows;
 
 use std::collections::{HashMap, HashSet};
 
-use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, NoTls, Transaction};
+use tokio_postgres::{Client, Transaction};
 use uuid::Uuid;
 use windlass_core::event::Cursor;
 use windlass_core::{JobId, Time};
+use windlass_pg::{Address, Tls, Unreached, Way};
 
 use self::rows::{
     id, known_jobs, number, write_attempts, write_bodies, write_cuts, write_jobs, write_modes_and_gaps,
@@ -33,7 +33,7 @@ const SESSION: &str = "SET synchronous_commit = on; SET client_min_messages = wa
 
 pub(crate) struct Postgres {
     client: Client,
-    config: Config,
+    way: Way,
     schema: String,
     target: String,
     queues: HashMap<String, i32>,
@@ -58,40 +58,9 @@ impl Fault {
             Fault::Ours(error) => return error,
             Fault::Postgres(error) => error,
         };
-        let (cause, retryable) = match error.as_db_error() {
-            Some(told) => (format!("{} ({})", told.message(), told.code().code()), passes(told.code())),
-            None => (chain(&error), true),
-        };
+        let (cause, retryable) = (windlass_pg::told(&error), windlass_pg::passes(&error));
         ArchiveError::Database { target: target.to_owned(), doing, cause, retryable }
     }
-}
-
-/// Whether the same may succeed by itself a moment later.
-fn passes(code: &SqlState) -> bool {
-    [
-        SqlState::T_R_SERIALIZATION_FAILURE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::LOCK_NOT_AVAILABLE,
-        SqlState::ADMIN_SHUTDOWN,
-        SqlState::CRASH_SHUTDOWN,
-        SqlState::CANNOT_CONNECT_NOW,
-        SqlState::TOO_MANY_CONNECTIONS,
-        SqlState::QUERY_CANCELED,
-        SqlState::DISK_FULL,
-        SqlState::OUT_OF_MEMORY,
-        SqlState::READ_ONLY_SQL_TRANSACTION,
-    ]
-    .contains(code)
-}
-
-fn chain(error: &tokio_postgres::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(below) = source {
-        text = format!("{text}: {below}");
-        source = below.source();
-    }
-    text
 }
 
 impl Postgres {
@@ -104,11 +73,11 @@ impl Postgres {
     ) -> Result<(Self, Head), ArchiveError> {
         let (target, schema) = (target.to_string(), schema.to_owned());
         let told = |fault: Fault| fault.told(&target, "cannot open");
-        let config: Config = url.parse().map_err(|error| told(Fault::Postgres(error)))?;
-        let mut client = connect(&config, &schema, &target).await.map_err(told)?;
+        let way = way(url).map_err(|why| ArchiveError::BadUrl { url: target.clone(), why })?;
+        let mut client = connect(&way, &schema, &target).await.map_err(told)?;
         let head = prepare(&mut client, &schema, &target, name, now).await.map_err(told)?;
         let (queues, kinds) = (HashMap::new(), HashMap::new());
-        Ok((Self { client, config, schema, target, queues, kinds }, head))
+        Ok((Self { client, way, schema, target, queues, kinds }, head))
     }
 
     pub(super) async fn write(&mut self, batch: &Batch) -> Result<u64, ArchiveError> {
@@ -142,7 +111,7 @@ impl Postgres {
 
     async fn reconnect(&mut self, doing: &'static str) -> Result<(), ArchiveError> {
         if self.client.is_closed() {
-            let connected = connect(&self.config, &self.schema, &self.target).await;
+            let connected = connect(&self.way, &self.schema, &self.target).await;
             self.client = connected.map_err(|fault| match fault {
                 // The server may not have noticed yet that our old connection is gone: its lock goes with it.
                 Fault::Ours(held) => ArchiveError::Database {
@@ -205,9 +174,26 @@ impl Postgres {
     }
 }
 
+/// The way that a URL leads.
+fn way(url: &str) -> Result<Way, String> {
+    let Address { mut config, tls, .. } = Address::read(url, &[], Tls::default())?;
+    if config.get_application_name().is_none() {
+        config.application_name("windlass archive");
+    }
+    Way::new(config, &tls)
+}
+
 /// A connection that holds the archive's lock.
-async fn connect(config: &Config, schema: &str, target: &str) -> Result<Client, Fault> {
-    let (client, driver) = config.connect(NoTls).await?;
+async fn connect(way: &Way, schema: &str, target: &str) -> Result<Client, Fault> {
+    let (client, driver) = way.connect().await.map_err(|why| match why {
+        Unreached::Refused(why) => Fault::Postgres(why),
+        Unreached::Silent(_) => Fault::Ours(ArchiveError::Database {
+            target: target.to_owned(),
+            doing: "cannot connect",
+            cause: why.to_string(),
+            retryable: true,
+        }),
+    })?;
     tokio::spawn(async move {
         if let Err(why) = driver.await {
             tracing::debug!(%why, "the archive's connection to PostgreSQL ended");

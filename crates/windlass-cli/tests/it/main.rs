@@ -4,6 +4,8 @@
 //! the library, with the store closed again before the command looks.
 
 mod archive;
+#[path = "../../../windlass-postgres/tests/server/authority.rs"]
+mod authority;
 mod bench;
 mod directory;
 mod enqueue;
@@ -25,3 +27,4 @@ mod redis;
 mod server;
 mod settings;
 mod shell;
+mod tls;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, Error, Row, Statement};
 use windlass_core::error::Outcome;
 use windlass_core::{StoreError, Time};
+use windlass_pg::{Unreached, Way};
 
-/// How long a connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a relay's session runs with. Its records must be on disk before the queue hears of a batch, whatever the
 /// database's default; and a host that is gone must not hold the table for longer than half a minute.
 const SETTINGS: &str = "SET synchronous_commit = on; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
@@ -35,13 +34,12 @@ pub(crate) fn lost(operation: &'static str, cause: String) -> StoreError {
 /// What the server says, in the contract's terms. What is wrong with the statement or the rights stays wrong.
 pub(crate) fn failed(operation: &'static str, fault: &Error) -> StoreError {
     let Some(told) = fault.as_db_error() else {
-        let below = std::error::Error::source(fault).map(|below| format!(": {below}")).unwrap_or_default();
-        return lost(operation, format!("the outbox's database: {fault}{below}"));
+        return lost(operation, format!("the outbox's database: {}", windlass_pg::told(fault)));
     };
     // Class 42 is a wrong name or a missing right, class 22 a value that does not fit, class 28 a refused login.
     let code = told.code().code();
     let stays = ["42", "22", "28"].iter().any(|class| code.starts_with(class));
-    let cause = format!("the outbox's database: {} ({code})", told.message());
+    let cause = format!("the outbox's database: {}", windlass_pg::told(fault));
     StoreError { operation, cause, outcome: Outcome::NotDone, retryable: !stays }
 }
 
@@ -51,11 +49,11 @@ pub(crate) fn time(ms: i64) -> Time {
 }
 
 impl Link {
-    pub(crate) async fn open(config: &Config) -> Result<Self, StoreError> {
-        let connected = tokio::time::timeout(CONNECT_TIMEOUT, config.connect(NoTls)).await;
-        let (client, mut connection) = connected
-            .map_err(|_| lost("open", "the outbox's database does not answer".into()))?
-            .map_err(|why| failed("open", &why))?;
+    pub(crate) async fn open(way: &Way) -> Result<Self, StoreError> {
+        let (client, mut connection) = way.connect().await.map_err(|why| match why {
+            Unreached::Refused(why) => failed("open", &why),
+            Unreached::Silent(_) => lost("open", format!("the outbox's database: {why}")),
+        })?;
         let bell = Arc::new(Notify::new());
         let ringer = bell.clone();
         let driver = tokio::spawn(async move {

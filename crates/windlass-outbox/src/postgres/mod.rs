@@ -12,10 +12,11 @@ use crate::table::Table;
 use link::{Link, failed};
 use std::pin::Pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio_postgres::GenericClient;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Config, GenericClient};
 use windlass_core::store::StoreFuture;
 use windlass_core::{JobId, NewJob, Rejection, StoreError, Time};
+use windlass_pg::{Address, Tls, Way};
 
 const SCHEMA: &str = include_str!("schema.sql");
 const DOORBELL: &str = include_str!("doorbell.sql");
@@ -67,7 +68,7 @@ pub async fn enqueue_in<C: GenericClient>(
 
 /// An outbox in a PostgreSQL database, for a relay or for people.
 pub struct PostgresOutbox {
-    config: Config,
+    way: Way,
     table: Table,
     link: Option<Link>,
     /// Whether this session has the table.
@@ -81,19 +82,20 @@ impl PostgresOutbox {
     /// # Errors
     /// [`StoreError`] when the address makes no sense.
     pub fn new(url: &str, table: Table) -> Result<Self, StoreError> {
-        let mut config: Config =
-            url.parse().map_err(|why| StoreError::refused("open", format!("not an address: {why}")))?;
+        let refused = |why: String| StoreError::refused("open", why);
+        let Address { mut config, tls, .. } = Address::read(url, &[], Tls::default()).map_err(refused)?;
         if config.get_application_name().is_none() {
             config.application_name("windlass outbox");
         }
-        Ok(Self { config, table, link: None, owns: false })
+        let way = Way::new(config, &tls).map_err(refused)?;
+        Ok(Self { way, table, link: None, owns: false })
     }
 
     /// The session, made if there is none.
     async fn link(&mut self) -> Result<&mut Link, StoreError> {
         if self.link.as_ref().is_none_or(Link::is_closed) {
             self.owns = false;
-            self.link = Some(Link::open(&self.config).await?);
+            self.link = Some(Link::open(&self.way).await?);
         }
         self.link.as_mut().ok_or_else(|| StoreError::stopped("open", "no session"))
     }

@@ -2,6 +2,8 @@
 //! connections.
 #![allow(clippy::unwrap_used, reason = "an answer that is not there is a failed test")]
 
+#[path = "../server/authority.rs"]
+mod authority;
 mod driver;
 mod held;
 mod plans;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use tokio_postgres::Client;
 use windlass_core::job::{ErrorReport, OnConflict, Progress, Unique, UniqueScope};
 use windlass_core::name::UniqueKey;
+use windlass_core::queue::QueueSettings;
 use windlass_core::store::{Admin, Claim, Filter, From, Queue, ReleaseReason, Report, Settle, Upkeep};
 use windlass_core::{GroupKey, JobId, Lease, NewJob, QueueName, State, WorkerId};
 use windlass_postgres::{Options, PostgresStore};
@@ -181,6 +182,12 @@ async fn a_verb_reads_its_own_rows_though_a_table_looked_empty_when_it_was_plann
     let server = Server::with(&["autovacuum=off"]);
     let client = client(&server).await;
     let mut subject = Subject::open(&server, 0).await;
+    for queue in ["q", "g"] {
+        // However slow the machine is, no lease runs out meanwhile, which would be work of another kind.
+        let settings = QueueSettings { lease_ms: 3_600_000, ..QueueSettings::default() };
+        let name = QueueName::new(queue).expect("a name");
+        subject.store.set_queue(name, settings, None).await.expect("an answer").expect("in force");
+    }
     for _ in 0..FILLS {
         subject.live(FILL).await;
     }

@@ -1,44 +1,11 @@
 //! TLS to a real server, with certificates that are made here: who is let in, who is not, and that nothing goes in the clear.
 
+use crate::authority::Authority;
 use crate::job;
-use crate::server::{Server, free_address};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use crate::server::Server;
 use std::net::SocketAddr;
 use windlass_core::store::Queue;
 use windlass_postgres::{OpenError, Options, PostgresStore};
-
-/// An authority, with its certificate in a file.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: tempfile::NamedTempFile,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(pem.path(), params.self_signed(&key).unwrap().pem()).unwrap();
-        Self { issuer: Issuer::new(params, key), pem }
-    }
-
-    /// A server whose certificate is for `localhost`.
-    fn server(&self) -> (Server, SocketAddr) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let address = free_address();
-        let server = Server::prepare(&["ssl=on"], Some(address.port()));
-        server.put("server.crt", &params.signed_by(&key, &self.issuer).unwrap().pem());
-        server.put("server.key", &key.serialize_pem());
-        server.run();
-        (server, address)
-    }
-
-    fn file(&self) -> String {
-        self.pem.path().display().to_string()
-    }
-}
 
 async fn open(host: &str, address: SocketAddr, query: &str) -> Result<PostgresStore, OpenError> {
     let url = format!("postgres://windlass@{host}:{}/postgres?application_name=tls&{query}", address.port());

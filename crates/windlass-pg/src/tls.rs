@@ -1,6 +1,6 @@
 //! TLS to the server: rustls with ring, and what is asked of the server's certificate.
 
-use crate::options::{Options, Verify};
+use crate::{Tls, Verify};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -9,29 +9,31 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::path::Path;
 use std::sync::Arc;
+use tokio_postgres::Socket;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
-use windlass_core::StoreError;
 
 /// What makes a connection safe, if the server offers TLS and the address wants it.
 pub(crate) type Connector = MakeRustlsConnect;
+/// What such a connection speaks through.
+pub(crate) type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
-/// The connector that these options ask for.
-pub(crate) fn connector(options: &Options) -> Result<Connector, StoreError> {
-    let refused = |why: String| StoreError::refused("open", why);
+/// The connector that this asks for.
+pub(crate) fn connector(tls: &Tls) -> Result<Connector, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|why| refused(format!("TLS: {why}")))?;
-    let roots = || roots(options.root_certificates.as_deref()).map_err(refused);
-    let chain = match options.verify {
+        .map_err(|why| format!("TLS: {why}"))?;
+    let roots = || roots(tls.root_certificates.as_deref());
+    let chain = match tls.verify {
         Verify::Chain => {
             let chain =
                 WebPkiServerVerifier::builder_with_provider(Arc::new(roots()?), Arc::clone(&provider));
-            Some(chain.build().map_err(|why| refused(format!("TLS: {why}")))?)
+            Some(chain.build().map_err(|why| format!("TLS: {why}"))?)
         }
         Verify::Name | Verify::Nothing => None,
     };
-    let builder = match options.verify {
+    let builder = match tls.verify {
         Verify::Name => builder.with_root_certificates(roots()?),
         Verify::Chain | Verify::Nothing => {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName { chain, provider }))
