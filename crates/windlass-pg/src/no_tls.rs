@@ -15,5 +15,5 @@ pub(crate) fn connector(tls: &Tls) -> Result<Connector, String> {
         // `sslmode=require` alone is refused by the driver, when it finds no TLS to require.
         return Ok(NoTls);
     }
-    Err("this build has no TLS: turn on the feature `tls` of windlass-pg".to_owned())
+    Err("this build has no TLS: turn on the feature `tls` of the crate that opens the database".to_owned())
 }

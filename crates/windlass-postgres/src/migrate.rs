@@ -46,7 +46,8 @@ const FUNCTIONS: [&str; 17] = [
     include_str!("../sql/plans.sql"),
 ];
 
-/// A function that has changed its arguments would stand beside its old self, and calls could mean either.
+/// A function that has changed its arguments would stand beside its old self, and calls could mean either. (One that is
+/// gone, or answers with another type, is dropped by a migration: a replacement cannot do that.)
 const LEFTOVERS: &str = "
 DO $leftovers$
 DECLARE v record;

@@ -43,6 +43,8 @@ pub(crate) struct Postgres {
 /// PostgreSQL said no, or we do.
 enum Fault {
     Postgres(tokio_postgres::Error),
+    /// There is nobody who would say anything.
+    Unreached(Unreached),
     Ours(ArchiveError),
 }
 
@@ -54,11 +56,13 @@ impl From<tokio_postgres::Error> for Fault {
 
 impl Fault {
     fn told(self, target: &str, doing: &'static str) -> ArchiveError {
-        let error = match self {
+        let (cause, retryable) = match self {
             Fault::Ours(error) => return error,
-            Fault::Postgres(error) => error,
+            Fault::Unreached(Unreached::Refused(error)) | Fault::Postgres(error) => {
+                (windlass_pg::told(&error), windlass_pg::passes(&error))
+            }
+            Fault::Unreached(silent) => (silent.to_string(), true),
         };
-        let (cause, retryable) = (windlass_pg::told(&error), windlass_pg::passes(&error));
         ArchiveError::Database { target: target.to_owned(), doing, cause, retryable }
     }
 }
@@ -120,7 +124,7 @@ impl Postgres {
                     cause: held.to_string(),
                     retryable: true,
                 },
-                fault @ Fault::Postgres(_) => self.failed(fault, doing),
+                fault => self.failed(fault, doing),
             })?;
         }
         Ok(())
@@ -185,15 +189,7 @@ fn way(url: &str) -> Result<Way, String> {
 
 /// A connection that holds the archive's lock.
 async fn connect(way: &Way, schema: &str, target: &str) -> Result<Client, Fault> {
-    let (client, driver) = way.connect().await.map_err(|why| match why {
-        Unreached::Refused(why) => Fault::Postgres(why),
-        Unreached::Silent(_) => Fault::Ours(ArchiveError::Database {
-            target: target.to_owned(),
-            doing: "cannot connect",
-            cause: why.to_string(),
-            retryable: true,
-        }),
-    })?;
+    let (client, driver) = way.connect().await.map_err(Fault::Unreached)?;
     tokio::spawn(async move {
         if let Err(why) = driver.await {
             tracing::debug!(%why, "the archive's connection to PostgreSQL ended");

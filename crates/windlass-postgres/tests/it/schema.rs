@@ -48,6 +48,11 @@ async fn a_schema_of_the_first_version_is_brought_up_to_date_and_keeps_its_jobs(
     let client = client(shared()).await;
     let first = include_str!("../../migrations/0001_tables.sql").replace("windlass.", "first.");
     client.batch_execute(&format!("CREATE SCHEMA first; {first}")).await.unwrap();
+    // Functions that are gone, or answer with another type.
+    client
+        .batch_execute("CREATE FUNCTION first.oldest_ready(text) RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'; CREATE FUNCTION first.give_up_keys(uuid[]) RETURNS void LANGUAGE sql AS ''")
+        .await
+        .unwrap();
     client
         .batch_execute("INSERT INTO first.schema (version, server_started) VALUES (1, pg_postmaster_start_time()::text); INSERT INTO first.queue (name, paused) VALUES ('q', true)")
         .await
@@ -61,6 +66,9 @@ async fn a_schema_of_the_first_version_is_brought_up_to_date_and_keeps_its_jobs(
     let store = store(shared(), "first").await;
     let known = client.query_one("SELECT paused FROM first.queue WHERE name = 'q'", &[]).await.unwrap();
     assert!(known.get::<_, bool>(0), "what was there is there");
+    let sql =
+        "SELECT to_regproc('first.oldest_ready') IS NULL AND to_regproc('first.give_up_keys') IS NOT NULL";
+    assert!(client.query_one(sql, &[]).await.unwrap().get::<_, bool>(0), "and no function that is gone");
     store.enqueue(vec![job(1)], false, None).await.unwrap().remove(0).unwrap();
 }
 

@@ -154,7 +154,7 @@ fn released(lease: Lease) -> Settle {
 
 /// Rows read until now by table, those of its indexes included.
 async fn read(client: &Client) -> BTreeMap<String, i64> {
-    // A connection tells what it read when it ends.
+    // A connection tells what it read when it ends (PostgreSQL 15 and later).
     let others = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
     let since = std::time::Instant::now();
     while client.query_one(others, &[]).await.expect("a count").get::<_, i64>(0) > 0 {
