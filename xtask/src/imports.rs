@@ -195,7 +195,11 @@ mod tests {
                 json!([on("windlass-core"), in_tests("windlass-check"), in_tests("windlass-testkit")]),
             ),
             ("windlass-redis", json!([on("windlass-core"), in_tests("windlass-testkit")])),
-            ("windlass-postgres", json!([on("windlass-core"), in_tests("windlass-testkit")])),
+            ("windlass-pg", json!([])),
+            (
+                "windlass-postgres",
+                json!([on("windlass-core"), on("windlass-pg"), in_tests("windlass-testkit")]),
+            ),
             ("windlass-archive", json!([on("windlass-core"), in_tests("windlass-embedded")])),
             ("windlass-outbox", json!([on("windlass-core"), in_tests("windlass-embedded")])),
             ("windlass", json!([on("windlass-core"), on("windlass-macros"), optional("windlass-embedded")])),
