@@ -1,4 +1,5 @@
-//! The verbs of people and dashboards.
+//! The verbs of people and dashboards: `Admin` in its own order, each a call and the reading of its answer. What has a life
+//! of its own is elsewhere: the log in `events.rs`, answers in `shown.rs`.
 
 use redis::Value;
 use windlass_core::bounds::{BATCH_ITEMS_MAX, BODIES_BYTES_MAX, META_BYTES_MAX, PAGE_MAX};
@@ -26,6 +27,7 @@ use crate::wire::{self, Misread, Read};
 const QUEUES_A_CALL: usize = 50;
 /// Jobs that one call of a list looks at: short enough that workers are served in between.
 const JOBS_A_CALL: usize = 500;
+
 fn invalid<T>(what: &'static str, why: impl Into<String>) -> Result<T, Rejection> {
     Err(Rejection::Invalid { what, why: why.into() })
 }
