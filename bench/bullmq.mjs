@@ -24,18 +24,15 @@ await main({
 
   addOne: (data) => queue.add('noop', data, ADDED),
 
-  async drain(jobs, { concurrency }) {
-    await new Promise((resolve, reject) => {
-      let left = jobs;
-      const worker = new Worker(NAME, async () => {}, { connection, concurrency });
-      workers.push(worker);
-      // Emitted when Redis has answered the completion.
-      worker.on('completed', () => {
-        left -= 1;
-        if (left === 0) resolve();
-      });
-      worker.on('failed', (_, error) => reject(error));
+  async work(done, { concurrency }) {
+    const worker = new Worker(NAME, async () => {}, { connection, concurrency });
+    workers.push(worker);
+    // Emitted when Redis has answered the completion: none is under way when the last one has come.
+    worker.on('completed', () => done(1));
+    worker.on('failed', (_, error) => {
+      throw error;
     });
+    return async () => {};
   },
 
   async listen(handle, { concurrency }) {

@@ -28,7 +28,7 @@ await main({
 
   settle: () => utils.withPgClient((client) => client.query('VACUUM ANALYZE')),
 
-  async drain(jobs, { concurrency, fetch }) {
+  async work(done, { concurrency, fetch }) {
     const preset = {
       worker: {
         connectionString: url,
@@ -40,20 +40,12 @@ await main({
         logger,
       },
     };
-    let left = jobs;
-    let last;
-    const handled = new Promise((resolve) => (last = resolve));
-    const taskList = {
-      [TASK]: async () => {
-        left -= 1;
-        if (left === 0) last();
-      },
-    };
-    runner = await run({ preset, taskList, noHandleSignals: true });
-    await handled;
+    runner = await run({ preset, taskList: { [TASK]: async () => done(1) }, noHandleSignals: true });
     // Sends the completions that still wait for a batch.
-    await runner.stop();
-    runner = undefined;
+    return async () => {
+      await runner.stop();
+      runner = undefined;
+    };
   },
 
   async listen(handle, { concurrency }) {

@@ -1,6 +1,7 @@
 // pg-boss on PostgreSQL, workers woken by NOTIFY. It drains in one of two ways: `--way fetch` is a loop of fetch(batch)
 // and complete, `--way work` its own workers with batches.
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { PgBoss } from 'pg-boss';
 import { main } from './load.mjs';
 
@@ -26,9 +27,7 @@ await main({
 
   settle: () => boss.getDb().executeSql('VACUUM ANALYZE', []),
 
-  async drain(jobs, { way, concurrency, fetch }) {
-    return way === 'work' ? work(jobs, concurrency, fetch) : loops(jobs, concurrency, fetch);
-  },
+  work: (done, settings) => (settings.way === 'work' ? workers(done, settings) : loops(done, settings)),
 
   async listen(handle, { concurrency: localConcurrency, fetch: batchSize }) {
     const options = { localConcurrency, batchSize, burstWhenBatchFull: batchSize > 1, ...SOON };
@@ -38,28 +37,29 @@ await main({
   close: () => boss.stop({ graceful: false, close: true }),
 });
 
-async function loops(jobs, callers, batchSize) {
-  let left = jobs;
+async function loops(done, { concurrency, fetch: batchSize }) {
+  let over = false;
   const caller = async () => {
-    while (left > 0) {
+    while (!over) {
       const taken = await boss.fetch(NAME, { batchSize });
-      left -= taken.length;
-      if (taken.length > 0) await boss.complete(NAME, taken.map((job) => job.id));
+      if (taken.length > 0) {
+        await boss.complete(NAME, taken.map((job) => job.id));
+        done(taken.length);
+      } else {
+        await pause(1);
+      }
     }
   };
-  await Promise.all(Array.from({ length: callers }, caller));
+  const callers = Promise.all(Array.from({ length: concurrency }, caller));
+  return async () => {
+    over = true;
+    await callers;
+  };
 }
 
-async function work(jobs, localConcurrency, batchSize) {
-  let left = jobs;
-  let last;
-  const handled = new Promise((resolve) => (last = resolve));
+async function workers(done, { concurrency: localConcurrency, fetch: batchSize }) {
   const options = { localConcurrency, batchSize, burstWhenBatchFull: true, ...SOON };
-  await boss.work(NAME, options, async (taken) => {
-    left -= taken.length;
-    if (left === 0) last();
-  });
-  await handled;
+  await boss.work(NAME, options, async (taken) => done(taken.length));
   // Waits for the completions that are under way.
-  await boss.offWork(NAME, { wait: true });
+  return () => boss.offWork(NAME, { wait: true });
 }

@@ -22,6 +22,8 @@ const TRIAL_MOST: u64 = 100_000;
 /// Enqueues per second, and for how long, when latency is measured, and when settings are tried for it.
 const PACE: &str = "--rate 200 --seconds 10";
 const TRIAL_PACE: &str = "--rate 200 --seconds 3";
+/// How long a steady mix goes when settings are tried for it.
+const TRIAL_MIX: &str = "--seconds 3";
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +58,7 @@ struct Best {
     enqueue_100: String,
     enqueue_1000: String,
     drain: String,
+    mix: String,
     listen: String,
 }
 
@@ -69,13 +72,14 @@ impl Comparison<'_> {
         for run in 1..=self.scale.runs {
             say(&format!("run {run} of {}", self.scale.runs));
             self.enqueues_and_drains(peers, &best, &mut theirs, &mut ours)?;
+            self.mixes(peers, &best, &mut theirs, &mut ours)?;
             self.latencies(peers, &best, &mut theirs, &mut ours)?;
         }
         self.waiting(peers, &best, &mut theirs, &mut ours)?;
         let settings = peers.iter().zip(&best).map(|(peer, best)| {
-            let Best { enqueue_100, enqueue_1000, drain, listen } = best;
+            let Best { enqueue_100, enqueue_1000, drain, mix, listen } = best;
             format!(
-                "{}: enqueue {enqueue_100} and {enqueue_1000}; drain {drain}; latency {listen}",
+                "{}: enqueue {enqueue_100} and {enqueue_1000}; drain {drain}; mix {mix}; latency {listen}",
                 peer.name
             )
         });
@@ -90,9 +94,11 @@ impl Comparison<'_> {
         let enqueue_1000 = self.best_of(peer, "enqueue", &jobs, batches(1_000))?;
         let drains = peer.drains.iter().map(|drain| format!("{enqueue_1000} {drain}")).collect();
         let drain = self.best_of(peer, "drain", &jobs, drains)?;
+        let mixes = peer.drains.iter().map(|drain| format!("{enqueue_100} {drain}")).collect();
+        let mix = self.best_of(peer, "mix", TRIAL_MIX, mixes)?;
         let listens = peer.listens.iter().map(|listen| (*listen).to_owned()).collect();
         let listen = self.best_of(peer, "latency", TRIAL_PACE, listens)?;
-        Ok(Best { enqueue_100, enqueue_1000, drain, listen })
+        Ok(Best { enqueue_100, enqueue_1000, drain, mix, listen })
     }
 
     /// The options with the highest rate, or with the shortest latency; where there is no choice, nothing is tried.
@@ -139,11 +145,26 @@ impl Comparison<'_> {
         self.ours("enqueue", &format!("{jobs} --batch 1000"), |answer| {
             figure(answer, "per_s").map(|rate| ours.enqueue_1000.push(rate))
         })?;
-        self.ours("workers", &jobs, |answer| figure(answer, "per_s").map(|rate| ours.drain.push(rate)))?;
-        let before = self.server.log_bytes()?;
+        self.ours("workers", &jobs, |answer| figure(answer, "per_s").map(|rate| ours.drain.push(rate)))
+            .map(drop)
+    }
+
+    fn mixes(
+        &mut self,
+        peers: &[Peer],
+        best: &[Best],
+        theirs: &mut [Side],
+        ours: &mut Side,
+    ) -> Result<(), Failure> {
         let mix = format!("--seconds {}", self.scale.seconds);
+        for ((peer, best), side) in peers.iter().zip(best).zip(theirs) {
+            let answer = self.peer(peer, "mix", &format!("{mix} {}", best.mix))?;
+            side.mix.push(figure(&answer, "per_s")?);
+        }
+        self.ours("mix", &mix, |answer| figure(answer, "per_s").map(|rate| ours.mix.push(rate)))?;
+        let before = self.server.log_bytes()?;
         let mixed = self.ours("lifecycle", &mix, |answer| {
-            ours.mix.push(figure(answer, "per_s")?);
+            ours.calls.push(figure(answer, "per_s")?);
             Ok(answer.clone())
         })?;
         if let Some(answer) = mixed {
@@ -235,12 +256,15 @@ impl Comparison<'_> {
 
 /// The table's rows; where there are several peers, the goal is set by the fastest of them.
 fn rows(kind: Kind, peers: &[Peer], theirs: Vec<Side>, ours: &Side) -> Vec<Row> {
-    let speeds: Vec<Option<f64>> = theirs.iter().map(|side| median(&side.in_turn())).collect();
-    let fastest = speeds.iter().copied().flatten().fold(0.0, f64::max);
+    let fastest_of =
+        |runs: fn(&Side) -> Runs| theirs.iter().filter_map(|side| median(&runs(side))).fold(0.0, f64::max);
+    let (fastest, fastest_mix) = (fastest_of(Side::in_turn), fastest_of(|side| side.mix.clone()));
     let mut rows = Vec::new();
-    for ((peer, side), speed) in peers.iter().zip(theirs).zip(speeds) {
-        let is_fastest = speed.is_some_and(|speed| speed >= fastest);
-        let goals = Goals::of(kind, is_fastest);
+    for (peer, side) in peers.iter().zip(theirs) {
+        let is_fastest = |runs: &Runs, most: f64| median(runs).is_some_and(|speed| speed >= most);
+        let in_turn = side.in_turn();
+        let goals = Goals::of(kind, is_fastest(&in_turn, fastest));
+        let mix_goal = Goals::of(kind, is_fastest(&side.mix, fastest_mix)).lifecycles;
         let mut add = |what, unit, better, theirs: Runs, ours: &Runs, goal| {
             if !theirs.is_empty() || !ours.is_empty() {
                 let (server, peer) = (kind.name(), peer.name);
@@ -248,8 +272,8 @@ fn rows(kind: Kind, peers: &[Peer], theirs: Vec<Side>, ours: &Side) -> Vec<Row> 
             }
         };
         let (higher, lower) = (Better::Higher, Better::Lower);
-        let in_turn = side.in_turn();
-        add("lifecycles, steady mix", "/s", higher, in_turn.clone(), &ours.mix, goals.lifecycles);
+        add("lifecycles, steady mix", "/s", higher, side.mix.clone(), &ours.mix, mix_goal);
+        add("the same, ours by calls of 100", "/s", higher, side.mix, &ours.calls, mix_goal);
         add("lifecycles, enqueue then drain", "/s", higher, in_turn, &ours.in_turn(), goals.lifecycles);
         add("enqueue, batch 100", "/s", higher, side.enqueue_100, &ours.enqueue_100, None);
         add("enqueue, batch 1,000", "/s", higher, side.enqueue_1000, &ours.enqueue_1000, None);
@@ -325,19 +349,20 @@ mod tests {
 
     fn side(rate: f64) -> Side {
         let all = || vec![rate; 3];
-        Side { enqueue_100: all(), enqueue_1000: all(), drain: all(), ..Side::default() }
+        Side { enqueue_100: all(), enqueue_1000: all(), drain: all(), mix: all(), ..Side::default() }
     }
 
     #[test]
-    fn the_fastest_peer_sets_the_goal() {
-        let ours = Side { mix: vec![30.0; 3], ..side(60.0) };
-        let rows = rows(Kind::Postgres, Kind::Postgres.peers(), vec![side(20.0), side(40.0)], &ours);
+    fn the_peer_that_is_fastest_at_something_sets_the_goal_for_it() {
+        let mixes_best = Side { mix: vec![50.0; 3], ..side(20.0) };
+        let rows = rows(Kind::Postgres, Kind::Postgres.peers(), vec![mixes_best, side(40.0)], &side(60.0));
         let judged: Vec<(&str, &str)> =
             rows.iter().filter(|row| row.goal.is_some()).map(|row| (row.peer, row.what)).collect();
         assert_eq!(
             judged,
             [
-                ("graphile-worker", "lifecycles, steady mix"),
+                ("pg-boss", "lifecycles, steady mix"),
+                ("pg-boss", "the same, ours by calls of 100"),
                 ("graphile-worker", "lifecycles, enqueue then drain")
             ]
         );
@@ -345,7 +370,8 @@ mod tests {
 
     #[test]
     fn what_neither_side_measured_has_no_row() {
-        let rows = rows(Kind::Redis, Kind::Redis.peers(), vec![side(20.0)], &side(60.0));
+        let ours = Side { mix: vec![], ..side(60.0) };
+        let rows = rows(Kind::Redis, Kind::Redis.peers(), vec![side(20.0)], &ours);
         assert!(rows.iter().all(|row| !row.what.starts_with("WAL")), "{rows:?}");
         let mix = &rows[0];
         assert_eq!((mix.what, mix.ratio()), ("lifecycles, steady mix", None));

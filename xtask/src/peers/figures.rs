@@ -12,8 +12,10 @@ pub(crate) struct Side {
     pub(crate) enqueue_1000: Runs,
     /// Waiting jobs taken, handled and completed per second.
     pub(crate) drain: Runs,
-    /// Whole lifecycles per second while jobs come in and go out; a peer has none.
+    /// Whole lifecycles per second while producers and a worker are at work side by side.
     pub(crate) mix: Runs,
+    /// The same by calls that enqueue, claim and complete 100 jobs each, of Windlass alone.
+    pub(crate) calls: Runs,
     /// From the start of an enqueue to the start of its handler.
     pub(crate) p50_ms: Runs,
     pub(crate) p99_ms: Runs,

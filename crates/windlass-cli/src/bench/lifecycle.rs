@@ -16,7 +16,7 @@ const SECONDS: u64 = 60;
 const BATCH: usize = 100;
 const CALLERS: usize = 2;
 /// Completed jobs are kept that long, so that retention removes as many as are completed.
-const KEEP: Duration = Duration::from_secs(5);
+pub(super) const KEEP: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(place: &Place, out: &Output, scale: Scale) -> Result<Report, Fault> {
     let mix = Mix {

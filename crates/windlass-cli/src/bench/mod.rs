@@ -14,6 +14,7 @@ mod floor;
 mod latency;
 mod lifecycle;
 mod load;
+mod mix;
 mod pace;
 mod pickup;
 mod place;
@@ -73,7 +74,7 @@ struct Scale {
     /// Enqueues per second where a profile is paced (latency 2,000; burst 100,000)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     rate: Option<u64>,
-    /// How long, where a profile goes by time (lifecycle 60; latency 20; groups and held 20)
+    /// How long, where a profile goes by time (lifecycle and mix 60; latency 20; groups and held 20)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: Option<u64>,
 }
@@ -95,6 +96,8 @@ enum Profile {
     Enqueue,
     /// Enqueue, claim and complete in a steady mix, with retention at work
     Lifecycle,
+    /// Producers and a worker side by side, concurrency 100, with retention at work
+    Mix,
     /// Preloaded no-op jobs through the worker runtime, concurrency 100
     Workers,
     /// From the start of an enqueue to the start of its handler, at an even rate
@@ -146,6 +149,7 @@ async fn all(place: &Place, out: &Output, args: &BenchArgs) -> Result<(), Fault>
         let report = match profile {
             Profile::Enqueue => enqueue::run(place, out, scale).await?,
             Profile::Lifecycle => lifecycle::run(place, out, scale).await?,
+            Profile::Mix => mix::run(place, out, scale).await?,
             Profile::Workers => workers::run(place, out, scale).await?,
             Profile::Latency => pickup::run(place, out, scale).await?,
             Profile::Backlog => backlog::run(place, out, scale).await?,

@@ -28,8 +28,16 @@ const FRAME_BYTES: usize = r#"{"text":""}"#.len();
 /// A job whose handler does nothing.
 #[derive(Serialize, Deserialize, windlass::Job)]
 #[job(kind = "bench_typed", queue = "bench")]
-struct Noop {
-    text: String,
+pub(super) struct Noop {
+    pub(super) text: String,
+}
+
+impl Noop {
+    /// One of the agreed size.
+    pub(super) fn payload() -> Result<Vec<u8>, Fault> {
+        serde_json::to_vec(&Self { text: "x".repeat(PAYLOAD_BYTES - FRAME_BYTES) })
+            .map_err(|error| Fault::failed(error.to_string()))
+    }
 }
 
 /// What the handlers share.
@@ -51,8 +59,7 @@ pub(super) async fn run(place: &Place, out: &Output, scale: Scale) -> Result<Rep
     let url = place.fresh("workers");
     let bench = Arc::new(Bench::open(url.clone()).await?);
     let kind = Kind::new(<Noop as windlass::Job>::KIND)?;
-    let payload = serde_json::to_vec(&Noop { text: "x".repeat(PAYLOAD_BYTES - FRAME_BYTES) })
-        .map_err(|error| Fault::failed(error.to_string()))?;
+    let payload = Noop::payload()?;
     let bar = progress::bar(out, "preload", Some(jobs));
     preload(&bench, jobs, &bar, move |bench, _| {
         NewJob::new(bench.client().new_id(), bench.queue().clone(), kind.clone(), payload.clone())
