@@ -170,53 +170,59 @@ END $$;
 -- `p_places` is where the attempts stood when they were looked up.
 CREATE OR REPLACE FUNCTION windlass.settle(p_kinds smallint[], p_jobs uuid[], p_counters bigint[], p_nonces bigint[], p_results bytea[], p_details jsonb[],
   p_payloads bytea[], p_places tid[], p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE v_done int[]; r record; i int; v_answers jsonb[]; v_key text; v_seq bigint; v_family uuid[]; v_n bigint;
+DECLARE v_done int[]; r record; i int; v_answers jsonb[]; v_key text; v_seq bigint; v_family uuid[]; v_n bigint; v_places tid[] := p_places; v_moved boolean;
 BEGIN
   IF 0 = ANY (p_kinds) THEN
-    v_seq := nextval('windlass.seq');
     -- Whoever makes parents and children holds the whole namespace, so that none comes up now.
     IF EXISTS (SELECT FROM windlass.edge) THEN
       v_family := ARRAY(SELECT u.job FROM unnest(p_jobs) u(job) WHERE EXISTS (SELECT FROM windlass.edge e WHERE e.parent = u.job) OR EXISTS (SELECT FROM windlass.edge e WHERE e.child = u.job));
     END IF;
-    FOR r IN
-      WITH over AS MATERIALIZED (UPDATE windlass.run l SET done_at = p_now, seq = v_seq, result = i.result
-        FROM unnest(p_kinds, p_jobs, p_counters, p_nonces, p_results, p_details, p_places) WITH ORDINALITY i(kind, job, counter, nonce, result, detail, at, n)
-        WHERE i.kind = 0 AND i.detail IS NULL AND (v_family IS NULL OR NOT i.job = ANY (v_family))
-          AND l.ctid = i.at AND l.job = i.job AND l.counter = i.counter AND l.nonce = i.nonce AND l.done_at = 0 AND l.flags & 1 = 0
-        RETURNING i.n::int, i.result, l.job, l.worker, l.queue, l.kind, l.grp, l.attempt, l.started_at, l.term, l.flags),
-      lists AS MATERIALIZED (SELECT queue, worker, array_agg(job) AS jobs, windlass.same(array_agg(kind)) AS kinds, array_agg(grp) AS grps,
-          CASE WHEN max(attempt) = 1 THEN '{1}' ELSE array_agg(attempt) END AS attempts,
-          CASE WHEN count(result) > 0 THEN array_agg(substring(result FROM 1 FOR 4096)) END AS results, array_agg(n) AS places, bit_or(flags) AS flags
-        FROM (SELECT * FROM over ORDER BY queue, worker, n) o GROUP BY queue, worker),
-      told AS (INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts, results)
-        SELECT p_now, worker, 3, 0, queue, jobs, kinds, nullif(windlass.same(grps), '{""}'), attempts, results FROM lists),
-      lots AS (INSERT INTO windlass.finished (queue, seq, at, jobs) SELECT queue, v_seq, p_now, array_agg(job ORDER BY n) FROM over GROUP BY queue),
-      -- Of each batch of leases: all of it has one start. By the places of the rows, as for groups: joined by its id, a small
-      -- table would be read whole, dead rows and all.
-      terms AS MATERIALIZED (SELECT t.*, (SELECT o.ctid FROM windlass.term o WHERE o.id = t.term) AS at
-        FROM (SELECT queue, term, greatest(p_now - min(started_at), 0) AS ran, count(*)::int AS n FROM over GROUP BY queue, term) t),
-      beat AS (INSERT INTO windlass.pulse (queue, at, what, n, hist, buckets, ns)
-        SELECT queue, p_now, 1, sum(n), 1, array_agg(windlass.bucket(ran)), array_agg(n) FROM terms GROUP BY queue),
-      let_go AS (DELETE FROM windlass.term o USING terms x WHERE o.ctid = x.at AND o.held <= x.n),
-      some_go AS (UPDATE windlass.term o SET held = o.held - x.n FROM terms x WHERE o.ctid = x.at AND o.held > x.n)
-      SELECT l.*, (SELECT sum(ran * n) FROM terms t WHERE t.queue = l.queue) AS ran, (SELECT max(ran) FROM terms t WHERE t.queue = l.queue) AS longest FROM lists l
-    LOOP
-      v_done := v_done || r.places; v_n := cardinality(r.jobs);
-      FOR v_key IN
-        WITH x AS MATERIALIZED (SELECT y.*, (SELECT o.ctid FROM windlass.grp o WHERE o.queue = r.queue AND o.key = y.k ORDER BY o.v DESC LIMIT 1) AS at
-          FROM (SELECT k, count(*) AS n FROM unnest(r.grps) k GROUP BY k) y),
-        up AS (UPDATE windlass.grp g SET counts = windlass.add(g.counts, ARRAY[0, 0, -x.n, 0, 0, x.n, 0, 0]) FROM x WHERE g.ctid = x.at
-          RETURNING g.key, g.parked)
-        SELECT key FROM up WHERE parked LOOP
-        PERFORM windlass.unpark(r.queue, v_key);
+    FOR v_pass IN 1..2 LOOP
+      v_seq := nextval('windlass.seq');
+      FOR r IN
+        WITH over AS MATERIALIZED (UPDATE windlass.run l SET done_at = p_now, seq = v_seq, result = i.result
+          FROM unnest(p_kinds, p_jobs, p_counters, p_nonces, p_results, p_details, v_places) WITH ORDINALITY i(kind, job, counter, nonce, result, detail, at, n)
+          WHERE i.kind = 0 AND i.detail IS NULL AND (v_family IS NULL OR NOT i.job = ANY (v_family))
+            AND l.ctid = i.at AND l.job = i.job AND l.counter = i.counter AND l.nonce = i.nonce AND l.done_at = 0 AND l.flags & 1 = 0
+          RETURNING i.n::int, i.result, l.job, l.worker, l.queue, l.kind, l.grp, l.attempt, l.started_at, l.term, l.flags),
+        lists AS MATERIALIZED (SELECT queue, worker, array_agg(job) AS jobs, windlass.same(array_agg(kind)) AS kinds, array_agg(grp) AS grps,
+            CASE WHEN max(attempt) = 1 THEN '{1}' ELSE array_agg(attempt) END AS attempts,
+            CASE WHEN count(result) > 0 THEN array_agg(substring(result FROM 1 FOR 4096)) END AS results, array_agg(n) AS places, bit_or(flags) AS flags
+          FROM (SELECT * FROM over ORDER BY queue, worker, n) o GROUP BY queue, worker),
+        told AS (INSERT INTO windlass.event (at, worker, type, cause, queue, jobs, kinds, grps, attempts, results)
+          SELECT p_now, worker, 3, 0, queue, jobs, kinds, nullif(windlass.same(grps), '{""}'), attempts, results FROM lists),
+        lots AS (INSERT INTO windlass.finished (queue, seq, at, jobs) SELECT queue, v_seq, p_now, array_agg(job ORDER BY n) FROM over GROUP BY queue),
+        -- Of each batch of leases: all of it has one start. By the places of the rows, as for groups: joined by its id, a small
+        -- table would be read whole, dead rows and all.
+        terms AS MATERIALIZED (SELECT t.*, (SELECT o.ctid FROM windlass.term o WHERE o.id = t.term) AS at
+          FROM (SELECT queue, term, greatest(p_now - min(started_at), 0) AS ran, count(*)::int AS n FROM over GROUP BY queue, term) t),
+        beat AS (INSERT INTO windlass.pulse (queue, at, what, n, hist, buckets, ns)
+          SELECT queue, p_now, 1, sum(n), 1, array_agg(windlass.bucket(ran)), array_agg(n) FROM terms GROUP BY queue),
+        let_go AS (DELETE FROM windlass.term o USING terms x WHERE o.ctid = x.at AND o.held <= x.n),
+        some_go AS (UPDATE windlass.term o SET held = o.held - x.n FROM terms x WHERE o.ctid = x.at AND o.held > x.n)
+        SELECT l.*, (SELECT sum(ran * n) FROM terms t WHERE t.queue = l.queue) AS ran, (SELECT max(ran) FROM terms t WHERE t.queue = l.queue) AS longest FROM lists l
+      LOOP
+        v_done := v_done || r.places; v_n := cardinality(r.jobs);
+        FOR v_key IN
+          WITH x AS MATERIALIZED (SELECT y.*, (SELECT o.ctid FROM windlass.grp o WHERE o.queue = r.queue AND o.key = y.k ORDER BY o.v DESC LIMIT 1) AS at
+            FROM (SELECT k, count(*) AS n FROM unnest(r.grps) k GROUP BY k) y),
+          up AS (UPDATE windlass.grp g SET counts = windlass.add(g.counts, ARRAY[0, 0, -x.n, 0, 0, x.n, 0, 0]) FROM x WHERE g.ctid = x.at
+            RETURNING g.key, g.parked)
+          SELECT key FROM up WHERE parked LOOP
+          PERFORM windlass.unpark(r.queue, v_key);
+        END LOOP;
+        UPDATE windlass.qstate SET counts = windlass.add(counts, ARRAY[0, 0, -v_n, 0, 0, v_n, 0, 0]), totals[3] = totals[3] + v_n,
+          run_sum = run_sum + r.ran, run_max = greatest(run_max, r.longest)
+        WHERE queue = r.queue AND v = (SELECT v FROM windlass.qstate WHERE queue = r.queue ORDER BY v DESC LIMIT 1);
+        IF EXISTS (SELECT FROM windlass.queue WHERE name = r.queue AND concurrency IS NOT NULL) THEN PERFORM windlass.touch(r.queue); END IF;
+        IF r.flags & 2 > 0 THEN DELETE FROM windlass.unique_key WHERE job = ANY (r.jobs) AND until = 0; END IF;
       END LOOP;
-      UPDATE windlass.qstate SET counts = windlass.add(counts, ARRAY[0, 0, -v_n, 0, 0, v_n, 0, 0]), totals[3] = totals[3] + v_n,
-        run_sum = run_sum + r.ran, run_max = greatest(run_max, r.longest)
-      WHERE queue = r.queue AND v = (SELECT v FROM windlass.qstate WHERE queue = r.queue ORDER BY v DESC LIMIT 1);
-      IF EXISTS (SELECT FROM windlass.queue WHERE name = r.queue AND concurrency IS NOT NULL) THEN PERFORM windlass.touch(r.queue); END IF;
-      IF r.flags & 2 > 0 THEN DELETE FROM windlass.unique_key WHERE job = ANY (r.jobs) AND until = 0; END IF;
+      IF cardinality(v_done) = cardinality(p_jobs) THEN RETURN NULL; END IF;
+      -- A heartbeat gives rows new places, and many at once.
+      SELECT array_agg(l.at ORDER BY i.n), bool_or(l.at <> coalesce(i.at, '(0,0)')) INTO v_places, v_moved
+      FROM unnest(p_jobs, v_places) WITH ORDINALITY i(job, at, n) LEFT JOIN LATERAL (SELECT o.ctid AS at FROM windlass.run o WHERE o.job = i.job AND o.done_at = 0 LIMIT 1) l ON true;
+      EXIT WHEN NOT coalesce(v_moved, false);
     END LOOP;
-    IF cardinality(v_done) = cardinality(p_jobs) THEN RETURN NULL; END IF;
   END IF;
   v_answers := array_fill(NULL::jsonb, ARRAY[cardinality(p_jobs)]);
   FOR i IN 1..cardinality(p_jobs) LOOP

@@ -10,6 +10,7 @@ mod plans;
 mod schema;
 #[path = "../server/mod.rs"]
 mod server;
+mod settle;
 mod statistics;
 mod survival;
 mod tls;
