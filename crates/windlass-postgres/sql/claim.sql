@@ -165,7 +165,7 @@ BEGIN
           UNION ALL (SELECT r.ctid, r.* FROM windlass.ready r WHERE NOT f.ordered AND r.queue = p_queue AND r.grp = f.key AND r.lset = '' AND r.prio < f.entry
             ORDER BY r.prio DESC, r.seq LIMIT v_n)) y
         CROSS JOIN LATERAL unnest(coalesce(y.jobs, ARRAY[y.job])) WITH ORDINALITY u(job, i)
-        LIMIT least(f.cap, CASE WHEN e.groups = v_n AND f.entry = e.entry THEN (e.vt - f.vt) * f.w / 4096 + 2 ELSE v_n END)) z
+        LIMIT least(f.cap, CASE WHEN e.groups = v_n AND f.entry = e.entry THEN 1 + windlass.charges_until(f.vt, f.w, e.vt) ELSE v_n END)) z
       UNION ALL
       SELECT y.job, 1, y.kinds[1], y.ctid, 1, y.prio, y.seq, y.since, y.attempt, y.flags, 1 FROM windlass.ready y WHERE f.ordered AND y.job = windlass.head(p_queue, f.key)) r),
   pick AS MATERIALIZED (SELECT x.*, nextval('windlass.counter') AS counter FROM

@@ -54,6 +54,10 @@ CREATE OR REPLACE FUNCTION windlass.charge(p_vt bigint, p_weight bigint, p_jobs 
   SELECT p_vt + ((p_vt % 4096 * p_weight / 4096 + p_jobs) * 4096 + p_weight - 1) / p_weight
               - ((p_vt % 4096 * p_weight / 4096) * 4096 + p_weight - 1) / p_weight $$;
 
+-- How many of them fit until then: the most jobs for which `charge` gives no later time.
+CREATE OR REPLACE FUNCTION windlass.charges_until(p_vt bigint, p_weight bigint, p_until bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+  SELECT (p_until - p_vt + ((p_vt % 4096 * p_weight / 4096) * 4096 + p_weight - 1) / p_weight) * p_weight / 4096 - p_vt % 4096 * p_weight / 4096 $$;
+
 -- The delay of a retry policy after that many failures, and the number of failures that it allows.
 CREATE OR REPLACE FUNCTION windlass.mix(p_h bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE h bigint := p_h;

@@ -1,18 +1,20 @@
 -- What has to happen on a clock. `plan` is one look, without a lock, at what is due; each queue that has something is
 -- then kept up under its own lock, in bounded steps. Anybody may do it at any time, and as many at once as like.
 
+-- How long a queue keeps what has ended so, and how many of them.
+CREATE OR REPLACE FUNCTION windlass.keeps(p_settings jsonb, p_state int) RETURNS TABLE (age bigint, most bigint) LANGUAGE sql IMMUTABLE AS $$
+  SELECT coalesce(windlass.ms(p_settings#>ARRAY['retention', k.word || '_ms']), k.age), coalesce(windlass.ms(p_settings#>ARRAY['retention', k.word || '_count']), k.most)
+  FROM (VALUES (5, 'completed', 86400000::bigint, 1000000::bigint), (6, 'dead', 7776000000, 9223372036854775807), (7, 'cancelled', 86400000, 1000000)) k(state, word, age, most)
+  WHERE k.state = p_state $$;
+
 -- When retention may remove the oldest of each kind of end, if anything.
 CREATE OR REPLACE FUNCTION windlass.retention_due(p_queue text) RETURNS bigint LANGUAGE sql STABLE AS $$
   SELECT greatest(min(x.due), s.retention_rests_until) FROM windlass.queue q JOIN windlass.qstate s ON s.queue = q.name
-  CROSS JOIN LATERAL (VALUES
-    (5, coalesce(windlass.ms(q.settings#>'{retention,completed_ms}'), 86400000), coalesce(windlass.ms(q.settings#>'{retention,completed_count}'), 1000000)),
-    (6, coalesce(windlass.ms(q.settings#>'{retention,dead_ms}'), 7776000000), coalesce(windlass.ms(q.settings#>'{retention,dead_count}'), 9223372036854775807)),
-    (7, coalesce(windlass.ms(q.settings#>'{retention,cancelled_ms}'), 86400000), coalesce(windlass.ms(q.settings#>'{retention,cancelled_count}'), 1000000)))
-    k(state, age, most)
-  CROSS JOIN LATERAL (SELECT CASE WHEN s.counts[k.state + 1] > k.most THEN 1
+  CROSS JOIN (VALUES (5), (6), (7)) w(state) CROSS JOIN LATERAL windlass.keeps(q.settings, w.state) k
+  CROSS JOIN LATERAL (SELECT CASE WHEN s.counts[w.state + 1] > k.most THEN 1
       ELSE least(e.at::numeric + k.age, 9223372036854775807)::bigint END AS due
-    FROM (SELECT at FROM ((SELECT at FROM windlass.ended WHERE k.state > 5 AND queue = p_queue AND state = k.state AND NOT shut ORDER BY seq LIMIT 1)
-      UNION ALL (SELECT at FROM windlass.finished WHERE k.state = 5 AND queue = p_queue ORDER BY seq LIMIT 1)) o) e WHERE s.counts[k.state + 1] > 0) x
+    FROM (SELECT at FROM ((SELECT at FROM windlass.ended WHERE w.state > 5 AND queue = p_queue AND state = w.state AND NOT shut ORDER BY seq LIMIT 1)
+      UNION ALL (SELECT at FROM windlass.finished WHERE w.state = 5 AND queue = p_queue ORDER BY seq LIMIT 1)) o) e WHERE s.counts[w.state + 1] > 0) x
   WHERE q.name = p_queue GROUP BY s.retention_rests_until $$;
 
 -- Rows of the event log that are kept for readers that are behind. A row is a batch of events.
@@ -27,71 +29,121 @@ CREATE OR REPLACE FUNCTION windlass.kept_from() RETURNS bigint LANGUAGE sql STAB
 
 -- T13: removes what retention no longer keeps. A job with live children goes to the end of its line instead, and none
 -- that a reader needs goes.
-CREATE OR REPLACE FUNCTION windlass.prune(p_queue text, p_budget int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE q record; k record; v_ids uuid[]; v_keep uuid[]; v_done int := 0; v_excess bigint; r record; v_rest boolean := false; v_rows jsonb[]; v_kept bigint := windlass.kept_from();
+--
+-- Most of the work is with rows of the jobs alone, which nobody but a person changes once they have ended. It is done before
+-- the queue's lock is taken, so that claims go on beside it. Under the lock it is looked whether all of them still are where
+-- they were found; if not, all of this is undone and done anew.
+CREATE OR REPLACE FUNCTION windlass.retain(p_at bigint, p_queue text, p_budget int, p_wide boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_now bigint := windlass.now_ms(p_at); q record; k record; r record; w int; v_excess bigint; v_early boolean; v_rest boolean := false; v_kept bigint; v_keep uuid[]; v_n int; v_key text;
+  v_ids uuid[]; v_jobs uuid[] := '{}'; v_runs uuid[] := '{}'; v_states smallint[] := '{}'; v_kinds text[] := '{}'; v_grps text[] := '{}'; v_attempts int[] := '{}';
+  v_modes jsonb; v_least bigint[] := '{0,0,0,0,0,0,0,0}'; v_moved bigint[]; v_counts bigint[];
 BEGIN
-  SELECT c.settings, s.counts INTO q FROM windlass.queue c JOIN windlass.qstate s ON s.queue = c.name WHERE c.name = p_queue;
-  FOR k IN SELECT * FROM (VALUES (5, 'completed', 86400000::bigint, 1000000::bigint), (6, 'dead', 7776000000, 9223372036854775807), (7, 'cancelled', 86400000, 1000000)) v(state, word, age, most) LOOP
-    k.age := coalesce(windlass.ms(q.settings->'retention'->(k.word || '_ms')), k.age);
-    k.most := coalesce(windlass.ms(q.settings->'retention'->(k.word || '_count')), k.most);
-    EXIT WHEN v_done >= p_budget;
-    v_excess := q.counts[k.state + 1] - k.most;
-    SELECT array_agg(o.job) INTO v_ids FROM (
+  IF p_wide THEN PERFORM windlass.lock(ARRAY[p_queue], true, v_now); ELSE PERFORM pg_advisory_xact_lock_shared(hashtextextended('windlass.all', 1)); END IF;
+  -- One at a time: another one would find the same jobs.
+  PERFORM pg_advisory_xact_lock(hashtextextended('windlass.retention ' || p_queue, 4));
+  v_kept := windlass.kept_from();
+  SELECT c.settings, s.counts INTO q FROM windlass.queue c CROSS JOIN LATERAL (SELECT * FROM windlass.qstate WHERE queue = c.name ORDER BY v DESC LIMIT 1) s WHERE c.name = p_queue;
+  FOR w IN 5..7 LOOP
+    EXIT WHEN cardinality(v_jobs) >= p_budget;
+    SELECT * INTO k FROM windlass.keeps(q.settings, w);
+    v_excess := q.counts[w + 1] - k.most;
+    SELECT array_agg(o.job ORDER BY o.n), bool_or(o.at::numeric + k.age > v_now) INTO v_ids, v_early FROM (
       SELECT e.job, e.at, row_number() OVER (ORDER BY e.seq) AS n FROM
-        (SELECT job, at, seq FROM ((SELECT job, at, seq FROM windlass.ended WHERE k.state > 5 AND queue = p_queue AND state = k.state AND NOT shut ORDER BY seq LIMIT p_budget - v_done)
-          UNION ALL (SELECT u.job, f.at, f.seq * 1024 + u.n FROM (SELECT * FROM windlass.finished WHERE k.state = 5 AND queue = p_queue ORDER BY seq LIMIT p_budget - v_done) f
-            CROSS JOIN LATERAL unnest(f.jobs) WITH ORDINALITY u(job, n) LIMIT p_budget - v_done)) b) e) o
-    WHERE (o.n <= v_excess OR o.at::numeric + k.age <= p_now) AND (v_kept IS NULL OR o.at < v_kept);
+        (SELECT job, at, seq FROM ((SELECT job, at, seq FROM windlass.ended WHERE w > 5 AND queue = p_queue AND state = w AND NOT shut ORDER BY seq LIMIT p_budget - cardinality(v_jobs))
+          UNION ALL (SELECT u.job, f.at, f.seq * 1024 + u.n FROM (SELECT * FROM windlass.finished WHERE w = 5 AND queue = p_queue ORDER BY seq LIMIT p_budget) f
+            CROSS JOIN LATERAL unnest(f.jobs) WITH ORDINALITY u(job, n) LIMIT p_budget)) b) e) o
+    WHERE (o.n <= v_excess OR o.at::numeric + k.age <= v_now) AND (v_kept IS NULL OR o.at < v_kept);
     CONTINUE WHEN v_ids IS NULL;
     SELECT array_agg(DISTINCT e.parent) INTO v_keep FROM windlass.edge e WHERE e.parent = ANY (v_ids) AND windlass.has_live_children(e.parent);
     IF v_keep IS NOT NULL THEN
+      PERFORM windlass.lock(ARRAY[p_queue], false, v_now);
       UPDATE windlass.ended SET seq = nextval('windlass.seq') WHERE job = ANY (v_keep);
       FOR r IN SELECT job, done_at, seq, nextval('windlass.seq') AS place FROM windlass.run WHERE job = ANY (v_keep) AND done_at > 0 ORDER BY job LOOP
         PERFORM windlass.strike(p_queue, r.seq, ARRAY[r.job]);
         INSERT INTO windlass.finished (queue, seq, at, jobs) VALUES (p_queue, r.place, r.done_at, ARRAY[r.job]);
         UPDATE windlass.run SET seq = r.place WHERE job = r.job;
       END LOOP;
-      SELECT array_agg(u) INTO v_ids FROM unnest(v_ids) u WHERE NOT u = ANY (v_keep);
+      SELECT array_agg(u ORDER BY n) INTO v_ids FROM unnest(v_ids) WITH ORDINALITY x(u, n) WHERE NOT u = ANY (v_keep);
       v_rest := true;
       CONTINUE WHEN v_ids IS NULL;
     END IF;
-    v_rest := false;
-    v_done := v_done + cardinality(v_ids);
-    INSERT INTO windlass.event (at, type, cause, queue, jobs, kinds, grps, attempts)
-    SELECT p_now, 14, 11, p_queue, array_agg(j.id ORDER BY u.n), windlass.same(array_agg(j.kind ORDER BY u.n)), CASE WHEN bool_or(j.grp <> '') THEN windlass.same(array_agg(j.grp ORDER BY u.n)) END,
-      array_agg(coalesce(h.attempt, e.attempt) ORDER BY u.n)
-    FROM unnest(v_ids) WITH ORDINALITY u(id, n) JOIN windlass.job j ON j.id = u.id LEFT JOIN windlass.run h ON h.job = u.id LEFT JOIN windlass.ended e ON e.job = u.id;
-    v_rows := ARRAY(SELECT jsonb_build_array(j.grp, x.fingerprint, count(*)) FROM unnest(v_ids) u(id) JOIN windlass.job j ON j.id = u.id
-      LEFT JOIN windlass.extra x ON x.job = u.id GROUP BY j.grp, x.fingerprint);
-    IF k.state = 5 THEN
-      FOR r IN SELECT seq, array_agg(job) AS jobs FROM windlass.run WHERE job = ANY (v_ids) GROUP BY seq LOOP
-        PERFORM windlass.strike(p_queue, r.seq, r.jobs);
-      END LOOP;
-      DELETE FROM windlass.run WHERE job = ANY (v_ids);
+    IF v_early THEN v_least[w + 1] := k.most; END IF;
+    IF w = 5 THEN
+      v_runs := v_ids;
+      SELECT array_agg(h.kind ORDER BY u.n) AS kinds, array_agg(h.grp ORDER BY u.n) AS grps, array_agg(h.attempt ORDER BY u.n) AS attempts INTO r
+      FROM unnest(v_ids) WITH ORDINALITY u(id, n) JOIN windlass.run h ON h.job = u.id;
     ELSE
-      DELETE FROM windlass.ended WHERE job = ANY (v_ids);
+      SELECT array_agg(j.kind ORDER BY u.n) AS kinds, array_agg(j.grp ORDER BY u.n) AS grps, array_agg(e.attempt ORDER BY u.n) AS attempts INTO r
+      FROM unnest(v_ids) WITH ORDINALITY u(id, n) JOIN windlass.job j ON j.id = u.id JOIN windlass.ended e ON e.job = u.id;
     END IF;
-    DELETE FROM windlass.job WHERE id = ANY (v_ids);
-    DELETE FROM windlass.extra WHERE job = ANY (v_ids);
-    DELETE FROM windlass.attempt WHERE job = ANY (v_ids);
-    DELETE FROM windlass.log WHERE job = ANY (v_ids);
-    DELETE FROM windlass.edge WHERE child = ANY (v_ids);
-    INSERT INTO windlass.gone (id, at, state) SELECT u, p_now, k.state FROM unnest(v_ids) u
-    ON CONFLICT (id) DO UPDATE SET at = excluded.at, state = excluded.state, n = nextval('windlass.gone_n_seq');
-    FOR r IN SELECT v->>0 AS grp, (v->>1)::bigint AS fingerprint, (v->>2)::bigint AS n FROM unnest(v_rows) v
-    LOOP
-      PERFORM windlass.count(p_queue, r.grp, windlass.moved(k.state, NULL, r.n));
-      PERFORM windlass.forget_grp(p_queue, r.grp, p_now);
-      IF k.state = 6 AND r.fingerprint IS NOT NULL THEN
-        UPDATE windlass.mode SET dead = greatest(dead - r.n, 0) WHERE queue = p_queue AND fingerprint = r.fingerprint;
-        IF NOT FOUND THEN UPDATE windlass.mode SET dead = greatest(dead - r.n, 0) WHERE queue = p_queue AND fingerprint = 0; END IF;
-      END IF;
-    END LOOP;
+    IF w = 6 THEN
+      SELECT jsonb_agg(jsonb_build_array(m.fingerprint, m.n)) INTO v_modes
+      FROM (SELECT fingerprint, count(*) AS n FROM windlass.extra WHERE job = ANY (v_ids) AND fingerprint IS NOT NULL GROUP BY fingerprint) m;
+    END IF;
+    v_jobs := v_jobs || v_ids; v_states := v_states || array_fill(w::smallint, ARRAY[cardinality(v_ids)]);
+    v_kinds := v_kinds || r.kinds; v_grps := v_grps || r.grps; v_attempts := v_attempts || r.attempts;
   END LOOP;
-  IF (v_rest OR v_kept IS NOT NULL) AND v_done = 0 THEN
-    UPDATE windlass.qstate SET retention_rests_until = p_now + 1000 WHERE queue = p_queue;
+  IF v_jobs = '{}' THEN
+    IF v_rest OR v_kept IS NOT NULL THEN
+      PERFORM windlass.lock(ARRAY[p_queue], false, v_now);
+      UPDATE windlass.qstate SET retention_rests_until = v_now + 1000 WHERE queue = p_queue;
+    END IF;
+    RETURN jsonb_build_object('done', 0) || windlass.owed(v_now);
   END IF;
-  RETURN v_done;
+  DELETE FROM windlass.job WHERE id = ANY (v_jobs);
+  DELETE FROM windlass.extra WHERE job = ANY (v_jobs);
+  DELETE FROM windlass.attempt WHERE job = ANY (v_jobs);
+  DELETE FROM windlass.log WHERE job = ANY (v_jobs);
+  DELETE FROM windlass.edge WHERE child = ANY (v_jobs);
+  DELETE FROM windlass.gone WHERE id = ANY (v_jobs);
+  INSERT INTO windlass.gone (id, at, state) SELECT u.id, v_now, u.state FROM unnest(v_jobs, v_states) u(id, state);
+
+  PERFORM windlass.lock(ARRAY[p_queue], false, v_now);
+  WITH over AS (DELETE FROM windlass.ended WHERE job = ANY (v_jobs[cardinality(v_runs) + 1:]) AND NOT shut RETURNING 1) SELECT count(*) INTO v_n FROM over;
+  FOR r IN
+    WITH over AS MATERIALIZED (DELETE FROM windlass.run WHERE job = ANY (v_runs) AND done_at > 0 RETURNING job, seq),
+    lots AS MATERIALIZED (SELECT seq, count(*)::int AS n FROM over GROUP BY seq),
+    places AS MATERIALIZED (SELECT l.seq, l.n, f.at, f.size FROM lots l CROSS JOIN LATERAL
+      (SELECT o.ctid AS at, cardinality(o.jobs) AS size FROM windlass.finished o WHERE o.queue = p_queue AND o.seq = l.seq LIMIT 1) f),
+    whole AS (DELETE FROM windlass.finished f USING places p WHERE f.ctid = p.at AND p.n = p.size)
+    SELECT seq, n, n < size AS cut FROM places LOOP
+    v_n := v_n + r.n;
+    CONTINUE WHEN NOT r.cut;
+    -- Those that go stand first in it, unless some of them stay for their children.
+    IF v_rest THEN
+      PERFORM windlass.strike(p_queue, r.seq, v_runs);
+    ELSE
+      UPDATE windlass.finished SET jobs = jobs[r.n + 1:] WHERE queue = p_queue AND seq = r.seq;
+    END IF;
+  END LOOP;
+  IF v_n <> cardinality(v_jobs) THEN RAISE EXCEPTION 'a job has moved meanwhile' USING ERRCODE = 'serialization_failure'; END IF;
+  INSERT INTO windlass.event (at, type, cause, queue, jobs, kinds, grps, attempts)
+  SELECT v_now, 14, 11, p_queue, array_agg(u.id ORDER BY u.n), windlass.same(array_agg(u.kind ORDER BY u.n)), nullif(windlass.same(array_agg(u.grp ORDER BY u.n)), '{""}'),
+    CASE WHEN max(u.attempt) = 1 AND min(u.attempt) = 1 THEN '{1}' ELSE array_agg(u.attempt ORDER BY u.n) END
+  FROM unnest(v_jobs, v_states, v_kinds, v_grps, v_attempts) WITH ORDINALITY u(id, state, kind, grp, attempt, n) GROUP BY u.state ORDER BY u.state;
+  -- By the place of each group's row, as for settlements.
+  FOR v_key IN
+    WITH x AS MATERIALIZED (SELECT y.*, (SELECT o.ctid FROM windlass.grp o WHERE o.queue = p_queue AND o.key = y.k ORDER BY o.v DESC LIMIT 1) AS at
+      FROM (SELECT u.k, count(*) FILTER (WHERE u.s = 5) AS completed, count(*) FILTER (WHERE u.s = 6) AS dead, count(*) FILTER (WHERE u.s = 7) AS cancelled
+        FROM unnest(v_grps, v_states) u(k, s) GROUP BY u.k) y),
+    up AS (UPDATE windlass.grp g SET counts = windlass.add(g.counts, ARRAY[0, 0, 0, 0, 0, -x.completed, -x.dead, -x.cancelled]) FROM x WHERE g.ctid = x.at RETURNING g.key, g.counts)
+    SELECT key FROM up WHERE counts = '{0,0,0,0,0,0,0,0}' LOOP
+    PERFORM windlass.forget_grp(p_queue, v_key, v_now);
+  END LOOP;
+  SELECT ARRAY[0, 0, 0, 0, 0, -count(*) FILTER (WHERE s = 5), -count(*) FILTER (WHERE s = 6), -count(*) FILTER (WHERE s = 7)] INTO v_moved FROM unnest(v_states) s;
+  UPDATE windlass.qstate SET counts = windlass.add(counts, v_moved) WHERE queue = p_queue AND v = (SELECT v FROM windlass.qstate WHERE queue = p_queue ORDER BY v DESC LIMIT 1)
+  RETURNING counts INTO v_counts;
+  -- Somebody has removed or retried others of them meanwhile, and more would go than stand beyond the bound.
+  IF v_counts[6] < v_least[6] OR v_counts[7] < v_least[7] OR v_counts[8] < v_least[8] THEN
+    RAISE EXCEPTION 'fewer jobs are kept meanwhile' USING ERRCODE = 'serialization_failure';
+  END IF;
+  FOR r IN SELECT (m->>0)::bigint AS fingerprint, (m->>1)::bigint AS n FROM jsonb_array_elements(v_modes) m LOOP
+    UPDATE windlass.mode SET dead = greatest(dead - r.n, 0) WHERE queue = p_queue AND fingerprint = r.fingerprint;
+    IF NOT FOUND THEN UPDATE windlass.mode SET dead = greatest(dead - r.n, 0) WHERE queue = p_queue AND fingerprint = 0; END IF;
+  END LOOP;
+  IF windlass.is_wide() THEN PERFORM windlass.run_errands(1000, v_now); END IF;
+  RETURN jsonb_build_object('done', cardinality(v_jobs)) || windlass.owed(v_now);
 END $$;
 
 -- What is due: the queues with something to do, whether errands wait, the schedules, and when to look again.
@@ -133,9 +185,6 @@ BEGIN
   v_done := v_done + windlass.run_errands(p_budget, v_now);
   IF p_queue IS NOT NULL THEN
     v_done := v_done + windlass.catch_up(p_queue, greatest(p_budget - v_done, 1), v_now);
-    IF windlass.retention_due(p_queue) <= v_now THEN
-      v_done := v_done + windlass.prune(p_queue, greatest(p_budget - v_done, 1), v_now);
-    END IF;
   ELSE
     IF EXISTS (SELECT FROM windlass.lim WHERE timer_at <= v_now) THEN
       PERFORM windlass.lock_limits();
@@ -149,15 +198,16 @@ BEGIN
     v_done := v_done + v_n;
   END IF;
   PERFORM windlass.run_errands(1000, v_now);
-  RETURN jsonb_build_object('done', v_done) || windlass.owed(v_now);
+  RETURN jsonb_build_object('done', v_done, 'retain', p_queue IS NOT NULL AND coalesce(windlass.retention_due(p_queue) <= v_now, false)) || windlass.owed(v_now);
 END $$;
 
 -- What nobody waits for: remembered ids beyond a day or a million, charts beyond their range, events beyond their bound.
 CREATE OR REPLACE FUNCTION windlass.sweep(p_at bigint, p_budget int) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE v_now bigint := windlass.now_ms(p_at); v_done bigint := 0; v_n bigint; v_last bigint; v_first bigint; v_upto xid8; v_slowest bigint;
 BEGIN
-  DELETE FROM windlass.gone WHERE n IN (SELECT n FROM windlass.gone WHERE at + 86400000 <= v_now
-    OR n <= (SELECT n FROM windlass.gone ORDER BY n DESC LIMIT 1) - 1000000 ORDER BY n LIMIT p_budget);
+  -- The oldest come first, so that no more are read than may go.
+  DELETE FROM windlass.gone WHERE n IN (SELECT g.n FROM (SELECT n, at FROM windlass.gone ORDER BY n LIMIT p_budget) g
+    WHERE g.at + 86400000 <= v_now OR g.n <= (SELECT n FROM windlass.gone ORDER BY n DESC LIMIT 1) - 1000000);
   GET DIAGNOSTICS v_n = ROW_COUNT; v_done := v_done + v_n;
   DELETE FROM windlass.worker WHERE seen_at < v_now - 86400000;
   -- Limits that jobs have named and nobody has set come and go with their lanes.

@@ -12,7 +12,7 @@ use tokio_postgres::{Client, IsolationLevel, Transaction};
 use windlass_core::StoreError;
 
 /// The version of the tables that this program makes and understands.
-pub const SCHEMA_VERSION: i32 = 4;
+pub const SCHEMA_VERSION: i32 = 5;
 
 /// Tables, each migration on top of the one before.
 const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
@@ -20,6 +20,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../migrations/0002_functions.sql"),
     include_str!("../migrations/0003_keepers.sql"),
     include_str!("../migrations/0004_ages.sql"),
+    include_str!("../migrations/0005_retention.sql"),
 ];
 
 /// The first version whose schema says which functions it has.

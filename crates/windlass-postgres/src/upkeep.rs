@@ -1,14 +1,26 @@
 //! Upkeep: one look at what is due, then each queue that has something, under its own lock.
 
 use crate::jobs::item;
+use crate::pool::Param;
 use crate::store::PostgresStore;
 use crate::wire::{Json, ms, read, time};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio_postgres::types::Type;
+use windlass_core::bounds::BATCH_ITEMS_MAX;
 use windlass_core::schedule::Overlap;
 use windlass_core::store::{ScheduleSpec, StoreFuture, Upkeep, UpkeepReport};
 use windlass_core::{JobId, NewJob, StoreError, Time};
+
+/// Jobs that retention removes in one transaction: it waits for the queue's lock once and then holds it about as long as
+/// a claim of a full batch does, for most of its work is done before.
+const BITE: usize = 5_000;
+/// Rows that one step of the sweep removes: a few milliseconds.
+const SWEEP_BITE: i32 = 1_000;
+/// Steps of one sweep, as many as a fast queue leaves work for until the next one.
+const SWEEP_STEPS: usize = 100;
+const KEEP_UP: &str = "SELECT windlass.upkeep($1, $2, $3, $4)";
+const RETAIN: &str = "SELECT windlass.retain($1, $2, $3, $4)";
 
 /// What a look at the clock finds.
 #[derive(Deserialize)]
@@ -32,6 +44,11 @@ pub(crate) fn job_of(spec: &ScheduleSpec, tick: Time) -> NewJob {
     job
 }
 
+/// How many steps a call has made.
+fn steps(told: &Value) -> usize {
+    told.get("done").and_then(Value::as_u64).map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX))
+}
+
 impl PostgresStore {
     async fn plan(&self, at: Option<Time>, watched: &[String]) -> Result<Plan, StoreError> {
         let rows = self
@@ -45,24 +62,33 @@ impl PostgresStore {
         read("upkeep", value)
     }
 
-    async fn keep_up(
+    /// What time brings to one queue; then what its retention no longer keeps.
+    async fn keep_up(&self, queue: &str, budget: usize, at: Option<Time>) -> Result<usize, StoreError> {
+        let told = self.step(KEEP_UP, Some(queue), budget.min(BATCH_ITEMS_MAX), false, at).await?;
+        let mut done = steps(&told);
+        let mut more = told.get("retain") == Some(&Value::Bool(true));
+        while more {
+            let asked = budget.saturating_sub(done).clamp(1, BITE);
+            let removed = steps(&self.step(RETAIN, Some(queue), asked, false, at).await?);
+            done += removed;
+            more = removed == asked && done < budget;
+        }
+        Ok(done)
+    }
+
+    async fn step(
         &self,
+        template: &'static str,
         queue: Option<&str>,
         budget: usize,
         wide: bool,
         at: Option<Time>,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<Value, StoreError> {
         let budget = i32::try_from(budget).unwrap_or(i32::MAX);
-        let rows = self
-            .rows_wide(
-                "upkeep",
-                "SELECT windlass.upkeep($1, $2, $3, $4)",
-                &[(&self.at(at), Type::INT8), (&queue, Type::TEXT), (&budget, Type::INT4)],
-                wide,
-            )
-            .await?;
-        let told = self.told("upkeep", &rows)?;
-        Ok(told.get("done").and_then(Value::as_u64).map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX)))
+        let params: [Param<'_>; 3] =
+            [(&self.at(at), Type::INT8), (&queue, Type::TEXT), (&budget, Type::INT4)];
+        let rows = self.rows_wide("upkeep", template, &params, wide).await?;
+        self.told("upkeep", &rows)
     }
 
     /// Does what is due and says when to look again. `watched` are queues of which somebody must hear if they have work
@@ -86,7 +112,7 @@ impl PostgresStore {
         // One time for all steps of the round, so that what is due is due in each of them.
         let now = Some(time(plan.now));
         if plan.errands || plan.limits || plan.keys {
-            done += self.keep_up(None, budget, plan.errands, now).await?;
+            done += steps(&self.step(KEEP_UP, None, budget, plan.errands, now).await?);
         }
         for (name, spec, through) in plan.ticks {
             if done >= budget {
@@ -94,11 +120,13 @@ impl PostgresStore {
             }
             done += self.tick(&name, &spec, time(through), time(plan.now)).await?;
         }
-        for queue in &plan.due {
+        for (number, queue) in plan.due.iter().enumerate() {
             if done >= budget {
                 break;
             }
-            done += self.keep_up(Some(queue), budget - done, false, now).await?;
+            // A share for each, so that none goes without while another has more than can be done.
+            let share = ((budget - done) / (plan.due.len() - number)).max(1);
+            done += self.keep_up(queue, share, now).await?;
         }
         let next = self.plan(now, &[]).await?;
         Ok(UpkeepReport { done, next_due: next.next.map(time) })
@@ -160,14 +188,20 @@ impl PostgresStore {
     /// Removes what nobody waits for, in bounded steps.
     pub(crate) async fn sweep(&self) -> Result<(), StoreError> {
         let at = self.at(None);
-        self.rows("upkeep", "SELECT windlass.sweep($1, 1000)", &[(&at, Type::INT8)]).await.map(drop)
+        for _ in 0..SWEEP_STEPS {
+            let params: [Param<'_>; 2] = [(&at, Type::INT8), (&SWEEP_BITE, Type::INT4)];
+            let rows = self.rows("upkeep", "SELECT windlass.sweep($1, $2)", &params).await?;
+            let swept: i64 = rows.first().map_or(0, |row| row.get(0));
+            if swept < i64::from(SWEEP_BITE) {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
 impl Upkeep for PostgresStore {
     fn upkeep(&self, budget: usize, at: Option<Time>) -> StoreFuture<'_, UpkeepReport> {
-        Box::pin(
-            async move { self.round(budget.clamp(1, windlass_core::bounds::BATCH_ITEMS_MAX), at, &[]).await },
-        )
+        Box::pin(async move { self.round(budget.clamp(1, BATCH_ITEMS_MAX), at, &[]).await })
     }
 }

@@ -7,6 +7,7 @@ mod authority;
 mod driver;
 mod held;
 mod plans;
+mod retention;
 mod schema;
 #[path = "../server/mod.rs"]
 mod server;
