@@ -92,7 +92,7 @@ CREATE OR REPLACE FUNCTION windlass.hist_of(p_queue text, p_what int, p_sum nume
 
 CREATE OR REPLACE FUNCTION windlass.queues(p_at bigint, p_name text) RETURNS SETOF jsonb LANGUAGE sql STABLE AS $$
   SELECT jsonb_build_object('name', q.name, 'settings', q.settings, 'counts', to_jsonb(s.counts), 'totals', to_jsonb(s.totals),
-    'oldest_ready', CASE WHEN s.counts[2] > 0 THEN (SELECT r.since FROM windlass.ready r WHERE r.queue = q.name ORDER BY r.queue, r.seq LIMIT 1) END,
+    'oldest_ready', CASE WHEN s.counts[2] > 0 THEN (SELECT r.since FROM windlass.ready r WHERE r.queue = q.name ORDER BY r.queue, r.seq + 0 LIMIT 1) END,
     'groups', (SELECT count(*) FROM windlass.grp WHERE queue = q.name),
     'wait_ms', windlass.hist_of(q.name, 0, s.wait_sum, s.wait_max), 'run_ms', windlass.hist_of(q.name, 1, s.run_sum, s.run_max),
     'completed_last_minute', (SELECT coalesce(sum(n), 0) FROM windlass.series_now WHERE queue = q.name AND what = 1 AND width = 1000 AND slot > windlass.now_ms(p_at) / 1000 - 60))

@@ -1,10 +1,11 @@
 //! The order of an answer is the contract's, whichever way the server joins its tables: a planner changes its mind with
 //! every statistic.
 
-use crate::{claim, client, job, shared, store};
-use windlass_core::store::{Claim, Queue, ReleaseReason, Settle};
+use crate::statistics::read;
+use crate::{claim, client, job, server::Server, shared, store};
+use windlass_core::store::{Claim, ClaimedJob, Queue, ReleaseReason, Settle};
 use windlass_core::{GroupKey, JobId, NewJob, WorkerId};
-use windlass_postgres::PostgresStore;
+use windlass_postgres::{Options, PostgresStore};
 
 /// Jobs that wait.
 const JOBS: usize = 40;
@@ -55,4 +56,58 @@ async fn jobs_come_in_their_order_however_tables_are_joined() {
         let claimed: Vec<_> = claimed.iter().copied().filter(|id| of_it.contains(id)).collect();
         assert_eq!(claimed, of_it, "group {parity}");
     }
+}
+
+/// Groups that nobody has seen when statistics are taken.
+const GROUPS: usize = 2_000;
+/// Rows of one table that claiming a job from many groups and completing it may read: its own, its group's, those behind
+/// them, and all that again for a look at what has changed.
+const ROWS_A_JOB: i64 = 10;
+
+#[tokio::test]
+async fn a_claim_reads_the_lanes_of_its_groups_though_statistics_know_of_one_group() {
+    let server = Server::with(&["autovacuum=off"]);
+    let client = client(&server).await;
+    let bring = async |store: &PostgresStore, from: usize, count: usize, grouped: bool| {
+        for batch in (from..from + count).collect::<Vec<_>>().chunks(1_000) {
+            let jobs = batch.iter().map(|n| {
+                let mut job = job(*n as u128);
+                job.group = grouped.then(|| GroupKey::new(format!("g{}", n % GROUPS)).expect("a name"));
+                job
+            });
+            store.enqueue(jobs.collect(), false, None).await.expect("the server takes them");
+        }
+    };
+    let single = |schema: &str| Options {
+        schema: schema.into(),
+        upkeep: false,
+        listen: false,
+        connections: 1,
+        ..Options::default()
+    };
+    let open =
+        async || PostgresStore::open(&server.url("postgres"), single("lanes")).await.expect("it opens");
+    let store = open().await;
+    bring(&store, 1, 3_000, false).await;
+    claim(&store, 1).await;
+    client.batch_execute("ANALYZE").await.expect("statistics");
+    bring(&store, 4_000, 5 * GROUPS, true).await;
+    claim(&store, 1).await;
+    drop(store);
+    let before = read(&client, "lanes").await;
+    let store = open().await;
+    let held = claim(&store, 100).await;
+    let complete = |job: &ClaimedJob| Settle::Complete { lease: job.lease, result: None, then: vec![] };
+    let done = Claim {
+        settle_first: held.iter().map(complete).collect(),
+        wants: vec![],
+        worker: WorkerId(7),
+        nonce: 9,
+    };
+    store.claim(done, None).await.expect("they are completed");
+    drop(store);
+    let mut rows = read(&client, "lanes").await;
+    rows.iter_mut().for_each(|(table, rows)| *rows -= before[table]);
+    rows.retain(|_, rows| *rows > ROWS_A_JOB * held.len() as i64);
+    assert!(rows.is_empty(), "for {} jobs {rows:?}", held.len());
 }

@@ -23,6 +23,7 @@ const SLACK: i64 = 1_000;
 /// Rows of one table that they may read when nothing is wrong. The larger tables hold 40,000 and more; a queue's groups
 /// are counted by reading them, and there are 5,000.
 const USUAL: i64 = 10_000;
+const SCHEMA: &str = "used";
 /// The queue that keeps no completed job.
 const BRIEF: &str = "brief";
 
@@ -36,7 +37,7 @@ struct Subject {
 impl Subject {
     async fn open(server: &Server, made: u128) -> Self {
         let options = Options {
-            schema: "used".into(),
+            schema: SCHEMA.into(),
             upkeep: false,
             listen: false,
             connections: 1,
@@ -166,8 +167,8 @@ fn released(lease: Lease) -> Settle {
     Settle::Release { lease, reason: ReleaseReason::Unstarted }
 }
 
-/// Rows read until now by table, those of its indexes included.
-async fn read(client: &Client) -> BTreeMap<String, i64> {
+/// Rows read until now by table of that schema, those of its indexes included.
+pub(crate) async fn read(client: &Client, schema: &str) -> BTreeMap<String, i64> {
     // A connection tells what it read when it ends (PostgreSQL 15 and later).
     let others = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
     let since = std::time::Instant::now();
@@ -175,14 +176,14 @@ async fn read(client: &Client) -> BTreeMap<String, i64> {
         assert!(since.elapsed().as_secs() < 60, "connections that were dropped end");
     }
     let sql = "SELECT t.relname::text, (coalesce(t.seq_tup_read, 0) + coalesce((SELECT sum(i.idx_tup_read) FROM pg_stat_user_indexes i WHERE i.relid = t.relid), 0))::bigint
-        FROM pg_stat_user_tables t WHERE t.schemaname = 'used'";
-    let rows = client.query(sql, &[]).await.expect("statistics");
+        FROM pg_stat_user_tables t WHERE t.schemaname = $1";
+    let rows = client.query(sql, &[&schema]).await.expect("statistics");
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
 /// Rows that all verbs read, each of a few jobs, on a connection that plans them anew.
 async fn rows_of(server: &Server, client: &Client, made: &mut u128) -> BTreeMap<String, i64> {
-    let from = read(client).await;
+    let from = read(client, SCHEMA).await;
     let mut subject = Subject::open(server, *made).await;
     subject.live(FEW).await;
     subject.end(FEW).await;
@@ -192,7 +193,7 @@ async fn rows_of(server: &Server, client: &Client, made: &mut u128) -> BTreeMap<
     let sweeper = crate::client(server).await;
     sweeper.execute("SELECT used.sweep(NULL, $1)", &[&(FEW as i32)]).await.expect("a sweep");
     drop(sweeper);
-    read(client).await.into_iter().map(|(table, rows)| (table.clone(), rows - from[&table])).collect()
+    read(client, SCHEMA).await.into_iter().map(|(table, rows)| (table.clone(), rows - from[&table])).collect()
 }
 
 #[tokio::test]
@@ -223,7 +224,7 @@ async fn a_verb_reads_its_own_rows_though_a_table_looked_empty_when_it_was_plann
     subject.look().await;
     let mut made = subject.made;
     drop(subject);
-    let tables: Vec<String> = read(&client).await.into_keys().collect();
+    let tables: Vec<String> = read(&client, SCHEMA).await.into_keys().collect();
     client.batch_execute("ANALYZE").await.expect("statistics");
     let usual = rows_of(&server, &client, &mut made).await;
     let mut wrong: Vec<String> = usual
