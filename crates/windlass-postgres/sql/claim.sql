@@ -156,7 +156,12 @@ BEGIN
         windlass.available(CASE WHEN f.own IS NULL THEN q.g_rate_count ELSE f.rate_count END, CASE WHEN f.own IS NULL THEN q.g_rate_period ELSE f.rate_period END,
           CASE WHEN f.own IS NULL THEN q.g_rate_burst ELSE f.rate_burst END, f.tat_ms, f.tat_frac, p_now)) AS cap
     FROM windlass.in_order(p_queue, v_first.entry, v_first.vt, v_first.key, v_n) f),
-  edge_ AS MATERIALIZED (SELECT count(*) AS groups, min(entry) AS entry, max(vt) FILTER (WHERE entry = (SELECT min(entry) FROM front)) AS vt FROM front),
+  -- How far the groups of the last priority may go: with as many groups as jobs are wanted, not beyond the last one's start;
+  -- with fewer, all of one priority, twice as far as they would go if each had enough. What is then still wanted, and jobs of
+  -- lower priority that may not go before those beyond, are for the next round.
+  edge_ AS MATERIALIZED (SELECT min(entry) AS entry, count(*) < v_n AND min(entry) = max(entry) AS level,
+      CASE WHEN count(*) = v_n THEN max(vt) FILTER (WHERE entry = (SELECT min(entry) FROM front))
+        WHEN min(entry) = max(entry) THEN max(vt) + 2 * v_n * 4096 / sum(w)::bigint END AS vt FROM front),
   offered AS (
     SELECT f.key, f.gv, f.rated, r.job, r.kind, r.at, r.size, r.prio, r.seq, r.since, r.attempt, r.flags, windlass.charge(f.vt, f.w, r.k - 1) AS v
     FROM front f CROSS JOIN edge_ e CROSS JOIN LATERAL (
@@ -165,10 +170,10 @@ BEGIN
         SELECT u.job, u.i, y.kinds[CASE WHEN cardinality(y.kinds) = 1 THEN 1 ELSE u.i END] AS kind, y.at, coalesce(cardinality(y.jobs), 1) AS size, y.prio, y.seq, y.since, y.attempt, y.flags
         FROM ((SELECT r.ctid AS at, r.* FROM windlass.ready r WHERE NOT f.ordered AND r.queue = p_queue AND r.grp = f.key AND r.lset = '' AND r.prio = f.entry
             AND r.seq >= f.floor_seq ORDER BY r.seq LIMIT v_n)
-          UNION ALL (SELECT r.ctid, r.* FROM windlass.ready r WHERE NOT f.ordered AND r.queue = p_queue AND r.grp = f.key AND r.lset = '' AND r.prio < f.entry
+          UNION ALL (SELECT r.ctid, r.* FROM windlass.ready r WHERE NOT f.ordered AND NOT e.level AND r.queue = p_queue AND r.grp = f.key AND r.lset = '' AND r.prio < f.entry
             ORDER BY r.prio DESC, r.seq LIMIT v_n)) y
         CROSS JOIN LATERAL unnest(coalesce(y.jobs, ARRAY[y.job])) WITH ORDINALITY u(job, i)
-        LIMIT least(f.cap, CASE WHEN e.groups = v_n AND f.entry = e.entry THEN 1 + windlass.charges_until(f.vt, f.w, e.vt) ELSE v_n END)) z
+        LIMIT least(f.cap, v_n, CASE WHEN f.entry = e.entry THEN 1 + windlass.charges_until(f.vt, f.w, e.vt) END)) z
       UNION ALL
       SELECT y.job, 1, y.kinds[1], y.ctid, 1, y.prio, y.seq, y.since, y.attempt, y.flags, 1 FROM windlass.ready y WHERE f.ordered AND y.job = windlass.head(p_queue, f.key)) r),
   pick AS MATERIALIZED (SELECT x.*, nextval('windlass.counter') AS counter FROM
