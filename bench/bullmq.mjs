@@ -29,9 +29,8 @@ await main({
     workers.push(worker);
     // Emitted when Redis has answered the completion: none is under way when the last one has come.
     worker.on('completed', () => done(1));
-    worker.on('failed', (_, error) => {
-      throw error;
-    });
+    // What a listener throws is caught; this ends the program.
+    worker.on('failed', (_, error) => setImmediate(() => Promise.reject(error)));
     return async () => {};
   },
 

@@ -79,7 +79,7 @@ async function empty(peer, settings) {
   const taken = new Promise((resolve) => (last = resolve));
   const stop = await peer.work((jobs) => {
     left -= jobs;
-    if (left === 0) last();
+    if (left <= 0) last();
   }, settings);
   await taken;
   await stop();

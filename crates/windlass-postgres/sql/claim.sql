@@ -152,9 +152,10 @@ BEGIN
   WITH front AS MATERIALIZED (
     SELECT f.key, f.v AS gv, f.entry, f.vt, f.ordered, CASE WHEN f.floor_prio = f.entry THEN f.floor_seq ELSE 0 END AS floor_seq,
       CASE WHEN f.own IS NULL THEN q.g_weight ELSE f.weight END AS w, CASE WHEN f.own IS NULL THEN q.g_rate_count ELSE f.rate_count END IS NOT NULL AS rated,
-      least(v_n, coalesce((CASE WHEN f.own IS NULL THEN q.g_concurrency ELSE f.concurrency END) - f.counts[3], v_n),
+      -- None, where more groups are shut than were looked at above.
+      CASE WHEN f.hold_until > p_now THEN 0 ELSE greatest(least(v_n, coalesce((CASE WHEN f.own IS NULL THEN q.g_concurrency ELSE f.concurrency END) - f.counts[3], v_n),
         windlass.available(CASE WHEN f.own IS NULL THEN q.g_rate_count ELSE f.rate_count END, CASE WHEN f.own IS NULL THEN q.g_rate_period ELSE f.rate_period END,
-          CASE WHEN f.own IS NULL THEN q.g_rate_burst ELSE f.rate_burst END, f.tat_ms, f.tat_frac, p_now)) AS cap
+          CASE WHEN f.own IS NULL THEN q.g_rate_burst ELSE f.rate_burst END, f.tat_ms, f.tat_frac, p_now)), 0) END AS cap
     FROM windlass.in_order(p_queue, v_first.entry, v_first.vt, v_first.key, v_n) f),
   -- How far the groups of the last priority may go: with as many groups as jobs are wanted, not beyond the last one's start;
   -- with fewer, all of one priority, twice as far as they would go if each had enough. What is then still wanted, and jobs of
@@ -175,7 +176,7 @@ BEGIN
         CROSS JOIN LATERAL unnest(coalesce(y.jobs, ARRAY[y.job])) WITH ORDINALITY u(job, i)
         LIMIT least(f.cap, v_n, CASE WHEN f.entry = e.entry THEN 1 + windlass.charges_until(f.vt, f.w, e.vt) END)) z
       UNION ALL
-      SELECT y.job, 1, y.kinds[1], y.ctid, 1, y.prio, y.seq, y.since, y.attempt, y.flags, 1 FROM windlass.ready y WHERE f.ordered AND y.job = windlass.head(p_queue, f.key)) r),
+      SELECT y.job, 1, y.kinds[1], y.ctid, 1, y.prio, y.seq, y.since, y.attempt, y.flags, 1 FROM windlass.ready y WHERE f.ordered AND f.cap > 0 AND y.job = windlass.head(p_queue, f.key)) r),
   pick AS MATERIALIZED (SELECT x.*, nextval('windlass.counter') AS counter FROM
     (SELECT o.*, row_number() OVER (ORDER BY prio DESC, v, key) AS n FROM offered o ORDER BY n LIMIT v_n) x),
   lots AS MATERIALIZED (SELECT at, count(*)::int AS m, min(size) AS size FROM pick GROUP BY at),

@@ -95,18 +95,16 @@ CREATE OR REPLACE FUNCTION windlass.blocks(p_queue text, p_grp text) RETURNS boo
   SELECT CASE WHEN g.own IS NULL THEN q.g_block ELSE g.block END FROM windlass.grp g JOIN windlass.queue q ON q.name = g.queue
   WHERE g.queue = p_queue AND g.key = p_grp $$;
 
--- What producers have brought is taken up: counts, lanes, places, the fair order, events.
-CREATE OR REPLACE FUNCTION windlass.take_up(p_queue text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- What producers have brought is taken up: counts, lanes, places, the fair order, events. `p_what` as of `brought`.
+CREATE OR REPLACE FUNCTION windlass.take_up(p_queue text, p_what int, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE r record;
 BEGIN
-  IF EXISTS (SELECT FROM windlass.done WHERE queue = p_queue) THEN
-    PERFORM windlass.take_up_jobs(p_queue, p_now);
+  IF p_what & 1 > 0 THEN PERFORM windlass.take_up_jobs(p_queue, p_now); END IF;
+  IF p_what & 2 > 0 THEN
     FOR r IN DELETE FROM windlass.done WHERE queue = p_queue RETURNING * LOOP
       PERFORM windlass.settle_one(0, r.job, r.counter, r.nonce, r.result, '{}', '{}', greatest(r.at, 0));
     END LOOP;
-    RETURN;
   END IF;
-  PERFORM windlass.take_up_jobs(p_queue, p_now);
 END $$;
 
 -- A row of `ready` takes up to 50 jobs: enough that a batch costs as little as a job, and few enough that the row stays in
@@ -114,9 +112,8 @@ END $$;
 CREATE OR REPLACE FUNCTION windlass.take_up_jobs(p_queue text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_lot CONSTANT int := 50; v_horizon xid8 := pg_snapshot_xmin(pg_current_snapshot()); s record; v_seen xid8; r record; v_ordered boolean; v_counts bigint[];
-  v_keys text[]; v_prios smallint[]; v_readies bigint[]; v_laters bigint[]; v_lists text[]; v_limited jsonb; v_entry smallint; v_vt bigint; v_key text;
+  v_keys text[]; v_prios smallint[]; v_readies bigint[]; v_laters bigint[]; v_lists text[]; v_limited jsonb; v_entry smallint; v_vt bigint; v_key text; v_sums bigint[];
 BEGIN
-  IF NOT windlass.brought(p_queue) THEN RETURN; END IF;
   LOOP
     SELECT t.v, t.seen, t.floor, t.front_entry, t.front_vt, t.front_key, c.g_ordered INTO s FROM windlass.qstate t JOIN windlass.queue c ON c.name = p_queue
     WHERE t.queue = p_queue ORDER BY t.v DESC LIMIT 1;
@@ -166,24 +163,36 @@ BEGIN
     END LOOP;
   END IF;
   IF v_keys IS NOT NULL THEN
-    INSERT INTO windlass.grp (queue, key, vt, ordered) SELECT p_queue, d.k, s.floor, s.g_ordered FROM (SELECT DISTINCT k FROM unnest(v_keys) k) d
-    WHERE (SELECT o.v FROM windlass.grp o WHERE o.queue = p_queue AND o.key = d.k ORDER BY o.v DESC LIMIT 1) IS NULL;
-    -- By the place of each group's row: joined by its key, a plan that was made for few groups would read all of them.
-    WITH x AS MATERIALIZED (SELECT y.*, (SELECT o.ctid FROM windlass.grp o WHERE o.queue = p_queue AND o.key = y.k ORDER BY o.v DESC LIMIT 1) AS at FROM
-      (SELECT k, max(p) FILTER (WHERE n > 0) AS prio, sum(n)::bigint AS ready, sum(l)::bigint AS later FROM unnest(v_keys, v_prios, v_readies, v_laters) u(k, p, n, l) GROUP BY k) y),
-    up AS (UPDATE windlass.grp g SET counts = windlass.add(g.counts, ARRAY[x.later, x.ready, 0, 0, 0, 0, 0, 0]),
-        v = g.v + CASE WHEN g.parked OR g.ordered OR g.entry >= x.prio OR x.prio IS NULL THEN 0 ELSE 1 END,
-        entry = CASE WHEN g.parked OR g.ordered THEN g.entry ELSE greatest(g.entry, x.prio) END,
-        vt = CASE WHEN g.entry IS NULL AND NOT g.parked AND NOT g.ordered AND x.prio IS NOT NULL THEN greatest(g.vt, s.floor) ELSE g.vt END
-      FROM x WHERE g.ctid = x.at RETURNING g.key, g.entry, g.vt, g.ordered)
-    SELECT bool_or(ordered), (array_agg(entry ORDER BY entry DESC, vt, key) FILTER (WHERE entry IS NOT NULL))[1],
-      (array_agg(vt ORDER BY entry DESC, vt, key) FILTER (WHERE entry IS NOT NULL))[1], (array_agg(key ORDER BY entry DESC, vt, key) FILTER (WHERE entry IS NOT NULL))[1]
-    INTO v_ordered, v_entry, v_vt, v_key FROM up;
+    IF cardinality(v_keys) = 1 THEN
+      -- One lane, as most often: the same as below, said shortly.
+      PERFORM windlass.ensure_grp(p_queue, v_keys[1]);
+      v_sums := ARRAY[v_laters[1], v_readies[1], 0, 0, 0, 0, 0, 0];
+      IF v_readies[1] = 0 THEN v_prios[1] := NULL; END IF;
+      UPDATE windlass.grp g SET counts = windlass.add(g.counts, v_sums), v = g.v + CASE WHEN g.parked OR g.ordered OR g.entry >= v_prios[1] OR v_prios[1] IS NULL THEN 0 ELSE 1 END,
+        entry = CASE WHEN g.parked OR g.ordered THEN g.entry ELSE greatest(g.entry, v_prios[1]) END,
+        vt = CASE WHEN g.entry IS NULL AND NOT g.parked AND NOT g.ordered AND v_prios[1] IS NOT NULL THEN greatest(g.vt, s.floor) ELSE g.vt END
+      WHERE queue = p_queue AND key = v_keys[1] AND v = (SELECT o.v FROM windlass.grp o WHERE o.queue = p_queue AND o.key = v_keys[1] ORDER BY o.v DESC LIMIT 1)
+      RETURNING g.ordered, g.entry, g.vt, g.key INTO v_ordered, v_entry, v_vt, v_key;
+    ELSE
+      INSERT INTO windlass.grp (queue, key, vt, ordered) SELECT p_queue, d.k, s.floor, s.g_ordered FROM (SELECT DISTINCT k FROM unnest(v_keys) k) d
+      WHERE (SELECT o.v FROM windlass.grp o WHERE o.queue = p_queue AND o.key = d.k ORDER BY o.v DESC LIMIT 1) IS NULL;
+      -- By the place of each group's row: joined by its key, a plan that was made for few groups would read all of them.
+      WITH x AS MATERIALIZED (SELECT y.*, (SELECT o.ctid FROM windlass.grp o WHERE o.queue = p_queue AND o.key = y.k ORDER BY o.v DESC LIMIT 1) AS at FROM
+        (SELECT k, max(p) FILTER (WHERE n > 0) AS prio, sum(n)::bigint AS ready, sum(l)::bigint AS later FROM unnest(v_keys, v_prios, v_readies, v_laters) u(k, p, n, l) GROUP BY k) y),
+      up AS (UPDATE windlass.grp g SET counts = windlass.add(g.counts, ARRAY[x.later, x.ready, 0, 0, 0, 0, 0, 0]),
+          v = g.v + CASE WHEN g.parked OR g.ordered OR g.entry >= x.prio OR x.prio IS NULL THEN 0 ELSE 1 END,
+          entry = CASE WHEN g.parked OR g.ordered THEN g.entry ELSE greatest(g.entry, x.prio) END,
+          vt = CASE WHEN g.entry IS NULL AND NOT g.parked AND NOT g.ordered AND x.prio IS NOT NULL THEN greatest(g.vt, s.floor) ELSE g.vt END
+        FROM x WHERE g.ctid = x.at RETURNING g.key, g.entry, g.vt, g.ordered)
+      SELECT bool_or(ordered), (array_agg(entry ORDER BY entry DESC, vt, key) FILTER (WHERE entry IS NOT NULL))[1],
+        (array_agg(vt ORDER BY entry DESC, vt, key) FILTER (WHERE entry IS NOT NULL))[1], (array_agg(key ORDER BY entry DESC, vt, key) FILTER (WHERE entry IS NOT NULL))[1]
+      INTO v_ordered, v_entry, v_vt, v_key FROM up;
+      SELECT ARRAY[sum(l)::bigint, sum(n)::bigint, 0, 0, 0, 0, 0, 0] INTO v_sums FROM unnest(v_readies, v_laters) u(n, l);
+    END IF;
     IF v_entry > s.front_entry OR v_entry = s.front_entry AND (v_vt, v_key COLLATE "C") < (s.front_vt, s.front_key) THEN
       PERFORM windlass.front(p_queue, v_entry, v_vt, v_key);
     END IF;
-    UPDATE windlass.qstate t SET counts = windlass.add(t.counts, ARRAY[e.later, e.ready, 0, 0, 0, 0, 0, 0]), totals[1] = totals[1] + e.later + e.ready, seen = v_horizon
-    FROM (SELECT sum(n)::bigint AS ready, sum(l)::bigint AS later FROM unnest(v_readies, v_laters) u(n, l)) e WHERE t.queue = p_queue AND t.v = s.v;
+    UPDATE windlass.qstate t SET counts = windlass.add(t.counts, v_sums), totals[1] = totals[1] + v_sums[1] + v_sums[2], seen = v_horizon WHERE t.queue = p_queue AND t.v = s.v;
     IF v_ordered THEN
       FOR r IN SELECT u.k, u.list FROM unnest(v_keys, v_lists) u(k, list) WHERE u.list <> '' LOOP
         PERFORM windlass.take_places(p_queue, r.k, r.list);

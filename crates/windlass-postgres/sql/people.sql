@@ -6,6 +6,15 @@ BEGIN
   PERFORM windlass.lock(ARRAY(SELECT DISTINCT queue FROM windlass.job WHERE id = ANY (p_ids)), p_wide, p_now);
 END $$;
 
+-- Keeps retention from the queues of these jobs, as whoever changes a job that has ended does before it takes their locks: it
+-- works on such jobs without them. Under the namespace's lock there is no retention.
+CREATE OR REPLACE FUNCTION windlass.hold_retention(p_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('windlass.all', 1));
+  PERFORM pg_advisory_xact_lock(k) FROM
+    (SELECT DISTINCT hashtextextended('windlass.retention ' || queue, 4) AS k FROM windlass.job WHERE id = ANY (p_ids) ORDER BY 1) keys;
+END $$;
+
 -- T12. The unique key is checked again; parents that have not ended are waited for again.
 CREATE OR REPLACE FUNCTION windlass.retry_one(p_id uuid, p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE s windlass.spot := windlass.spot_of(p_id); v_unique jsonb; v_holder uuid; v_blocked boolean; d windlass.run; v_kids boolean;
@@ -110,6 +119,7 @@ END $$;
 CREATE OR REPLACE FUNCTION windlass.people(p_at bigint, p_verb text, p_ids uuid[], p_edits jsonb, p_payloads bytea[], p_wide boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE v_now bigint := windlass.now_ms(p_at); v_answers jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(p_ids)]); i int;
 BEGIN
+  IF NOT p_wide AND p_verb IN ('retry', 'delete') THEN PERFORM windlass.hold_retention(p_ids); END IF;
   PERFORM windlass.lock_jobs(p_ids, p_wide, v_now);
   FOR i IN 1..coalesce(cardinality(p_ids), 0) LOOP
     v_answers[i] := CASE p_verb

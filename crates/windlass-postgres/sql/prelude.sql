@@ -7,13 +7,14 @@ $$ SELECT coalesce(p_at, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
 CREATE OR REPLACE FUNCTION windlass.add(a bigint[], b bigint[]) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS
 $$ SELECT ARRAY[a[1]+b[1], a[2]+b[2], a[3]+b[3], a[4]+b[4], a[5]+b[5], a[6]+b[6], a[7]+b[7], a[8]+b[8]] $$;
 
--- Whether anybody has brought something to that queue that nobody has taken up.
-CREATE OR REPLACE FUNCTION windlass.brought(p_queue text) RETURNS boolean LANGUAGE plpgsql AS $$
+-- What anybody has brought to that queue and nobody has taken up: 1 jobs, 2 completions, 3 both.
+CREATE OR REPLACE FUNCTION windlass.brought(p_queue text) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE v_seen xid8;
 BEGIN
   SELECT seen INTO v_seen FROM windlass.qstate WHERE queue = p_queue ORDER BY v DESC LIMIT 1;
   v_seen := windlass.seen(coalesce(v_seen, '0'));
-  RETURN EXISTS (SELECT FROM windlass.incoming WHERE queue = p_queue AND xid >= v_seen) OR EXISTS (SELECT FROM windlass.done WHERE queue = p_queue);
+  RETURN CASE WHEN EXISTS (SELECT FROM windlass.incoming WHERE queue = p_queue AND xid >= v_seen) THEN 1 ELSE 0 END
+    + CASE WHEN EXISTS (SELECT FROM windlass.done WHERE queue = p_queue) THEN 2 ELSE 0 END;
 END $$;
 
 -- Transactions before that one can bring nothing any more. A schema that was restored elsewhere may have seen what lies
@@ -27,13 +28,13 @@ END $$;
 -- The locks: the namespace shared and each queue by itself, in the order of their keys; or, for what crosses queues in
 -- ways nobody can foresee, the whole namespace. All end with the transaction, so any pooler will do.
 CREATE OR REPLACE FUNCTION windlass.lock(p_queues text[], p_wide boolean, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE v_queue text; v_queues text[] := p_queues;
+DECLARE v_queue text; v_queues text[] := p_queues; v_what int;
 BEGIN
   IF p_wide THEN
     PERFORM pg_advisory_xact_lock(hashtextextended('windlass.all', 1));
     PERFORM set_config('windlass.wide', 'on', true);
     FOR v_queue IN SELECT queue FROM windlass.incoming UNION SELECT queue FROM windlass.done LOOP
-      PERFORM windlass.take_up(v_queue, p_now);
+      PERFORM windlass.take_up(v_queue, 3, p_now);
     END LOOP;
   ELSE
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('windlass.all', 1));
@@ -46,9 +47,16 @@ BEGIN
       PERFORM pg_advisory_xact_lock(k) FROM (SELECT hashtextextended('windlass.queue ' || q, 2) AS k FROM unnest(v_queues) q ORDER BY 1) keys;
     END IF;
     FOREACH v_queue IN ARRAY v_queues LOOP
-      IF windlass.brought(v_queue) THEN PERFORM windlass.take_up(v_queue, p_now); END IF;
+      v_what := windlass.brought(v_queue);
+      IF v_what > 0 THEN PERFORM windlass.take_up(v_queue, v_what, p_now); END IF;
     END LOOP;
   END IF;
+END $$;
+
+-- A queue's lock alone, for what looks at nothing that producers have brought.
+CREATE OR REPLACE FUNCTION windlass.hold_queue(p_queue text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('windlass.queue ' || p_queue, 2));
 END $$;
 
 CREATE OR REPLACE FUNCTION windlass.is_wide() RETURNS boolean LANGUAGE sql STABLE AS
@@ -90,7 +98,7 @@ END $$;
 
 CREATE OR REPLACE FUNCTION windlass.ensure_queue(p_queue text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  IF NOT EXISTS (SELECT FROM windlass.qstate WHERE queue = p_queue) THEN
+  IF (SELECT v FROM windlass.qstate WHERE queue = p_queue ORDER BY v DESC LIMIT 1) IS NULL THEN
     INSERT INTO windlass.queue (name) VALUES (p_queue) ON CONFLICT DO NOTHING;
     IF FOUND THEN INSERT INTO windlass.qstate (queue) VALUES (p_queue); END IF;
   END IF;
@@ -98,7 +106,8 @@ END $$;
 
 CREATE OR REPLACE FUNCTION windlass.ensure_grp(p_queue text, p_key text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  IF NOT EXISTS (SELECT FROM windlass.grp WHERE queue = p_queue AND key = p_key) THEN
+  -- The newest first, as always.
+  IF (SELECT v FROM windlass.grp WHERE queue = p_queue AND key = p_key ORDER BY v DESC LIMIT 1) IS NULL THEN
     INSERT INTO windlass.grp (queue, key, vt, ordered)
     SELECT p_queue, p_key, s.floor, q.g_ordered FROM windlass.qstate s JOIN windlass.queue q ON q.name = s.queue
     WHERE s.queue = p_queue ON CONFLICT DO NOTHING;
@@ -215,22 +224,22 @@ $$ SELECT CASE WHEN p_all[1] = ALL (p_all) THEN p_all[1:1] ELSE p_all END $$;
 CREATE OR REPLACE FUNCTION windlass.owed(p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_rings jsonb := '[]'; v_touched text := coalesce(current_setting('windlass.touched', true), ''); v_woken text := coalesce(current_setting('windlass.woken', true), '');
-  v_queue text; q record; v_room bigint; v_open record;
+  v_queue text; q record; c record; v_room bigint; v_open record;
 BEGIN
-  IF v_touched <> '' THEN
-    FOR q IN SELECT * FROM windlass.queue c CROSS JOIN LATERAL (SELECT * FROM windlass.qstate WHERE queue = c.name ORDER BY v DESC LIMIT 1) s
-      WHERE c.name = ANY (string_to_array(v_touched, E'\n')) AND NOT c.paused AND s.counts[2] > 0
-        AND EXISTS (SELECT FROM windlass.in_order(c.name, s.front_entry, s.front_vt, s.front_key, 1)) LOOP
-      v_room := least(q.counts[2], q.concurrency - q.counts[3]);
-      CONTINUE WHEN v_room <= 0;
-      SELECT * INTO v_open FROM windlass.queue_open(q.concurrency, q.counts[3], q.hold_until, q.rate_count, q.rate_period, q.rate_burst, q.tat_ms, q.tat_frac, p_now);
-      IF v_open.ok THEN
-        v_rings := v_rings || jsonb_build_array(jsonb_build_array(q.name, v_room));
-      ELSIF v_open.at IS NOT NULL THEN
-        UPDATE windlass.qstate SET timer_at = v_open.at WHERE queue = q.name;
-      END IF;
-    END LOOP;
-  END IF;
+  FOREACH v_queue IN ARRAY string_to_array(v_touched, E'\n') LOOP
+    CONTINUE WHEN v_queue = '';
+    SELECT * INTO q FROM windlass.qstate WHERE queue = v_queue ORDER BY v DESC LIMIT 1;
+    CONTINUE WHEN NOT FOUND OR q.counts[2] = 0;
+    SELECT * INTO c FROM windlass.queue WHERE name = v_queue;
+    v_room := least(q.counts[2], c.concurrency - q.counts[3]);
+    CONTINUE WHEN c.paused OR v_room <= 0 OR NOT EXISTS (SELECT FROM windlass.in_order(v_queue, q.front_entry, q.front_vt, q.front_key, 1));
+    SELECT * INTO v_open FROM windlass.queue_open(c.concurrency, q.counts[3], q.hold_until, c.rate_count, c.rate_period, c.rate_burst, q.tat_ms, q.tat_frac, p_now);
+    IF v_open.ok THEN
+      v_rings := v_rings || jsonb_build_array(jsonb_build_array(v_queue, v_room));
+    ELSIF v_open.at IS NOT NULL THEN
+      UPDATE windlass.qstate SET timer_at = v_open.at WHERE queue = v_queue;
+    END IF;
+  END LOOP;
   IF v_woken <> '' THEN
     FOR v_queue IN SELECT DISTINCT t FROM unnest(string_to_array(v_woken, E'\n')) t WHERE t <> '' LOOP
       v_rings := v_rings || jsonb_build_array(jsonb_build_array(v_queue, 1));

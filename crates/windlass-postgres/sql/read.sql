@@ -185,11 +185,13 @@ CREATE OR REPLACE FUNCTION windlass.clock(p_ms bigint) RETURNS text LANGUAGE sql
 $$ SELECT to_char(to_timestamp(p_ms / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') $$;
 
 -- Whether something of these queues could be claimed now.
-CREATE OR REPLACE FUNCTION windlass.has_work(p_at bigint, p_queues text[]) RETURNS boolean LANGUAGE sql STABLE AS $$
-  SELECT EXISTS (SELECT FROM windlass.incoming i LEFT JOIN windlass.queue q ON q.name = i.queue WHERE i.queue = ANY (p_queues) AND i.state = 1 AND NOT coalesce(q.paused, false))
+CREATE OR REPLACE FUNCTION windlass.has_work(p_at bigint, p_queues text[]) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM windlass.incoming i LEFT JOIN windlass.queue q ON q.name = i.queue WHERE i.queue = ANY (p_queues) AND i.state = 1 AND NOT coalesce(q.paused, false))
     OR EXISTS (SELECT FROM windlass.queue q JOIN windlass.qstate s ON s.queue = q.name WHERE q.name = ANY (p_queues) AND NOT q.paused
       AND EXISTS (SELECT FROM windlass.in_order(q.name, s.front_entry, s.front_vt, s.front_key, 1))
-      AND (windlass.queue_open(q.concurrency, s.counts[3], s.hold_until, q.rate_count, q.rate_period, q.rate_burst, s.tat_ms, s.tat_frac, windlass.now_ms(p_at))).ok) $$;
+      AND (windlass.queue_open(q.concurrency, s.counts[3], s.hold_until, q.rate_count, q.rate_period, q.rate_burst, s.tat_ms, s.tat_frac, windlass.now_ms(p_at))).ok);
+END $$;
 
 -- How far the event log can be read, and how far it has been written: transactions below the first get no more events.
 CREATE OR REPLACE FUNCTION windlass.event_horizon(OUT horizon bigint, OUT written bigint, OUT newest bigint, OUT trimmed bigint) LANGUAGE sql VOLATILE AS $$

@@ -170,7 +170,7 @@ END $$;
 -- `p_places` is where the attempts stood when they were looked up.
 CREATE OR REPLACE FUNCTION windlass.settle(p_kinds smallint[], p_jobs uuid[], p_counters bigint[], p_nonces bigint[], p_results bytea[], p_details jsonb[],
   p_payloads bytea[], p_places tid[], p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE v_done int[]; r record; i int; v_answers jsonb[]; v_key text; v_seq bigint; v_family uuid[]; v_n bigint; v_places tid[] := p_places; v_moved boolean;
+DECLARE v_done int[]; r record; i int; v_answers jsonb[]; v_key text; v_seq bigint; v_family uuid[]; v_n bigint; v_places tid[] := p_places; v_moved boolean; v_parked boolean;
 BEGIN
   IF 0 = ANY (p_kinds) THEN
     -- Whoever makes parents and children holds the whole namespace, so that none comes up now.
@@ -203,14 +203,20 @@ BEGIN
         SELECT l.*, (SELECT sum(ran * n) FROM terms t WHERE t.queue = l.queue) AS ran, (SELECT max(ran) FROM terms t WHERE t.queue = l.queue) AS longest FROM lists l
       LOOP
         v_done := v_done || r.places; v_n := cardinality(r.jobs);
-        FOR v_key IN
-          WITH x AS MATERIALIZED (SELECT y.*, (SELECT o.ctid FROM windlass.grp o WHERE o.queue = r.queue AND o.key = y.k ORDER BY o.v DESC LIMIT 1) AS at
-            FROM (SELECT k, count(*) AS n FROM unnest(r.grps) k GROUP BY k) y),
-          up AS (UPDATE windlass.grp g SET counts = windlass.add(g.counts, ARRAY[0, 0, -x.n, 0, 0, x.n, 0, 0]) FROM x WHERE g.ctid = x.at
-            RETURNING g.key, g.parked)
-          SELECT key FROM up WHERE parked LOOP
-          PERFORM windlass.unpark(r.queue, v_key);
-        END LOOP;
+        IF r.grps[1] = ALL (r.grps) THEN
+          UPDATE windlass.grp SET counts = windlass.add(counts, ARRAY[0, 0, -v_n, 0, 0, v_n, 0, 0])
+          WHERE queue = r.queue AND key = r.grps[1] AND v = (SELECT o.v FROM windlass.grp o WHERE o.queue = r.queue AND o.key = r.grps[1] ORDER BY o.v DESC LIMIT 1) RETURNING parked INTO v_parked;
+          IF v_parked THEN PERFORM windlass.unpark(r.queue, r.grps[1]); END IF;
+        ELSE
+          FOR v_key IN
+            WITH x AS MATERIALIZED (SELECT y.*, (SELECT o.ctid FROM windlass.grp o WHERE o.queue = r.queue AND o.key = y.k ORDER BY o.v DESC LIMIT 1) AS at
+              FROM (SELECT k, count(*) AS n FROM unnest(r.grps) k GROUP BY k) y),
+            up AS (UPDATE windlass.grp g SET counts = windlass.add(g.counts, ARRAY[0, 0, -x.n, 0, 0, x.n, 0, 0]) FROM x WHERE g.ctid = x.at
+              RETURNING g.key, g.parked)
+            SELECT key FROM up WHERE parked LOOP
+            PERFORM windlass.unpark(r.queue, v_key);
+          END LOOP;
+        END IF;
         UPDATE windlass.qstate SET counts = windlass.add(counts, ARRAY[0, 0, -v_n, 0, 0, v_n, 0, 0]), totals[3] = totals[3] + v_n,
           run_sum = run_sum + r.ran, run_max = greatest(run_max, r.longest)
         WHERE queue = r.queue AND v = (SELECT v FROM windlass.qstate WHERE queue = r.queue ORDER BY v DESC LIMIT 1);

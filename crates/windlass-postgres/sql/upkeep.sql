@@ -30,25 +30,29 @@ CREATE OR REPLACE FUNCTION windlass.kept_from() RETURNS bigint LANGUAGE sql STAB
 -- T13: removes what retention no longer keeps. A job with live children goes to the end of its line instead, and none
 -- that a reader needs goes.
 --
--- Most of the work is with rows of the jobs alone, which nobody but a person changes once they have ended. It is done before
--- the queue's lock is taken, so that claims go on beside it. Under the lock it is looked whether all of them still are where
--- they were found; if not, all of this is undone and done anew.
-CREATE OR REPLACE FUNCTION windlass.retain(p_at bigint, p_queue text, p_budget int, p_wide boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- Most of the work is with rows of the jobs alone, and nobody changes a job that has ended while its retention is held (a
+-- person's verbs: `hold_retention`; parents and children: the namespace's lock). It is done before the queue's lock is taken,
+-- so that claims go on beside it. Under the lock it is looked whether what was decided before still holds; if not, all of this
+-- is undone and done anew. Nothing is taken up under it: this transaction may have its place in the log from before others
+-- that have told of the same jobs meanwhile.
+CREATE OR REPLACE FUNCTION windlass.retain(p_at bigint, p_queue text, p_budget int) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-  v_now bigint := windlass.now_ms(p_at); q record; k record; r record; w int; v_excess bigint; v_early boolean; v_rest boolean := false; v_kept bigint; v_keep uuid[]; v_n int; v_key text;
+  v_now bigint := windlass.now_ms(p_at); q record; k record; r record; w int; v_excess bigint; v_rest boolean := false; v_kept bigint; v_keep uuid[]; v_n int; v_key text;
   v_ids uuid[]; v_jobs uuid[] := '{}'; v_runs uuid[] := '{}'; v_states smallint[] := '{}'; v_kinds text[] := '{}'; v_grps text[] := '{}'; v_attempts int[] := '{}';
-  v_modes jsonb; v_least bigint[] := '{0,0,0,0,0,0,0,0}'; v_moved bigint[]; v_counts bigint[];
+  v_modes jsonb; v_moved bigint[];
 BEGIN
-  IF p_wide THEN PERFORM windlass.lock(ARRAY[p_queue], true, v_now); ELSE PERFORM pg_advisory_xact_lock_shared(hashtextextended('windlass.all', 1)); END IF;
-  -- One at a time: another one would find the same jobs.
-  PERFORM pg_advisory_xact_lock(hashtextextended('windlass.retention ' || p_queue, 4));
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('windlass.all', 1));
+  -- Whoever is at it already finds the same jobs.
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('windlass.retention ' || p_queue, 4)) THEN RETURN 0; END IF;
+  -- A family's completion waits for the whole namespace, and everybody behind it.
+  IF EXISTS (SELECT FROM windlass.edge) THEN p_budget := least(p_budget, 500); END IF;
   v_kept := windlass.kept_from();
   SELECT c.settings, s.counts INTO q FROM windlass.queue c CROSS JOIN LATERAL (SELECT * FROM windlass.qstate WHERE queue = c.name ORDER BY v DESC LIMIT 1) s WHERE c.name = p_queue;
   FOR w IN 5..7 LOOP
     EXIT WHEN cardinality(v_jobs) >= p_budget;
     SELECT * INTO k FROM windlass.keeps(q.settings, w);
     v_excess := q.counts[w + 1] - k.most;
-    SELECT array_agg(o.job ORDER BY o.n), bool_or(o.at::numeric + k.age > v_now) INTO v_ids, v_early FROM (
+    SELECT array_agg(o.job ORDER BY o.n) INTO v_ids FROM (
       SELECT e.job, e.at, row_number() OVER (ORDER BY e.seq) AS n FROM
         (SELECT job, at, seq FROM ((SELECT job, at, seq FROM windlass.ended WHERE w > 5 AND queue = p_queue AND state = w AND NOT shut ORDER BY seq LIMIT p_budget - cardinality(v_jobs))
           UNION ALL (SELECT u.job, f.at, f.seq * 1024 + u.n FROM (SELECT * FROM windlass.finished WHERE w = 5 AND queue = p_queue ORDER BY seq LIMIT p_budget) f
@@ -57,7 +61,7 @@ BEGIN
     CONTINUE WHEN v_ids IS NULL;
     SELECT array_agg(DISTINCT e.parent) INTO v_keep FROM windlass.edge e WHERE e.parent = ANY (v_ids) AND windlass.has_live_children(e.parent);
     IF v_keep IS NOT NULL THEN
-      PERFORM windlass.lock(ARRAY[p_queue], false, v_now);
+      PERFORM windlass.hold_queue(p_queue);
       UPDATE windlass.ended SET seq = nextval('windlass.seq') WHERE job = ANY (v_keep);
       FOR r IN SELECT job, done_at, seq, nextval('windlass.seq') AS place FROM windlass.run WHERE job = ANY (v_keep) AND done_at > 0 ORDER BY job LOOP
         PERFORM windlass.strike(p_queue, r.seq, ARRAY[r.job]);
@@ -68,7 +72,6 @@ BEGIN
       v_rest := true;
       CONTINUE WHEN v_ids IS NULL;
     END IF;
-    IF v_early THEN v_least[w + 1] := k.most; END IF;
     IF w = 5 THEN
       v_runs := v_ids;
       SELECT array_agg(h.kind ORDER BY u.n) AS kinds, array_agg(h.grp ORDER BY u.n) AS grps, array_agg(h.attempt ORDER BY u.n) AS attempts INTO r
@@ -86,10 +89,10 @@ BEGIN
   END LOOP;
   IF v_jobs = '{}' THEN
     IF v_rest OR v_kept IS NOT NULL THEN
-      PERFORM windlass.lock(ARRAY[p_queue], false, v_now);
+      PERFORM windlass.hold_queue(p_queue);
       UPDATE windlass.qstate SET retention_rests_until = v_now + 1000 WHERE queue = p_queue;
     END IF;
-    RETURN jsonb_build_object('done', 0) || windlass.owed(v_now);
+    RETURN 0;
   END IF;
   DELETE FROM windlass.job WHERE id = ANY (v_jobs);
   DELETE FROM windlass.extra WHERE job = ANY (v_jobs);
@@ -99,7 +102,11 @@ BEGIN
   DELETE FROM windlass.gone WHERE id = ANY (v_jobs);
   INSERT INTO windlass.gone (id, at, state) SELECT u.id, v_now, u.state FROM unnest(v_jobs, v_states) u(id, state);
 
-  PERFORM windlass.lock(ARRAY[p_queue], false, v_now);
+  PERFORM windlass.hold_queue(p_queue);
+  IF windlass.kept_from() < coalesce(v_kept, 9223372036854775807) OR (SELECT settings FROM windlass.queue WHERE name = p_queue) IS DISTINCT FROM q.settings
+    OR EXISTS (SELECT FROM windlass.edge e WHERE e.parent = ANY (v_jobs) AND windlass.has_live_children(e.parent)) THEN
+    RAISE EXCEPTION 'more is to be kept meanwhile' USING ERRCODE = 'serialization_failure';
+  END IF;
   WITH over AS (DELETE FROM windlass.ended WHERE job = ANY (v_jobs[cardinality(v_runs) + 1:]) AND NOT shut RETURNING 1) SELECT count(*) INTO v_n FROM over;
   FOR r IN
     WITH over AS MATERIALIZED (DELETE FROM windlass.run WHERE job = ANY (v_runs) AND done_at > 0 RETURNING job, seq),
@@ -132,18 +139,12 @@ BEGIN
     PERFORM windlass.forget_grp(p_queue, v_key, v_now);
   END LOOP;
   SELECT ARRAY[0, 0, 0, 0, 0, -count(*) FILTER (WHERE s = 5), -count(*) FILTER (WHERE s = 6), -count(*) FILTER (WHERE s = 7)] INTO v_moved FROM unnest(v_states) s;
-  UPDATE windlass.qstate SET counts = windlass.add(counts, v_moved) WHERE queue = p_queue AND v = (SELECT v FROM windlass.qstate WHERE queue = p_queue ORDER BY v DESC LIMIT 1)
-  RETURNING counts INTO v_counts;
-  -- Somebody has removed or retried others of them meanwhile, and more would go than stand beyond the bound.
-  IF v_counts[6] < v_least[6] OR v_counts[7] < v_least[7] OR v_counts[8] < v_least[8] THEN
-    RAISE EXCEPTION 'fewer jobs are kept meanwhile' USING ERRCODE = 'serialization_failure';
-  END IF;
+  UPDATE windlass.qstate SET counts = windlass.add(counts, v_moved) WHERE queue = p_queue AND v = (SELECT v FROM windlass.qstate WHERE queue = p_queue ORDER BY v DESC LIMIT 1);
   FOR r IN SELECT (m->>0)::bigint AS fingerprint, (m->>1)::bigint AS n FROM jsonb_array_elements(v_modes) m LOOP
     UPDATE windlass.mode SET dead = greatest(dead - r.n, 0) WHERE queue = p_queue AND fingerprint = r.fingerprint;
     IF NOT FOUND THEN UPDATE windlass.mode SET dead = greatest(dead - r.n, 0) WHERE queue = p_queue AND fingerprint = 0; END IF;
   END LOOP;
-  IF windlass.is_wide() THEN PERFORM windlass.run_errands(1000, v_now); END IF;
-  RETURN jsonb_build_object('done', cardinality(v_jobs)) || windlass.owed(v_now);
+  RETURN cardinality(v_jobs);
 END $$;
 
 -- What is due: the queues with something to do, whether errands wait, the schedules, and when to look again.
@@ -209,15 +210,18 @@ BEGIN
   DELETE FROM windlass.gone WHERE n IN (SELECT g.n FROM (SELECT n, at FROM windlass.gone ORDER BY n LIMIT p_budget) g
     WHERE g.at + 86400000 <= v_now OR g.n <= (SELECT n FROM windlass.gone ORDER BY n DESC LIMIT 1) - 1000000);
   GET DIAGNOSTICS v_n = ROW_COUNT; v_done := v_done + v_n;
-  DELETE FROM windlass.worker WHERE seen_at < v_now - 86400000;
-  -- Limits that jobs have named and nobody has set come and go with their lanes.
-  IF (SELECT count(*) FROM (SELECT FROM windlass.lim WHERE settings IS NULL LIMIT 1001) l) > 1000 THEN
-    PERFORM windlass.lock('{}', false, v_now);
-    PERFORM windlass.lock_limits();
-    DELETE FROM windlass.lim WHERE settings IS NULL AND in_use = 0 AND hold_until <= v_now
-      AND name NOT IN (SELECT u.name FROM windlass.lane a CROSS JOIN LATERAL windlass.uses(a.lset) u);
+  -- The small tables are read whole, once in a sweep: with its last step.
+  IF v_done < p_budget THEN
+    DELETE FROM windlass.worker WHERE seen_at < v_now - 86400000;
+    -- Limits that jobs have named and nobody has set come and go with their lanes.
+    IF (SELECT count(*) FROM (SELECT FROM windlass.lim WHERE settings IS NULL LIMIT 1001) l) > 1000 THEN
+      PERFORM windlass.lock('{}', false, v_now);
+      PERFORM windlass.lock_limits();
+      DELETE FROM windlass.lim WHERE settings IS NULL AND in_use = 0 AND hold_until <= v_now
+        AND name NOT IN (SELECT u.name FROM windlass.lane a CROSS JOIN LATERAL windlass.uses(a.lset) u);
+    END IF;
+    DELETE FROM windlass.series WHERE (width = 1000 AND slot < v_now / 1000 - 300) OR (width = 60000 AND slot < v_now / 60000 - 1440) OR (width = 3600000 AND slot < v_now / 3600000 - 168);
   END IF;
-  DELETE FROM windlass.series WHERE (width = 1000 AND slot < v_now / 1000 - 300) OR (width = 60000 AND slot < v_now / 60000 - 1440) OR (width = 3600000 AND slot < v_now / 3600000 - 168);
   SELECT id INTO v_first FROM windlass.event ORDER BY xid, id LIMIT 1;
   SELECT id INTO v_last FROM windlass.event ORDER BY xid DESC, id DESC LIMIT 1;
   IF v_last - v_first > 1000000 THEN

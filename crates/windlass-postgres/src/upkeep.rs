@@ -14,13 +14,15 @@ use windlass_core::{JobId, NewJob, StoreError, Time};
 
 /// Jobs that retention removes in one transaction: it waits for the queue's lock once and then holds it about as long as
 /// a claim of a full batch does, for most of its work is done before.
-const BITE: usize = 5_000;
+const BITE: usize = 2_000;
 /// Rows that one step of the sweep removes: a few milliseconds.
 const SWEEP_BITE: i32 = 1_000;
 /// Steps of one sweep, as many as a fast queue leaves work for until the next one.
 const SWEEP_STEPS: usize = 100;
+/// Queues whose upkeep may fail before a round is given up: then it is the server's fault, not theirs.
+const FAILURES_MOST: usize = 3;
 const KEEP_UP: &str = "SELECT windlass.upkeep($1, $2, $3, $4)";
-const RETAIN: &str = "SELECT windlass.retain($1, $2, $3, $4)";
+const RETAIN: &str = "SELECT windlass.retain($1, $2, $3)";
 
 /// What a look at the clock finds.
 #[derive(Deserialize)]
@@ -69,11 +71,18 @@ impl PostgresStore {
         let mut more = told.get("retain") == Some(&Value::Bool(true));
         while more {
             let asked = budget.saturating_sub(done).clamp(1, BITE);
-            let removed = steps(&self.step(RETAIN, Some(queue), asked, false, at).await?);
+            let removed = self.retain(queue, asked, at).await?;
             done += removed;
             more = removed == asked && done < budget;
         }
         Ok(done)
+    }
+
+    async fn retain(&self, queue: &str, most: usize, at: Option<Time>) -> Result<usize, StoreError> {
+        let most = i32::try_from(most).unwrap_or(i32::MAX);
+        let params: [Param<'_>; 3] = [(&self.at(at), Type::INT8), (&queue, Type::TEXT), (&most, Type::INT4)];
+        let rows = self.rows("upkeep", RETAIN, &params).await?;
+        Ok(rows.first().map_or(0, |row| usize::try_from(row.get::<_, i32>(0)).unwrap_or(0)))
     }
 
     async fn step(
@@ -120,13 +129,21 @@ impl PostgresStore {
             }
             done += self.tick(&name, &spec, time(through), time(plan.now)).await?;
         }
+        let mut failures = Vec::new();
         for (number, queue) in plan.due.iter().enumerate() {
-            if done >= budget {
+            if done >= budget || failures.len() >= FAILURES_MOST {
                 break;
             }
             // A share for each, so that none goes without while another has more than can be done.
             let share = ((budget - done) / (plan.due.len() - number)).max(1);
-            done += self.keep_up(queue, share, now).await?;
+            // What is wrong with one queue keeps nobody from the others.
+            match self.keep_up(queue, share, now).await {
+                Ok(steps) => done += steps,
+                Err(why) => failures.push(why),
+            }
+        }
+        if let Some(why) = failures.into_iter().next() {
+            return Err(why);
         }
         let next = self.plan(now, &[]).await?;
         Ok(UpkeepReport { done, next_due: next.next.map(time) })

@@ -76,9 +76,7 @@ fn show(outcome: &Outcome, asked: &Peers, versions: &str) {
         asked.runs
     );
     println!("{} jobs; {} s of steady mix. {versions}.", table::number(asked.jobs as f64), asked.seconds);
-    println!(
-        "Lifecycles of a peer: enqueue then drain, in both rows. Its settings, the best of those tried:"
-    );
+    println!("A peer's settings, the best of those tried:");
     outcome.settings.iter().for_each(|setting| println!("  {setting}"));
 }
 

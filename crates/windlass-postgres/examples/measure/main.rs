@@ -18,6 +18,9 @@ use windlass_core::{GroupKey, JobId, Kind, NewJob, QueueName, Time, WorkerId};
 use windlass_postgres::{Options, PostgresStore};
 
 const BATCH: u32 = 100;
+/// Jobs that wait beside a claim, and claims of one figure.
+const BACKLOG: u64 = 50_000;
+const CLAIMS: usize = 300;
 /// The schema that is measured in, and lost.
 const SCHEMA: &str = "windlass_measure";
 /// What Linux counts CPU time in, on every machine there is.
@@ -143,35 +146,23 @@ async fn main() {
         );
     }
     let mut made = 1u128 << 50;
-    let from = Instant::now();
-    for _ in 0..50 {
-        store.enqueue(jobs("few", 1_000, &mut made, 0), false, None).await.unwrap();
+    let backlogs = [
+        ("few", BACKLOG, 0),
+        ("many", waiting, 0),
+        ("tens", BACKLOG, 10),
+        ("hundreds", BACKLOG, 100),
+        ("groups", BACKLOG.max(groups * 5), groups),
+    ];
+    for (queue, waiting, groups) in backlogs {
+        let from = Instant::now();
+        for _ in 0..waiting.div_ceil(1_000) {
+            store.enqueue(jobs(queue, 1_000, &mut made, u128::from(groups)), false, None).await.unwrap();
+        }
+        println!("{waiting} jobs in {groups} groups: enqueued in {:?}", from.elapsed());
+        println!("first claim: {} us", claim_cost(&store, queue, 1).await.1);
+        let cpu = server_cpu_us(&client).await;
+        let times = claim_cost(&store, queue, CLAIMS).await;
+        let cpu = (server_cpu_us(&client).await - cpu) / CLAIMS as u64;
+        println!("claim of {BATCH}: {cpu} us of the server's CPU; {times:?} us (p5, p50, p99)");
     }
-    println!("enqueue of 1,000: {} us", from.elapsed().as_micros() / 50);
-    println!(
-        "claim of {BATCH} beside 50,000 waiting: {:?} us (p5, p50, p99)",
-        claim_cost(&store, "few", 200).await
-    );
-    let from = Instant::now();
-    for _ in 0..waiting / 1_000 {
-        store.enqueue(jobs("many", 1_000, &mut made, 0), false, None).await.unwrap();
-    }
-    println!("enqueued {waiting} in {:?}", from.elapsed());
-    println!("first claim: {:?} us", claim_cost(&store, "many", 1).await);
-    println!(
-        "claim of {BATCH} beside {waiting} waiting: {:?} us (p5, p50, p99)",
-        claim_cost(&store, "many", 200).await
-    );
-    for _ in 0..(groups * 5).max(25_000).div_ceil(1_000) {
-        store.enqueue(jobs("groups", 1_000, &mut made, u128::from(groups)), false, None).await.unwrap();
-    }
-    println!("first claim: {:?} us", claim_cost(&store, "groups", 1).await);
-    println!(
-        "claim of {BATCH} of {groups} groups: {:?} us (p5, p50, p99)",
-        claim_cost(&store, "groups", 200).await
-    );
-    for _ in 0..50 {
-        store.enqueue(jobs("tens", 1_000, &mut made, 10), false, None).await.unwrap();
-    }
-    println!("claim of {BATCH} of 10 groups: {:?} us (p5, p50, p99)", claim_cost(&store, "tens", 200).await);
 }

@@ -5,6 +5,7 @@
 #[path = "../server/authority.rs"]
 mod authority;
 mod driver;
+mod groups;
 mod held;
 mod plans;
 mod retention;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, error::SqlState};
 use windlass_core::queue::QueueSettings;
 use windlass_core::store::{Admin, Queue, Upkeep};
-use windlass_core::{JobId, State};
+use windlass_core::{JobId, Rejection, State};
 use windlass_postgres::PostgresStore;
 
 /// How long something may take that waits for nothing.
@@ -26,11 +26,14 @@ async fn completed(schema: &str, count: u128) -> (PostgresStore, Vec<JobId>) {
     (store, held.iter().map(|held| held.lease.job).collect())
 }
 
+/// A retention under way.
+type Retention = tokio::task::JoinHandle<Result<(), tokio_postgres::Error>>;
+
 /// A retention of that schema's queue, on a connection of its own, that has come as far as it can.
-async fn begun(schema: &str, holder: &Client) -> tokio::task::JoinHandle<Result<(), tokio_postgres::Error>> {
+async fn begun(schema: &str, holder: &Client) -> Retention {
     let retainer = client(shared()).await;
     let pid: i32 = retainer.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
-    let sql = format!("SELECT {schema}.retain(NULL, 'q', 3, false)");
+    let sql = format!("SELECT {schema}.retain(NULL, 'q', 3)");
     let task = tokio::spawn(async move { retainer.batch_execute(&sql).await });
     let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)";
     let since = tokio::time::Instant::now();
@@ -40,35 +43,20 @@ async fn begun(schema: &str, holder: &Client) -> tokio::task::JoinHandle<Result<
     task
 }
 
-/// What a person does to one job, and the end of the transaction.
-fn people(schema: &str, verb: &str, id: JobId) -> String {
-    format!("SELECT {schema}.people(NULL, '{verb}', '{{{:032x}}}', NULL, NULL, false); COMMIT", id.0)
-}
-
 #[tokio::test]
-async fn a_job_that_is_retried_while_retention_is_at_it_stays() {
-    // One more than are removed at once, so that the count alone shows nothing.
-    let (store, ids) = completed("retried", 4).await;
+async fn a_job_that_has_moved_while_retention_is_at_it_stays() {
+    // One more than are removed at once, so that the counts alone show nothing.
+    let (store, ids) = completed("moved", 4).await;
     let person = client(shared()).await;
-    person.batch_execute("BEGIN; SELECT retried.lock('{q}', false, 0)").await.unwrap();
-    let retention = begun("retried", &person).await;
-    person.batch_execute(&people("retried", "retry", ids[1])).await.unwrap();
-    let why = retention.await.unwrap().expect_err("not all of them are where they were");
-    assert_eq!(why.code(), Some(&SqlState::T_R_SERIALIZATION_FAILURE), "{why}");
-    // Undone, and done anew.
-    let states = async || {
-        let mut states = Vec::new();
-        for id in &ids {
-            states.push(store.get(*id).await.unwrap().map(|job| job.view.state));
-        }
-        states
-    };
-    assert_eq!(
-        states().await,
-        [Some(State::Completed), Some(State::Ready), Some(State::Completed), Some(State::Completed)]
-    );
+    person.batch_execute("BEGIN; SELECT moved.hold_queue('q')").await.unwrap();
+    let retention = begun("moved", &person).await;
+    // Without what keeps retention off, which a person's retry has.
+    let retry = format!("SELECT moved.retry_one('{:032x}', 0); COMMIT", ids[1].0);
+    person.batch_execute(&retry).await.unwrap();
+    refused(retention).await;
+    assert_eq!(states(&store, &ids).await, [COMPLETED, Some(State::Ready), COMPLETED, COMPLETED]);
     store.upkeep(100, None).await.unwrap();
-    assert_eq!(states().await, [None, Some(State::Ready), None, None]);
+    assert_eq!(states(&store, &ids).await, [None, Some(State::Ready), None, None]);
     let again = claim(&store, 3).await;
     assert_eq!(again.iter().map(|held| held.lease.job).collect::<Vec<_>>(), [ids[1]]);
     assert_eq!(again[0].payload, *b"{}");
@@ -77,33 +65,56 @@ async fn a_job_that_is_retried_while_retention_is_at_it_stays() {
 }
 
 #[tokio::test]
-async fn a_bound_on_their_number_is_kept_though_others_are_removed_meanwhile() {
-    let (store, ids) = completed("bounded", 5).await;
-    let mut settings = QueueSettings::default();
-    settings.retention.completed_count = 3;
-    store.set_queue(queue(), settings, None).await.unwrap().unwrap();
+async fn what_is_to_be_kept_longer_meanwhile_is_kept() {
+    let (store, ids) = completed("longer", 3).await;
     let person = client(shared()).await;
-    person.batch_execute("BEGIN; SELECT bounded.lock('{q}', false, 0)").await.unwrap();
-    let retention = begun("bounded", &person).await;
-    person.batch_execute(&people("bounded", "delete", ids[4])).await.unwrap();
-    let why = retention.await.unwrap().expect_err("two would be too many now");
-    assert_eq!(why.code(), Some(&SqlState::T_R_SERIALIZATION_FAILURE), "{why}");
+    person.batch_execute("BEGIN; SELECT longer.hold_queue('q')").await.unwrap();
+    let retention = begun("longer", &person).await;
+    let longer = r#"UPDATE longer.queue SET settings = '{"retention": {"completed_ms": 3600000}}'; COMMIT"#;
+    person.batch_execute(longer).await.unwrap();
+    refused(retention).await;
     store.upkeep(100, None).await.unwrap();
-    assert_eq!(store.queues(Some(queue()), None).await.unwrap()[0].counts.of(State::Completed), 3);
-    assert!(store.get(ids[0]).await.unwrap().is_none() && store.get(ids[1]).await.unwrap().is_some());
+    assert_eq!(states(&store, &ids).await, [COMPLETED; 3]);
 }
 
 #[tokio::test]
-async fn claims_go_on_while_retention_is_at_its_work() {
+async fn claims_go_on_while_retention_and_who_waits_for_it_are_at_their_work() {
     let (store, ids) = completed("beside", 3).await;
     store.enqueue(vec![job(4)], false, None).await.unwrap();
     let person = client(shared()).await;
     let held = format!("BEGIN; SELECT FROM beside.job WHERE id = '{:032x}' FOR UPDATE", ids[0].0);
     person.batch_execute(&held).await.unwrap();
     let retention = begun("beside", &person).await;
+    let delete = tokio::spawn({
+        let (store, id) = (store.clone(), ids[0]);
+        async move { store.delete(vec![id], None).await.unwrap().remove(0) }
+    });
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
+        AND (classid::bigint << 32 | objid::bigint) = hashtextextended('beside.retention q', 4)";
+    let since = tokio::time::Instant::now();
+    while person.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        assert!(since.elapsed() < PATIENCE, "a person's verb waits for retention");
+    }
     let claimed = tokio::time::timeout(PATIENCE, claim(&store, 1)).await.expect("the queue's lock is free");
     assert_eq!(claimed.len(), 1);
     person.batch_execute("COMMIT").await.unwrap();
     retention.await.unwrap().unwrap();
-    assert!(store.get(ids[0]).await.unwrap().is_none());
+    assert!(matches!(delete.await.unwrap(), Err(Rejection::NotFound { .. })), "it was gone already");
+    assert_eq!(states(&store, &ids).await, [None; 3]);
+}
+
+const COMPLETED: Option<State> = Some(State::Completed);
+
+/// The retention has found that it must start anew.
+async fn refused(retention: Retention) {
+    let why = retention.await.unwrap().expect_err("not all is as it was");
+    assert_eq!(why.code(), Some(&SqlState::T_R_SERIALIZATION_FAILURE), "{why}");
+}
+
+async fn states(store: &PostgresStore, ids: &[JobId]) -> Vec<Option<State>> {
+    let mut states = Vec::new();
+    for id in ids {
+        states.push(store.get(*id).await.unwrap().map(|job| job.view.state));
+    }
+    states
 }
