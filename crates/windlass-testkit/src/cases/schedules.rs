@@ -4,6 +4,7 @@ use crate::host::{Host, START};
 use crate::subject::*;
 use windlass_core::job::State::{Ready, Running};
 use windlass_core::name::ScheduleName;
+use windlass_core::queue::{QueueSettings, Retention};
 use windlass_core::schedule::{CatchUp, Overlap, Timing};
 use windlass_core::store::{Filter, ScheduleInfo, ScheduleSpec};
 use windlass_core::{JobId, Rejection, Time};
@@ -23,6 +24,7 @@ cases![
     a_schedule_that_cannot_be_kept_is_refused,
     many_schedules_tick_each_by_itself,
     an_interval_schedule_does_not_drift_when_upkeep_is_late,
+    a_schedule_ticks_though_a_round_of_upkeep_has_more_to_remove,
     one_job_per_tick_holds_over_any_number_of_restarts restarts,
     a_paused_schedule_and_an_overlap_are_remembered_over_a_restart restarts,
 ];
@@ -309,4 +311,16 @@ fn an_interval_schedule_does_not_drift_when_upkeep_is_late(host: &dyn Host) {
     }
     let last = info(&s).last_tick.expect("ticked");
     assert_eq!(last.0 % MINUTE_MS, 0);
+}
+
+fn a_schedule_ticks_though_a_round_of_upkeep_has_more_to_remove(host: &dyn Host) {
+    let s = Subject::new(host);
+    let retention = Retention { completed_ms: MINUTE_MS, ..Retention::default() };
+    s.set_queue("busy", QueueSettings { retention, ..QueueSettings::default() });
+    set(&s, every_minute());
+    s.put_many("busy", 50);
+    assert_eq!(s.drain("busy").len(), 50);
+    s.pass(MINUTE_MS);
+    s.wait(s.store().upkeep(1, s.at()));
+    assert_eq!(made(&s).len(), 1);
 }
