@@ -8,8 +8,7 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_millis(1_000);
 /// The shortest.
 const SOON: Duration = Duration::from_millis(20);
-/// Steps of one round, in transactions of their own: retention keeps up with a queue that completes some tens of
-/// thousands of jobs a second.
+/// Steps of one round, in transactions of their own: several bites of retention, where a fast queue leaves so much.
 const STEPS: usize = 10_000;
 /// Rounds between two sweeps.
 const SWEEP_EVERY: u32 = 10;

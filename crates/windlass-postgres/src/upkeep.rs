@@ -66,7 +66,7 @@ impl PostgresStore {
 
     /// What time brings to one queue; then what its retention no longer keeps.
     async fn keep_up(&self, queue: &str, budget: usize, at: Option<Time>) -> Result<usize, StoreError> {
-        let told = self.step(KEEP_UP, Some(queue), budget.min(BATCH_ITEMS_MAX), false, at).await?;
+        let told = self.step(Some(queue), budget.min(BATCH_ITEMS_MAX), false, at).await?;
         let mut done = steps(&told);
         let mut more = told.get("retain") == Some(&Value::Bool(true));
         while more {
@@ -85,9 +85,9 @@ impl PostgresStore {
         Ok(rows.first().map_or(0, |row| usize::try_from(row.get::<_, i32>(0)).unwrap_or(0)))
     }
 
+    /// One step of upkeep, of a queue or of what belongs to none.
     async fn step(
         &self,
-        template: &'static str,
         queue: Option<&str>,
         budget: usize,
         wide: bool,
@@ -96,7 +96,7 @@ impl PostgresStore {
         let budget = i32::try_from(budget).unwrap_or(i32::MAX);
         let params: [Param<'_>; 3] =
             [(&self.at(at), Type::INT8), (&queue, Type::TEXT), (&budget, Type::INT4)];
-        let rows = self.rows_wide("upkeep", template, &params, wide).await?;
+        let rows = self.rows_wide("upkeep", KEEP_UP, &params, wide).await?;
         self.told("upkeep", &rows)
     }
 
@@ -121,7 +121,7 @@ impl PostgresStore {
         // One time for all steps of the round, so that what is due is due in each of them.
         let now = Some(time(plan.now));
         if plan.errands || plan.limits || plan.keys {
-            done += steps(&self.step(KEEP_UP, None, budget, plan.errands, now).await?);
+            done += steps(&self.step(None, budget, plan.errands, now).await?);
         }
         for (name, spec, through) in plan.ticks {
             if done >= budget {

@@ -5,8 +5,8 @@ use crate::{claim, client, complete, job, queue, shared, store};
 use std::time::Duration;
 use tokio_postgres::{Client, error::SqlState};
 use windlass_core::queue::QueueSettings;
-use windlass_core::store::{Admin, Queue, Upkeep};
-use windlass_core::{JobId, Rejection, State};
+use windlass_core::store::{Admin, Claim, Queue, Upkeep};
+use windlass_core::{JobId, NewJob, QueueName, Rejection, State, WorkerId};
 use windlass_postgres::PostgresStore;
 
 /// How long something may take that waits for nothing.
@@ -101,6 +101,29 @@ async fn claims_go_on_while_retention_and_who_waits_for_it_are_at_their_work() {
     retention.await.unwrap().unwrap();
     assert!(matches!(delete.await.unwrap(), Err(Rejection::NotFound { .. })), "it was gone already");
     assert_eq!(states(&store, &ids).await, [None; 3]);
+}
+
+#[tokio::test]
+async fn a_round_of_upkeep_gives_every_queue_its_share() {
+    let store = store(shared(), "shares").await;
+    let names = ["a", "b"].map(|name| QueueName::new(name).unwrap());
+    for (part, name) in names.iter().enumerate() {
+        let mut settings = QueueSettings::default();
+        settings.retention.completed_ms = 0;
+        store.set_queue(name.clone(), settings, None).await.unwrap().unwrap();
+        let jobs = (1..=20u128).map(|n| NewJob { queue: name.clone(), ..job(part as u128 * 100 + n) });
+        store.enqueue(jobs.collect(), false, None).await.unwrap();
+        let wants = vec![(name.clone(), 20)];
+        let claim = Claim { settle_first: vec![], wants, worker: WorkerId(7), nonce: 9 };
+        for held in store.claim(claim, None).await.unwrap().jobs {
+            complete(&store, &held.lease).await.unwrap();
+        }
+    }
+    store.upkeep(10, None).await.unwrap();
+    for name in names {
+        let left = store.queues(Some(name), None).await.unwrap()[0].counts.of(State::Completed);
+        assert_eq!(left, 15);
+    }
 }
 
 const COMPLETED: Option<State> = Some(State::Completed);
