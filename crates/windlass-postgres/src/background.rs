@@ -9,7 +9,7 @@ const LOOK: Duration = Duration::from_millis(1_000);
 /// The shortest.
 const SOON: Duration = Duration::from_millis(20);
 /// Steps of one round, in transactions of their own: several bites of retention, where a fast queue leaves so much.
-const STEPS: usize = 10_000;
+const STEPS: usize = 20_000;
 /// Rounds between two sweeps.
 const SWEEP_EVERY: u32 = 10;
 

@@ -15,6 +15,9 @@ use windlass_core::{JobId, NewJob, StoreError, Time};
 /// Jobs that retention removes in one transaction: it waits for the queue's lock once and then holds it about as long as
 /// a claim of a full batch does, for most of its work is done before.
 const BITE: usize = 2_000;
+/// The most, where bite after bite is full: behind full claims each waits for the lock, and the larger waits less often for
+/// as many jobs. Readers of the event log wait for a bite's end.
+const BITE_MOST: usize = 8_000;
 /// Rows that one step of the sweep removes: a few milliseconds.
 const SWEEP_BITE: i32 = 1_000;
 /// Steps of one sweep, as many as a fast queue leaves work for until the next one.
@@ -69,11 +72,13 @@ impl PostgresStore {
         let told = self.step(Some(queue), budget.min(BATCH_ITEMS_MAX), false, at).await?;
         let mut done = steps(&told);
         let mut more = told.get("retain") == Some(&Value::Bool(true));
+        let mut bite = BITE;
         while more {
-            let asked = budget.saturating_sub(done).clamp(1, BITE);
+            let asked = budget.saturating_sub(done).clamp(1, bite);
             let removed = self.retain(queue, asked, at).await?;
             done += removed;
             more = removed == asked && done < budget;
+            bite = (bite * 2).min(BITE_MOST);
         }
         Ok(done)
     }
