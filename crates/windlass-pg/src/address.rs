@@ -1,7 +1,8 @@
 //! From an address to how the driver connects.
 //!
 //! An address is a URL (`postgres://user@host/database?name=value`) or a list of settings (`host=... user=...`). What the
-//! driver does not know of it is taken out here: TLS as libpq spells it, and what the caller has options for.
+//! driver does not know of it is taken out here: TLS as libpq spells it, and what the caller has options for. A password
+//! that it does not hold is the one in `PGPASSWORD`, if there is one; nothing else of the environment is read.
 
 use crate::{Tls, Verify};
 use percent_encoding::percent_decode_str;
@@ -25,10 +26,25 @@ impl Address {
     ///
     /// # Errors
     /// Why it makes no sense, in words that name no password.
-    pub fn read(address: &str, own: &[&str], mut tls: Tls) -> Result<Self, String> {
-        let (theirs, ours) = split(address, own);
-        let mut config =
-            Config::from_str(&theirs).map_err(|why| format!("not a URL of PostgreSQL: {why}"))?;
+    pub fn read(address: &str, own: &[&str], tls: Tls) -> Result<Self, String> {
+        let password = std::env::var_os(PGPASSWORD).map(|password| password.into_encoded_bytes());
+        Self::read_with(address, own, tls, password)
+    }
+
+    /// As [`Address::read`], with the password of an address that holds none.
+    fn read_with(
+        address: &str,
+        own: &[&str],
+        mut tls: Tls,
+        password: Option<Vec<u8>>,
+    ) -> Result<Self, String> {
+        let refused = |why: String| format!("not a URL of PostgreSQL: {why}");
+        let (theirs, ours) = split(address, own).map_err(refused)?;
+        let mut config = Config::from_str(&theirs).map_err(|why| refused(why.to_string()))?;
+        if let Some(password) = password.filter(|given| config.get_password().is_none() && !given.is_empty())
+        {
+            config.password(password);
+        }
         let (mut mode, mut root) = (None, None);
         let mut rest = Vec::new();
         for (name, value) in ours {
@@ -45,6 +61,29 @@ impl Address {
 
 const SSLMODE: &str = "sslmode";
 const SSLROOTCERT: &str = "sslrootcert";
+/// Where libpq's programs look for a password too.
+const PGPASSWORD: &str = "PGPASSWORD";
+/// What the driver knows beside them, the commonest first.
+const DRIVERS: [&str; 18] = [
+    "host",
+    "hostaddr",
+    "port",
+    "user",
+    "password",
+    "dbname",
+    "application_name",
+    "options",
+    "connect_timeout",
+    "tcp_user_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "target_session_attrs",
+    "load_balance_hosts",
+    "channel_binding",
+    "sslnegotiation",
+];
 
 impl Tls {
     /// `sslmode` and `sslrootcert` as libpq reads them.
@@ -82,8 +121,17 @@ fn is_ours(name: &str, own: &[&str]) -> bool {
     name == SSLMODE || name == SSLROOTCERT || own.contains(&name)
 }
 
+/// Refuses an option that nobody knows: the driver would not say which.
+fn known(name: &str, own: &[&str]) -> Result<(), String> {
+    if DRIVERS.contains(&name) {
+        return Ok(());
+    }
+    let all: Vec<&str> = own.iter().chain(&[SSLMODE, SSLROOTCERT]).chain(&DRIVERS).copied().collect();
+    Err(format!("there is no option {name:?}; there are {}", all.join(", ")))
+}
+
 /// The address without what is ours, and that.
-fn split(address: &str, own: &[&str]) -> (String, Vec<(String, String)>) {
+fn split(address: &str, own: &[&str]) -> Result<(String, Vec<(String, String)>), String> {
     if address.starts_with("postgres://") || address.starts_with("postgresql://") {
         split_url(address, own)
     } else {
@@ -91,22 +139,28 @@ fn split(address: &str, own: &[&str]) -> (String, Vec<(String, String)>) {
     }
 }
 
-fn split_url(url: &str, own: &[&str]) -> (String, Vec<(String, String)>) {
+fn split_url(url: &str, own: &[&str]) -> Result<(String, Vec<(String, String)>), String> {
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+    // The driver takes a password that holds a bare `?`; then nothing of it may be shown.
+    let in_password = query.contains('@') && !base.contains('@');
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=').filter(|(name, _)| is_ours(name, own)) {
-            Some((name, value)) => {
+        match pair.split_once('=') {
+            Some((name, value)) if is_ours(name, own) => {
                 ours.push((name.to_owned(), percent_decode_str(value).decode_utf8_lossy().into_owned()));
             }
-            None => theirs.push(pair),
+            Some((name, _)) if !in_password => {
+                known(&percent_decode_str(name).decode_utf8_lossy(), own)?;
+                theirs.push(pair);
+            }
+            _ => theirs.push(pair),
         }
     }
     let mark = if theirs.is_empty() { "" } else { "?" };
-    (format!("{base}{mark}{}", theirs.join("&")), ours)
+    Ok((format!("{base}{mark}{}", theirs.join("&")), ours))
 }
 
-fn split_settings(text: &str, own: &[&str]) -> (String, Vec<(String, String)>) {
+fn split_settings(text: &str, own: &[&str]) -> Result<(String, Vec<(String, String)>), String> {
     let (mut theirs, mut ours) = (String::new(), Vec::new());
     let mut rest = text.trim_start();
     while let Some((name, after)) = rest.split_once('=') {
@@ -115,13 +169,17 @@ fn split_settings(text: &str, own: &[&str]) -> (String, Vec<(String, String)>) {
         if is_ours(name, own) {
             ours.push((name.to_owned(), value));
         } else {
+            // What is no word is the rest of a value that lacks its quotes: perhaps a password.
+            if name.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
+                known(name, own)?;
+            }
             theirs.push_str(&format!("{name}={} ", &after[..end]));
         }
         rest = after[end..].trim_start();
     }
     // What is no setting is for the driver to refuse.
     theirs.push_str(rest);
-    (theirs, ours)
+    Ok((theirs, ours))
 }
 
 /// A value, in quotes or up to the next space, and where it ends.
@@ -183,13 +241,49 @@ mod tests {
             let found = read(&format!("postgres://h/d?{query}")).expect(query);
             assert_eq!((found.config.get_ssl_mode(), found.tls.verify), (ssl, verify), "{query}");
         }
-        for (query, says) in [
-            ("sslmode=allow", "verify-full"),
-            ("sslmode=require&sslrootcert=system", "verify-full only"),
-            ("colour=blue", "not a URL"),
-        ] {
+        for (query, says) in
+            [("sslmode=allow", "verify-full"), ("sslmode=require&sslrootcert=system", "verify-full only")]
+        {
             let told = read(&format!("postgres://h/d?{query}")).expect_err(query);
             assert!(told.contains(says), "{query}: {told}");
         }
+    }
+
+    #[test]
+    fn an_option_that_nobody_knows_is_named_with_those_that_there_are() {
+        for address in
+            ["postgres://a:b@h/d?colour=blue", "host=h colour=blue", "postgres:///d?host=/run&c%6Flour=x"]
+        {
+            let told = read(address).expect_err(address);
+            let parts =
+                ["not a URL of PostgreSQL: ", "no option \"colour\"", "listen, sslmode, sslrootcert, host"];
+            assert!(parts.iter().all(|part| told.contains(part)), "{address}: {told}");
+        }
+        // Each of those that are listed is the driver's indeed.
+        for name in DRIVERS {
+            let value = match name {
+                "hostaddr" => "127.0.0.1",
+                "target_session_attrs" => "any",
+                "load_balance_hosts" | "channel_binding" => "disable",
+                "sslnegotiation" => "postgres",
+                _ => "1",
+            };
+            read(&format!("host=h user=u {name}={value}")).expect(name);
+        }
+        let odd = read("postgres://a:x?colour=y@h/d").expect("the driver takes such a password");
+        assert_eq!(odd.config.get_password(), Some(&b"x?colour=y"[..]));
+    }
+
+    #[test]
+    fn a_password_of_the_environment_is_for_an_address_that_holds_none() {
+        let password = |address: &str, given: &str| {
+            let given = Some(given.as_bytes().to_vec());
+            let read = Address::read_with(address, &[], Tls::default(), given).expect(address);
+            read.config.get_password().map(<[u8]>::to_vec)
+        };
+        assert_eq!(password("postgres://a@h/d", "of the environment"), Some(b"of the environment".to_vec()));
+        assert_eq!(password("postgres://a:own@h/d", "other"), Some(b"own".to_vec()));
+        assert_eq!(password("host=h password=own", "other"), Some(b"own".to_vec()));
+        assert_eq!(password("postgres://a@h/d", ""), None);
     }
 }

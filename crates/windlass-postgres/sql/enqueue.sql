@@ -7,11 +7,12 @@
 
 CREATE OR REPLACE FUNCTION windlass.scope(p_unique jsonb, OUT kind text, OUT ttl bigint) LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE WHEN jsonb_typeof(p_unique->'scope') = 'object' THEN 'for' ELSE coalesce(p_unique->>'scope', 'while_live') END,
-    CASE WHEN jsonb_typeof(p_unique->'scope') = 'object' THEN least((p_unique->'scope'->'for'->>'ttl_ms')::numeric, 4000000000000)::bigint END $$;
+    CASE WHEN jsonb_typeof(p_unique->'scope') = 'object' THEN least(windlass.ms(p_unique->'scope'->'for'->'ttl_ms'), 4000000000000) END $$;
 
--- A time or span out of JSON; none stays none.
-CREATE OR REPLACE FUNCTION windlass.ms(p jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE AS
-$$ SELECT CASE WHEN (p #>> '{}') IS NOT NULL THEN least((p #>> '{}')::numeric, 9223372036854775807)::bigint END $$;
+-- A time or span out of JSON; none stays none, and what is no number is none: it may have been written past the checks.
+CREATE OR REPLACE FUNCTION windlass.ms(p jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE jsonb_typeof(p) WHEN 'number' THEN least(greatest(p::numeric, 0), 9223372036854775807)::bigint
+    WHEN 'string' THEN CASE WHEN p #>> '{}' ~ '^[0-9]{1,30}$' THEN least((p #>> '{}')::numeric, 9223372036854775807)::bigint END END $$;
 
 CREATE OR REPLACE FUNCTION windlass.unique_conflict(p_holder uuid) RETURNS jsonb LANGUAGE sql IMMUTABLE AS
 $$ SELECT jsonb_build_object('err', jsonb_build_object('code', 'unique_conflict', 'holder', p_holder)) $$;

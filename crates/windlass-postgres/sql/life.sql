@@ -214,7 +214,7 @@ BEGIN
   PERFORM windlass.rested(s.id);
   PERFORM windlass.tell(p_now, 14, p_cause, s.queue, s.id, s.kind, s.grp, s.attempt);
   DELETE FROM windlass.expiry e USING windlass.job j WHERE j.id = s.id AND j.options ? 'expires_at' AND e.queue = j.queue
-    AND e.at = least((j.options->>'expires_at')::numeric, 9223372036854775807) AND e.job = s.id;
+    AND e.at = windlass.ms(j.options->'expires_at') AND e.job = s.id;
   DELETE FROM windlass.job WHERE id = s.id;
   DELETE FROM windlass.extra WHERE job = s.id;
   DELETE FROM windlass.attempt WHERE job = s.id;

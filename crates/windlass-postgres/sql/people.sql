@@ -22,7 +22,7 @@ BEGIN
   IF s.id IS NULL THEN RETURN windlass.not_found('job ' || p_id); END IF;
   IF s.state < 5 THEN RETURN windlass.wrong_state('retry', s.state); END IF;
   SELECT options->'unique' INTO v_unique FROM windlass.job WHERE id = p_id;
-  IF v_unique IS NOT NULL AND NOT coalesce((SELECT key_given_up FROM windlass.extra WHERE job = p_id), false) THEN
+  IF v_unique->>'key' IS NOT NULL AND NOT coalesce((SELECT key_given_up FROM windlass.extra WHERE job = p_id), false) THEN
     SELECT job INTO v_holder FROM windlass.unique_key WHERE key = v_unique->>'key' AND (until = 0 OR until > p_now);
     IF v_holder <> p_id THEN RETURN jsonb_build_object('code', 'unique_conflict', 'holder', v_holder); END IF;
     IF (windlass.scope(v_unique)).kind <> 'for' THEN

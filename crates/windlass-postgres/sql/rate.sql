@@ -58,7 +58,7 @@ CREATE OR REPLACE FUNCTION windlass.charge(p_vt bigint, p_weight bigint, p_jobs 
 CREATE OR REPLACE FUNCTION windlass.charges_until(p_vt bigint, p_weight bigint, p_until bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
   SELECT (p_until - p_vt + ((p_vt % 4096 * p_weight / 4096) * 4096 + p_weight - 1) / p_weight) * p_weight / 4096 - p_vt % 4096 * p_weight / 4096 $$;
 
--- The delay of a retry policy after that many failures, and the number of failures that it allows.
+-- Retry policies: which one holds, its delay after that many failures, and the number of failures that it allows.
 CREATE OR REPLACE FUNCTION windlass.mix(p_h bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE h bigint := p_h;
 BEGIN
@@ -78,17 +78,44 @@ BEGIN
   RETURN windlass.mix(h # p_failures) >> 12;
 END $$;
 
+-- Whether it is a number without a fraction, in these bounds.
+CREATE OR REPLACE FUNCTION windlass.is_whole(p jsonb, p_from numeric, p_most numeric) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN jsonb_typeof(p) = 'number' AND p #>> '{}' ~ '^-?[0-9]{1,20}$' THEN p::numeric BETWEEN p_from AND p_most ELSE false END $$;
+
+-- Whether it has the form of a policy. What has not, written past the checks, must not stop the settlements beside it.
+CREATE OR REPLACE FUNCTION windlass.is_policy(p jsonb) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE v jsonb; v_kind text; v_u64 numeric := 18446744073709551615; v_u32 numeric := 4294967295;
+BEGIN
+  IF jsonb_typeof(p) IS DISTINCT FROM 'object' THEN RETURN false; END IF;
+  SELECT min(k) INTO v_kind FROM jsonb_object_keys(p) k HAVING count(*) = 1;
+  v := p->v_kind;
+  IF jsonb_typeof(v) IS DISTINCT FROM 'object' THEN RETURN false; END IF;
+  RETURN CASE v_kind
+    WHEN 'exponential' THEN v - '{base_ms,cap_ms,max_failures,jitter}'::text[] = '{}' AND windlass.is_whole(v->'base_ms', 0, v_u64) AND windlass.is_whole(v->'cap_ms', 0, v_u64)
+      AND windlass.is_whole(v->'max_failures', 0, v_u32) AND coalesce(v->'jitter' IN ('"full"', '"none"'), true)
+    WHEN 'fixed' THEN v - '{delay_ms,max_failures}'::text[] = '{}' AND windlass.is_whole(v->'delay_ms', 0, v_u64) AND windlass.is_whole(v->'max_failures', 0, v_u32)
+    WHEN 'list' THEN v - 'delays_ms' = '{}' AND CASE jsonb_typeof(v->'delays_ms') WHEN 'array' THEN
+      NOT EXISTS (SELECT FROM jsonb_array_elements(v->'delays_ms') d(ms) WHERE NOT windlass.is_whole(d.ms, 0, v_u64)) ELSE false END
+    ELSE false END;
+END $$;
+
+-- A job's own policy, else its queue's, else the default one, which is written as none.
+CREATE OR REPLACE FUNCTION windlass.policy(p_own jsonb, p_queue jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  RETURN CASE WHEN windlass.is_policy(p_own) THEN p_own WHEN windlass.is_policy(p_queue) THEN p_queue ELSE '{}' END;
+END $$;
+
 CREATE OR REPLACE FUNCTION windlass.retry_delay(p_policy jsonb, p_id uuid, p_failures bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE v jsonb; v_ceiling numeric; v_floor numeric;
 BEGIN
-  IF p_policy ? 'fixed' THEN RETURN (p_policy->'fixed'->>'delay_ms')::bigint; END IF;
+  IF p_policy ? 'fixed' THEN RETURN windlass.ms(p_policy->'fixed'->'delay_ms'); END IF;
   IF p_policy ? 'list' THEN
     v := p_policy->'list'->'delays_ms';
     IF jsonb_array_length(v) = 0 THEN RETURN 0; END IF;
-    RETURN (v->>(least(p_failures, jsonb_array_length(v)) - 1)::int)::bigint;
+    RETURN windlass.ms(v->(least(p_failures, jsonb_array_length(v)) - 1)::int);
   END IF;
   v := coalesce(p_policy->'exponential', '{"base_ms":5000,"cap_ms":1800000}');
-  v_ceiling := least((v->>'base_ms')::numeric * power(2::numeric, least(p_failures - 1, 64)), (v->>'cap_ms')::numeric);
+  v_ceiling := least((v->>'base_ms')::numeric * power(2::numeric, least(p_failures - 1, 64)), windlass.ms(v->'cap_ms'));
   IF coalesce(v->>'jitter', 'full') = 'none' THEN RETURN v_ceiling; END IF;
   v_floor := greatest(trunc(v_ceiling / 10), 1);
   RETURN v_floor + trunc((greatest(v_ceiling, v_floor) - v_floor + 1) * windlass.jitter_bits(p_id, p_failures) / 1048576);

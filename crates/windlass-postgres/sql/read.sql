@@ -104,17 +104,20 @@ CREATE OR REPLACE FUNCTION windlass.series_of(p_at bigint, p_queue text) RETURNS
      (SELECT what, width, slot, sum(n)::bigint AS n FROM windlass.series_now WHERE queue = p_queue
       AND slot > windlass.now_ms(p_at) / width - CASE width WHEN 1000 THEN 300 WHEN 60000 THEN 1440 ELSE 168 END GROUP BY what, width, slot) x) END $$;
 
+-- Without those whose key is none, as below.
 CREATE OR REPLACE FUNCTION windlass.groups(p_at bigint, p_queue text, p_after text, p_limit int) RETURNS SETOF jsonb LANGUAGE sql STABLE AS $$
   SELECT jsonb_build_object('key', nullif(g.key, ''), 'settings', coalesce(g.own, q.settings->'groups', '{}'), 'own_settings', g.own IS NOT NULL, 'counts', to_jsonb(g.counts),
     'claimed', g.claimed, 'held_until', CASE WHEN g.hold_until > windlass.now_ms(p_at) THEN g.hold_until END,
     'shut_by', CASE WHEN g.ordered THEN (SELECT e.job FROM windlass.ended e WHERE e.job = windlass.head(g.queue, g.key) AND e.state = 6) END)
-  FROM windlass.grp g JOIN windlass.queue q ON q.name = g.queue WHERE g.queue = p_queue AND (p_after IS NULL OR g.key > p_after) ORDER BY g.key LIMIT p_limit $$;
+  FROM windlass.grp g JOIN windlass.queue q ON q.name = g.queue WHERE g.queue = p_queue AND (p_after IS NULL OR g.key > p_after)
+    AND g.key !~ '[\u0001-\u001f\u007f-\u009f]' ORDER BY g.key LIMIT p_limit $$;
 
+-- Without those whose name is none: jobs that were written past the checks have named them.
 CREATE OR REPLACE FUNCTION windlass.limits(p_at bigint, p_after text, p_limit int) RETURNS SETOF jsonb LANGUAGE sql STABLE AS $$
-  SELECT jsonb_build_object('name', l.name, 'settings', coalesce(l.settings, '{}'), 'in_use', l.in_use,
+  SELECT jsonb_build_object('name', l.name, 'settings', coalesce(l.settings, '{}'), 'in_use', greatest(l.in_use, 0),
     'waiting_lanes', (SELECT count(*) FROM windlass.lane WHERE standing = 2 AND at_limit = l.name),
     'closed_until', (SELECT o.at FROM windlass.queue_open(l.concurrency, l.in_use, l.hold_until, l.rate_count, l.rate_period, l.rate_burst, l.tat_ms, l.tat_frac, windlass.now_ms(p_at)) o WHERE NOT o.ok))
-  FROM windlass.lim l WHERE p_after IS NULL OR l.name > p_after ORDER BY l.name LIMIT p_limit $$;
+  FROM windlass.lim l WHERE (p_after IS NULL OR l.name > p_after) AND windlass.is_name(to_jsonb(l.name)) ORDER BY l.name LIMIT p_limit $$;
 
 -- Why is it not running? Read from where the job stands: [reason, detail, eta, ahead].
 -- The reason, a sentence, an ETA, jobs ahead; of a concurrency that is full the facts, as windlass-core's why.rs words them.

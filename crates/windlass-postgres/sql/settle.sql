@@ -94,7 +94,7 @@ BEGIN
     RETURN NULL;
   END IF;
   IF p_kind = 1 THEN
-    SELECT coalesce(jb.options->'retry', q.settings->'retry', '{}') INTO v_policy
+    SELECT windlass.policy(jb.options->'retry', q.settings->'retry') INTO v_policy
     FROM windlass.job jb LEFT JOIN windlass.queue q ON q.name = jb.queue WHERE jb.id = p_job;
     v_print := (p->>'print')::bigint;
     v_error := p->'error';

@@ -12,58 +12,55 @@ CREATE OR REPLACE FUNCTION windlass.new_id() RETURNS uuid LANGUAGE sql VOLATILE 
 -- (created, known, existing) of each; a job that breaks a rule of the contract raises, with the whole statement undone.
 CREATE OR REPLACE FUNCTION windlass.enqueue_many(jobs jsonb) RETURNS TABLE (id uuid, status text) LANGUAGE plpgsql AS $$
 DECLARE
-  v record; v_told jsonb; v_answer jsonb; v_ids uuid[] := '{}'; v_queues text[] := '{}'; v_kinds text[] := '{}'; v_payloads bytea[] := '{}'; v_grps text[] := '{}';
-  v_prios smallint[] := '{}'; v_lsets text[] := '{}'; v_run_at bigint[] := '{}'; v_delays bigint[] := '{}'; v_options jsonb[] := '{}'; j jsonb; i int := 0; v_bytes bytea; v_unknown text;
+  v_now bigint := windlass.now_ms(NULL); v_told jsonb; v_answer jsonb; v_ids uuid[] := '{}'; v_queues text[] := '{}'; v_kinds text[] := '{}'; v_payloads bytea[] := '{}'; v_grps text[] := '{}';
+  v_prios smallint[] := '{}'; v_lsets text[] := '{}'; v_run_at bigint[] := '{}'; v_delays bigint[] := '{}'; v_options jsonb[] := '{}'; v_places int[] := '{}'; v_place int; j jsonb; c record;
+  i int := 0;
 BEGIN
-  IF jsonb_typeof(jobs) <> 'array' THEN RAISE EXCEPTION 'batch: enqueue_many takes an array of jobs, [{...}, ...]' USING ERRCODE = 'WL400'; END IF;
-  IF jsonb_array_length(jobs) > 1000 THEN RAISE EXCEPTION 'batch: % items are more than 1,000; send several batches', jsonb_array_length(jobs) USING ERRCODE = 'WL400'; END IF;
-  FOR j IN SELECT * FROM jsonb_array_elements(jobs) LOOP
-    i := i + 1;
-    IF jsonb_typeof(j) <> 'object' THEN RAISE EXCEPTION 'job % of the batch: not an object', i USING ERRCODE = 'WL400'; END IF;
-    -- A misspelt field must not quietly mean nothing.
-    SELECT string_agg(k, ', ') INTO v_unknown FROM jsonb_object_keys(j) k WHERE k <> ALL (ARRAY['queue', 'kind', 'payload', 'id', 'group', 'priority', 'run_at',
-      'delay_ms', 'expires_at', 'tags', 'limits', 'unique', 'retry', 'timeout_ms', 'trace', 'parents']);
-    IF v_unknown IS NOT NULL THEN
-      RAISE EXCEPTION 'job % of the batch: there is no field %; a job has queue, kind, payload, id, group, priority, run_at, delay_ms, expires_at, tags, limits, unique, retry, timeout_ms, trace', i, v_unknown
-        USING ERRCODE = 'WL400';
-    END IF;
-    IF coalesce(j->>'queue', '') !~ '^[A-Za-z0-9._:-]{1,128}$' THEN RAISE EXCEPTION 'queue name: % is not a name', j->'queue' USING ERRCODE = 'WL400'; END IF;
-    IF coalesce(j->>'kind', '') !~ '^[A-Za-z0-9._:-]{1,128}$' THEN RAISE EXCEPTION 'kind: % is not a name', j->'kind' USING ERRCODE = 'WL400'; END IF;
-    IF octet_length(j->>'group') NOT BETWEEN 1 AND 255 OR j->>'group' ~ '[[:cntrl:]]' THEN RAISE EXCEPTION 'group key: must be 1 to 255 bytes without control characters' USING ERRCODE = 'WL400'; END IF;
-    IF octet_length(j->'unique'->>'key') NOT BETWEEN 1 AND 255 OR (j ? 'unique' AND NOT j->'unique' ? 'key') THEN RAISE EXCEPTION 'unique key: must be 1 to 255 bytes' USING ERRCODE = 'WL400'; END IF;
-    IF (j->>'priority')::int NOT BETWEEN -9 AND 9 THEN RAISE EXCEPTION 'priority: % is not between -9 and 9', j->>'priority' USING ERRCODE = 'WL400'; END IF;
-    IF j ? 'parents' THEN RAISE EXCEPTION 'parents: jobs with parents are enqueued by the store''s own verb' USING ERRCODE = 'WL400'; END IF;
-    IF jsonb_array_length(j->'tags') > 8 THEN RAISE EXCEPTION 'tags: more than 8' USING ERRCODE = 'WL400'; END IF;
-    IF jsonb_array_length(j->'limits') > 4 THEN RAISE EXCEPTION 'limits: more than 4' USING ERRCODE = 'WL400'; END IF;
-    v_bytes := convert_to(coalesce(j->'payload', '{}')::text, 'UTF8');
-    IF octet_length(v_bytes) > 1048576 THEN RAISE EXCEPTION 'payload: more than 1 MiB; store it elsewhere and pass its address' USING ERRCODE = 'WL400'; END IF;
-    v_ids := v_ids || coalesce((j->>'id')::uuid, windlass.new_id());
-    v_queues := v_queues || (j->>'queue'); v_kinds := v_kinds || (j->>'kind'); v_payloads := v_payloads || v_bytes;
-    v_grps := v_grps || coalesce(j->>'group', ''); v_prios := v_prios || coalesce((j->>'priority')::smallint, 0::smallint);
-    v_lsets := v_lsets || coalesce((SELECT string_agg(format('%s=%s', l->>'name', coalesce(l->>'cost', '1')), ',' ORDER BY format('%s=%s', l->>'name', coalesce(l->>'cost', '1')) COLLATE "C")
-      FROM jsonb_array_elements(j->'limits') l), '');
-    v_run_at := v_run_at || (j->>'run_at')::bigint; v_delays := v_delays || (j->>'delay_ms')::bigint;
-    v_options := v_options || (SELECT jsonb_object_agg(o.key, o.value) FROM jsonb_each(j) o
-      WHERE o.key IN ('retry', 'unique', 'limits', 'tags', 'expires_at', 'timeout_ms', 'trace') AND o.value <> 'null');
-  END LOOP;
+  IF jsonb_typeof(jobs) <> 'array' THEN PERFORM windlass.refuse('batch', 'enqueue_many takes an array of jobs, [{...}, ...]'); END IF;
+  IF jsonb_array_length(jobs) > 1000 THEN PERFORM windlass.refuse('batch', jsonb_array_length(jobs) || ' items are more than 1,000; send several batches'); END IF;
+  BEGIN
+    FOR j IN SELECT * FROM jsonb_array_elements(jobs) LOOP
+      i := i + 1;
+      SELECT * INTO c FROM windlass.check_job(j, v_now);
+      -- One that stands twice is one job; its second place is told by the sign.
+      v_place := CASE WHEN j ? 'id' THEN array_position(v_ids, c.id) END;
+      v_places := v_places || coalesce(-v_place, cardinality(v_ids) + 1);
+      CONTINUE WHEN v_place IS NOT NULL;
+      v_ids := v_ids || c.id; v_queues := v_queues || c.queue; v_kinds := v_kinds || c.kind; v_payloads := v_payloads || c.payload; v_grps := v_grps || c.grp;
+      v_prios := v_prios || c.prio; v_lsets := v_lsets || c.lset; v_run_at := v_run_at || c.run_at; v_delays := v_delays || c.delay; v_options := v_options || c.options;
+    END LOOP;
+  EXCEPTION WHEN SQLSTATE 'WL400' THEN
+    RAISE EXCEPTION '%', CASE WHEN jsonb_array_length(jobs) > 1 THEN format('job %s of the batch: ', i) ELSE '' END || SQLERRM USING ERRCODE = 'WL400';
+  END;
+  IF v_ids = '{}' THEN RETURN; END IF;
   v_told := windlass.enqueue_lots(NULL, v_ids, v_queues, v_kinds, v_payloads, v_grps, v_prios, v_lsets, v_run_at, v_delays, v_options, true);
-  FOR i IN 1..cardinality(v_ids) LOOP
-    v_answer := v_told->'answers'->(i - 1);
+  FOR i IN 1..cardinality(v_places) LOOP
+    v_place := abs(v_places[i]);
+    v_answer := v_told->'answers'->(v_place - 1);
     IF v_answer ? 'err' THEN
-      RAISE EXCEPTION 'job % of the batch: %', i, v_answer->'err' USING ERRCODE = 'WL400';
+      PERFORM windlass.refuse(format('job %s of the batch', i), coalesce((v_answer->'err'->>'what') || ': ' || (v_answer->'err'->>'why'), v_answer->>'err'));
     END IF;
-    id := coalesce((v_answer #>> '{ok,2}')::uuid, v_ids[i]);
-    status := coalesce((ARRAY['created', 'known', 'existing'])[(v_answer #>> '{ok,0}')::int + 1], 'created');
+    id := coalesce((v_answer #>> '{ok,2}')::uuid, v_ids[v_place]);
+    status := CASE WHEN v_places[i] < 0 THEN 'known' ELSE coalesce((ARRAY['created', 'known', 'existing'])[(v_answer #>> '{ok,0}')::int + 1], 'created') END;
     RETURN NEXT;
   END LOOP;
 END $$;
 
 -- Takes one job in and gives its id.
 CREATE OR REPLACE FUNCTION windlass.enqueue(queue text, kind text, payload jsonb DEFAULT '{}', "group" text DEFAULT NULL, priority int DEFAULT 0,
-  delay interval DEFAULT NULL, unique_key text DEFAULT NULL, id uuid DEFAULT NULL, options jsonb DEFAULT '{}') RETURNS uuid LANGUAGE sql VOLATILE AS $$
-  SELECT m.id FROM windlass.enqueue_many(jsonb_build_array(options || jsonb_strip_nulls(jsonb_build_object('queue', enqueue.queue, 'kind', enqueue.kind,
-      'group', enqueue."group", 'priority', enqueue.priority, 'delay_ms', (extract(epoch FROM enqueue.delay) * 1000)::bigint, 'id', enqueue.id,
-      'unique', CASE WHEN enqueue.unique_key IS NOT NULL THEN jsonb_build_object('key', enqueue.unique_key) END)) || jsonb_build_object('payload', enqueue.payload))) m $$;
+  delay interval DEFAULT NULL, unique_key text DEFAULT NULL, id uuid DEFAULT NULL, options jsonb DEFAULT '{}') RETURNS uuid LANGUAGE plpgsql VOLATILE AS $$
+DECLARE v_given jsonb; v_options jsonb := jsonb_strip_nulls(coalesce(enqueue.options, '{}')); v_twice text;
+BEGIN
+  IF jsonb_typeof(v_options) <> 'object' THEN PERFORM windlass.refuse('options', windlass.shown(v_options) || ' is not an object: write {"tags": ["eu"]}'); END IF;
+  IF enqueue.payload IS NULL THEN PERFORM windlass.refuse('payload', 'is NULL: leave it out for {}, or give ''null''::jsonb for the null of JSON'); END IF;
+  v_given := jsonb_strip_nulls(jsonb_build_object('queue', enqueue.queue, 'kind', enqueue.kind, 'group', enqueue."group", 'priority', nullif(enqueue.priority, 0), 'id', enqueue.id,
+    'delay_ms', round((extract(epoch FROM enqueue.delay) * 1000)::numeric), 'unique', CASE WHEN enqueue.unique_key IS NOT NULL THEN jsonb_build_object('key', enqueue.unique_key) END))
+    || jsonb_build_object('payload', enqueue.payload);
+  -- One of two values would quietly be lost.
+  SELECT string_agg(k, ', ') INTO v_twice FROM jsonb_object_keys(v_options) k WHERE v_given ? k;
+  IF v_twice IS NOT NULL THEN PERFORM windlass.refuse('options', v_twice || ' is given by an argument of its own'); END IF;
+  RETURN (SELECT m.id FROM windlass.enqueue_many(jsonb_build_array(v_options || v_given)) m);
+END $$;
 
 -- T5 in the holder's own transaction: its effects and its completion exist together or not at all. Raises when the lease is
 -- no longer current, so that the transaction cannot commit; while it is open, nobody else can end the attempt.

@@ -1,17 +1,19 @@
 //! The verbs of people and dashboards.
 
+use crate::decode::{self, Reading, Text};
 use crate::pool::Param;
 use crate::queue::too_many;
 use crate::store::PostgresStore;
 use crate::upkeep::job_of;
 use crate::wire::{Id, Json, json, ms, per_item, read, rejection};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio_postgres::types::Type;
 use windlass_core::bounds::{
     BATCH_ITEMS_MAX, BODIES_BYTES_MAX, LIST_BUDGET_DEFAULT, META_BYTES_MAX, PAGE_MAX, PAYLOAD_BYTES_MAX,
 };
-use windlass_core::job::{AttemptRecord, ErrorReport, JobBody, JobDetail, JobOptions, JobView, Progress};
+use windlass_core::job::{AttemptRecord, ErrorReport, JobBody, JobDetail, JobView, Progress};
 use windlass_core::limit::LimitSettings;
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::{
@@ -33,14 +35,20 @@ enum ToldWhy {
 
 /// The part of a job's detail that is JSON.
 #[derive(Deserialize)]
-struct Rest {
-    options: Option<JobOptions>,
+struct Rest<'a> {
+    #[serde(borrow)]
+    options: Option<&'a RawValue>,
+    done: bool,
     percent: Option<u8>,
     message: Option<String>,
     children: Vec<JobId>,
     attempts: Vec<(u32, i64, Time, Time, String, Option<ErrorReport>)>,
     completed: Option<(u32, i64, Time, Time)>,
     lease: Option<(u32, i64, Time, Time, bool)>,
+}
+
+fn rest(row: &tokio_postgres::Row) -> Result<Rest<'_>, StoreError> {
+    decode::known("get", row.get::<_, Text<'_>>("detail").0)
 }
 
 pub(crate) fn worker(bits: i64) -> WorkerId {
@@ -52,15 +60,17 @@ impl PostgresStore {
         let sql = "SELECT * FROM windlass.get($1)";
         let mut rows = self.rows("get", sql, &[(&Id(id), Type::UUID)]).await?;
         // Completed in a transaction that nobody has taken up: now somebody does.
-        let done = |row: &tokio_postgres::Row| row.get::<_, Json>("detail").0["done"] == true;
-        if rows.first().is_some_and(done) {
+        if rows.first().map(rest).transpose()?.is_some_and(|rest| rest.done) {
             self.take_up("get").await?;
             rows = self.rows("get", sql, &[(&Id(id), Type::UUID)]).await?;
         }
         let Some(row) = rows.first() else { return Ok(None) };
-        let Some(Json(view)) = row.get::<_, Option<Json>>("view") else { return Ok(None) };
-        let rest: Rest = read("get", row.get::<_, Json>("detail").0)?;
-        let options = rest.options.unwrap_or_default();
+        let Some(Text(view)) = row.get::<_, Option<Text<'_>>>("view") else { return Ok(None) };
+        let rest = rest(row)?;
+        let mut reading = Reading::default();
+        let options = reading.options(rest.options.map(RawValue::get));
+        let view = reading.view("get", view)?;
+        reading.tell("get", id);
         let record = |attempt, by, started_at, ended_at, outcome: &str, error| AttemptRecord {
             attempt,
             worker: worker(by),
@@ -81,7 +91,7 @@ impl PostgresStore {
             attempts.push(record(n, by, from, None, "running", None));
         }
         Ok(Some(JobDetail {
-            view: read("get", view)?,
+            view,
             payload: row.get("payload"),
             result: row.get("result"),
             checkpoint: row.get("checkpoint"),
@@ -124,8 +134,8 @@ impl PostgresStore {
                 [(&Json(json(&filter)), Type::JSONB), (&ids, Type::UUID_ARRAY), (&needle, Type::BYTEA)];
             let rows = self.rows("list", "SELECT * FROM windlass.list_ids($1, $2, $3)", &params).await?;
             for row in &rows {
-                if let Some(Json(view)) = row.get::<_, Option<Json>>("view") {
-                    page.items.push(read("list", view)?);
+                if let Some(Text(view)) = row.get::<_, Option<Text<'_>>>("view") {
+                    page.items.push(decode::view("list", view)?);
                 }
             }
             page.examined = rows.len();
@@ -160,8 +170,8 @@ impl PostgresStore {
             }
             page.examined = usize::try_from(row.get::<_, i64>("n")).unwrap_or(0);
             last = Some(if seq > 0 { format!("s.{seq}") } else { format!("j.{}", row.get::<_, Id>("id").0) });
-            if let Some(Json(view)) = row.get::<_, Option<Json>>("view") {
-                page.items.push(read("list", view)?);
+            if let Some(Text(view)) = row.get::<_, Option<Text<'_>>>("view") {
+                page.items.push(decode::view("list", view)?);
             }
         }
         Ok(Ok(page))
@@ -220,14 +230,13 @@ impl Admin for PostgresStore {
             let ids: Vec<Id> = jobs.into_iter().take(BATCH_ITEMS_MAX).map(Id).collect();
             let params: [Param<'_>; 2] = [(&ids, Type::UUID_ARRAY), (&(BODIES_BYTES_MAX as i64), Type::INT8)];
             let rows = self.rows("bodies", "SELECT * FROM windlass.bodies($1, $2)", &params).await?;
-            let body = |row: &tokio_postgres::Row| {
-                let Some(payload) = row.get::<_, Option<Vec<u8>>>("payload") else { return Ok(None) };
-                let options = row.get::<_, Option<Json>>("options").map(|Json(value)| read("bodies", value));
-                let options: JobOptions = options.transpose()?.unwrap_or_default();
+            let body = |(row, id): (&tokio_postgres::Row, &Id)| {
+                let payload = row.get::<_, Option<Vec<u8>>>("payload")?;
+                let options = decode::options("bodies", id.0, row.get("options"));
                 let priority = i8::try_from(row.get::<_, i16>("prio")).unwrap_or(0);
-                Ok(Some(JobBody { payload, priority, tags: options.tags, trace: options.trace }))
+                Some(JobBody { payload, priority, tags: options.tags, trace: options.trace })
             };
-            rows.iter().map(body).collect()
+            Ok(rows.iter().zip(&ids).map(body).collect())
         })
     }
 

@@ -12,8 +12,9 @@ pub enum OpenError {
     /// The address, an option in it or the schema's name makes no sense; nothing was tried.
     #[error("{0}")]
     BadAddress(String),
-    /// There is a schema of that name, and it is no store's; it is left as it is.
-    #[error("schema {0} is not a store of Windlass: left as it is")]
+    /// There is a schema of that name, and it is no store's, or not a store's alone; it is left as it is. In words, with
+    /// what was found there.
+    #[error("{0}")]
     NotAStore(String),
     /// The server could not be had, or said no.
     #[error(transparent)]

@@ -11,6 +11,8 @@
 mod address;
 mod admin;
 mod background;
+mod decode;
+mod erase;
 mod error;
 mod events;
 mod hub;

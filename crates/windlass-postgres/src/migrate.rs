@@ -3,9 +3,11 @@
 //! All of it is one transaction under a lock, so that many processes may start at once and a crash in the middle leaves
 //! the old schema. A schema that is newer than this program is refused, never guessed at. Functions of another text are
 //! replaced, unless a newer program has put them there: an older one works with them as long as the tables are its own.
+//! A store has its schema to itself: what it makes there, and what it takes away with it, is `erase`'s business.
 
+use crate::erase::{contents, shown};
 use crate::error::{OpenError, store_error, store_error_in};
-use crate::options::plain;
+use crate::options::check_schema;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
@@ -15,7 +17,7 @@ use windlass_core::StoreError;
 pub const SCHEMA_VERSION: i32 = 5;
 
 /// Tables, each migration on top of the one before.
-const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
+pub(crate) const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../migrations/0001_tables.sql"),
     include_str!("../migrations/0002_functions.sql"),
     include_str!("../migrations/0003_keepers.sql"),
@@ -27,7 +29,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
 const NAMES_FUNCTIONS_SINCE: i32 = 2;
 
 /// Functions, as this program has them; those with the shared rules first.
-const FUNCTIONS: [&str; 17] = [
+pub(crate) const FUNCTIONS: [&str; 18] = [
     include_str!("../sql/prelude.sql"),
     include_str!("../sql/rate.sql"),
     include_str!("../sql/limits.sql"),
@@ -43,6 +45,7 @@ const FUNCTIONS: [&str; 17] = [
     include_str!("../sql/settings.sql"),
     include_str!("../sql/upkeep.sql"),
     include_str!("../sql/read.sql"),
+    include_str!("../sql/check.sql"),
     include_str!("../sql/transaction.sql"),
     include_str!("../sql/plans.sql"),
 ];
@@ -101,10 +104,14 @@ impl Migration {
 
     fn script(&self) -> String {
         let schema = &self.schema;
-        let mut script = format!(
-            "SET LOCAL check_function_bodies = off; SET LOCAL client_min_messages = warning;\n\
-             CREATE SCHEMA IF NOT EXISTS {schema};\n"
-        );
+        let mut script =
+            "SET LOCAL check_function_bodies = off; SET LOCAL client_min_messages = warning;\n".to_owned();
+        // `IF NOT EXISTS` asks for the right to make schemas even where there is nothing to make.
+        if self.from == 0 {
+            script.push_str(&format!(
+                "DO $schema$ BEGIN\n  IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = '{schema}') THEN CREATE SCHEMA {schema}; END IF;\nEND $schema$;\n"
+            ));
+        }
         let missing = &MIGRATIONS[usize::try_from(self.from).unwrap_or(0)..];
         let parts = missing.iter().chain(&FUNCTIONS).chain([&LEFTOVERS]);
         parts.for_each(|part| script.push_str(&in_schema(part, schema)));
@@ -126,18 +133,18 @@ pub(crate) fn in_schema(text: &str, schema: &str) -> String {
 /// Brings the schema up to date on that connection, and says what that came to; nothing happens when it is.
 ///
 /// # Errors
-/// When the schema is newer than this program, or the server refuses a statement.
-pub async fn migrate(client: &mut Client, schema: &str) -> Result<Migration, StoreError> {
+/// When the schema is newer than this program or holds what is no store's, or the server refuses a statement.
+pub async fn migrate(client: &mut Client, schema: &str) -> Result<Migration, OpenError> {
     let fault = |why: tokio_postgres::Error| store_error("migrate", &why);
     // Without a lock first: whoever opens a schema that is up to date needs no right to change it.
-    let found = migration(client, schema).await?;
+    let (_, found) = look(client, schema).await?;
     if found.is_empty() {
         return Ok(found);
     }
     let tx = alone(client, schema).await.map_err(fault)?;
-    let found = migration(tx.client(), schema).await?;
+    let (state, found) = look(tx.client(), schema).await?;
     if !found.is_empty() {
-        tx.batch_execute(&found.script()).await.map_err(|why| forbidden(&found, &why))?;
+        tx.batch_execute(&found.script()).await.map_err(|why| forbidden(&state, &found, &why))?;
     }
     tx.commit().await.map_err(fault)?;
     Ok(found)
@@ -146,54 +153,90 @@ pub async fn migrate(client: &mut Client, schema: &str) -> Result<Migration, Sto
 /// What would bring the schema up to date; nothing is changed.
 ///
 /// # Errors
-/// When the schema is newer than this program, or cannot be read.
-pub async fn migration(client: &Client, schema: &str) -> Result<Migration, StoreError> {
-    plain(schema)?;
+/// When the schema is newer than this program, holds what is no store's, or cannot be read.
+pub async fn migration(client: &Client, schema: &str) -> Result<Migration, OpenError> {
+    Ok(look(client, schema).await?.1)
+}
+
+async fn look(client: &Client, schema: &str) -> Result<(State, Migration), OpenError> {
+    check_schema(schema)?;
     let state = State::read(client, schema).await?;
     if state.version > SCHEMA_VERSION {
         let why = format!(
             "schema {schema} has version {}, this program knows {SCHEMA_VERSION}: a newer Windlass has been here; update this program",
             state.version
         );
-        return Err(StoreError::refused("open", why));
+        return Err(StoreError::refused("open", why).into());
+    }
+    if state.version == 0 && state.owner.is_some() {
+        let others = contents(client, schema).await.map_err(|why| store_error("open", &why))?;
+        if !others.is_empty() {
+            return Err(OpenError::NotAStore(format!(
+                "schema {schema} holds what is no store's ({}): a store has its schema to itself; choose another with namespace=NAME",
+                shown(&others)
+            )));
+        }
     }
     let newer = state.version == SCHEMA_VERSION && order(&state.program) > order(PROGRAM);
-    Ok(Migration {
+    let found = Migration {
         schema: schema.to_owned(),
         from: state.version,
         to: SCHEMA_VERSION,
         functions: !newer && state.functions != functions_hash(),
-        functions_of: Some(state.program).filter(|program| !program.is_empty()),
-    })
+        functions_of: Some(state.program.clone()).filter(|program| !program.is_empty()),
+    };
+    Ok((state, found))
 }
 
 /// Refuses a schema that is not up to date, for a program that may not change it.
-pub(crate) async fn must_be_up_to_date(client: &Client, schema: &str) -> Result<(), StoreError> {
-    let found = migration(client, schema).await?;
-    if found.is_empty() { Ok(()) } else { Err(StoreError::refused("open", behind(&found))) }
+pub(crate) async fn must_be_up_to_date(client: &Client, schema: &str) -> Result<(), OpenError> {
+    let (state, found) = look(client, schema).await?;
+    if found.is_empty() { Ok(()) } else { Err(StoreError::refused("open", behind(&state, &found)).into()) }
 }
 
-fn behind(found: &Migration) -> String {
+/// What a schema lacks, and what to do.
+fn behind(state: &State, found: &Migration) -> String {
     let Migration { schema, from, to, .. } = found;
-    let what = match from {
-        0 => format!("there is no schema {schema}"),
-        _ if from == to => format!("schema {schema} has functions of another program than this {PROGRAM}"),
-        _ => format!("schema {schema} has version {from}, this program needs {to}"),
-    };
-    format!("{what}; as a role that may change it: windlass migrate")
+    let namespace = if schema == "windlass" { String::new() } else { format!("?namespace={schema}") };
+    let run = format!("windlass migrate --store 'postgres://…{namespace}'");
+    match (from, &state.owner) {
+        (0, None) => format!("there is no schema {schema}: check the namespace, or make it with {run}"),
+        (0, Some(_)) => {
+            format!("schema {schema} is empty: check the namespace, or make a store there with {run}")
+        }
+        (_, owner) => {
+            let owner = owner.as_deref().unwrap_or("?");
+            let what = match from == to {
+                true => format!("functions of another program than this {PROGRAM}"),
+                false => format!("version {from}, this program needs {to}"),
+            };
+            format!("schema {schema} has {what}: as its owner, {owner}, run {run}")
+        }
+    }
 }
 
 /// The server's answer to a migration, in words if it is that this role may not.
-fn forbidden(found: &Migration, why: &tokio_postgres::Error) -> StoreError {
+fn forbidden(state: &State, found: &Migration, why: &tokio_postgres::Error) -> StoreError {
     let mut told = store_error("migrate", why);
     if why.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
-        told.cause = format!("{} ({})", behind(found), told.cause);
+        let schema = &found.schema;
+        // With the role's name in the place of ROLE; a schema that has a store is its owner's to change.
+        let lacks = match (found.from, &state.owner) {
+            (0, None) => format!("; this role may not: GRANT CREATE ON DATABASE {} TO ROLE", state.database),
+            (0, Some(_)) => format!("; this role may not: GRANT CREATE, USAGE ON SCHEMA {schema} TO ROLE"),
+            _ => String::new(),
+        };
+        told.cause = format!("{}{lacks} ({})", behind(state, found), told.cause);
     }
     told
 }
 
 /// What a schema says of itself.
 struct State {
+    /// The database that it is in, in quotes if need be.
+    database: String,
+    /// Whose it is; none when there is no such schema.
+    owner: Option<String>,
     version: i32,
     program: String,
     functions: String,
@@ -202,15 +245,15 @@ struct State {
 impl State {
     async fn read(client: &Client, schema: &str) -> Result<Self, StoreError> {
         let fault = |why: tokio_postgres::Error| store_error_in(schema, "open", &why);
-        let table = format!("{schema}.schema");
-        // From the catalog's rows: `to_regclass` may answer from before a wait for the lock.
-        let there = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE n.nspname = $1 AND c.relname = 'schema')";
-        let there = client.query_typed(there, &[(&schema, Type::TEXT)]).await.map_err(fault)?;
-        let mut state = Self { version: 0, program: String::new(), functions: String::new() };
-        if !there.first().is_some_and(|row| row.get(0)) {
+        let rows = client.query_typed(PLACE, &[(&schema, Type::TEXT)]).await.map_err(fault)?;
+        let row = rows.first().ok_or_else(|| StoreError::refused("open", "the catalog gave no row"))?;
+        let (database, owner) = (row.get(0), row.get(1));
+        let mut state =
+            Self { database, owner, version: 0, program: String::new(), functions: String::new() };
+        if !row.get::<_, bool>(2) {
             return Ok(state);
         }
+        let table = format!("{schema}.schema");
         let rows = client.query_typed(&format!("SELECT version FROM {table}"), &[]).await.map_err(fault)?;
         state.version = rows.first().map_or(0, |row| row.get(0));
         if state.version >= NAMES_FUNCTIONS_SINCE {
@@ -224,9 +267,19 @@ impl State {
     }
 }
 
+/// The database, who owns the schema, and whether it has a store: one that tells of its server's start. From the catalog's
+/// rows: `to_regclass` may answer from before a wait for the lock.
+pub(crate) const PLACE: &str =
+    "SELECT quote_ident(current_database()), (SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = $1),
+    EXISTS (SELECT FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid JOIN pg_attribute a ON a.attrelid = c.oid
+        WHERE n.nspname = $1 AND c.relname = 'schema' AND a.attname = 'server_started')";
+
 /// A transaction that has the schema to itself: two processes that start together wait here for each other, and the second
 /// then reads what the first has done, whatever isolation the role has been given.
-async fn alone<'a>(client: &'a mut Client, schema: &str) -> Result<Transaction<'a>, tokio_postgres::Error> {
+pub(crate) async fn alone<'a>(
+    client: &'a mut Client,
+    schema: &str,
+) -> Result<Transaction<'a>, tokio_postgres::Error> {
     let tx = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await?;
     tx.batch_execute(&lock(schema)).await?;
     Ok(tx)
@@ -250,25 +303,4 @@ fn functions_hash() -> String {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
     format!("{hash:016x}")
-}
-
-/// Drops the schema if it is a store's; answers whether there was one.
-pub(crate) async fn erase(client: &mut Client, schema: &str) -> Result<bool, OpenError> {
-    let fault = |why: tokio_postgres::Error| store_error("erase", &why);
-    let tx = alone(client, schema).await.map_err(fault)?;
-    let there = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1),
-        EXISTS (SELECT FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid JOIN pg_attribute a ON a.attrelid = c.oid
-            WHERE n.nspname = $1 AND c.relname = 'schema' AND a.attname = 'server_started')";
-    let rows = tx.query_typed(there, &[(&schema, Type::TEXT)]).await.map_err(fault)?;
-    let found = rows.first().map(|row| (row.get::<_, bool>(0), row.get::<_, bool>(1)));
-    match found {
-        Some((true, true)) => {
-            let script = format!("SET LOCAL client_min_messages = warning; DROP SCHEMA {schema} CASCADE");
-            tx.batch_execute(&script).await.map_err(fault)?;
-            tx.commit().await.map_err(fault)?;
-            Ok(true)
-        }
-        Some((true, false)) => Err(OpenError::NotAStore(schema.to_owned())),
-        _ => Ok(false),
-    }
 }

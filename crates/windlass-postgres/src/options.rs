@@ -67,8 +67,11 @@ pub(crate) fn check_schema(name: &str) -> Result<(), OpenError> {
     if starts && name.len() <= 48 && name.bytes().all(plain) && !name.starts_with("pg_") {
         return Ok(());
     }
-    let why = format!("schema {name:?} is not a name of at most 48 lower-case letters, digits and _");
-    Err(OpenError::BadAddress(why))
+    let why = match name.starts_with("pg_") {
+        true => "PostgreSQL keeps names that begin with pg_ for itself",
+        false => "it is not a name of at most 48 lower-case letters, digits and _",
+    };
+    Err(OpenError::BadAddress(format!("namespace (schema) {name:?}: {why}")))
 }
 
 /// As [`check_schema`], for calls on a connection of the caller.

@@ -1,5 +1,6 @@
 //! The verbs of producers and workers.
 
+use crate::decode;
 use crate::jobs::{Columns, check, in_a_cycle, item};
 use crate::store::PostgresStore;
 use crate::transaction::created;
@@ -280,14 +281,12 @@ impl PostgresStore {
 fn claimed(row: &Row, nonce: u64) -> Result<ClaimedJob, StoreError> {
     let name = |why: Rejection| StoreError::refused("claim", why.to_string());
     let number = |at: &str| u32::try_from(row.get::<_, i32>(at)).unwrap_or(0);
-    let options: windlass_core::job::JobOptions = match row.get::<_, Option<Json>>("options") {
-        Some(options) => read("claim", options.0)?,
-        None => Default::default(),
-    };
+    let job = row.get::<_, Id>("job").0;
+    let options = decode::options("claim", job, row.get("options"));
     let group: String = row.get("grp");
     Ok(ClaimedJob {
         lease: Lease {
-            job: row.get::<_, Id>("job").0,
+            job,
             attempt: number("attempt"),
             token: LeaseToken { counter: row.get::<_, i64>("counter").cast_unsigned(), nonce },
             deadline: time(row.get("deadline")),

@@ -20,7 +20,7 @@ use tokio_postgres::{Config, Row};
 use windlass_core::{JobId, Lease, LeaseToken, StoreError, Time, WorkerId};
 
 /// A call that always meets others gives up after that many times.
-const TRIES: usize = 8;
+pub(crate) const TRIES: usize = 8;
 
 /// A store in one schema of a PostgreSQL database. Cloning gives another handle to the same store.
 #[derive(Clone)]
@@ -54,12 +54,13 @@ impl std::fmt::Debug for PostgresStore {
 impl PostgresStore {
     /// Opens the store of a URL (`postgres://user@host/database`), its schema brought up to date.
     ///
-    /// Beside what the driver knows, a URL may say `sslmode` and `sslrootcert` as for libpq, and `listen`, `prepare`,
-    /// `migrate` and `connections` as in [`Options`].
+    /// Beside what the driver knows, a URL may say `sslmode` and `sslrootcert` as for libpq, `namespace`, which is the
+    /// schema, and `upkeep`, `listen`, `prepare`, `migrate` and `connections` as in [`Options`]. A password that it does not
+    /// hold is the one in `PGPASSWORD`.
     ///
     /// # Errors
     /// [`OpenError`]: the address or the name of the schema makes no sense, the server cannot be reached, or the schema is
-    /// newer than this program.
+    /// newer than this program or somebody else's.
     pub async fn open(url: &str, mut options: Options) -> Result<Self, OpenError> {
         let config = crate::address::read(url, &mut options)?;
         Self::connect(config, options).await
@@ -102,13 +103,14 @@ impl PostgresStore {
     }
 
     /// Erases the store in that schema, with everything in it and whatever depends on that; `false` when there is no such
-    /// schema. A schema that is no store's is refused and left as it is. What is open there fails from now on.
+    /// schema. A schema that is no store's, or not a store's alone, is refused and left as it is; the schema `public` stays,
+    /// empty. What is open there fails from now on.
     ///
     /// # Errors
-    /// [`OpenError::NotAStore`] for somebody else's schema; else as [`PostgresStore::open`].
+    /// [`OpenError::NotAStore`] for what is somebody else's; else as [`PostgresStore::open`].
     pub async fn erase(url: &str, schema: &str) -> Result<bool, OpenError> {
         check_schema(schema)?;
-        crate::migrate::erase(once(url)?.get("erase").await?.client_mut()?, schema).await
+        crate::erase::erase(once(url, schema)?.get("erase").await?.client_mut()?, schema).await
     }
 
     /// Brings that schema up to date, as opening does, and says what that came to.
@@ -117,7 +119,7 @@ impl PostgresStore {
     /// As [`PostgresStore::open`].
     pub async fn migrate(url: &str, schema: &str) -> Result<Migration, OpenError> {
         check_schema(schema)?;
-        Ok(migrate(once(url)?.get("migrate").await?.client_mut()?, schema).await?)
+        migrate(once(url, schema)?.get("migrate").await?.client_mut()?, schema).await
     }
 
     /// What would bring that schema up to date; nothing is changed.
@@ -126,7 +128,7 @@ impl PostgresStore {
     /// As [`PostgresStore::open`].
     pub async fn migration(url: &str, schema: &str) -> Result<Migration, OpenError> {
         check_schema(schema)?;
-        Ok(migration(once(url)?.get("migrate").await?.client_mut()?, schema).await?)
+        migration(once(url, schema)?.get("migrate").await?.client_mut()?, schema).await
     }
 
     /// Renews every lease when the server has started anew since somebody was here.
@@ -251,10 +253,15 @@ impl PostgresStore {
     }
 }
 
-/// A way to the server for what is done once.
-fn once(url: &str) -> Result<Pool, OpenError> {
-    let mut options = Options { connections: 1, ..Options::default() };
+/// A way to the server for what is done once, in that schema.
+fn once(url: &str, schema: &str) -> Result<Pool, OpenError> {
+    let mut options = Options { schema: schema.to_owned(), ..Options::default() };
     let config = crate::address::read(url, &mut options)?;
+    if options.schema != schema {
+        let why = format!("the URL names namespace={}, the call {schema}", options.schema);
+        return Err(OpenError::BadAddress(why));
+    }
+    options.connections = 1;
     Ok(Pool::new(config, &options)?)
 }
 

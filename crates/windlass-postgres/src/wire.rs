@@ -87,9 +87,12 @@ pub(crate) fn json<T: serde::Serialize>(value: &T) -> Value {
 
 /// A struct out of JSON that this crate's own functions made.
 pub(crate) fn read<T: DeserializeOwned>(operation: &'static str, value: Value) -> Result<T, StoreError> {
-    serde_json::from_value(value).map_err(|why| {
-        StoreError::refused(operation, format!("the schema answered what this program does not know: {why}"))
-    })
+    serde_json::from_value(value).map_err(|why| unknown(operation, &why))
+}
+
+/// An answer that this crate's own functions never give.
+pub(crate) fn unknown(operation: &'static str, why: &serde_json::Error) -> StoreError {
+    StoreError::refused(operation, format!("the schema answered what this program does not know: {why}"))
 }
 
 /// The rejection that SQL put into words: as `Rejection` is written in JSON.

@@ -4,6 +4,7 @@
 
 #[path = "../server/authority.rs"]
 mod authority;
+mod by_sql;
 mod driver;
 mod groups;
 mod held;
@@ -17,6 +18,7 @@ mod statistics;
 mod survival;
 mod tls;
 mod transaction;
+mod unread;
 
 use crate::server::Server;
 use std::str::FromStr;

@@ -4,7 +4,8 @@ use crate::{claim, client, complete, job, now, queue, shared, store};
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use windlass_core::store::{Admin, Queue, Upkeep};
+use windlass_core::WorkerId;
+use windlass_core::store::{Admin, Claim, Queue, Upkeep};
 use windlass_postgres::{OpenError, Options, PostgresStore, SCHEMA_VERSION, migration};
 
 async fn open(url: &str, schema: &str, migrate: bool) -> Result<PostgresStore, OpenError> {
@@ -41,6 +42,202 @@ async fn a_schema_of_somebody_else_is_not_erased() {
     for name in ["public", "pg_catalog", "x; DROP SCHEMA erased"] {
         PostgresStore::erase(&shared().url("postgres"), name).await.expect_err(name);
     }
+}
+
+#[tokio::test]
+async fn a_schema_that_holds_what_is_no_stores_is_not_made_one() {
+    let (url, client) = (shared().url("postgres"), client(shared()).await);
+    for (n, (thing, shown)) in [
+        ("CREATE TABLE HERE.orders (id int GENERATED ALWAYS AS IDENTITY, n serial)", "table HERE.orders"),
+        ("CREATE TABLE HERE.schema (version int)", "table HERE.schema"),
+        ("CREATE VIEW HERE.claim AS SELECT 1", "view HERE.claim"),
+        ("CREATE FUNCTION HERE.f(int) RETURNS int LANGUAGE sql AS 'SELECT 1'", "function HERE.f(integer)"),
+        ("CREATE TYPE HERE.mood AS ENUM ('ok')", "type HERE.mood"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let schema = format!("taken_{n}");
+        client
+            .batch_execute(&format!("CREATE SCHEMA {schema}; {}", thing.replace("HERE", &schema)))
+            .await
+            .unwrap();
+        let refusals = [
+            open(&url, &schema, true).await.map(drop),
+            open(&url, &schema, false).await.map(drop),
+            PostgresStore::migrate(&url, &schema).await.map(drop),
+            PostgresStore::migration(&url, &schema).await.map(drop),
+        ];
+        for refused in refusals {
+            let told = refused.expect_err(thing);
+            assert!(matches!(told, OpenError::NotAStore(_)), "{told}");
+            let (told, shown) = (told.to_string(), shown.replace("HERE", &schema));
+            let says = [format!("schema {schema} holds"), format!("({shown})"), "choose another".into()];
+            assert!(says.iter().all(|says| told.contains(says)), "{told}");
+        }
+        let nothing =
+            "SELECT count(*) FROM pg_proc WHERE pronamespace = $1::text::regnamespace AND proname = 'claim'";
+        assert_eq!(client.query_one(nothing, &[&schema]).await.unwrap().get::<_, i64>(0), 0);
+    }
+    client.batch_execute("CREATE SCHEMA taken_by_nobody").await.unwrap();
+    let told = open(&url, "taken_by_nobody", false).await.expect_err("it is empty").to_string();
+    assert!(told.contains("taken_by_nobody is empty"), "{told}");
+    open(&url, "taken_by_nobody", true).await.expect("an empty one is as good as none");
+    client.batch_execute("CREATE TABLE taken_by_nobody.mine (id int)").await.unwrap();
+    open(&url, "taken_by_nobody", true)
+        .await
+        .expect("what a user puts beside a store is the user's business");
+}
+
+#[tokio::test]
+async fn what_the_store_did_not_make_is_not_erased_with_it() {
+    let (url, client) = (shared().url("postgres"), client(shared()).await);
+    let store = store(shared(), "shared_with").await;
+    store.enqueue(vec![job(1)], false, None).await.unwrap();
+    client
+        .batch_execute(
+            "SET search_path = shared_with; CREATE TABLE a (id int PRIMARY KEY, n serial); CREATE VIEW b AS SELECT 1; CREATE SEQUENCE c;
+             CREATE FUNCTION d() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TYPE e AS (x int); CREATE DOMAIN f AS int; CREATE TABLE term_of_mine ()",
+        )
+        .await
+        .unwrap();
+    let told = PostgresStore::erase(&url, "shared_with").await.expect_err("there is more");
+    assert!(matches!(told, OpenError::NotAStore(_)), "{told}");
+    let says = "shared_with holds what the store did not make (table shared_with.a, view shared_with.b, sequence shared_with.c, function shared_with.d(), type shared_with.e and 2 more)";
+    assert!(told.to_string().contains(says), "{told}");
+    client.batch_execute("SELECT FROM shared_with.a, shared_with.job").await.expect("all of it is there");
+    client
+        .batch_execute("DROP TABLE a; DROP VIEW b; DROP SEQUENCE c; DROP FUNCTION d(); DROP TYPE e; DROP DOMAIN f; DROP TABLE term_of_mine")
+        .await
+        .unwrap();
+    // What hangs on the store's own tables goes with them, and rights are no things.
+    client
+        .batch_execute("CREATE INDEX mine ON job (kind); ALTER DEFAULT PRIVILEGES IN SCHEMA shared_with GRANT SELECT ON TABLES TO PUBLIC")
+        .await
+        .unwrap();
+    assert!(PostgresStore::erase(&url, "shared_with").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_store_in_the_schema_public_is_erased_out_of_it() {
+    let root = client(shared()).await;
+    for database in ["alone", "crowded"] {
+        root.batch_execute(&format!("CREATE DATABASE {database}")).await.unwrap();
+    }
+    let url = shared().url("alone");
+    for _ in 0..2 {
+        let store = open(&url, "public", true).await.expect("on most databases there is an empty one");
+        store.enqueue(vec![job(1)], false, None).await.unwrap().remove(0).unwrap();
+        assert!(PostgresStore::erase(&url, "public").await.unwrap());
+        let told = PostgresStore::erase(&url, "public").await.expect_err("it stays").to_string();
+        assert!(told.contains("public is not a store"), "{told}");
+        let told = open(&url, "public", false).await.expect_err("nothing is left").to_string();
+        assert!(told.contains("schema public is empty"), "{told}");
+    }
+    let url = shared().url("crowded");
+    let crowded =
+        url.parse::<tokio_postgres::Config>().unwrap().connect(tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(crowded.1);
+    crowded.0.batch_execute("CREATE TABLE orders (id int)").await.unwrap();
+    let told = open(&url, "public", true).await.expect_err("it is somebody's").to_string();
+    assert!(told.contains("schema public holds what is no store's (table public.orders)"), "{told}");
+}
+
+/// The server ends whoever finds that two wait for each other; the other one here never looks.
+#[tokio::test]
+async fn an_erase_that_meets_another_goes_again() {
+    let (url, other, watcher) = (shared().url("postgres"), client(shared()).await, client(shared()).await);
+    drop(store(shared(), "erased_late").await);
+    other
+        .batch_execute(
+            "BEGIN; SET LOCAL deadlock_timeout = '1h'; LOCK TABLE erased_late.worker IN ACCESS SHARE MODE",
+        )
+        .await
+        .unwrap();
+    let erasing = tokio::spawn(async move { PostgresStore::erase(&url, "erased_late").await });
+    let held = "SELECT min(h.relation::regclass::text) FROM pg_locks w JOIN pg_locks h ON h.pid = w.pid AND h.granted AND h.mode = 'AccessExclusiveLock'
+        JOIN pg_class c ON c.oid = h.relation AND c.relkind = 'r' WHERE NOT w.granted AND w.relation = 'erased_late.worker'::regclass";
+    let until = Instant::now() + Duration::from_secs(60);
+    let table = loop {
+        if let Some(table) = watcher.query_one(held, &[]).await.unwrap().get::<_, Option<String>>(0) {
+            break table;
+        }
+        assert!(Instant::now() < until && !erasing.is_finished(), "it waits for the other");
+    };
+    other.batch_execute(&format!("LOCK TABLE {table} IN ACCESS SHARE MODE; COMMIT")).await.unwrap();
+    assert!(erasing.await.unwrap().unwrap());
+}
+
+/// Claims, settlements, enqueues, reads and upkeep, while it is erased.
+#[tokio::test]
+async fn a_store_is_erased_beside_running_work() {
+    let url = shared().url("postgres");
+    for round in 0..5 {
+        let store = PostgresStore::open(&url, Options { schema: "erased_busy".into(), ..Options::default() })
+            .await
+            .unwrap();
+        let work = |n: u128| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let (mut done, mut jobs) = (0_u64, n << 32);
+                loop {
+                    jobs += 50;
+                    let batch = (0..50).map(|k| job(jobs + k)).collect();
+                    if store.enqueue(batch, false, None).await.is_err() {
+                        return done;
+                    }
+                    let wants = vec![(queue(), 50)];
+                    let claim = Claim { settle_first: vec![], wants, worker: WorkerId(n as u64), nonce: 9 };
+                    let Ok(held) = store.claim(claim, None).await else { return done };
+                    let leases: Vec<_> = held.jobs.iter().map(|held| held.lease).collect();
+                    let _ = store.heartbeat(leases, None).await;
+                    let _ = store.upkeep(100, None).await;
+                    let _ = store.queues(None, None).await;
+                    done += 1;
+                }
+            })
+        };
+        let workers: Vec<_> = (1..=6).map(work).collect();
+        let until = Instant::now() + Duration::from_secs(60);
+        while store
+            .queues(Some(queue()), None)
+            .await
+            .unwrap()
+            .first()
+            .is_none_or(|queue| queue.totals.claimed < 500)
+        {
+            assert!(Instant::now() < until, "work goes on");
+        }
+        assert!(
+            PostgresStore::erase(&url, "erased_busy")
+                .await
+                .unwrap_or_else(|why| panic!("round {round}: {why}"))
+        );
+        for worker in workers {
+            assert!(worker.await.unwrap() > 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_makes_no_sense_is_refused_before_anything_is_asked() {
+    let url = shared().url("postgres");
+    let options = || Options { upkeep: false, ..Options::default() };
+    for (address, says) in [
+        (format!("{url} namspace=x"), "no option \"namspace\"; there are namespace, upkeep, listen"),
+        ("postgres://h/d?connections=0".to_owned(), "connections=\"0\": a number from 1 on"),
+        (format!("{url} namespace=pg_foo"), "\"pg_foo\": PostgreSQL keeps names that begin with pg_"),
+        (format!("{url} namespace=Foo"), "lower-case"),
+    ] {
+        let told = PostgresStore::open(&address, options()).await.expect_err(&address);
+        assert!(
+            matches!(told, OpenError::BadAddress(_)) && told.to_string().contains(says),
+            "{address}: {told}"
+        );
+    }
+    drop(PostgresStore::open(&format!("{url} namespace=named upkeep=false"), options()).await.unwrap());
+    PostgresStore::erase(&format!("{url} namespace=other"), "named").await.expect_err("one of two");
+    assert!(PostgresStore::erase(&format!("{url} namespace=named"), "named").await.unwrap());
 }
 
 #[tokio::test]
@@ -113,7 +310,8 @@ async fn a_script_that_is_run_by_hand_is_as_good_as_opening() {
     let script = found.sql();
     assert!(script.contains("\nBEGIN;\n") && script.ends_with("COMMIT;\n"), "one transaction");
     let told = open(&url, "by_hand", false).await.expect_err("nobody has run it").to_string();
-    assert!(told.contains("no schema by_hand") && told.contains("windlass migrate"), "{told}");
+    let run = "windlass migrate --store 'postgres://…?namespace=by_hand'";
+    assert!(told.contains("no schema by_hand: check the namespace") && told.contains(run), "{told}");
     client.batch_execute(&script).await.unwrap();
     let found = PostgresStore::migration(&url, "by_hand").await.unwrap();
     assert!(found.is_empty() && found.sql().is_empty());
@@ -195,8 +393,33 @@ async fn a_role_that_may_create_nothing_works_in_a_schema_that_is_up_to_date() {
     client.batch_execute("UPDATE granted.schema SET functions = 'other'").await.unwrap();
     for migrate in [true, false] {
         let told = open(&url, "granted", migrate).await.expect_err("it may not").to_string();
-        assert!(told.contains("windlass migrate"), "{told}");
+        let run = "as its owner, windlass, run windlass migrate --store 'postgres://…?namespace=granted'";
+        assert!(told.contains(run), "{told}");
     }
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_make_a_schema_is_told_which_right_it_lacks() {
+    let client = client(shared()).await;
+    client.batch_execute("CREATE ROLE maker LOGIN").await.unwrap();
+    let url = shared().url("postgres").replace("user=windlass", "user=maker");
+    let lacks = async |grant: &str, is: &str| {
+        let told = open(&url, "unmade", true).await.expect_err("it may not").to_string();
+        let run = "windlass migrate --store 'postgres://…?namespace=unmade'";
+        assert!(
+            [grant, is, run, "check the namespace", "42501"].iter().all(|part| told.contains(part)),
+            "{told}"
+        );
+    };
+    lacks("GRANT CREATE ON DATABASE postgres TO ROLE", "there is no schema unmade").await;
+    client.batch_execute("CREATE SCHEMA unmade").await.unwrap();
+    lacks("GRANT CREATE, USAGE ON SCHEMA unmade TO ROLE", "schema unmade is empty").await;
+    // With the one right that it names, and none to make other schemas.
+    client.batch_execute("GRANT CREATE, USAGE ON SCHEMA unmade TO maker").await.unwrap();
+    let store = open(&url, "unmade", true).await.expect("now it may");
+    store.enqueue(vec![job(1)], false, None).await.unwrap().remove(0).unwrap();
+    client.batch_execute("UPDATE unmade.schema SET functions = 'other'").await.unwrap();
+    open(&url, "unmade", true).await.expect("and the functions are its own to replace");
 }
 
 #[tokio::test]
