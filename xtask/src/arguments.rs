@@ -12,7 +12,7 @@ use crate::peers::Kind;
 pub(crate) const TORTURE_CYCLES: u32 = 100;
 
 /// The stores that have a certificate; the crate of each is called after it.
-pub(crate) const STORES: [&str; 3] = ["embedded", "redis", "postgres"];
+pub(crate) const STORES: [&str; 4] = ["embedded", "redis", "postgres", "http"];
 
 /// Every profile of `windlass bench`, in the order `bench` runs them.
 pub(crate) const BENCH_PROFILES: [&str; 8] =
@@ -373,7 +373,7 @@ Usage: cargo xtask test [--package NAME]... [-- ARGS]
        cargo xtask test --store NAME [-- ARGS]
 
   -p, --package NAME   only this package; may be repeated
-  --store NAME         only the certificate of this store: embedded, postgres, or all; may be repeated
+  --store NAME         only the certificate of this store: embedded, redis, postgres, http, or all; may be repeated
   -- ARGS              go to the test runner as they are, for example a part of a test's name;
                        the doctests are then left out";
 
@@ -438,7 +438,7 @@ mod tests {
             Task::Certify { stores: STORES.map(str::to_owned).to_vec(), extra: vec!["claim".to_owned()] };
         assert_eq!(parsed("test --store all -- claim"), Ok(all));
         let refused = parsed("test --store mongo").expect_err("no such store").to_string();
-        assert!(refused.contains("one of embedded, redis, postgres or all"), "{refused}");
+        assert!(refused.contains("one of embedded, redis, postgres, http or all"), "{refused}");
         assert!(parsed("test --store embedded -p windlass-core").is_err());
     }
 

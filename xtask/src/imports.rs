@@ -27,10 +27,12 @@ enum May {
 const NOTHING: May = May::Use(&[]);
 
 /// The table. The order is the direction of the arrows: a row uses only rows above it.
-const TABLE: [Row; 15] = [
+const TABLE: [Row; 18] = [
     // The nouns and rules know nobody: that is what makes them checkable without a store, a clock or a runtime.
     Row { name: "windlass-core", ships: NOTHING, behind_a_feature: &[], tests: NOTHING },
     Row { name: "windlass-macros", ships: NOTHING, behind_a_feature: &[], tests: NOTHING },
+    // The words of the API know no socket, no clock and no store, so that both ends of the wire can speak them.
+    Row { name: "windlass-api", ships: May::Use(&["windlass-core"]), behind_a_feature: &[], tests: NOTHING },
     // The certificate knows the contract and no store, so that every store answers to the same one.
     Row {
         name: "windlass-testkit",
@@ -94,11 +96,32 @@ const TABLE: [Row; 15] = [
         behind_a_feature: &["windlass-pg"],
         tests: May::Use(&["windlass-core", "windlass-embedded", "windlass-redis", "windlass-testkit"]),
     },
+    // The remote store is the words of the API and connections; its certificate needs a server with a store behind it.
+    Row {
+        name: "windlass-http",
+        ships: May::Use(&["windlass-core", "windlass-api"]),
+        behind_a_feature: &[],
+        tests: May::Use(&[
+            "windlass",
+            "windlass-core",
+            "windlass-embedded",
+            "windlass-server",
+            "windlass-survival",
+            "windlass-testkit",
+        ]),
+    },
     // What users import chooses its stores by feature: nobody compiles one that they do not open.
     Row {
         name: "windlass",
         ships: May::Use(&["windlass-core", "windlass-macros"]),
-        behind_a_feature: &["windlass-embedded", "windlass-redis", "windlass-postgres"],
+        behind_a_feature: &["windlass-embedded", "windlass-http", "windlass-redis", "windlass-postgres"],
+        tests: May::UseAny,
+    },
+    // The server has the verbs from a client, whichever store is behind it.
+    Row {
+        name: "windlass-server",
+        ships: May::Use(&["windlass", "windlass-core", "windlass-api"]),
+        behind_a_feature: &[],
         tests: May::UseAny,
     },
     // A customer of the public interface, which proves that the interface is enough.
@@ -187,6 +210,9 @@ mod tests {
         let lawful = [
             ("windlass-core", json!([on("serde")])),
             ("windlass-macros", json!([on("syn")])),
+            ("windlass-api", json!([on("windlass-core")])),
+            ("windlass-http", json!([on("windlass-core"), on("windlass-api"), in_tests("windlass-server")])),
+            ("windlass-server", json!([on("windlass"), on("windlass-core"), on("windlass-api")])),
             ("windlass-testkit", json!([on("windlass-core")])),
             ("windlass-check", json!([on("windlass-core")])),
             ("windlass-survival", json!([on("windlass-core"), on("windlass-check"), on("windlass-testkit")])),

@@ -8,9 +8,12 @@
 //! | `redis+sentinel://host:26379,host/MASTER`, `redis+cluster://host:6379,host` | the Redis server that answers for the namespace now |
 //! | `rediss://…`, `rediss+sentinel://…`, `rediss+cluster://…` | the same over TLS (feature `redis-tls`) |
 //! | `postgres://user@host/database` | a PostgreSQL database (feature `postgres`) |
+//! | `http://host:7979`, `http+unix:/run/windlass.sock` | the store of a Windlass server (feature `http`) |
+//! | `https://host` | the same over TLS (feature `http-tls`) |
 //!
 //! Options stand behind a `?` (`file:./data?ack=process`) or in [`OpenOptions`], which wins. An option
-//! that is not known is refused: a misspelt `ack` must not quietly mean the default.
+//! that is not known is refused: a misspelt `ack` must not quietly mean the default. The token for a Windlass server stands
+//! in no URL, since URLs land in logs: it comes from [`OpenOptions::token`], or from the environment's `WINDLASS_TOKEN`.
 
 use crate::client::Client;
 use windlass_core::url::without_password;
@@ -22,6 +25,19 @@ pub struct OpenOptions {
     create: Option<bool>,
     namespace: Option<String>,
     upkeep: Option<bool>,
+    token: Option<Token>,
+}
+
+/// What lets its bearer in, and is shown nowhere.
+#[derive(Clone)]
+struct Token(
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only a server asks for one"))] String,
+);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// What an acknowledged write survives, for stores that leave the choice.
@@ -70,6 +86,13 @@ impl OpenOptions {
         self
     }
 
+    /// Who calls, for a Windlass server that wants to know; the environment's `WINDLASS_TOKEN` unless said.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(Token(token.into()));
+        self
+    }
+
     /// Opens the store that the URL names.
     ///
     /// # Errors
@@ -101,7 +124,7 @@ pub async fn open(url: &str) -> Result<Client, OpenError> {
 pub enum OpenError {
     /// The text is no URL of a store.
     #[error(
-        "{url:?} names no store: {why}; try file:./data, memory:, redis://HOST or postgres://HOST/DATABASE"
+        "{url:?} names no store: {why}; try file:./data, memory:, redis://HOST, postgres://HOST/DATABASE or http://HOST:PORT"
     )]
     BadUrl {
         /// What was given, without a password.
@@ -115,7 +138,7 @@ pub enum OpenError {
         /// The part of the URL before the colon.
         scheme: String,
         /// What there is instead.
-        has: &'static str,
+        has: String,
     },
     /// The store has no option of that name.
     #[error("{scheme} has no option {option:?}; it has {has}")]
@@ -149,6 +172,10 @@ pub enum OpenError {
     #[cfg(feature = "postgres")]
     #[error(transparent)]
     Postgres(#[from] windlass_postgres::OpenError),
+    /// The Windlass server could not be had; its message says why.
+    #[cfg(feature = "http")]
+    #[error(transparent)]
+    Http(#[from] windlass_http::OpenError),
     /// The thread that opened the store ended before it was done.
     #[error("opening was interrupted: {0}")]
     Interrupted(String),
@@ -167,10 +194,11 @@ enum Address<'a> {
     Memory { query: &'a str },
     Redis { query: &'a str },
     Postgres { query: &'a str },
+    Http { query: &'a str },
 }
 
 /// Every scheme of a store, and whether this build has it.
-const BUILT: [(&str, bool); 13] = [
+const BUILT: [(&str, bool); 14] = [
     ("file", cfg!(feature = "embedded")),
     ("memory", cfg!(feature = "embedded")),
     ("redis", cfg!(feature = "redis")),
@@ -182,21 +210,25 @@ const BUILT: [(&str, bool); 13] = [
     ("rediss+cluster", cfg!(feature = "redis-tls")),
     ("postgres", cfg!(feature = "postgres")),
     ("postgresql", cfg!(feature = "postgres")),
-    ("http", false),
-    ("https", false),
+    ("http", cfg!(feature = "http")),
+    ("http+unix", cfg!(feature = "http")),
+    ("https", cfg!(feature = "http-tls")),
 ];
 
-/// What this build can open.
-const HAS: &str = match (cfg!(feature = "embedded"), cfg!(feature = "redis"), cfg!(feature = "postgres")) {
-    (true, true, true) => "file:, memory:, redis: and postgres:",
-    (true, true, false) => "file:, memory: and redis:",
-    (true, false, true) => "file:, memory: and postgres:",
-    (true, false, false) => "file: and memory:",
-    (false, true, true) => "redis: and postgres:",
-    (false, true, false) => "redis:",
-    (false, false, true) => "postgres:",
-    (false, false, false) => "none: turn on the feature `embedded`, `redis` or `postgres`",
-};
+/// The schemes that stand for their kinds of stores, in the order in which they are told.
+const KINDS: [&str; 5] = ["file", "memory", "redis", "postgres", "http"];
+
+/// What this build can open, in words.
+fn has() -> String {
+    let is_built = |kind: &&str| BUILT.iter().any(|(scheme, built)| scheme == kind && *built);
+    let kinds: Vec<String> =
+        KINDS.iter().filter(|kind| is_built(kind)).map(|kind| format!("{kind}:")).collect();
+    match kinds.as_slice() {
+        [] => "none: turn on the feature `embedded`, `redis`, `postgres` or `http`".to_owned(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
 
 impl<'a> Address<'a> {
     fn parse(url: &'a str) -> Result<Self, OpenError> {
@@ -205,7 +237,7 @@ impl<'a> Address<'a> {
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         if !BUILT.iter().any(|(name, built)| *name == scheme && *built) {
             return Err(match BUILT.iter().any(|(name, _)| *name == scheme) {
-                true => OpenError::NoSuchStore { scheme: scheme.into(), has: HAS },
+                true => OpenError::NoSuchStore { scheme: scheme.into(), has: has() },
                 false => bad("its scheme is not one of a store"),
             });
         }
@@ -225,6 +257,13 @@ impl<'a> Address<'a> {
             return match path.strip_prefix("//") {
                 Some(_) => Ok(Address::Postgres { query }),
                 None => Err(bad("it names no server; write postgres://user@host/database")),
+            };
+        }
+        if scheme.starts_with("http") {
+            let server = if scheme == "http+unix" { Some(path) } else { path.strip_prefix("//") };
+            return match server {
+                Some(server) if !server.is_empty() => Ok(Address::Http { query }),
+                _ => Err(bad("it names no server; write http://host:7979 or http+unix:/path")),
             };
         }
         // `file://host/path` is a URL of another machine; `file:///path` is one of this.
@@ -249,6 +288,9 @@ impl<'a> Address<'a> {
             Address::Redis { query } => ("redis:", query, "namespace, upkeep and certificates"),
             Address::Postgres { query } => {
                 ("postgres:", query, "namespace, upkeep, and what docs/postgres.md lists")
+            }
+            Address::Http { query } => {
+                ("http:", query, "none: its token is given by OpenOptions::token or WINDLASS_TOKEN")
             }
         };
         let mut options = OpenOptions::default();
@@ -283,11 +325,13 @@ impl<'a> Address<'a> {
         let unknown = |option: &str| OpenError::UnknownOption { scheme, option: option.into(), has };
         let is_file = matches!(self, Address::File { .. });
         let is_server = matches!(self, Address::Redis { .. } | Address::Postgres { .. });
+        let is_http = matches!(self, Address::Http { .. });
         for (given, fits, option) in [
             (code.ack.is_some(), is_file, "ack"),
             (code.create.is_some(), is_file, "create"),
             (code.namespace.is_some(), is_server, "namespace"),
             (code.upkeep.is_some(), is_server, "upkeep"),
+            (code.token.is_some(), is_http, "token"),
         ] {
             if given && !fits {
                 return Err(unknown(option));
@@ -298,9 +342,14 @@ impl<'a> Address<'a> {
             create: code.create.or(options.create),
             namespace: code.namespace.or(options.namespace),
             upkeep: code.upkeep.or(options.upkeep),
+            token: code.token,
         })
     }
 
+    #[cfg_attr(
+        not(any(feature = "embedded", feature = "redis", feature = "postgres", feature = "http")),
+        allow(unused_variables, reason = "a build without a store opens none")
+    )]
     async fn open(self, url: &str, options: OpenOptions) -> Result<Client, OpenError> {
         match self {
             #[cfg(feature = "embedded")]
@@ -335,10 +384,29 @@ impl<'a> Address<'a> {
                     windlass_postgres::PostgresStore::open(&without_ours(url, query), postgres).await?;
                 Ok(Client::new(std::sync::Arc::new(store)))
             }
+            #[cfg(feature = "http")]
+            Address::Http { .. } => {
+                let http = windlass_http::HttpOptions {
+                    token: options.token.map(|token| token.0).or_else(token_of_the_environment),
+                    ..windlass_http::HttpOptions::default()
+                };
+                // An empty list of options behind a `?` is none.
+                let server = url.split_once('?').map_or(url, |(server, _)| server);
+                let store = windlass_http::HttpStore::open(server, http).await?;
+                Ok(Client::new(std::sync::Arc::new(store)))
+            }
             #[allow(unreachable_patterns, reason = "each build has the stores of its features")]
-            _ => Err(OpenError::NoSuchStore { scheme: url.split(':').next().unwrap_or("").into(), has: HAS }),
+            _ => {
+                Err(OpenError::NoSuchStore { scheme: url.split(':').next().unwrap_or("").into(), has: has() })
+            }
         }
     }
+}
+
+/// What `WINDLASS_TOKEN` holds; nothing where it is empty, as it is where a script has none to give.
+#[cfg(feature = "http")]
+fn token_of_the_environment() -> Option<String> {
+    std::env::var("WINDLASS_TOKEN").ok().filter(|token| !token.is_empty())
 }
 
 /// The URL of a server without the options that every store has.
@@ -389,7 +457,9 @@ mod tests {
             ("ftp://x", "not one of a store"),
             ("redis:", if cfg!(feature = "redis") { "names no server" } else { "no redis store" }),
             ("postgres:", if cfg!(feature = "postgres") { "names no server" } else { "no postgres store" }),
-            ("http://localhost:7979", "no http store"),
+            ("http:", if cfg!(feature = "http") { "names no server" } else { "no http store" }),
+            ("http+unix:", if cfg!(feature = "http") { "names no server" } else { "no http+unix store" }),
+            ("https:", if cfg!(feature = "http-tls") { "names no server" } else { "no https store" }),
         ] {
             let told = Address::parse(url).unwrap_err().to_string();
             assert!(told.contains(says), "{url}: {told}");
@@ -411,6 +481,30 @@ mod tests {
         let code = OpenOptions::new().ack(Ack::Power);
         let told = Address::parse("memory:").unwrap().options("memory:", code).unwrap_err().to_string();
         assert!(told.contains("no option \"ack\""), "{told}");
+    }
+
+    #[test]
+    fn a_build_says_what_it_has() {
+        let has = has();
+        assert!(has.starts_with("file:, memory:") || has == "file: and memory:", "{has}");
+        for (kind, built) in [("redis:", cfg!(feature = "redis")), ("http:", cfg!(feature = "http"))] {
+            assert_eq!(has.contains(kind), built, "{has}");
+        }
+    }
+
+    #[test]
+    fn a_token_stands_in_no_url_and_in_no_message() {
+        let options = OpenOptions::new().token("secret");
+        assert!(!format!("{options:?}").contains("secret"));
+        let told =
+            Address::parse("memory:").unwrap().options("memory:", options.clone()).unwrap_err().to_string();
+        assert!(told.contains("no option \"token\"") && !told.contains("secret"), "{told}");
+        if cfg!(feature = "http") {
+            let given = Address::parse("http://h:1").unwrap().options("http://h:1", options).unwrap();
+            assert_eq!(given.token.map(|token| token.0).as_deref(), Some("secret"));
+            let told = parsed("http://h:1?token=secret").unwrap_err().to_string();
+            assert!(told.contains("OpenOptions::token") && !told.contains("secret"), "{told}");
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ use windlass_core::store::{ReleaseReason, Settle};
 /// What a worker knows how to run.
 pub(crate) struct Routes {
     by_kind: HashMap<String, Route>,
+    /// For every kind that has none of its own.
+    any: Option<Route>,
     timeout: Option<Duration>,
 }
 
@@ -30,12 +32,16 @@ pub(crate) struct Route {
 }
 
 impl Routes {
-    pub(crate) fn new(by_kind: HashMap<String, Route>, timeout: Option<Duration>) -> Self {
-        Self { by_kind, timeout }
+    pub(crate) fn new(
+        by_kind: HashMap<String, Route>,
+        any: Option<Route>,
+        timeout: Option<Duration>,
+    ) -> Self {
+        Self { by_kind, any, timeout }
     }
 
     pub(crate) fn of(&self, kind: &str) -> Option<&Route> {
-        self.by_kind.get(kind)
+        self.by_kind.get(kind).or(self.any.as_ref())
     }
 
     /// How long an attempt may take: the job's own word, its handler's, the worker's.

@@ -76,6 +76,7 @@ pub struct WorkerBuilder<S> {
     state: S,
     queues: Vec<(QueueName, u32)>,
     routes: HashMap<String, Route>,
+    any: Option<Route>,
     timeouts: Vec<(&'static str, Duration)>,
     layers: Vec<Box<dyn Fn(HandlerService) -> HandlerService + Send>>,
     timeout: Option<Duration>,
@@ -90,6 +91,7 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
             state,
             queues: Vec::new(),
             routes: HashMap::new(),
+            any: None,
             timeouts: Vec::new(),
             layers: Vec::new(),
             timeout: None,
@@ -154,6 +156,22 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
         self.route(vec![kind], call)
     }
 
+    /// Handles jobs of every kind that has no handler of its own, as a worker does that only hands jobs on: its first
+    /// argument is a [`RawJob`](crate::RawJob). Without it, a job of an unknown kind goes back to its queue, for a newer
+    /// worker.
+    pub fn handle_any<Args, H>(mut self, handler: H) -> Self
+    where
+        H: Handler<Args, Answer: IntoOutcome>,
+        Args: Arguments<S> + RawFirst + 'static,
+    {
+        let call = move |attempt: Attempt, state: &S| handler::call(&handler, &attempt, state);
+        let service = HandlerService::new(Arc::new(Plain { call, state: self.state.clone() }));
+        if self.any.replace(Route { service, timeout: None }).is_some() {
+            self.fail("two handlers are for any kind".into());
+        }
+        self
+    }
+
     fn route(
         mut self,
         kinds: Vec<String>,
@@ -161,7 +179,7 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
     ) -> Self {
         let service = HandlerService::new(Arc::new(Plain { call, state: self.state.clone() }));
         if kinds.is_empty() {
-            self.fail("a handler of `RawJob` is registered by `handle_kind`, which names its kind".into());
+            self.fail("a handler of `RawJob` is registered by `handle_kind`, which names its kind, or by `handle_any`".into());
         }
         for kind in kinds {
             let route = Route { service: service.clone(), timeout: None };
@@ -220,12 +238,12 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
                 None => return Err(Error::Worker(format!("kind {kind} has a timeout but no handler"))),
             }
         }
-        for route in self.routes.values_mut() {
+        for route in self.routes.values_mut().chain(&mut self.any) {
             for layer in &self.layers {
                 route.service = layer(route.service.clone());
             }
         }
-        let routes = Arc::new(Routes::new(self.routes, self.timeout));
+        let routes = Arc::new(Routes::new(self.routes, self.any, self.timeout));
         Ok(Parts { client: self.client, queues: self.queues, routes, grace: self.grace })
     }
 
@@ -235,7 +253,7 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
     /// A worker without queues or handlers, a bad name, two handlers of one kind, or no thread for the
     /// heartbeats.
     pub async fn start(self) -> Result<RunningWorker, Error> {
-        let no_handlers = self.routes.is_empty();
+        let no_handlers = self.routes.is_empty() && self.any.is_none();
         let Parts { client, queues, routes, grace } = self.into_parts()?;
         if queues.is_empty() {
             return Err(Error::Worker("it has no queue: call `queue(name, concurrency)`".into()));

@@ -1,0 +1,29 @@
+//! The words of the HTTP API: what a request may say and what an answer says, in JSON.
+//!
+//! The server reads and writes them, the remote store writes and reads them, and `windlass … --json` prints the same
+//! ones, so that a script that reads one reads all. They are promises, apart from the store's own types on purpose:
+//! times are RFC 3339, spans are spelled (`10m`) where people write them and carry their unit in their name where
+//! programs count, payloads are the JSON they hold, and a lease is one opaque text.
+//!
+//! - [`work`]: enqueue, claim, settle, heartbeat, report, watch;
+//! - [`job`], [`queue`], [`schedule`], [`event`], [`store`]: what people see;
+//! - [`filter`]: which jobs are meant;
+//! - [`bulk`]: what is done to all of them;
+//! - [`problem`]: how a request fails (RFC 9457);
+//! - [`payload`], [`spell`], [`time`]: how bytes, spans, rates and instants are written.
+//!
+//! This crate knows no socket, no clock and no store.
+
+pub mod bulk;
+pub mod event;
+pub mod filter;
+pub mod job;
+pub mod page;
+pub mod payload;
+pub mod problem;
+pub mod queue;
+pub mod schedule;
+pub mod spell;
+pub mod store;
+pub mod time;
+pub mod work;

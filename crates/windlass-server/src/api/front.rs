@@ -1,0 +1,47 @@
+//! The front page: the overview in a browser; in a shell what there is, with lines to copy; and what each problem means.
+
+use axum::Extension;
+use axum::extract::Path;
+use axum::http::{HeaderMap, header};
+use axum::response::IntoResponse;
+use windlass_api::problem;
+
+use crate::answer::{Answer, Fault, text};
+use crate::gate::{self, Caller};
+use crate::routes::table;
+use crate::ui::overview;
+use crate::ui::page::wants_page;
+use crate::ui::visit::Visit;
+
+/// `GET /`: the overview for a browser; for a shell a sheet of lines to copy, and every route.
+pub(crate) async fn front(visit: Visit, caller: Option<Extension<Caller>>, headers: HeaderMap) -> Answer {
+    if wants_page(&headers) {
+        if caller.is_none() {
+            return Err(gate::who_are_you(&headers));
+        }
+        return Ok(overview::page(&visit).await.into_response());
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost:7979");
+    let mut page = format!(
+        "windlass {version}\n\n\
+         enqueue   curl -d '{{\"to\":\"a@b.c\"}}' '{host}/v1/queues/email/jobs?delay=10s&group=campaign-7'\n\
+         claim     curl -d '{{\"queues\":[\"email\"],\"wait\":\"20s\"}}' {host}/v1/claim\n\
+         complete  curl -d '{{\"lease\":\"LEASE\"}}' {host}/v1/jobs/ID/complete\n\
+         look      curl '{host}/v1/jobs?filter=queue:email+state:dead'\n\
+         why       curl {host}/v1/jobs/ID/why\n\
+         follow    curl -H 'accept: text/event-stream' {host}/v1/events\n\n",
+        version = env!("CARGO_PKG_VERSION"),
+    );
+    for (method, path, scope) in table() {
+        page.push_str(&format!("{method:<7}{path:<55}{}\n", scope.as_str()));
+    }
+    text(page)
+}
+
+/// `GET /problems/{code}`: what that code means.
+pub(crate) async fn problem(Path(code): Path<String>) -> Answer {
+    match problem::codes().find(|(known, ..)| *known == code) {
+        Some((code, status, title)) => text(format!("{code} (HTTP {status}): {title}\n")),
+        None => Err(Fault::not_found(format!("problem {code:?}"))),
+    }
+}

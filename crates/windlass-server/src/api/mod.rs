@@ -1,0 +1,19 @@
+//! The handlers: one module for each noun.
+
+pub(crate) mod bulk;
+pub(crate) mod claim;
+pub(crate) mod enqueue;
+pub(crate) mod errors;
+pub(crate) mod events;
+pub(crate) mod front;
+pub(crate) mod groups;
+pub(crate) mod health;
+pub(crate) mod info;
+pub(crate) mod jobs;
+pub(crate) mod limits;
+pub(crate) mod meta;
+pub(crate) mod metrics;
+mod ndjson;
+pub(crate) mod queues;
+pub(crate) mod schedules;
+pub(crate) mod workers;

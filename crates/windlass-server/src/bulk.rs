@@ -1,0 +1,373 @@
+//! Operations on all jobs that a filter means. They are kept by the store, so that they survive the server: one that
+//! ends in the middle is gone on with by whichever server comes next, from the last page that was finished.
+//!
+//! A page is listed, its jobs are changed in batches, and the place is written down. Between two batches as much time
+//! passes as a batch takes, or as the rate asks for, so that claims go on. A job that a worker holds is refused by the
+//! store and counted, never raced. A job that came to its end after the operation began is not touched again.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use windlass_api::bulk::{Action, Bulk, BulkRequest, Preview, Stage};
+use windlass_api::filter::FilterShape;
+use windlass_api::job::JobRow;
+use windlass_api::spell::rate;
+use windlass_core::rate::Rate;
+use windlass_core::store::{Page, PerItem};
+use windlass_core::{JobId, Rejection, StoreError};
+
+use crate::answer::Fault;
+use crate::app::{App, Inner};
+
+/// Where the store keeps them.
+const KEY: &str = "windlass.bulk";
+/// Operations that are remembered, the newest: what a page of people shows.
+const KEPT: usize = 50;
+/// Operations at once: each takes from the store's time.
+const OPEN_MOST: usize = 8;
+/// Jobs of one page, after which the place is written down.
+const PAGE: usize = 500;
+/// Jobs changed in one step: few enough that a claim waits for no more than a few milliseconds.
+const BATCH: usize = 100;
+/// Jobs looked at for one page.
+const BUDGET: usize = 20_000;
+/// Jobs looked at for a preview: some tenths of a second.
+const PREVIEW_BUDGET: usize = 500_000;
+/// Jobs that a preview shows.
+const SAMPLE: usize = 5;
+/// Refused jobs that are named.
+const REFUSED_NAMED: usize = 20;
+/// How long a server that says no more still has an operation.
+const OWNED_MS: u64 = 15_000;
+/// How often a server looks for operations that nobody has.
+const LOOK: Duration = Duration::from_secs(5);
+/// Writers that were faster, after which something is wrong.
+const TRIES: usize = 50;
+
+/// What this server knows of its own operations.
+#[derive(Default)]
+pub(crate) struct Desk {
+    /// Rung when there is something to begin.
+    rung: Notify,
+    running: Mutex<HashSet<String>>,
+}
+
+/// All operations, oldest first.
+pub(crate) async fn all(app: &App) -> Result<Vec<Bulk>, Fault> {
+    Ok(read(app).await?.0)
+}
+
+async fn read(app: &App) -> Result<(Vec<Bulk>, u64), StoreError> {
+    let (value, version) = app.store().meta(KEY.to_owned()).await?;
+    if value.is_empty() {
+        return Ok((Vec::new(), version));
+    }
+    let list = serde_json::from_slice(&value).map_err(|error| {
+        StoreError::refused("meta", format!("the list of operations is unreadable: {error}"))
+    })?;
+    Ok((list, version))
+}
+
+/// Changes the list, as often as somebody else was faster.
+async fn change<T>(app: &App, mut how: impl FnMut(&mut Vec<Bulk>) -> Result<T, Fault>) -> Result<T, Fault> {
+    for _ in 0..TRIES {
+        let (mut list, version) = read(app).await?;
+        let answer = how(&mut list)?;
+        let ended = list.iter().filter(|bulk| !bulk.stage.is_open()).count();
+        let mut surplus = ended.saturating_sub(KEPT);
+        list.retain(|bulk| {
+            let goes = surplus > 0 && !bulk.stage.is_open();
+            surplus -= usize::from(goes);
+            !goes
+        });
+        let value = serde_json::to_vec(&list).map_err(|error| Fault::new("internal", error.to_string()))?;
+        match app.store().set_meta(KEY.to_owned(), value, version).await? {
+            Ok(_) => return Ok(answer),
+            Err(Rejection::VersionConflict { .. }) => {}
+            Err(refused) => return Err(refused.into()),
+        }
+    }
+    Err(Fault::new("too_busy", "others change the operations all the time"))
+}
+
+/// What the operation would do.
+pub(crate) async fn preview(app: &App, filter: &FilterShape) -> Result<Preview, Fault> {
+    let filter = filter.filter(app.client().now()).map_err(Fault::bad_request)?;
+    let mut seen = Preview { matched: 0, examined: 0, complete: false, sample: Vec::new() };
+    let mut cursor = None;
+    while (seen.examined as usize) < PREVIEW_BUDGET {
+        let page =
+            app.store().list(filter.clone(), cursor, windlass_core::bounds::PAGE_MAX, BUDGET).await??;
+        seen.matched += page.items.len() as u64;
+        seen.examined += page.examined as u64;
+        let room = SAMPLE - seen.sample.len().min(SAMPLE);
+        seen.sample.extend(page.items.into_iter().take(room).map(JobRow::from));
+        cursor = page.next;
+        if cursor.is_none() {
+            seen.complete = true;
+            break;
+        }
+    }
+    Ok(seen)
+}
+
+/// Begins an operation; it goes on by itself.
+pub(crate) async fn begin(app: &App, request: BulkRequest, filter: FilterShape) -> Result<Bulk, Fault> {
+    if let Some(text) = &request.rate {
+        rate::parse(text).map_err(|why| Fault::bad_request(format!("rate: {why}")))?;
+    }
+    if let Some(expect) = request.expect {
+        let seen = preview(app, &filter).await?;
+        if seen.matched > expect + expect / 10 {
+            let more = if seen.complete { "" } else { " or more" };
+            let detail = format!("the filter means {}{more} jobs, and {expect} were expected", seen.matched);
+            return Err(Fault::bad_request(detail).hint("look at a dry run, and name the jobs more closely"));
+        }
+    }
+    let bulk = Bulk {
+        id: app.client().new_id().to_string(),
+        action: request.action,
+        filter,
+        rate: request.rate,
+        stage: Stage::Running,
+        why: None,
+        began_at: app.client().now(),
+        ended_at: None,
+        examined: 0,
+        done: 0,
+        refused: Default::default(),
+        refused_first: Vec::new(),
+        cursor: None,
+        owner: None,
+        owned_until: None,
+    };
+    change(app, |list| {
+        if list.iter().filter(|bulk| bulk.stage.is_open()).count() >= OPEN_MOST {
+            let fault = Fault::new("too_busy", format!("{OPEN_MOST} operations are open already"));
+            return Err(fault.hint("wait for one, or abort one"));
+        }
+        list.push(bulk.clone());
+        Ok(())
+    })
+    .await?;
+    app.desk().rung.notify_one();
+    Ok(bulk)
+}
+
+/// Moves an operation to another stage, if it is open.
+pub(crate) async fn steer(app: &App, id: &str, stage: Stage) -> Result<Bulk, Fault> {
+    let now = app.client().now();
+    let bulk = change(app, |list| {
+        let bulk = list
+            .iter_mut()
+            .find(|bulk| bulk.id == id)
+            .ok_or_else(|| Fault::not_found(format!("operation {id}")))?;
+        if bulk.stage.is_open() {
+            bulk.stage = stage;
+            bulk.ended_at = (!stage.is_open()).then_some(now);
+        } else if bulk.stage != stage {
+            return Err(Fault::bad_request(format!("the operation is {} already", bulk.stage.as_str())));
+        }
+        Ok(bulk.clone())
+    })
+    .await?;
+    app.desk().rung.notify_one();
+    Ok(bulk)
+}
+
+/// Goes on with operations that nobody has, for as long as the server is there.
+pub(crate) async fn keep(app: Weak<Inner>) {
+    let me = format!("{:016x}", std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8));
+    loop {
+        let Some(app) = app.upgrade().map(App::of) else { return };
+        let desk = app.shared_desk();
+        let drain = app.drain().clone();
+        match take_those_that_nobody_has(&app, &me).await {
+            Ok(taken) => {
+                for bulk in taken {
+                    tokio::spawn(run(app.clone(), bulk, me.clone()));
+                }
+            }
+            Err(fault) => tracing::debug!(why = fault.0.detail, "operations are not looked after"),
+        }
+        drop(app);
+        tokio::select! {
+            () = desk.rung.notified() => {}
+            () = tokio::time::sleep(LOOK) => {}
+            () = drain.begun() => return,
+        }
+    }
+}
+
+async fn take_those_that_nobody_has(app: &App, me: &str) -> Result<Vec<Bulk>, Fault> {
+    let now = app.client().now();
+    let free = |bulk: &Bulk| {
+        let here = app.desk().running.lock().unwrap_or_else(PoisonError::into_inner).contains(&bulk.id);
+        bulk.stage == Stage::Running && !here && bulk.owned_until.is_none_or(|until| until <= now)
+    };
+    if !read(app).await?.0.iter().any(free) {
+        return Ok(Vec::new());
+    }
+    change(app, |list| {
+        let mine = list.iter_mut().filter(|bulk| free(bulk)).map(|bulk| {
+            bulk.owner = Some(me.to_owned());
+            bulk.owned_until = Some(now.plus_ms(OWNED_MS));
+            bulk.clone()
+        });
+        Ok(mine.collect())
+    })
+    .await
+}
+
+/// Goes through the jobs until all are done, or it is no longer this server's.
+async fn run(app: App, bulk: Bulk, me: String) {
+    let id = bulk.id.clone();
+    app.desk().running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+    if let Err(fault) = pages(&app, bulk, &me).await {
+        let now = app.client().now();
+        tracing::warn!(id, why = fault.0.detail, "an operation cannot go on");
+        let failed = change(&app, |list| {
+            if let Some(bulk) = list.iter_mut().find(|bulk| bulk.id == id && bulk.stage.is_open()) {
+                (bulk.stage, bulk.why, bulk.ended_at) =
+                    (Stage::Failed, Some(fault.0.detail.clone()), Some(now));
+            }
+            Ok(())
+        });
+        // Where the store is away, its owner's time runs out and somebody goes on with it.
+        let _ = failed.await;
+    }
+    app.desk().running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+}
+
+async fn pages(app: &App, mut bulk: Bulk, me: &str) -> Result<(), Fault> {
+    let filter = bulk.filter.filter(bulk.began_at).map_err(Fault::bad_request)?;
+    let mut pace = Pace::new(bulk.rate.as_deref().map(rate::parse).transpose().map_err(Fault::bad_request)?);
+    loop {
+        if app.drain().has_begun() {
+            return give_up(app, &bulk.id).await;
+        }
+        let page: Page<_> = app.store().list(filter.clone(), bulk.cursor.clone(), PAGE, BUDGET).await??;
+        bulk.examined += page.examined as u64;
+        let ended_since =
+            |job: &windlass_core::job::JobView| job.state.is_terminal() && job.since > bulk.began_at;
+        let ids: Vec<JobId> = page.items.iter().filter(|job| !ended_since(job)).map(|job| job.id).collect();
+        for batch in ids.chunks(pace.batch()) {
+            let from = Instant::now();
+            let answers = apply(app, bulk.action, batch.to_vec()).await?;
+            for (job, answer) in batch.iter().zip(answers) {
+                match answer {
+                    Ok(()) => bulk.done += 1,
+                    Err(refused) => {
+                        *bulk.refused.entry(refused.code().to_owned()).or_default() += 1;
+                        if bulk.refused_first.len() < REFUSED_NAMED {
+                            bulk.refused_first.push((*job, refused.code().to_owned()));
+                        }
+                    }
+                }
+            }
+            pace.breathe(batch.len(), from.elapsed()).await;
+            if !pace.is_quick() && !write_down(app, &mut bulk, me, Stage::Running).await? {
+                return Ok(());
+            }
+        }
+        let over = page.next.is_none();
+        bulk.cursor = page.next;
+        let stage = if over { Stage::Done } else { Stage::Running };
+        if !write_down(app, &mut bulk, me, stage).await? || over {
+            return Ok(());
+        }
+    }
+}
+
+/// Writes down how far it is; whether it is still to go on, here.
+async fn write_down(app: &App, bulk: &mut Bulk, me: &str, stage: Stage) -> Result<bool, Fault> {
+    let now = app.client().now();
+    let told = bulk.clone();
+    let kept = change(app, |list| {
+        let Some(kept) = list.iter_mut().find(|kept| kept.id == told.id) else { return Ok(None) };
+        if kept.owner.as_deref() != Some(me) {
+            return Ok(None);
+        }
+        let was = kept.stage;
+        *kept = Bulk { stage: was, ended_at: kept.ended_at, ..told.clone() };
+        if was == Stage::Running {
+            kept.stage = stage;
+            kept.ended_at = (!stage.is_open()).then_some(now);
+        }
+        kept.owned_until = (kept.stage == Stage::Running).then(|| now.plus_ms(OWNED_MS));
+        Ok(Some(kept.clone()))
+    })
+    .await?;
+    match kept {
+        Some(kept) => {
+            *bulk = kept;
+            Ok(bulk.stage == Stage::Running)
+        }
+        None => Ok(false),
+    }
+}
+
+/// Lets another server go on with it at once.
+async fn give_up(app: &App, id: &str) -> Result<(), Fault> {
+    change(app, |list| {
+        if let Some(bulk) = list.iter_mut().find(|bulk| bulk.id == id) {
+            (bulk.owner, bulk.owned_until) = (None, None);
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn apply(app: &App, action: Action, ids: Vec<JobId>) -> Result<PerItem<()>, StoreError> {
+    let store = app.store();
+    match action {
+        Action::Retry => store.retry(ids, None).await,
+        Action::RunNow => store.run_now(ids, None).await,
+        Action::Delete => store.delete(ids, None).await,
+        Action::Cancel => {
+            let cancelled = store.cancel(ids, None).await?;
+            Ok(cancelled.into_iter().map(|answer| answer.map(drop)).collect())
+        }
+    }
+}
+
+/// How fast it may go.
+struct Pace {
+    rate: Option<Rate>,
+}
+
+impl Pace {
+    /// The shortest pause that is worth a timer.
+    const PAUSE_MS: u64 = 100;
+
+    fn new(rate: Option<Rate>) -> Self {
+        Self { rate }
+    }
+
+    /// Whether a page is done in no time, so that its end is soon enough to look up.
+    fn is_quick(&self) -> bool {
+        self.rate.is_none()
+    }
+
+    /// Jobs of one step: at a rate, what may be done in a tenth of a second.
+    fn batch(&self) -> usize {
+        let Some(rate) = self.rate else { return BATCH };
+        let jobs = u64::from(rate.count) * Self::PAUSE_MS / rate.period_ms.max(1);
+        usize::try_from(jobs).unwrap_or(BATCH).clamp(1, BATCH)
+    }
+
+    /// Waits until the next step may come.
+    async fn breathe(&mut self, jobs: usize, took: Duration) {
+        let pause = match self.rate {
+            Some(rate) => {
+                let ms = jobs as u64 * rate.period_ms / u64::from(rate.count.max(1));
+                Duration::from_millis(ms).saturating_sub(took)
+            }
+            None => took,
+        };
+        tokio::time::sleep(pause).await;
+    }
+}

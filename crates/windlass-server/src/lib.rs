@@ -1,0 +1,30 @@
+//! The server: every verb of a store over HTTP, with what a browser, a shell and other machines need around it.
+//!
+//! ```no_run
+//! # async fn doc() -> Result<(), Box<dyn std::error::Error>> {
+//! let queue = windlass::open("memory:").await?;
+//! let app = windlass_server::router(&queue, windlass_server::Options::default());
+//! axum::serve(tokio::net::TcpListener::bind("127.0.0.1:7979").await?, app).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! [`router`] is for programs that have an axum server of their own; [`serve`] is a server with bounds on connections,
+//! headers and idle time, and an end that lets running requests finish.
+//!
+//! `routes` is the table of everything there is, each with who may use it; `gate` stands before all of it; `api/` has
+//! one module for each noun; `ui/` has the pages of the dashboard. The words of requests and answers are `windlass_api`'s. No rule of the queue is here: a
+//! handler reads a request, calls a verb of the store and writes its answer.
+
+mod answer;
+mod api;
+mod app;
+mod bulk;
+mod door;
+mod gate;
+mod read;
+mod routes;
+mod ui;
+
+pub use app::{Access, Drain, Options, Secret};
+pub use door::{Listen, serve};
+pub use routes::{Scope, router, table};

@@ -1,0 +1,170 @@
+//! Schedules: when each ticks, in plain words and as instants, and what became of the last tick.
+
+use askama::Template;
+use axum::extract::Path;
+use windlass_api::schedule::ScheduleShape;
+use windlass_core::schedule::{CatchUp, Overlap, Timing};
+use windlass_core::store::ScheduleInfo;
+use windlass_core::{ScheduleName, Time};
+
+use super::confirm::{Question, ask, is_confirmed};
+use super::cron;
+use super::form::{Fields, back, said};
+use super::json::Shown;
+use super::page::{Reply, Wrong, show};
+use super::visit::{Frame, Visit};
+use super::words::{self, When};
+use crate::answer::Fault;
+
+/// Ticks told ahead.
+const TICKS_AHEAD: usize = 5;
+
+struct ScheduleRow {
+    name: String,
+    id: String,
+    /// In plain words, where there are any.
+    words: Option<String>,
+    /// As it was written.
+    spec: String,
+    time_zone: Option<String>,
+    policies: String,
+    queue: String,
+    queue_at: String,
+    kind: String,
+    group: Option<String>,
+    priority: i8,
+    paused: bool,
+    upcoming: Vec<When>,
+    last_tick: Option<When>,
+    last_job: Option<(String, String)>,
+    ticks: String,
+    skipped: u64,
+    skipped_said: String,
+    payload: Shown,
+    at: String,
+}
+
+impl ScheduleRow {
+    fn of(f: &Frame, info: &ScheduleInfo, now: Time) -> Self {
+        let spec = &info.spec;
+        let (words, text, time_zone) = match &spec.timing {
+            Timing::Cron { expression, time_zone } => {
+                (cron::words(expression), expression.clone(), Some(time_zone.clone()))
+            }
+            Timing::Interval { every_ms, .. } => (None, format!("every {}", words::span(*every_ms)), None),
+        };
+        // A stored timing was valid when it was set; one that this build cannot read shows no ticks.
+        let ticks = spec.timing.compile().map(|timing| timing.upcoming(now, TICKS_AHEAD)).unwrap_or_default();
+        Self {
+            name: spec.name.to_string(),
+            id: format!("schedule-{}", spec.name),
+            words,
+            spec: text,
+            time_zone,
+            policies: policies(spec.overlap, spec.catch_up),
+            queue: spec.queue.to_string(),
+            queue_at: f.queue(&spec.queue),
+            kind: spec.kind.to_string(),
+            group: spec.group.as_ref().map(ToString::to_string),
+            priority: spec.priority,
+            paused: spec.paused,
+            upcoming: ticks.into_iter().map(|tick| When::new(tick, now)).collect(),
+            last_tick: When::some(info.last_tick, now),
+            last_job: info.last_job.map(|id| (words::short(id), f.job(id))),
+            ticks: words::count(info.ticks),
+            skipped: info.skipped,
+            skipped_said: words::count(info.skipped),
+            payload: Shown::of(&spec.payload),
+            at: format!("{}/schedules/{}", f.base, words::part(spec.name.as_str())),
+        }
+    }
+}
+
+/// What a tick does that finds its last job live, and what becomes of ticks that were missed.
+fn policies(overlap: Overlap, catch_up: CatchUp) -> String {
+    let overlap = match overlap {
+        Overlap::Allow => "ticks whether or not its last job is live",
+        Overlap::Skip => "skips a tick while its last job is live",
+    };
+    let catch_up = match catch_up {
+        CatchUp::Skip => "missed ticks are left out".to_owned(),
+        CatchUp::Last => "of missed ticks the newest runs".to_owned(),
+        CatchUp::All { max } => format!("of missed ticks the newest {max} run"),
+    };
+    format!("{overlap}; {catch_up}")
+}
+
+#[derive(Template)]
+#[template(path = "schedules.html")]
+struct SchedulesPage {
+    f: Frame,
+    rows: Vec<ScheduleRow>,
+}
+
+/// `GET /schedules`.
+pub(crate) async fn page(visit: Visit) -> Reply {
+    let mut all = visit.store().schedules().await?;
+    all.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
+    let mut f = visit.frame("schedules");
+    f.every = 10;
+    let rows = all.iter().map(|info| ScheduleRow::of(&f, info, visit.now)).collect();
+    show(&SchedulesPage { rows, f })
+}
+
+async fn find(visit: &Visit, name: &ScheduleName) -> Result<ScheduleInfo, Wrong> {
+    let found = visit.store().schedules().await?.into_iter().find(|info| info.spec.name == *name);
+    found.ok_or_else(|| Fault::not_found(format!("schedule {name}")).into())
+}
+
+async fn set_paused(visit: Visit, name: String, fields: Fields, paused: bool) -> Reply {
+    let mut spec = find(&visit, &ScheduleName::new(name)?).await?.spec;
+    spec.paused = paused;
+    let done = if paused {
+        format!("Schedule {} is paused: its ticks make no jobs, and are not caught up later.", spec.name)
+    } else {
+        format!("Schedule {} ticks again.", spec.name)
+    };
+    let flash = said(visit.store().set_schedule(spec, None).await?, done);
+    Ok(back(&visit, &fields, &format!("{}/schedules", visit.base()), flash))
+}
+
+/// `POST /schedules/{schedule}/pause`.
+pub(crate) async fn pause(visit: Visit, Path(name): Path<String>, fields: Fields) -> Reply {
+    set_paused(visit, name, fields, true).await
+}
+
+/// `POST /schedules/{schedule}/resume`.
+pub(crate) async fn resume(visit: Visit, Path(name): Path<String>, fields: Fields) -> Reply {
+    set_paused(visit, name, fields, false).await
+}
+
+/// `POST /schedules/{schedule}/delete`.
+pub(crate) async fn remove(visit: Visit, Path(name): Path<String>, fields: Fields) -> Reply {
+    let name = ScheduleName::new(name)?;
+    let home = format!("{}/schedules", visit.base());
+    if is_confirmed(&fields) {
+        let answer = visit.store().delete_schedule(name.clone(), None).await?;
+        return Ok(back(&visit, &fields, &home, said(answer, format!("Schedule {name} is deleted."))));
+    }
+    let info = find(&visit, &name).await?;
+    let shape = ScheduleShape::new(info, visit.now);
+    let next = shape
+        .upcoming
+        .first()
+        .map_or_else(|| "has no next tick".to_owned(), |tick| format!("next tick {tick}"));
+    ask(
+        &visit,
+        Question {
+            place: "schedules",
+            title: format!("Delete schedule {name}?"),
+            means: vec!["No more jobs are made. Those that it made stay. That cannot be undone."],
+            items: vec![(name.to_string(), format!("{} in {}, {next}", shape.kind, shape.queue))],
+            more: 0,
+            action: format!("{home}/{}/delete", words::part(name.as_str())),
+            fields: vec![("back", home.clone())],
+            button: "Delete it".to_owned(),
+            is_danger: true,
+            back: home,
+        },
+    )
+}

@@ -1,0 +1,121 @@
+//! Who has signed in with a browser: a random text in a cookie, of which only the digest is kept, in memory alone.
+//!
+//! A session gives what the token gives, for [`LASTS`]. It ends with the process, so that a token that was changed has
+//! no heirs.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderMap, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest;
+use ring::rand::{SecureRandom, SystemRandom};
+
+/// The cookie's name.
+pub(crate) const COOKIE: &str = "windlass_session";
+/// A working day, and some.
+pub(crate) const LASTS: Duration = Duration::from_secs(12 * 3_600);
+/// Sessions at once: whoever has the token can begin them, and each costs some tens of bytes. The oldest makes room.
+const SESSIONS_MOST: usize = 1_000;
+/// 256 bits: nobody guesses that.
+const RANDOM_BYTES: usize = 32;
+
+type Digest = [u8; digest::SHA256_OUTPUT_LEN];
+
+/// Everybody who has signed in, each with the time at which that ends.
+#[derive(Default)]
+pub(crate) struct Sessions(Mutex<HashMap<Digest, Instant>>);
+
+impl Sessions {
+    /// Begins a session: what its cookie holds, or none when the system has no randomness to give.
+    pub(crate) fn begin(&self) -> Option<String> {
+        self.begin_at(Instant::now())
+    }
+
+    fn begin_at(&self, now: Instant) -> Option<String> {
+        let mut random = [0; RANDOM_BYTES];
+        SystemRandom::new().fill(&mut random).ok()?;
+        let text = URL_SAFE_NO_PAD.encode(random);
+        let mut all = self.all();
+        all.retain(|_, ends| *ends > now);
+        if all.len() >= SESSIONS_MOST {
+            let oldest = all.iter().min_by_key(|(_, ends)| **ends).map(|(digest, _)| *digest);
+            oldest.and_then(|oldest| all.remove(&oldest));
+        }
+        all.insert(digest_of(&text), now + LASTS);
+        Some(text)
+    }
+
+    /// Whether that text is a session's, and the session has not ended.
+    pub(crate) fn knows(&self, text: &str) -> bool {
+        self.knows_at(text, Instant::now())
+    }
+
+    fn knows_at(&self, text: &str, now: Instant) -> bool {
+        self.all().get(&digest_of(text)).is_some_and(|ends| *ends > now)
+    }
+
+    /// Ends a session.
+    pub(crate) fn end(&self, text: &str) {
+        self.all().remove(&digest_of(text));
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<Digest, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn digest_of(text: &str) -> Digest {
+    let mut bytes = Digest::default();
+    bytes.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+    bytes
+}
+
+/// The value of a request's cookie.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let texts = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(other, _)| *other == name).map(|(_, value)| value)
+}
+
+/// Whether the browser speaks TLS to whoever stands before this server.
+pub(crate) fn is_secure(headers: &HeaderMap) -> bool {
+    headers.get("x-forwarded-proto").is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
+/// A line that sets a cookie for this site alone, out of every script's sight.
+pub(crate) fn set_cookie(headers: &HeaderMap, name: &str, value: &str, lasts: Duration) -> String {
+    let secure = if is_secure(headers) { "; Secure" } else { "" };
+    format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", lasts.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_ends_by_itself_and_by_request_and_the_oldest_makes_room() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        let first = sessions.begin_at(now).expect("randomness");
+        assert!(sessions.knows_at(&first, now) && !sessions.knows_at("", now));
+        assert!(!sessions.knows_at(&first, now + LASTS));
+        for second in 1..=SESSIONS_MOST as u64 {
+            sessions.begin_at(now + Duration::from_secs(second)).expect("randomness");
+        }
+        assert!(!sessions.knows_at(&first, now));
+        assert_eq!(sessions.all().len(), SESSIONS_MOST);
+        let last = sessions.begin_at(now).expect("randomness");
+        sessions.end(&last);
+        assert!(!sessions.knows_at(&last, now));
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, "a=1; windlass_session=x=y;b=".parse().expect("a header"));
+        assert_eq!(cookie(&headers, COOKIE), Some("x=y"));
+        assert_eq!((cookie(&headers, "b"), cookie(&headers, "c")), (Some(""), None));
+    }
+}

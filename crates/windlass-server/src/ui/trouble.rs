@@ -1,0 +1,234 @@
+//! What is wrong now: what a person should look into, the worst first.
+//!
+//! Everything is read from counts, and the questions that go beyond them are bounded: a store with a thousand troubled
+//! queues is asked about [`ASKED_MOST`] of them.
+
+use windlass_core::fingerprint::Fingerprint;
+use windlass_core::store::{FailureMode, Filter, LimitInfo, QueueInfo, StoreInfo, WorkerInfo};
+use windlass_core::why::Reason;
+use windlass_core::{State, StoreError, Time};
+
+use super::rows::{OLD_MS, Standing, has_worker};
+use super::visit::{Frame, Visit};
+use super::words::{self, When};
+
+/// Queues that are asked why their jobs wait, or which of their groups are shut.
+const ASKED_MOST: usize = 20;
+/// Groups of such a queue that are looked at.
+const GROUPS_LOOKED_AT: usize = 100;
+/// Jobs looked at to find a ready one.
+const BUDGET: usize = 10_000;
+/// Failure modes told of one queue.
+const MODES_TOLD: usize = 3;
+/// A worker that was not heard of for so long has missed several heartbeats.
+const SILENT_MS: u64 = 30_000;
+/// A rate that closes a limit for less is at work, not in the way.
+const CLOSED_MS: u64 = 5_000;
+
+/// One thing that is wrong.
+pub(crate) struct Trouble {
+    /// Whether jobs do not get done; if not, it is worth knowing.
+    pub(crate) is_bad: bool,
+    /// What it is about.
+    pub(crate) what: String,
+    /// Where to look.
+    pub(crate) at: String,
+    /// What is wrong with it.
+    pub(crate) text: String,
+    /// Since when, or until when, and the word before it.
+    pub(crate) when: Option<When>,
+    pub(crate) when_word: &'static str,
+    /// The newest failure modes, for dead jobs.
+    pub(crate) modes: Vec<Mode>,
+}
+
+/// A failure mode in a line.
+pub(crate) struct Mode {
+    pub(crate) title: String,
+    pub(crate) at: String,
+    pub(crate) dead: String,
+    pub(crate) last_seen: When,
+}
+
+/// What the overview has read already.
+pub(crate) struct Seen<'a> {
+    pub(crate) info: &'a StoreInfo,
+    pub(crate) queues: &'a [QueueInfo],
+    pub(crate) workers: &'a [WorkerInfo],
+    pub(crate) modes: &'a [FailureMode],
+    pub(crate) limits: &'a [LimitInfo],
+}
+
+/// Everything that is wrong.
+pub(crate) async fn find(visit: &Visit, seen: &Seen<'_>) -> Result<Vec<Trouble>, StoreError> {
+    let f = visit.frame("overview");
+    let mut all = of_store(&f, seen.info);
+    let mut asked = 0;
+    for info in seen.queues {
+        let troubled = info.counts.of(State::Dead) > 0 || is_old(info, visit.now);
+        all.extend(of_queue(&f, info, has_worker(info, seen.workers), visit.now));
+        all.extend(of_dead(&f, info, seen.modes, visit.now));
+        if troubled && asked < ASKED_MOST {
+            asked += 1;
+            all.extend(of_waiting(visit, &f, info, has_worker(info, seen.workers)).await?);
+            all.extend(of_groups(visit, &f, info).await?);
+        }
+    }
+    all.extend(seen.limits.iter().filter_map(|limit| of_limit(&f, limit, visit.now)));
+    all.extend(seen.workers.iter().filter_map(|worker| of_worker(&f, worker, visit.now)));
+    all.sort_by_key(|trouble| !trouble.is_bad);
+    Ok(all)
+}
+
+fn trouble(is_bad: bool, what: impl Into<String>, at: String, text: impl Into<String>) -> Trouble {
+    Trouble { is_bad, what: what.into(), at, text: text.into(), when: None, when_word: "", modes: Vec::new() }
+}
+
+fn is_old(info: &QueueInfo, now: Time) -> bool {
+    info.oldest_ready.is_some_and(|at| now.since(at) > OLD_MS)
+}
+
+fn of_store(f: &Frame, info: &StoreInfo) -> Vec<Trouble> {
+    let at = || format!("{}/workers#store", f.base);
+    let low = "runs out of space: it takes no new jobs, and running work goes on";
+    let low = info.space_low.then(|| trouble(true, "The store", at(), low));
+    low.into_iter()
+        .chain(info.warnings.iter().map(|warning| trouble(false, "The store", at(), warning)))
+        .collect()
+}
+
+fn of_queue(f: &Frame, info: &QueueInfo, has_worker: bool, now: Time) -> Option<Trouble> {
+    let ready = words::many(info.counts.of(State::Ready), "ready job", "ready jobs");
+    let (is_bad, text) = match Standing::of(info, has_worker) {
+        Standing::Paused => (false, format!("is paused and has {ready}")),
+        Standing::Closed => (false, format!("is closed by a concurrency of 0 and has {ready}")),
+        Standing::NoWorker => (true, format!("has {ready} and no worker")),
+        Standing::Full => {
+            let most = words::count(info.settings.max_waiting.unwrap_or_default());
+            (true, format!("is full: {most} jobs wait, as many as may, and enqueues are refused"))
+        }
+        Standing::Working | Standing::Waiting | Standing::Idle => return None,
+    };
+    let mut told = trouble(is_bad, info.name.as_str(), f.queue(&info.name), text);
+    (told.when, told.when_word) = (When::some(info.oldest_ready, now), "the oldest");
+    Some(told)
+}
+
+/// Dead jobs, with the modes in which jobs of the queue failed last.
+fn of_dead(f: &Frame, info: &QueueInfo, modes: &[FailureMode], now: Time) -> Option<Trouble> {
+    let dead = info.counts.of(State::Dead);
+    if dead == 0 {
+        return None;
+    }
+    let mut newest: Vec<&FailureMode> =
+        modes.iter().filter(|mode| mode.queue == info.name && mode.dead > 0).collect();
+    newest.sort_by_key(|mode| std::cmp::Reverse(mode.last_seen));
+    let at = f.jobs(&[("queue", info.name.as_str()), ("state", "dead")]);
+    let mut told =
+        trouble(true, info.name.as_str(), at, format!("has {}", words::many(dead, "dead job", "dead jobs")));
+    told.modes = newest.into_iter().take(MODES_TOLD).map(|mode| Mode::of(f, mode, now)).collect();
+    Some(told)
+}
+
+impl Mode {
+    fn of(f: &Frame, mode: &FailureMode, now: Time) -> Self {
+        Self {
+            title: mode.title.clone(),
+            at: jobs_of_mode(f, mode),
+            dead: words::count(mode.dead),
+            last_seen: When::new(mode.last_seen, now),
+        }
+    }
+}
+
+/// The jobs of a mode: the dead ones, if there are any. What is counted under `other` has many fingerprints, so its link is the queue's dead jobs.
+pub(crate) fn jobs_of_mode(f: &Frame, mode: &FailureMode) -> String {
+    let print = mode.fingerprint.to_string();
+    let mut conditions = vec![("queue", mode.queue.as_str())];
+    if mode.dead > 0 {
+        conditions.push(("state", "dead"));
+    }
+    if mode.fingerprint != Fingerprint::default() {
+        conditions.push(("fingerprint", &print));
+    }
+    f.jobs(&conditions)
+}
+
+/// Ready jobs that wait too long although somebody could take them: one of them says why.
+async fn of_waiting(
+    visit: &Visit,
+    f: &Frame,
+    info: &QueueInfo,
+    has_worker: bool,
+) -> Result<Option<Trouble>, StoreError> {
+    let known =
+        matches!(Standing::of(info, has_worker), Standing::Paused | Standing::Closed | Standing::NoWorker);
+    if known || !is_old(info, visit.now) {
+        return Ok(None);
+    }
+    let filter = Filter { queue: Some(info.name.clone()), states: vec![State::Ready], ..Filter::default() };
+    let page = visit.store().list(filter, None, 1, BUDGET).await?.unwrap_or_default();
+    let mut text = "has a ready job that waits for more than a minute".to_owned();
+    if let Some(job) = page.items.first()
+        && let Ok(why) = visit.store().why(job.id, None).await?
+        && !matches!(why.reason, Reason::Running | Reason::Ended | Reason::FairShare)
+    {
+        text = format!("{text}: {}", why.detail);
+    }
+    let at = f.jobs(&[("queue", info.name.as_str()), ("state", "ready")]);
+    let mut told = trouble(false, info.name.as_str(), at, text);
+    (told.when, told.when_word) = (When::some(info.oldest_ready, visit.now), "ready since");
+    Ok(Some(told))
+}
+
+/// Groups that the death of their head has shut, and groups that are held.
+async fn of_groups(visit: &Visit, f: &Frame, info: &QueueInfo) -> Result<Vec<Trouble>, StoreError> {
+    if info.groups == 0 {
+        return Ok(Vec::new());
+    }
+    let page = visit.store().groups(info.name.clone(), None, GROUPS_LOOKED_AT).await?;
+    let shut = page.items.iter().filter(|group| group.shut_by.is_some()).count() as u64;
+    let held =
+        page.items.iter().filter(|group| group.held_until.is_some_and(|at| at > visit.now)).count() as u64;
+    let at = || format!("{}#groups", f.queue(&info.name));
+    let mut all = Vec::new();
+    if shut > 0 {
+        let text = format!("has {} shut by a dead head", words::many(shut, "group", "groups"));
+        all.push(trouble(true, info.name.as_str(), at(), text));
+    }
+    if held > 0 {
+        let text = format!("has {} held by a worker's word", words::many(held, "group", "groups"));
+        all.push(trouble(false, info.name.as_str(), at(), text));
+    }
+    Ok(all)
+}
+
+fn of_limit(f: &Frame, limit: &LimitInfo, now: Time) -> Option<Trouble> {
+    if limit.waiting_lanes == 0 {
+        return None;
+    }
+    let until = limit.closed_until.filter(|at| at.since(now) > CLOSED_MS);
+    let text = match until {
+        _ if limit.settings.concurrency == Some(0) => "is closed by a concurrency of 0, and jobs wait for it",
+        Some(_) => "is closed, and jobs wait for it; it opens",
+        None => return None,
+    };
+    let mut told = trouble(false, format!("limit {}", limit.name), format!("{}/limits", f.base), text);
+    told.when = When::some(until, now);
+    Some(told)
+}
+
+fn of_worker(f: &Frame, worker: &WorkerInfo, now: Time) -> Option<Trouble> {
+    if now.since(worker.seen_at) <= SILENT_MS {
+        return None;
+    }
+    let text = format!(
+        "on {} holds {} and was last heard of",
+        worker.hello.host,
+        words::many(worker.running, "job", "jobs")
+    );
+    let mut told =
+        trouble(worker.running > 0, worker.hello.worker.to_string(), format!("{}/workers", f.base), text);
+    told.when = Some(When::new(worker.seen_at, now));
+    Some(told)
+}

@@ -1,0 +1,130 @@
+//! Who comes in, and what is said to those who do not.
+
+use windlass_server::{Access, Options, Scope, Secret, table};
+
+use crate::talk::Talk;
+
+/// A path of the table as a request has it.
+fn filled(path: &str) -> String {
+    let id = "01a20349-19a4-7000-a26a-6a7218659a2a";
+    path.replace("{id}", id)
+        .replace("{group}", "~g")
+        .replace("{reader}", "~r")
+        .replace("{key}", "~k")
+        .replace("{worker}", "w-0000000000000001")
+        .replace("{attempt}", "1")
+        .replace("{code}", "stale")
+        .replace("{queue}", "q")
+        .replace("{limit}", "l")
+        .replace("{schedule}", "s")
+        .replace("{file}", "style.css")
+}
+
+#[tokio::test]
+async fn without_the_token_nothing_is_open_but_what_says_so() {
+    let access = Access::Bearer(Secret::new("a secret of some length, not to be guessed"));
+    let talk = Talk::with(Options { access, ..Options::default() }).await;
+    for (method, path, scope) in table().into_iter().filter(|(_, path, _)| path.starts_with("/v1")) {
+        assert_ne!(scope, Scope::Open, "{method} {path}");
+        for shown in [None, Some("another secret")] {
+            let request = talk.ask(&method, &filled(path));
+            let request = match shown {
+                Some(token) => request.header("authorization", format!("Bearer {token}")),
+                None => request,
+            };
+            let reply = talk.send(request).await;
+            assert_eq!(
+                (reply.status, reply.text_at("/code")),
+                (401, "unauthorized".into()),
+                "{method} {path}"
+            );
+        }
+        let shown = talk
+            .ask(&method, &filled(path))
+            .header("authorization", "Bearer a secret of some length, not to be guessed");
+        if !path.ends_with("/watch") {
+            assert_ne!(talk.send(shown).await.status, 401, "{method} {path}");
+        }
+    }
+    assert_eq!(talk.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_the_servers_and_a_page_of_another_site_are_refused() {
+    let talk = Talk::begin().await;
+    for host in ["evil.example", "evil.example:7979", "localhost.evil.example", "", "[::2]"] {
+        let reply = talk.send(talk.ask("GET", "/v1/queues").header("host", host)).await;
+        assert!(matches!(reply.status, 400 | 421), "{host:?}: {}", reply.status);
+    }
+    for host in ["localhost", "LOCALHOST:80", "127.0.0.1:1", "[::1]:7979"] {
+        assert_eq!(talk.send(talk.ask("GET", "/v1/queues").header("host", host)).await.status, 200, "{host}");
+    }
+    for (header, value) in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("origin", "http://evil.example"),
+        ("origin", "null"),
+    ] {
+        let reply = talk.send(talk.ask("POST", "/v1/queues/email/pause").header(header, value)).await;
+        assert_eq!((reply.status, reply.text_at("/code")), (403, "cross_site".into()), "{header}: {value}");
+    }
+    let own = talk.ask("POST", "/v1/queues/email/pause").header("sec-fetch-site", "same-origin");
+    assert_eq!(talk.send(own).await.status, 204);
+}
+
+#[tokio::test]
+async fn nonsense_is_refused_with_a_code_and_words() {
+    let talk = Talk::begin().await;
+    let id = "01a20349-19a4-7000-a26a-6a7218659a2a";
+    for (method, path, body, status, code) in [
+        ("GET", "/v1/nothing".to_owned(), "", 404, "no_such_route"),
+        ("PUT", "/v1/queues".to_owned(), "", 405, "method_not_allowed"),
+        ("GET", "/v1/jobs/7".to_owned(), "", 400, "invalid"),
+        ("GET", format!("/v1/jobs/{id}"), "", 404, "not_found"),
+        ("POST", format!("/v1/jobs/{id}/retry"), "", 404, "not_found"),
+        ("POST", format!("/v1/jobs/{id}/complete"), "{}", 400, "bad_json"),
+        ("POST", format!("/v1/jobs/{id}/complete"), r#"{"lease":"7"}"#, 400, "bad_json"),
+        ("POST", format!("/v1/jobs/{id}/complete"), r#"{"lease":"1.1.1"}"#, 409, "stale"),
+        ("POST", "/v1/jobs".to_owned(), "{", 400, "bad_json"),
+        ("POST", "/v1/jobs".to_owned(), "{}", 400, "invalid"),
+        ("POST", "/v1/jobs?atomic=true".to_owned(), "{}", 400, "bad_request"),
+        ("POST", "/v1/jobs".to_owned(), r#"{"queue":"q","dealy":"1s"}"#, 400, "bad_json"),
+        ("POST", "/v1/queues/a%20b/jobs".to_owned(), "{}", 400, "invalid"),
+        ("POST", "/v1/queues/q/jobs?delay=soon".to_owned(), "{}", 400, "invalid"),
+        ("POST", "/v1/queues/q/jobs?colour=red".to_owned(), "{}", 400, "bad_request"),
+        ("POST", "/v1/claim".to_owned(), "[]", 400, "bad_json"),
+        ("POST", "/v1/claim".to_owned(), r#"{"queues":["q"],"wait":"soon"}"#, 400, "bad_request"),
+        ("POST", "/v1/jobs/search".to_owned(), r#"{"filter":[]}"#, 400, "bad_json"),
+        ("POST", "/v1/jobs/search".to_owned(), r#"{"cursor":"x"}"#, 400, "bad_cursor"),
+        ("GET", "/v1/jobs?filter=dead".to_owned(), "", 400, "bad_request"),
+        ("GET", "/v1/jobs?limit=x".to_owned(), "", 400, "bad_request"),
+        ("PUT", "/v1/queues/q/settings".to_owned(), r#"{"concurency":1}"#, 400, "bad_json"),
+        ("PUT", "/v1/queues/q/settings".to_owned(), r#"{"lease_ms":1}"#, 400, "invalid"),
+        ("PUT", "/v1/queues/q/groups/g/settings".to_owned(), "{}", 400, "bad_request"),
+        ("DELETE", "/v1/workers/7".to_owned(), "", 400, "bad_request"),
+    ] {
+        let reply = talk.send(talk.ask(method, &path).body(body)).await;
+        assert_eq!(
+            (reply.status, reply.text_at("/code").as_str()),
+            (status, code),
+            "{method} {path} {body}: {}",
+            reply.text
+        );
+        assert_eq!(reply.headers["content-type"], "application/problem+json");
+        let kind = reply.text_at("/type");
+        assert_eq!(talk.get(&kind).await.status, 200, "{kind} leads somewhere");
+    }
+    let large = talk.post("/v1/queues/q/jobs", vec![b'x'; (1 << 20) + 1]).await;
+    assert_eq!((large.status, large.text_at("/code")), (400, "invalid".into()));
+    let huge = talk.send(talk.ask("POST", "/v1/claim").body(vec![b' '; 65 << 20])).await;
+    assert_eq!(huge.status, 413);
+}
+
+#[test]
+fn every_route_stands_in_the_documentation() {
+    let docs = include_str!("../../../../docs/http-api.md");
+    for (method, path, scope) in table().into_iter().filter(|(_, path, _)| path.starts_with("/v1")) {
+        let row = format!("| `{method} {path}` | {} |", scope.as_str());
+        assert!(docs.contains(&row), "docs/http-api.md has no row {row:?}");
+    }
+}

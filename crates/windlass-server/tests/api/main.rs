@@ -1,0 +1,11 @@
+//! The API as curl meets it: a real server on a free port, requests as bytes, answers as they come.
+#![allow(clippy::disallowed_methods, reason = "tests reach servers as users do")]
+
+mod bulk;
+mod doors;
+#[path = "../home/mod.rs"]
+mod home;
+mod jobs;
+mod lines;
+mod talk;
+mod waits;
