@@ -14,7 +14,7 @@ use windlass_core::name::check_name;
 use windlass_core::store::{EventPage, From, Reader, Store};
 use windlass_core::{JobId, Rejection, Time};
 
-use crate::acquaint::{acquaint, reader_name};
+use crate::acquaint::{Meeting, acquaint, forget, reader_name, refuse_stranger};
 use crate::batch::{Batch, Gap, GapReason};
 use crate::bodies;
 use crate::database::Database;
@@ -58,6 +58,8 @@ pub struct Archiver {
     /// Gaps that are written and not yet told: a fault between the two must not make them silent.
     untold: Vec<Gap>,
     standing: Standing,
+    /// The store knows the archive's name since this start, and nothing can have been written under it yet.
+    is_new: bool,
     /// Reading has begun anew: what comes may be in the tables already.
     again: bool,
     reader: ReaderPlace,
@@ -78,7 +80,8 @@ impl Archiver {
     /// Opens the archive, makes its tables if there are none, and has the store hold its log back from there.
     ///
     /// # Errors
-    /// [`ArchiveError`] when the archive cannot be had, is another's, or does not belong to this store.
+    /// [`ArchiveError`] when the archive cannot be had, is another's, or does not belong to this store. What is refused is
+    /// left as it was found, and the store knows no name that it did not know before.
     pub async fn start(
         store: Arc<dyn Store>,
         target: &Target,
@@ -86,8 +89,12 @@ impl Archiver {
     ) -> Result<Self, ArchiveError> {
         check_name("archive name", &options.name)?;
         let now = options.now();
+        let found = Database::look(target, &options.name).await?;
+        refuse_stranger(store.as_ref(), target, &options, found.as_ref()).await?;
+        // The name is claimed last, when everything else is there.
         let (database, head) = Database::open(target, &options.name, now).await?;
-        let adopted = acquaint(store.as_ref(), target, &options, &head).await?;
+        let meeting = acquaint(store.as_ref(), target, &options, &head).await?;
+        let adopted = meeting == Meeting::Strangers;
         let next = match head.cursor {
             Some(cursor) if !adopted => From::After(cursor),
             _ => From::Earliest,
@@ -95,7 +102,14 @@ impl Archiver {
         // A reader at the beginning holds everything that is still kept.
         let from = if let From::After(cursor) = next { cursor } else { Cursor::default() };
         let keeps_from = options.payloads.then(|| bodies::keeps_from(head.last_event_at, 0));
-        store.set_reader(Reader { keeps_from, ..Reader::of_log(reader_name(&options.name), from) }).await?;
+        let reader = Reader { keeps_from, ..Reader::of_log(reader_name(&options.name), from) };
+        if let Err(error) = store.set_reader(reader).await {
+            if meeting == Meeting::New {
+                // As in `give_up`.
+                let _ = forget(store.as_ref(), &options.name).await;
+            }
+            return Err(error.into());
+        }
         let standing = Standing { last_event_at: head.last_event_at, ..Standing::default() };
         let instant = Instant::now();
         Ok(Self {
@@ -105,6 +119,7 @@ impl Archiver {
             options,
             stored: head.cursor,
             next,
+            is_new: meeting == Meeting::New,
             pending: (adopted && head.cursor.is_some()).then_some(GapReason::Adopted),
             open_gap: None,
             untold: Vec::new(),
@@ -134,7 +149,10 @@ impl Archiver {
     /// As [`Archiver::step`].
     pub async fn catch_up(&mut self, mut tell: impl FnMut(News<'_>)) -> Result<Standing, ArchiveError> {
         loop {
-            let step = self.step(Duration::ZERO).await?;
+            let step = match self.step(Duration::ZERO).await {
+                Ok(step) => step,
+                Err(error) => return Err(self.give_up(error).await),
+            };
             tell(News::Step(&step, self.standing));
             if step.caught_up && step.deleted == 0 {
                 self.tell_reader().await?;
@@ -171,6 +189,8 @@ impl Archiver {
                     tell(News::Step(&step, self.standing));
                 }
                 Err(error) if error.is_retryable() => {
+                    // Whether the batch was written is not known until the next one.
+                    self.is_new = false;
                     tell(News::Trouble(&error, backoff));
                     tokio::select! {
                         () = &mut stop => break,
@@ -178,12 +198,23 @@ impl Archiver {
                     }
                     backoff = (backoff * 2).min(BACKOFF.1);
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.give_up(error).await),
             }
         }
         // The archive's own place is the truth: a store that cannot be told now is told at the next start.
         let _ = self.tell_reader().await;
         Ok(self.standing)
+    }
+
+    /// An archive that never began leaves its name to the next one, and holds nothing back. It has not begun if its first
+    /// batch was refused for good; where nobody knows what became of that, or somebody else wrote, the name stays.
+    async fn give_up(&self, error: ArchiveError) -> ArchiveError {
+        let unknown = error.is_retryable() || matches!(error, ArchiveError::Overtaken { .. });
+        if self.is_new && self.stored.is_none() && !unknown {
+            // The error that led here is the one worth telling; the name can still be forgotten by hand.
+            let _ = forget(self.store.as_ref(), &self.options.name).await;
+        }
+        error
     }
 
     /// Reads a batch, and changes nothing.

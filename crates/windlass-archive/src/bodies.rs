@@ -15,6 +15,10 @@ use windlass_core::{JobId, StoreError, Time};
 use crate::batch::Batch;
 use crate::fold::is_end;
 
+/// The queue in which a relay of an outbox (`docs/outbox.md`) keeps its own notes for moments: what they hold is of no use to
+/// anybody, and to miss it is no loss. A test of the command, which has both, holds this against the outbox's own name.
+const NOTES_OF_THE_OUTBOX: &str = "windlass.outbox";
+
 /// How far the times of two events may lie in another order than the log has them, in ms: a store may read its clock
 /// before it waits for a lock, and a clock is set back now and then.
 const DISORDER_MS: u64 = 10_000;
@@ -36,12 +40,14 @@ pub(crate) fn keeps_from(last: Option<Time>, quiet_ms: u64) -> Time {
 /// changed here, and those that end here (to be asked of the archive first).
 pub(crate) fn wanted(events: &[Event]) -> (Vec<Wanted>, Vec<Wanted>) {
     let (mut seen, mut fresh, mut ended) = (HashSet::new(), Vec::new(), Vec::new());
-    for (at, event) in events.iter().enumerate() {
+    let of_users = |event: &&Event| event.queue.as_str() != NOTES_OF_THE_OUTBOX;
+    let events = || events.iter().enumerate().filter(move |(_, event)| of_users(event));
+    for (at, event) in events() {
         if matches!(event.event, EventType::Enqueued | EventType::Edited) && seen.insert(event.job) {
             fresh.push((at, event.job));
         }
     }
-    for (at, event) in events.iter().enumerate() {
+    for (at, event) in events() {
         if is_end(event.event) && seen.insert(event.job) {
             ended.push((at, event.job));
         }

@@ -53,7 +53,8 @@ pub enum ArchiveError {
     /// The store and the archive do not belong together.
     #[error(
         "the store's archive {name:?} is not {target}: it is another store or another database, or one of them was erased, restored or forgotten; \
-         choose another name, or adopt the store: what was archived stays, and reading begins with the oldest event that is kept"
+         choose another name; or let the store forget the archive of that name, if it is given up; \
+         or adopt the store: what was archived stays, and reading begins with the oldest event that is kept"
     )]
     OtherStore {
         /// The archive.

@@ -7,9 +7,10 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench;
 use crate::commands::{
-    archive, doctor, enqueue, erase, errors, events, groups, info, jobs, limits, migrate, outbox, queues,
-    schedules,
+    archive, dev, doctor, enqueue, erase, errors, events, groups, info, jobs, limits, migrate, outbox,
+    queues, schedules, serve, worker,
 };
+use crate::connect;
 use crate::demo;
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
@@ -46,7 +47,7 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The store: file:DIR, memory:, redis://HOST or postgres://HOST/DATABASE; options behind a `?` (file:DIR?ack=process)
+    /// The store: file:DIR, memory:, redis://HOST, postgres://HOST/DATABASE or http://HOST of a server; options behind a `?` (file:DIR?ack=process)
     #[arg(long, global = true, env = "WINDLASS_STORE", default_value = STORE_DEFAULT, value_name = "URL")]
     pub(crate) store: String,
     /// Print JSON: one object, or one a line for lists
@@ -56,7 +57,7 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) plain: bool,
     /// No messages on stderr but errors
-    #[arg(short, long, global = true)]
+    #[arg(long, global = true)]
     pub(crate) quiet: bool,
     /// No colours; the environment variable NO_COLOR does the same
     #[arg(long, global = true)]
@@ -67,11 +68,12 @@ pub(crate) struct Global {
 }
 
 impl Global {
-    /// What names the store in a command that a hint proposes; nothing when it is the usual one, or would show a password.
-    pub(crate) fn store_again(&self) -> String {
-        match self.store_is_explicit && windlass_core::url::without_password(&self.store) == self.store {
-            true => format!(" --store '{}'", self.store),
-            false => String::new(),
+    /// A command that a hint proposes, on the same store: it can be given as it is told, or says what to add. Without
+    /// `--store` the environment, or the usual place, names the store again.
+    pub(crate) fn again(&self, command: &str) -> String {
+        match self.store_is_explicit {
+            true => connect::on_store(command, &self.store, "the same --store"),
+            false => command.to_owned(),
         }
     }
 }
@@ -80,6 +82,9 @@ impl Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(demo::DemoArgs),
+    Dev(dev::DevArgs),
+    Serve(serve::ServeArgs),
+    Worker(worker::WorkerArgs),
     Enqueue(enqueue::EnqueueArgs),
     /// List, inspect and change jobs
     #[command(subcommand, visible_alias = "job")]

@@ -16,6 +16,7 @@ use windlass_redis::{OpenError as RedisError, RedisStore};
 
 use crate::arguments::Global;
 use crate::fault::{Exit, Fault};
+use crate::output::escape;
 
 /// The namespace of a server's store whose URL names none.
 pub(crate) const NAMESPACE_DEFAULT: &str = "windlass";
@@ -72,16 +73,47 @@ pub(crate) async fn open_url(url: &str, intent: Intent) -> Result<Open, Fault> {
     if intent == Intent::Look && url.starts_with("file:") && !url.contains("create=") {
         options = options.create(false);
     }
-    // A mistyped namespace must not become a schema, for the same reason.
+    // A mistyped namespace must not become a schema, or look like an empty queue, for the same reason.
     let mut looked = url.to_owned();
-    let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    if intent == Intent::Look && is_postgres && !url.contains("migrate=") {
-        looked.push_str(if url.contains('?') { "&migrate=false" } else { "?migrate=false" });
+    let making = match url.split([':', '+']).next() {
+        Some("postgres" | "postgresql") => Some("migrate="),
+        Some("redis" | "rediss") => Some("create="),
+        _ => None,
+    };
+    if let Some(making) = making.filter(|making| intent == Intent::Look && !url.contains(making)) {
+        looked = format!("{url}{}{making}false", mark(url));
     }
     match options.open(&looked).await {
         Ok(client) => Ok(Open { client }),
-        Err(error) => Err(refusal(url, &error)),
+        Err(error) => match through_its_owner(url, &error).await {
+            Some(client) => Ok(Open { client }),
+            None => Err(refusal(url, &error)),
+        },
     }
+}
+
+/// Opens the store that the URL names in this process, for whoever is to own it.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) async fn open_here(url: &str) -> Result<Open, Fault> {
+    let opened = OpenOptions::new().open(url).await;
+    opened.map(|client| Open { client }).map_err(|error| refusal(url, &error))
+}
+
+/// The name of the socket that an owner listens at, in its directory.
+const SOCKET: &str = "windlass.sock";
+
+/// The socket at which the owner of a `file:` store's directory answers.
+pub(crate) fn socket_of(url: &str) -> Option<PathBuf> {
+    url.starts_with("file:").then(|| directory_of(url).join(SOCKET))
+}
+
+/// A directory that another process owns is reached through that process, if it answers.
+async fn through_its_owner(url: &str, error: &OpenError) -> Option<Client> {
+    let OpenError::Embedded(EmbeddedError::Locked(LockError::Held { .. })) = error else { return None };
+    let socket = socket_of(url).filter(|socket| socket.exists())?;
+    OpenOptions::new().open(&format!("http+unix:{}", socket.display())).await.ok()
 }
 
 /// Erases a namespace that a benchmark has made on a server; nothing for stores of other kinds.
@@ -114,6 +146,8 @@ fn redis_fault(url: &str, error: &RedisError) -> Fault {
         // Nothing was tried.
         RedisError::BadAddress(why) => Fault::usage(format!("{}: {why}", without_password(url))),
         RedisError::NotAStore(_) => not_a_store(error),
+        // Whatever was asked first: it is the server that cannot be had.
+        RedisError::Store(error) => unreachable(url, &error.cause),
         _ => unreachable(url, error),
     }
 }
@@ -156,8 +190,27 @@ pub(crate) fn split_namespace(url: &str) -> (String, Option<&str>) {
 
 /// The URL of another namespace on the same server.
 pub(crate) fn in_namespace(url: &str, namespace: &str) -> String {
-    let mark = if url.contains('?') { '&' } else { '?' };
-    format!("{url}{mark}namespace={namespace}")
+    format!("{url}{}namespace={namespace}", mark(url))
+}
+
+/// What stands before one more option of the URL.
+fn mark(url: &str) -> char {
+    if url.contains('?') { '&' } else { '?' }
+}
+
+/// A command on that store as it can be given to a shell. A URL with a password is shown nowhere, and would be of no use
+/// without it: there it is said which store is meant.
+pub(crate) fn on_store(command: &str, url: &str, meant: &str) -> String {
+    match without_password(url) == url {
+        true => format!("{command} --store {}", escape::word(url)),
+        false => format!("{command} (with {meant})"),
+    }
+}
+
+/// The same for a namespace that was made beside what `--store` named.
+pub(crate) fn on_made_store(command: &str, url: &str) -> String {
+    let namespace = split_namespace(url).1.unwrap_or(NAMESPACE_DEFAULT);
+    on_store(command, url, &format!("the same --store, and namespace={namespace} in it"))
 }
 
 fn refusal(url: &str, error: &OpenError) -> Fault {
@@ -203,6 +256,21 @@ pub(crate) fn lock_fault(error: &LockError) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_that_is_proposed_names_its_store_or_says_which_is_meant() {
+        for (url, told) in [
+            ("redis://h?namespace=n&upkeep=false", "windlass x --store 'redis://h?namespace=n&upkeep=false'"),
+            ("file:./it's", r"windlass x --store 'file:./it'\''s'"),
+            ("redis://u:secret@h?namespace=n", "windlass x (with the same --store, and namespace=n in it)"),
+        ] {
+            assert_eq!(on_made_store("windlass x", url), told);
+        }
+        assert_eq!(
+            on_store("windlass x", "redis://h?pass=s", "the same --store"),
+            "windlass x (with the same --store)"
+        );
+    }
 
     #[test]
     fn what_is_left_of_a_url_without_our_options_is_the_drivers() {

@@ -9,6 +9,8 @@ use std::io;
 use serde_json::json;
 use windlass_core::{Rejection, StoreError};
 
+use crate::arguments::Global;
+
 /// What the process answers to whoever started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exit {
@@ -59,11 +61,13 @@ pub(crate) struct Fault {
     pub(crate) message: String,
     /// What to do about it.
     pub(crate) next: Option<String>,
+    /// A command on the same store, with which that ends.
+    pub(crate) command: Option<String>,
 }
 
 impl Fault {
     pub(crate) fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
-        Self { exit, code, message: message.into(), next: None }
+        Self { exit, code, message: message.into(), next: None, command: None }
     }
 
     pub(crate) fn failed(message: impl Into<String>) -> Self {
@@ -88,6 +92,22 @@ impl Fault {
         self
     }
 
+    /// Proposes a command on the same store, behind the words that say what it is for.
+    pub(crate) fn proposing(self, why: impl Into<String>, command: impl Into<String>) -> Self {
+        Self { command: Some(command.into()), ..self.next(why) }
+    }
+
+    /// What is proposed can be given as it is told: it names the store that this command was given.
+    pub(crate) fn on(self, global: &Global) -> Self {
+        Self { command: self.command.map(|command| global.again(&command)), ..self }
+    }
+
+    /// What to do about it, the command that is proposed included.
+    pub(crate) fn advice(&self) -> Option<String> {
+        let parts = [self.next.as_deref(), self.command.as_deref()].into_iter().flatten().collect::<Vec<_>>();
+        (!parts.is_empty()).then(|| parts.join(" "))
+    }
+
     /// The reader of our output has gone (`windlass … | head`): nothing went wrong, nobody listens any more.
     pub(crate) fn is_hang_up(&self) -> bool {
         self.code == HANG_UP
@@ -95,7 +115,7 @@ impl Fault {
 
     /// The fault as one JSON object, as `--json` prints it on stderr.
     pub(crate) fn to_json(&self) -> serde_json::Value {
-        json!({ "error": { "code": self.code, "message": self.message, "next": self.next, "exit": self.exit as u8 } })
+        json!({ "error": { "code": self.code, "message": self.message, "next": self.advice(), "exit": self.exit as u8 } })
     }
 }
 
@@ -123,24 +143,25 @@ impl From<StoreError> for Fault {
 
 impl From<Rejection> for Fault {
     fn from(rejection: Rejection) -> Self {
-        let exit = exit_of(&rejection);
-        let next = match &rejection {
+        let fault = Self::new(exit_of(&rejection), rejection.code(), rejection.to_string());
+        match &rejection {
             Rejection::UniqueConflict { holder } => {
-                Some(format!("see the holder: windlass jobs get {holder}"))
+                fault.proposing("see the holder:", format!("windlass jobs get {holder}"))
             }
-            Rejection::QueueFull { queue, .. } => Some(format!(
-                "start workers, or raise the bound: windlass queues set {queue} --max-waiting N"
-            )),
-            Rejection::OutOfSpace => Some(
-                "free space where the store lies (its disk, or the maxmemory of Redis), or shorten retention"
-                    .to_owned(),
+            Rejection::QueueFull { queue, .. } => fault.proposing(
+                "start workers, or raise the bound:",
+                format!("windlass queues set {queue} --max-waiting N"),
             ),
-            Rejection::HasLiveChildren => Some("windlass jobs get ID lists its children".to_owned()),
-            Rejection::BadCursor => Some("start again without --cursor".to_owned()),
-            Rejection::CostTooHigh { limit, .. } => Some(format!("see it: windlass limits show {limit}")),
-            _ => None,
-        };
-        Self { exit, code: rejection.code(), message: rejection.to_string(), next }
+            Rejection::OutOfSpace => fault.next(
+                "free space where the store lies (its disk, or the maxmemory of Redis), or shorten retention",
+            ),
+            Rejection::HasLiveChildren => fault.proposing("see its children:", "windlass jobs get ID"),
+            Rejection::BadCursor => fault.next("start again without --cursor"),
+            Rejection::CostTooHigh { limit, .. } => {
+                fault.proposing("see it:", format!("windlass limits show {limit}"))
+            }
+            _ => fault,
+        }
     }
 }
 

@@ -20,8 +20,8 @@ use std::process::ExitCode;
 
 use crate::arguments::{Cli, Command};
 use crate::commands::{
-    archive, doctor, enqueue, erase, errors, events, groups, info, jobs, limits, migrate, outbox, queues,
-    schedules,
+    archive, dev, doctor, enqueue, erase, errors, events, groups, info, jobs, limits, migrate, outbox,
+    queues, schedules, serve, worker,
 };
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
@@ -35,10 +35,12 @@ fn main() -> ExitCode {
     };
     let out = Output::new(form, cli.global.quiet, !cli.global.no_color);
     log_to_stderr();
+    let global = cli.global.clone();
     let exit = match start(cli, &out) {
         Ok(()) => Exit::Done,
         Err(fault) if fault.is_hang_up() => Exit::Done,
         Err(fault) => {
+            let fault = fault.on(&global);
             out.fault(&fault);
             fault.exit
         }
@@ -59,6 +61,9 @@ fn start(cli: Cli, out: &Output) -> Result<(), Fault> {
 async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
     let global = &cli.global;
     match cli.command {
+        Command::Dev(args) => dev::run(out, args).await,
+        Command::Serve(args) => serve::run(global, out, args).await,
+        Command::Worker(args) => worker::run(global, out, args).await,
         Command::Enqueue(args) => enqueue::run(global, out, args).await,
         Command::Jobs(command) => jobs::run(global, out, command).await,
         Command::Queues(command) => queues::run(global, out, command).await,
@@ -70,8 +75,8 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Events(args) => events::run(global, out, args).await,
         Command::Errors(args) => errors::run(global, out, args).await,
         Command::Archive(args) => archive::run(global, out, args).await,
-        Command::Verify(args) => doctor::verify(out, args).await,
-        Command::Doctor(args) => doctor::doctor(out, args).await,
+        Command::Verify(args) => doctor::verify(global, out, args).await,
+        Command::Doctor(args) => doctor::doctor(global, out, args).await,
         Command::Migrate(args) => migrate::run(global, out, args).await,
         Command::Erase(args) => erase::run(global, out, args).await,
         Command::Bench(args) => bench::run(global, out, args).await,

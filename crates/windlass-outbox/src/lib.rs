@@ -22,5 +22,5 @@ pub mod sqlite;
 mod table;
 
 pub use outbox::{Aside, Outbox, Standing};
-pub use relay::{Relay, RelayOptions, Relayed};
+pub use relay::{Relay, RelayOptions, Relayed, in_words};
 pub use table::Table;

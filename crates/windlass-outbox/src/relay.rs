@@ -119,16 +119,19 @@ pub struct Relay {
     store: Arc<dyn Store>,
     options: RelayOptions,
     relayed: Relayed,
+    /// A fault was told, and not yet that it is over.
+    in_trouble: bool,
     tell: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Relay {
     /// A relay that has not begun.
     pub fn new(outbox: Box<dyn Outbox>, store: Arc<dyn Store>, options: RelayOptions) -> Self {
-        Self { outbox, store, options, relayed: Relayed::default(), tell: Box::new(|_| ()) }
+        let relayed = Relayed::default();
+        Self { outbox, store, options, relayed, in_trouble: false, tell: Box::new(|_| ()) }
     }
 
-    /// Who hears of faults that the relay goes on after.
+    /// Who hears of faults that the relay goes on after, and that they are over.
     #[must_use]
     pub fn telling(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.tell = Box::new(tell);
@@ -157,7 +160,8 @@ impl Relay {
                     if self.relayed.rows > before.rows {
                         back_off = BACK_OFF_MIN;
                     }
-                    (self.tell)(&format!("{fault}; again in {} ms", back_off.as_millis()));
+                    self.in_trouble = true;
+                    (self.tell)(&format!("{}; again in {} ms", in_words(&fault), back_off.as_millis()));
                     if stopped(&mut stop, back_off).await {
                         return Ok(());
                     }
@@ -174,6 +178,18 @@ impl Relay {
     pub async fn drain(&mut self) -> Result<(), StoreError> {
         Session::run(self, None).await
     }
+}
+
+/// What a relay or its outbox has met, in words for people: what was wanted, and of whom. What they say of themselves names
+/// the place already.
+pub fn in_words(fault: &StoreError) -> String {
+    let wanted = match fault.operation {
+        "open" | "relay" | "status" | "retry" | "trim" => return fault.cause.clone(),
+        "enqueue" => "putting rows into the queue",
+        "cancel" | "delete" => "removing spent fences from the queue",
+        _ => "asking the queue",
+    };
+    format!("{wanted}: {}", fault.cause)
 }
 
 /// Waits that long; whether it is time to stop.
@@ -259,7 +275,12 @@ impl<'a> Session<'a> {
         let mut poll = POLL_MIN;
         loop {
             let stopping = stop.as_ref().is_some_and(|stop| *stop.borrow() || stop.has_changed().is_err());
-            if self.step(stopping).await? {
+            let busy = self.step(stopping).await?;
+            // What was begun has been looked for in the queue, and this step was the database's and the queue's.
+            if std::mem::take(&mut self.relay.in_trouble) {
+                (self.relay.tell)("the outbox's database and the queue answer again; going on");
+            }
+            if busy {
                 poll = POLL_MIN;
                 continue;
             }

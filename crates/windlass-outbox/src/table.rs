@@ -40,6 +40,12 @@ impl Table {
         &self.0
     }
 
+    /// The command that prints the SQL which makes it.
+    pub(crate) fn command(&self, database: &str) -> String {
+        let table = if self.0 == TEMPLATE { String::new() } else { format!(" --table {self}") };
+        format!("windlass outbox schema {database}{table}")
+    }
+
     /// A statement of this crate for this table.
     pub(crate) fn sql(&self, template: &str) -> String {
         template.replace(TEMPLATE, &self.0)

@@ -27,6 +27,8 @@ const SENTINEL_PORT: u16 = 26_379;
 /// The address of a namespace.
 pub(crate) struct Address {
     way: Way,
+    is_tls: bool,
+    create: Option<bool>,
 }
 
 enum Way {
@@ -70,7 +72,7 @@ impl<'a> Options<'a> {
                 "sentinel_password" => &mut options.sentinel_password,
                 _ => {
                     return Err(format!(
-                        "there is no option {name:?}; there are namespace, upkeep, tls_ca, tls_cert, tls_key, \
+                        "there is no option {name:?}; there are namespace, upkeep, create, tls_ca, tls_cert, tls_key, \
                          sentinel_user and sentinel_password"
                     ));
                 }
@@ -87,10 +89,11 @@ impl Address {
     /// # Errors
     /// What is wrong with it, without its password.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
+        let (url, create) = without_create(url)?;
         let (scheme, rest) = url.split_once("://").ok_or("it has no scheme: write redis://host:6379")?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         if scheme == "redis+unix" {
-            return Ok(Self { way: Way::Server(socket(url, query)?) });
+            return Ok(Self { way: Way::Server(socket(&url, query)?), is_tls: false, create });
         }
         let options = Options::read(query)?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -118,7 +121,36 @@ impl Address {
             "cluster" => parts.cluster()?,
             _ => return Err(format!("{kind:?} is none of unix, sentinel, cluster")),
         };
-        Ok(Self { way })
+        Ok(Self { way, is_tls: scheme == "rediss", create })
+    }
+
+    /// What the URL says about making a namespace that is not there.
+    pub(crate) fn creates(&self) -> Option<bool> {
+        self.create
+    }
+
+    /// Whether its servers are spoken to over TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    /// Whether it names one server by its host, without TLS.
+    pub(crate) fn is_plain(&self) -> bool {
+        let Way::Server(client) = &self.way else { return false };
+        matches!(client.get_connection_info().addr(), ConnectionAddr::Tcp(..))
+    }
+
+    /// How user and password are written in such a URL.
+    pub(crate) fn login(&self) -> &'static str {
+        match &self.way {
+            Way::Server(_) if self.is_plain() => "redis://user:password@host",
+            Way::Server(_) if self.is_tls => "rediss://user:password@host",
+            Way::Server(_) => "redis+unix:///SOCKET?user=USER&pass=PASSWORD",
+            Way::Sentinel(_) => {
+                "redis+sentinel://user:password@host/MASTER, and ?sentinel_password= where the Sentinels ask for one"
+            }
+            Way::Cluster { .. } => "redis+cluster://user:password@host",
+        }
     }
 
     /// Whether it names the nodes of a Cluster.
@@ -168,6 +200,22 @@ impl Address {
         }
         true
     }
+}
+
+/// The URL as the driver reads it, and what it said about `create`.
+fn without_create(url: &str) -> Result<(String, Option<bool>), String> {
+    let Some((server, query)) = url.split_once('?') else { return Ok((url.to_owned(), None)) };
+    let (mut theirs, mut create) = (Vec::new(), None);
+    for pair in query.split('&') {
+        match pair.strip_prefix("create=") {
+            Some(value) => {
+                create = Some(value.parse().map_err(|_| format!("create={value}: it is true or false"))?);
+            }
+            None => theirs.push(pair),
+        }
+    }
+    let url = format!("{server}?{}", theirs.join("&"));
+    Ok((url.trim_end_matches('?').to_owned(), create))
 }
 
 impl Parts<'_> {
@@ -275,7 +323,7 @@ fn socket(url: &str, query: &str) -> Result<Client, String> {
     for name in names {
         if !["user", "pass", "db"].contains(&name) {
             return Err(format!(
-                "a socket has no option {name:?}; it has namespace, upkeep, user, pass and db"
+                "a socket has no option {name:?}; it has namespace, upkeep, create, user, pass and db"
             ));
         }
     }

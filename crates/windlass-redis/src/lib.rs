@@ -22,6 +22,7 @@ mod open;
 mod pace;
 mod queue;
 mod record;
+mod refusal;
 mod shown;
 mod upkeep;
 mod wire;

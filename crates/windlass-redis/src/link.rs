@@ -14,6 +14,7 @@ use windlass_core::{JobId, Lease, StoreError, Time, WorkerId};
 
 use crate::address::Address;
 use crate::library::Library;
+use crate::refusal;
 
 /// How long a reply may take before the connection counts as broken: far above what any verb takes, so that
 /// a busy server is not mistaken for a dead one.
@@ -239,17 +240,8 @@ impl Link {
             server.get_multiplexed_async_connection_with_config(&config).await
         });
         let connection = made.await.map_err(|error| {
-            Failure::Store(StoreError {
-                operation: verb,
-                cause: match error.kind() {
-                    ErrorKind::AuthenticationFailed => {
-                        format!("the Redis server refused the user or the password: {error}")
-                    }
-                    _ => format!("cannot reach the Redis server: {error}"),
-                },
-                outcome: Outcome::NotDone,
-                retryable: true,
-            })
+            let cause = refusal::in_words(&error, &self.address);
+            Failure::Store(StoreError { operation: verb, cause, outcome: Outcome::NotDone, retryable: true })
         })?;
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
         Ok(connection)
@@ -286,6 +278,12 @@ impl Link {
             ErrorKind::Server(Kind::ReadOnly) => {
                 self.drop_connection();
                 refused("the server is a replica now")
+            }
+            _ if refusal::asks_for_password(error) => {
+                // One that was made without a password stays so.
+                self.drop_connection();
+                let cause = refusal::in_words(error, &self.address);
+                Failure::Store(store(cause, Outcome::NotDone, true))
             }
             _ if error.code() == Some("OOM") => Failure::OutOfSpace,
             _ if error.code() == Some("BUSY") => refused("the server is busy with another script"),

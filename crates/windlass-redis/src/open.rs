@@ -23,7 +23,7 @@ const ERASED_A_STEP: usize = 1_000;
 /// Keys of which a store has one as soon as anything is in it: counters, queues, limits, schedules, readers, workers, values
 /// (`FORMAT.md`). Nobody else's is called so.
 const MARKS: [&str; 7] = ["z", "Q", "M", "S", "V", "H", "n"];
-/// What every open writes, a mere look included: it says nothing of whose the namespace is.
+/// What every open writes that may make the namespace, before anything is put into it: it says nothing of whose it is.
 const SEEN: &str = "n\u{1}server";
 
 /// How a store is opened.
@@ -33,6 +33,9 @@ pub struct RedisOptions {
     pub namespace: String,
     /// Whether this process does upkeep in the background. Some process must.
     pub upkeep: bool,
+    /// Whether a namespace that nobody has opened yet is made (`create=` in the URL wins). Whoever only looks had better
+    /// not: a mistyped name would look like an empty queue.
+    pub create: bool,
     /// Every job goes the long way; for a test that both ways answer the same.
     #[doc(hidden)]
     pub long_way: bool,
@@ -45,7 +48,14 @@ pub struct RedisOptions {
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        Self { namespace: "windlass".into(), upkeep: true, long_way: false, short_log: false, clock: None }
+        Self {
+            namespace: "windlass".into(),
+            upkeep: true,
+            create: true,
+            long_way: false,
+            short_log: false,
+            clock: None,
+        }
     }
 }
 
@@ -54,6 +64,7 @@ impl std::fmt::Debug for RedisOptions {
         f.debug_struct("RedisOptions")
             .field("namespace", &self.namespace)
             .field("upkeep", &self.upkeep)
+            .field("create", &self.create)
             .finish_non_exhaustive()
     }
 }
@@ -71,6 +82,9 @@ pub enum OpenError {
     /// Keys begin with the namespace's name, and no store has ever been opened there; they are left as they are.
     #[error("what is in namespace {0} is not a store of Windlass: left as it is")]
     NotAStore(String),
+    /// Nobody has opened that namespace yet, and this open was not to make it.
+    #[error("there is no namespace {0} on this server; check the name, the first enqueue makes one")]
+    NoNamespace(String),
     /// The server could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -106,7 +120,8 @@ impl RedisStore {
     /// | `redis+cluster://host:6379,host:6379` | the node of a Cluster that owns the namespace |
     ///
     /// With `rediss` instead of `redis` it speaks TLS (feature `tls`). Options stand behind a `?`: `tls_ca`, `tls_cert`
-    /// and `tls_key` name files of PEM; `sentinel_user` and `sentinel_password` are for Sentinels that ask for them.
+    /// and `tls_key` name files of PEM; `sentinel_user` and `sentinel_password` are for Sentinels that ask for them;
+    /// `create` is [`RedisOptions::create`].
     ///
     /// # Errors
     /// [`OpenError`] that says what is wrong with the address or the server, and what would be right.
@@ -115,6 +130,7 @@ impl RedisStore {
             return Err(OpenError::BadAddress("a namespace is a name without braces".into()));
         }
         let address = Address::parse(url).map_err(OpenError::BadAddress)?;
+        let create = address.creates().unwrap_or(options.create);
         let library = match (options.long_way, options.short_log) {
             (true, _) => &LONG_WAY,
             (_, true) => &SHORT_LOG,
@@ -124,6 +140,9 @@ impl RedisStore {
         let server = Server::ask(&link).await?;
         server.is_what_the_url_says(link.address())?;
         let level = server.fit()?;
+        if !create && !is_there(&link).await? {
+            return Err(OpenError::NoNamespace(options.namespace));
+        }
         let handle = Arc::new(Handle {
             link,
             hub: Arc::new(Hub::default()),
@@ -193,6 +212,17 @@ impl RedisStore {
     async fn renew_leases(&self) -> Result<(), StoreError> {
         self.done(&self.call("renew", None), "open", |_| Ok(())).await
     }
+}
+
+/// Whether anybody has opened the namespace to work with it.
+async fn is_there(link: &Link) -> Result<bool, StoreError> {
+    let namespace = link.namespace();
+    let mut exists = redis::cmd("EXISTS");
+    for key in MARKS.into_iter().chain([SEEN]) {
+        exists.arg(format!("{{{namespace}}}{key}"));
+    }
+    let there = link.command(&exists).await.map_err(|why| why.into_error("open"))?;
+    Ok(wire::number(there).map_err(|why| why.into_error("open"))? > 0)
 }
 
 /// The text as a pattern that matches nothing else.

@@ -36,6 +36,16 @@ pub(crate) struct Head {
     pub(crate) last_event_at: Option<Time>,
 }
 
+impl Head {
+    /// Refuses the archive of another name.
+    fn of_name(self, name: &str, target: &Target) -> Result<Self, ArchiveError> {
+        if self.name == name {
+            return Ok(self);
+        }
+        Err(ArchiveError::OtherName { target: target.to_string(), found: self.name, name: name.to_owned() })
+    }
+}
+
 /// What a compare-and-set of the place found.
 enum Place {
     /// It stood where the batch begins: write.
@@ -51,6 +61,15 @@ pub(crate) enum Database {
 }
 
 impl Database {
+    /// What is there already, without a lock and without leaving a trace; none where tables can be made.
+    pub(crate) async fn look(target: &Target, name: &str) -> Result<Option<Head>, ArchiveError> {
+        let head = match target {
+            Target::Sqlite { path } => Sqlite::look(target, path).await?,
+            Target::Postgres { url, schema } => Postgres::look(target, url, schema).await?,
+        };
+        head.map(|head| head.of_name(name, target)).transpose()
+    }
+
     /// Opens the database and makes the tables if there are none.
     pub(crate) async fn open(target: &Target, name: &str, now: Time) -> Result<(Self, Head), ArchiveError> {
         let (database, head) = match target {
@@ -63,10 +82,7 @@ impl Database {
                 (Database::Postgres(Box::new(database)), head)
             }
         };
-        if head.name == name {
-            return Ok((database, head));
-        }
-        Err(ArchiveError::OtherName { target: target.to_string(), found: head.name, name: name.to_owned() })
+        Ok((database, head.of_name(name, target)?))
     }
 
     /// Writes the whole batch, or nothing of it; a batch that has been written already is left alone. Answers how many of

@@ -7,7 +7,7 @@ mod rows;
 
 use std::collections::{HashMap, HashSet};
 
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::{Client, GenericClient, Transaction};
 use uuid::Uuid;
 use windlass_core::event::Cursor;
 use windlass_core::{JobId, Time};
@@ -68,6 +68,14 @@ impl Fault {
 }
 
 impl Postgres {
+    /// The archive in that schema, if there is one; none where one can be made.
+    pub(super) async fn look(target: &Target, url: &str, schema: &str) -> Result<Option<Head>, ArchiveError> {
+        let target = target.to_string();
+        let way = way(url).map_err(|why| ArchiveError::BadUrl { url: target.clone(), why })?;
+        let read = async { found(&session(&way).await?, schema, &target).await };
+        read.await.map_err(|fault| fault.told(&target, "cannot open"))
+    }
+
     pub(super) async fn open(
         target: &Target,
         url: &str,
@@ -187,8 +195,8 @@ fn way(url: &str) -> Result<Way, String> {
     Way::new(config, &tls)
 }
 
-/// A connection that holds the archive's lock.
-async fn connect(way: &Way, schema: &str, target: &str) -> Result<Client, Fault> {
+/// A connection.
+async fn session(way: &Way) -> Result<Client, Fault> {
     let (client, driver) = way.connect().await.map_err(Fault::Unreached)?;
     tokio::spawn(async move {
         if let Err(why) = driver.await {
@@ -196,6 +204,12 @@ async fn connect(way: &Way, schema: &str, target: &str) -> Result<Client, Fault>
         }
     });
     client.batch_execute(SESSION).await?;
+    Ok(client)
+}
+
+/// A connection that holds the archive's lock.
+async fn connect(way: &Way, schema: &str, target: &str) -> Result<Client, Fault> {
+    let client = session(way).await?;
     let key = format!("windlass_archive.{schema}");
     let locked = client.query_one("SELECT pg_try_advisory_lock(hashtextextended($1, 8))", &[&key]).await?;
     if locked.get(0) {
@@ -215,13 +229,7 @@ async fn prepare(
 ) -> Result<Head, Fault> {
     let tx = client.transaction().await?;
     let kept = |table: &str| format!("{schema}.{table}");
-    let not_ours = || Fault::Ours(ArchiveError::NotAnArchive { target: target.to_owned() });
-    let there = tx.query_one("SELECT to_regclass($1) IS NOT NULL", &[&kept("archive")]).await?;
-    if !there.get::<_, bool>(0) {
-        let sql = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1)";
-        if tx.query_one(sql, &[&schema]).await?.get(0) {
-            return Err(not_ours());
-        }
+    if found(&tx, schema, target).await?.is_none() {
         tx.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await?;
         tx.batch_execute(&TABLES.replace(&format!("{SCHEMA_DEFAULT}."), &kept(""))).await?;
         let sql = format!(
@@ -231,27 +239,44 @@ async fn prepare(
         let id = Uuid::now_v7().to_string();
         tx.execute(&sql, &[&FIRST_VERSION, &name, &id, &ms(now)]).await?;
     }
-    let version = tx.query_opt(&format!("SELECT schema_version FROM {}", kept("archive")), &[]).await?;
-    let version: i64 = version.ok_or_else(not_ours)?.get(0);
-    check_version(target, version).map_err(Fault::Ours)?;
+    let version = tx.query_one(&format!("SELECT schema_version FROM {}", kept("archive")), &[]).await?;
+    let version: i64 = version.get(0);
     if version < SCHEMA_VERSION {
         tx.batch_execute(&VERSION_2.replace(&format!("{SCHEMA_DEFAULT}."), &kept(""))).await?;
         tx.execute(&format!("UPDATE {} SET schema_version = $1", kept("archive")), &[&SCHEMA_VERSION])
             .await?;
     }
     tx.batch_execute(&words(&kept(""))).await?;
-    let sql = format!("SELECT name, id, cursor, last_event_at FROM {}", kept("archive"));
-    let row = tx.query_one(&sql, &[]).await?;
+    let head = head(&tx, schema).await?;
+    tx.commit().await?;
+    Ok(head)
+}
+
+/// What an archive says of itself, where there is one of a version that this program knows; none in an empty schema.
+async fn found<C: GenericClient>(client: &C, schema: &str, target: &str) -> Result<Option<Head>, Fault> {
+    let not_ours = || Fault::Ours(ArchiveError::NotAnArchive { target: target.to_owned() });
+    let archive = format!("{schema}.archive");
+    if !client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&archive]).await?.get::<_, bool>(0) {
+        let sql = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1)";
+        let holds_others: bool = client.query_one(sql, &[&schema]).await?.get(0);
+        return if holds_others { Err(not_ours()) } else { Ok(None) };
+    }
+    let version = client.query_opt(&format!("SELECT schema_version FROM {archive}"), &[]).await?;
+    check_version(target, version.ok_or_else(not_ours)?.get(0)).map_err(Fault::Ours)?;
+    Ok(Some(head(client, schema).await?))
+}
+
+async fn head<C: GenericClient>(client: &C, schema: &str) -> Result<Head, Fault> {
+    let sql = format!("SELECT name, id, cursor, last_event_at FROM {schema}.archive");
+    let row = client.query_one(&sql, &[]).await?;
     let cursor: Option<String> = row.get(2);
     let last: Option<i64> = row.get(3);
-    let head = Head {
+    Ok(Head {
         name: row.get(0),
         id: row.get(1),
         cursor: cursor.and_then(|cursor| cursor.parse().ok()),
         last_event_at: last.map(|at| Time(at.unsigned_abs())),
-    };
-    tx.commit().await?;
-    Ok(head)
+    })
 }
 
 async fn take_place(tx: &Transaction<'_>, s: &str, target: &str, batch: &Batch) -> Result<Place, Fault> {

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
+};
 use windlass_core::{JobId, Time};
 
 use super::merge::{
@@ -44,6 +46,13 @@ struct Inner {
 }
 
 impl Sqlite {
+    /// The archive in that file, if there is one; none where one can be made.
+    pub(super) async fn look(target: &Target, path: &Path) -> Result<Option<Head>, ArchiveError> {
+        let (target, path) = (target.to_string(), path.to_owned());
+        let looked = tokio::task::spawn_blocking(move || look(&target, &path));
+        looked.await.map_err(|fault| interrupted(&fault))?
+    }
+
     pub(super) async fn open(
         target: &Target,
         path: &Path,
@@ -138,20 +147,38 @@ fn interrupted(fault: &tokio::task::JoinError) -> ArchiveError {
     ArchiveError::Database { target: "the archive".into(), doing: "cannot write", cause, retryable: false }
 }
 
+/// A failure before there is an archive; what keeps it from being opened is no moment's trouble.
+fn unopened(target: &str, fault: Fault) -> ArchiveError {
+    match fault {
+        Fault::Ours(error) => error,
+        Fault::Sqlite(error) => cannot_open(target, error.to_string()),
+    }
+}
+
+fn cannot_open(target: &str, cause: String) -> ArchiveError {
+    ArchiveError::Database { target: target.to_owned(), doing: "cannot open", cause, retryable: false }
+}
+
+/// Reads what the file is, if it is there: nothing is made, and no lock left beside it.
+fn look(target: &str, path: &Path) -> Result<Option<Head>, ArchiveError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let read = || -> Result<Option<Head>, Fault> {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        found(&connection, target)
+    };
+    read().map_err(|fault| unopened(target, fault))
+}
+
 impl Inner {
     fn open(target: String, path: &Path, name: &str, now: Time) -> Result<(Self, Head), ArchiveError> {
-        let told = |cause: String| ArchiveError::Database {
-            target: target.clone(),
-            doing: "cannot open",
-            cause,
-            retryable: false,
-        };
         let lock = lock(&target, path)?;
-        let mut connection = Connection::open(path).map_err(|error| told(error.to_string()))?;
-        let head = prepare(&mut connection, &target, name, now).map_err(|fault| match fault {
-            Fault::Ours(error) => error,
-            Fault::Sqlite(error) => told(error.to_string()),
-        })?;
+        let mut connection =
+            Connection::open(path).map_err(|error| cannot_open(&target, error.to_string()))?;
+        let head = prepare(&mut connection, &target, name, now).map_err(|fault| unopened(&target, fault))?;
         let (queues, kinds) = (HashMap::new(), HashMap::new());
         Ok((Self { connection, target, queues, kinds, _lock: lock }, head))
     }
@@ -208,12 +235,7 @@ impl Inner {
 fn lock(target: &str, path: &Path) -> Result<File, ArchiveError> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".lock");
-    let told = |cause: String| ArchiveError::Database {
-        target: target.to_owned(),
-        doing: "cannot open",
-        cause,
-        retryable: false,
-    };
+    let told = |cause: String| cannot_open(target, cause);
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&beside);
     let file = file.map_err(|error| told(format!("{}: {error}", beside.to_string_lossy())))?;
     match file.try_lock() {
@@ -229,30 +251,41 @@ fn prepare(connection: &mut Connection, target: &str, name: &str, now: Time) -> 
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let table = |name: &str| {
-        tx.query_row("SELECT 1 FROM sqlite_master WHERE name LIKE ?1", [name], |_| Ok(())).optional()
-    };
-    if table("archive")?.is_none() {
-        if table("%")?.is_some() {
-            return Err(Fault::Ours(ArchiveError::NotAnArchive { target: target.to_owned() }));
-        }
+    if found(&tx, target)?.is_none() {
         tx.execute_batch(TABLES)?;
         tx.execute(
             "INSERT INTO archive (one, schema_version, name, id, made_at, events) VALUES (1, ?1, ?2, ?3, ?4, 0)",
             params![FIRST_VERSION, name, uuid::Uuid::now_v7().to_string(), ms(now)],
         )?;
     }
-    let version = tx.query_row("SELECT schema_version FROM archive", [], |row| row.get(0));
-    let Some(version) = version.optional()? else {
-        return Err(Fault::Ours(ArchiveError::NotAnArchive { target: target.to_owned() }));
-    };
-    check_version(target, version).map_err(Fault::Ours)?;
+    let version: i64 = tx.query_row("SELECT schema_version FROM archive", [], |row| row.get(0))?;
     if version < SCHEMA_VERSION {
         tx.execute_batch(VERSION_2)?;
         tx.execute("UPDATE archive SET schema_version = ?1", [SCHEMA_VERSION])?;
     }
     tx.execute_batch(&words(""))?;
-    let head = tx.query_row("SELECT name, id, cursor, last_event_at FROM archive", [], |row| {
+    let head = head(&tx)?;
+    tx.commit()?;
+    Ok(head)
+}
+
+/// What an archive says of itself, where there is one of a version that this program knows; none in an empty file.
+fn found(connection: &Connection, target: &str) -> Result<Option<Head>, Fault> {
+    let not_ours = || Fault::Ours(ArchiveError::NotAnArchive { target: target.to_owned() });
+    let table = |name: &str| {
+        let sql = "SELECT 1 FROM sqlite_master WHERE name LIKE ?1";
+        connection.query_row(sql, [name], |_| Ok(())).optional()
+    };
+    if table("archive")?.is_none() {
+        return if table("%")?.is_some() { Err(not_ours()) } else { Ok(None) };
+    }
+    let version = connection.query_row("SELECT schema_version FROM archive", [], |row| row.get(0));
+    check_version(target, version.optional()?.ok_or_else(not_ours)?).map_err(Fault::Ours)?;
+    Ok(Some(head(connection)?))
+}
+
+fn head(connection: &Connection) -> rusqlite::Result<Head> {
+    connection.query_row("SELECT name, id, cursor, last_event_at FROM archive", [], |row| {
         let cursor: Option<String> = row.get(2)?;
         let last: Option<i64> = row.get(3)?;
         Ok(Head {
@@ -261,9 +294,7 @@ fn prepare(connection: &mut Connection, target: &str, name: &str, now: Time) -> 
             cursor: cursor.and_then(|cursor| cursor.parse().ok()),
             last_event_at: last.map(|at| Time(at.unsigned_abs())),
         })
-    })?;
-    tx.commit()?;
-    Ok(head)
+    })
 }
 
 fn take_place(tx: &Transaction<'_>, target: &str, batch: &Batch) -> Result<Place, Fault> {

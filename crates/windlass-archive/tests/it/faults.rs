@@ -160,6 +160,64 @@ async fn what_an_adopted_archive_has_already_is_not_counted_as_new() {
     }
 }
 
+/// Whether there is anything where the archive would lie.
+async fn is_untouched(place: &Place) -> bool {
+    match place {
+        Place::File(directory) => std::fs::read_dir(directory.path()).expect("a directory").count() == 0,
+        Place::Schema(_, schema) => {
+            let sql = format!("SELECT count(*)::text FROM pg_namespace WHERE nspname = '{schema}'");
+            place.rows(&sql).await == ["0"]
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_archive_leaves_nothing_where_it_would_lie() {
+    let mut life = Life::new();
+    life.complete_many(1).await;
+    life.archive(&Place::file()).await;
+    for place in Place::both() {
+        let told = refusal(&life, &place, Options::default()).await;
+        assert!(told.contains("forget the archive of that name"), "{told}");
+        assert!(is_untouched(&place).await, "{}", place.url());
+        let told = refusal(&life, &place, named("no name")).await;
+        assert!(told.contains("archive name") && is_untouched(&place).await, "{told}");
+    }
+    // What is no database keeps its content, and gets no lock beside it.
+    let place = Place::file();
+    let Place::File(directory) = &place else { unreachable!("a file") };
+    let file = directory.path().join("a.db");
+    std::fs::write(&file, "shopping list: ".repeat(100)).expect("a file");
+    let told = refusal(&life, &place, named("list")).await;
+    assert!(told.contains("not a database"), "{told}");
+    let left: Vec<_> = std::fs::read_dir(directory.path()).expect("a directory").flatten().collect();
+    assert_eq!(left.iter().map(|entry| entry.path()).collect::<Vec<_>>(), [file]);
+}
+
+#[tokio::test]
+async fn an_archive_that_never_began_leaves_its_name_to_the_next() {
+    let mut life = Life::new();
+    life.complete_many(1).await;
+    for place in Place::both() {
+        windlass_archive::forget(life.store.as_ref(), "main").await.expect("forgotten");
+        let mut archiver = life.archiver(&place, Options::default()).await;
+        place.execute("ALTER TABLE job RENAME TO elsewhere").await;
+        let told = archiver.catch_up(|_| {}).await.expect_err("it cannot be written");
+        assert!(!told.is_retryable(), "{told}");
+        assert_eq!(life.store.readers().await.expect("readers").len(), 0, "nothing is held back for it");
+        life.archive(&Place::file()).await;
+    }
+    // One that has written something keeps its name, whatever comes then.
+    let place = Place::file();
+    windlass_archive::forget(life.store.as_ref(), "main").await.expect("forgotten");
+    let mut archiver = life.archiver(&place, Options::default()).await;
+    archiver.catch_up(|_| {}).await.expect("it catches up");
+    life.complete_many(1).await;
+    place.execute("ALTER TABLE job RENAME TO elsewhere").await;
+    archiver.catch_up(|_| {}).await.expect_err("it cannot be written");
+    assert_eq!(life.store.readers().await.expect("readers").len(), 1);
+}
+
 /// What is said when the archive does not open; a lock of before may linger for a moment.
 async fn refusal(life: &Life, place: &Place, options: Options) -> String {
     let patience = std::time::Instant::now();

@@ -106,6 +106,22 @@ async fn a_job_that_was_gone_before_is_told_as_gone_and_what_was_read_stays() {
 }
 
 #[tokio::test]
+async fn what_a_relay_noted_for_itself_is_no_payload_and_not_missed() {
+    for place in Place::both() {
+        let mut life = Life::new();
+        let fence = NewJob { queue: "windlass.outbox".parse().expect("a name"), ..life.job() };
+        let fence = life.put(fence).await;
+        life.put_new().await;
+        life.store.delete(vec![fence], life.at()).await.expect("an answer").remove(0).expect("it waits");
+        let mut archiver = life.archiver(&place, with_payloads()).await;
+        let standing = archiver.catch_up(|_| {}).await.expect("it catches up");
+        assert_eq!((standing.payloads, standing.payloads_gone), (1, 0));
+        assert_eq!(place.count("(SELECT count(*) FROM payload)").await, 1);
+        assert_eq!(place.count("(SELECT count(*) FROM job)").await, 2, "its history is there as every job's");
+    }
+}
+
+#[tokio::test]
 async fn a_job_from_before_is_read_when_it_ends_and_not_twice() {
     for place in Place::both() {
         let mut life = Life::new();

@@ -23,8 +23,10 @@ mod workers;
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
+use windlass_core::url::without_password;
 
 use crate::arguments::Global;
+use crate::connect;
 use crate::fault::Fault;
 use crate::output::{Form, Output};
 
@@ -137,7 +139,9 @@ pub(crate) async fn run(global: &Global, out: &Output, args: BenchArgs) -> Resul
 async fn leave(place: &Place, out: &Output) {
     for store in place.remove().await {
         out.warn(&format!(
-            "{store} may be left on the server, which does not answer; later: windlass erase --store '{store}'"
+            "{} may be left on the server, which does not answer; later: {}",
+            without_password(&store),
+            connect::on_made_store("windlass erase", &store)
         ));
     }
 }

@@ -4,8 +4,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use windlass_core::url::without_password;
-
 use crate::connect;
 use crate::fault::Fault;
 
@@ -101,7 +99,8 @@ impl Place {
         Ok(())
     }
 
-    /// Removes what was temporary; answers the namespaces that could not be erased, since their server is away.
+    /// Removes what was temporary; answers the namespaces that could not be erased, since their server is away, as URLs with all that is in
+    /// them.
     pub(super) async fn remove(&self) -> Vec<String> {
         if let Some(path) = &self.temporary {
             // Somebody else may have removed it already; that is as good.
@@ -110,7 +109,7 @@ impl Place {
         let mut left = Vec::new();
         for url in self.made.take() {
             if connect::erase_url(&url).await.is_err() {
-                left.push(without_password(&url));
+                left.push(url);
             }
         }
         left

@@ -12,7 +12,6 @@ use crate::commands::closing;
 use crate::connect::{self, Intent};
 use crate::fault::{Exit, Fault};
 use crate::interrupt::interrupted;
-use crate::output::shape::rfc3339_or_null;
 use crate::output::{Form, Output};
 use crate::values::span::{self, Span};
 
@@ -127,7 +126,7 @@ struct Report<'a> {
     payloads: u64,
     payloads_gone: u64,
     lag_ms: u64,
-    #[serde(serialize_with = "rfc3339_or_null")]
+    #[serde(with = "windlass_api::time::or_null")]
     last_event_at: Option<Time>,
 }
 
@@ -233,8 +232,10 @@ impl From<ArchiveError> for Fault {
                 Fault::new(Exit::Unreachable, "held", text)
             }
             ArchiveError::Database { .. } => Fault::new(Exit::Unreachable, "unreachable", text),
-            ArchiveError::OtherStore { .. } => Fault::new(Exit::Refused, "other_store", text)
-                .next("another name: --name NAME; the same archive all the same: --adopt"),
+            ArchiveError::OtherStore { name, .. } => Fault::new(Exit::Refused, "other_store", text).next(format!(
+                "another name: --name NAME; the archive of that name is given up: --forget {name}, then again; the same \
+                 archive all the same: --adopt"
+            )),
             ArchiveError::Store(error) => error.into(),
             ArchiveError::Rejected(rejection) => rejection.into(),
             _ => Fault::new(Exit::Refused, "refused", text),

@@ -1,12 +1,14 @@
 //! `windlass enqueue`: one job from the command line, or many from a file of JSON lines.
 
+use std::borrow::Cow;
+
 use clap::Args;
-use serde::Serialize;
-use windlass_core::job::{OnConflict, OnParent, Parent, Unique, UniqueScope};
+use windlass_api::work::{EnqueuedShape, JobRequest};
+use windlass_core::job::{OnConflict, Parent, UniqueScope};
 use windlass_core::limit::LimitUse;
 use windlass_core::name::{Tag, UniqueKey};
 use windlass_core::store::{EnqueueStatus, Enqueued};
-use windlass_core::{GroupKey, JobId, Kind, LimitName, NewJob, QueueName, Time};
+use windlass_core::{GroupKey, JobId, Kind, QueueName, Time};
 
 use crate::arguments::Global;
 use crate::commands::{closing, ndjson};
@@ -14,15 +16,15 @@ use crate::connect::{self, Intent};
 use crate::fault::Fault;
 use crate::output::Output;
 use crate::values::retry::{self, Policy};
-use crate::values::span::Span;
-use crate::values::{moment, payload};
+use crate::values::span::{self, Span};
+use crate::values::{moment, option, payload};
 
 const EXAMPLES: &str = "\
 Examples:
   windlass enqueue email send_email '{\"to\":\"a@b.c\"}'
   windlass enqueue email send_email @mail.json --delay 10m --group campaign-7
   windlass enqueue reports build --unique daily --unique-for 1h --on-conflict refuse
-  jq -c '.[]' contacts.json | windlass enqueue email send_email --ndjson -
+  jq -c '.[] | {payload: .}' contacts.json | windlass enqueue email send_email --ndjson -
 ";
 
 /// Put a job into a queue, or many with --ndjson
@@ -68,16 +70,16 @@ pub(crate) struct JobOptions {
     #[arg(long, value_name = "KEY", conflicts_with = "ndjson")]
     pub(crate) unique: Option<UniqueKey>,
     /// Keep the key for a span (1h) or `until-start`, not only while the job is live
-    #[arg(long, value_name = "SPAN", requires = "unique", value_parser = unique_scope)]
+    #[arg(long, value_name = "SPAN", requires = "unique", value_parser = option::unique_scope)]
     pub(crate) unique_for: Option<UniqueScope>,
     /// What to do when the key is taken: existing, replace, reschedule or refuse
-    #[arg(long, value_name = "WHAT", requires = "unique", value_parser = on_conflict)]
+    #[arg(long, value_name = "WHAT", requires = "unique", value_parser = option::on_conflict)]
     pub(crate) on_conflict: Option<OnConflict>,
     /// Take a named limit when it starts; up to four
-    #[arg(long = "limit", value_name = "NAME[=COST]", value_parser = limit_use)]
+    #[arg(long = "limit", value_name = "NAME[=COST]", value_parser = option::limit_use)]
     pub(crate) limits: Vec<LimitUse>,
     /// Start when that job has completed (ID=always: has ended, however)
-    #[arg(long = "after", value_name = "ID", value_parser = parent)]
+    #[arg(long = "after", value_name = "ID", value_parser = option::parent)]
     pub(crate) parents: Vec<Parent>,
     /// For people and filters; up to eight
     #[arg(long = "tag", value_name = "TAG")]
@@ -100,82 +102,35 @@ pub(crate) struct JobOptions {
 }
 
 impl JobOptions {
-    /// The job that these options, a queue, a kind and a payload make.
-    pub(crate) fn job(&self, queue: QueueName, kind: Kind, payload: Vec<u8>, id: JobId, now: Time) -> NewJob {
-        let mut job = NewJob::new(self.id.unwrap_or(id), queue, kind, payload);
-        job.group.clone_from(&self.group);
-        job.priority = self.priority.unwrap_or(0);
-        job.delay_ms = self.delay.map(|span| span.ms);
-        job.run_at = self.run_at;
-        job.expires_at = self.expires_in.map(|span| now.plus_ms(span.ms));
-        job.retry = match (&self.retry, self.max_failures) {
-            (Some(policy), _) => Some(policy.0.clone()),
-            (None, max) => max.map(retry::with_max_failures),
-        };
-        job.unique = self.unique.clone().map(|key| Unique {
-            key,
-            scope: self.unique_for.unwrap_or_default(),
-            on_conflict: self.on_conflict.unwrap_or_default(),
-        });
-        job.limits.clone_from(&self.limits);
-        job.parents.clone_from(&self.parents);
-        job.tags.clone_from(&self.tags);
-        job.timeout_ms = self.timeout.map(|span| span.ms);
-        job
-    }
-}
-
-/// Reads how long a unique key stays taken.
-pub(crate) fn unique_scope(text: &str) -> Result<UniqueScope, String> {
-    match text {
-        "live" => Ok(UniqueScope::WhileLive),
-        "until-start" => Ok(UniqueScope::UntilStart),
-        _ => crate::values::span::parse(text)
-            .map(|ttl_ms| UniqueScope::For { ttl_ms })
-            .map_err(|_| format!("{text:?} is neither a span of time (1h) nor `live` nor `until-start`")),
-    }
-}
-
-/// Reads what a taken key means.
-pub(crate) fn on_conflict(text: &str) -> Result<OnConflict, String> {
-    match text {
-        "existing" => Ok(OnConflict::Existing),
-        "replace" => Ok(OnConflict::Replace),
-        "reschedule" => Ok(OnConflict::Reschedule),
-        "refuse" => Ok(OnConflict::Refuse),
-        _ => Err(format!("{text:?} is none of existing, replace, reschedule, refuse")),
-    }
-}
-
-/// Reads `NAME` or `NAME=COST`.
-pub(crate) fn limit_use(text: &str) -> Result<LimitUse, String> {
-    let (name, cost) = text.split_once('=').unwrap_or((text, "1"));
-    let cost = cost.parse().map_err(|_| format!("{text:?}: the cost {cost:?} is not a whole number"))?;
-    LimitName::new(name).map(|name| LimitUse { name, cost }).map_err(|refused| refused.to_string())
-}
-
-/// Reads `ID` or `ID=always`.
-pub(crate) fn parent(text: &str) -> Result<Parent, String> {
-    let (id, on) = match text.split_once('=') {
-        Some((id, "always")) => (id, OnParent::Always),
-        Some((id, "success")) => (id, OnParent::Success),
-        Some((_, other)) => return Err(format!("{other:?} is neither `success` nor `always`")),
-        None => (text, OnParent::Success),
-    };
-    id.parse().map(|id| Parent { id, on }).map_err(|refused: windlass_core::Rejection| refused.to_string())
-}
-
-/// The answer to one enqueue.
-#[derive(Debug, Serialize)]
-pub(crate) struct EnqueuedShape {
-    id: JobId,
-    status: EnqueueStatus,
-    state: &'static str,
-}
-
-impl From<Enqueued> for EnqueuedShape {
-    fn from(enqueued: Enqueued) -> Self {
-        Self { id: enqueued.id, status: enqueued.status, state: enqueued.state.as_str() }
+    /// Says in a request what it leaves unsaid.
+    pub(crate) fn fill(&self, request: &mut JobRequest<'_>) {
+        fn list<'a, T>(items: &[T], spell: impl Fn(&T) -> String) -> Option<Vec<Cow<'a, str>>> {
+            (!items.is_empty()).then(|| items.iter().map(|item| spell(item).into()).collect())
+        }
+        let text = |span: Option<Span>| span.map(|span| span::exact(span.ms).into());
+        request.id = request.id.or(self.id);
+        request.group = request.group.take().or_else(|| self.group.clone());
+        request.priority = request.priority.or(self.priority);
+        if request.delay.is_none() && request.run_at.is_none() {
+            request.delay = text(self.delay);
+            request.run_at = self.run_at.map(|at| at.to_string().into());
+        }
+        if request.expires_in.is_none() && request.expires_at.is_none() {
+            request.expires_in = text(self.expires_in);
+        }
+        request.timeout = request.timeout.take().or_else(|| text(self.timeout));
+        if request.unique.is_none() && self.unique.is_some() {
+            request.unique.clone_from(&self.unique);
+            request.unique_for = self.unique_for.map(|scope| option::spell_unique_scope(scope).into());
+            request.on_conflict = self.on_conflict.map(|policy| option::spell_on_conflict(policy).into());
+        }
+        request.limits = request.limits.take().or_else(|| list(&self.limits, option::spell_limit_use));
+        request.after = request.after.take().or_else(|| list(&self.parents, option::spell_parent));
+        request.tags = request.tags.take().or_else(|| Some(self.tags.clone()));
+        if request.retry.is_none() && request.max_failures.is_none() {
+            request.retry = self.retry.as_ref().map(|policy| retry::spell(&policy.0).into());
+            request.max_failures = self.max_failures;
+        }
     }
 }
 
@@ -199,7 +154,7 @@ pub(crate) async fn run(global: &Global, out: &Output, args: EnqueueArgs) -> Res
         let defaults = ndjson::Defaults { queue: args.queue, kind: args.kind, options: args.options };
         let source = ndjson::Source::open(file)?;
         let open = connect::open(global, Intent::Put).await?;
-        let result = ndjson::run(&open, out, source, defaults).await;
+        let result = ndjson::run(global, &open, out, source, defaults).await;
         return closing(open, result).await;
     }
     let (Some(queue), Some(kind)) = (args.queue, args.kind) else {
@@ -207,27 +162,30 @@ pub(crate) async fn run(global: &Global, out: &Output, args: EnqueueArgs) -> Res
     };
     let bytes = payload::read(args.payload.as_deref(), args.raw)?;
     let open = connect::open(global, Intent::Put).await?;
-    let see_it = format!("windlass jobs{}", global.store_again());
-    let result = one(&open, out, args.options, queue, kind, bytes, &see_it).await;
+    let result = one(global, &open, out, args.options, queue, kind, bytes).await;
     closing(open, result).await
 }
 
 async fn one(
+    global: &Global,
     open: &connect::Open,
     out: &Output,
     options: JobOptions,
     queue: QueueName,
     kind: Kind,
     bytes: Vec<u8>,
-    see_it: &str,
 ) -> Result<(), Fault> {
-    let job = options.job(queue, kind, bytes, open.client().new_id(), moment::now());
+    let (payload, payload_encoding) = windlass_api::payload::show(&bytes);
+    let (queue, kind, payload) = (Some(queue), Some(kind), Some(payload));
+    let mut request = JobRequest { queue, kind, payload, payload_encoding, ..JobRequest::default() };
+    options.fill(&mut request);
+    let job = request.job(None, open.client().new_id(), moment::now())?;
     let answers = open.store().enqueue(vec![job], false, None).await?;
     let answer = answers.into_iter().next().ok_or_else(|| Fault::failed("the store gave no answer"))?;
     let enqueued = answer.map_err(Fault::from)?;
     let (word, sentence) = told(&enqueued);
     let id = enqueued.id.to_string();
     out.done(&EnqueuedShape::from(enqueued), &sentence, &[&id, word, enqueued.state.as_str()])?;
-    out.hint(&format!("see it: {see_it} get {id}"));
+    out.hint(&format!("see it: {}", global.again(&format!("windlass jobs get {id}"))));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `windlass errors`: the ways in which jobs fail, most dead first.
 
 use clap::Args;
+use windlass_api::event::FailureModeShape;
 use windlass_core::QueueName;
 
 use crate::arguments::Global;
@@ -8,7 +9,6 @@ use crate::commands::closing;
 use crate::connect::{self, Intent};
 use crate::fault::Fault;
 use crate::output::Output;
-use crate::output::shape::event::FailureModeShape;
 
 const EXAMPLES: &str = "\
 Examples:

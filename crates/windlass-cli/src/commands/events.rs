@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use windlass_api::event::EventShape;
 use windlass_core::event::Cursor;
 use windlass_core::store::{EventPage, From as Start, Store};
 use windlass_core::{QueueName, Rejection, StoreError};
@@ -14,7 +15,7 @@ use crate::arguments::Global;
 use crate::commands::closing;
 use crate::connect::{self, Intent};
 use crate::fault::Fault;
-use crate::output::shape::event::EventShape;
+use crate::output::shape::event;
 use crate::output::{Form, Output, escape};
 
 /// Events read at once.
@@ -94,7 +95,9 @@ async fn print(store: &dyn Store, out: &Output, args: EventsArgs) -> Result<(), 
             events.take(usize::try_from(left).unwrap_or(PAGE)).map(EventShape::from).collect();
         left -= events.len() as u64;
         match out.form {
-            Form::Human => events.iter().try_for_each(|event| out.line(&escape::line(&event.line())))?,
+            Form::Human => {
+                events.iter().try_for_each(|event| out.line(&escape::line(&event::line(event))))?
+            }
             Form::Plain | Form::Json => out.list(&events)?,
         }
         if end && !args.follow {

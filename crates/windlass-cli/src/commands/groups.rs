@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use indicatif::HumanCount;
 use serde::Serialize;
+use windlass_api::queue::GroupShape;
 use windlass_core::bounds::PAGE_MAX;
 use windlass_core::queue::{GroupSettings, OnHeadDeath};
 use windlass_core::rate::Rate;
@@ -15,7 +16,7 @@ use crate::commands::closing;
 use crate::connect::{self, Intent};
 use crate::fault::Fault;
 use crate::output::Output;
-use crate::output::shape::queue::{GroupShape, limits_text};
+use crate::output::shape::queue::limits_text;
 use crate::values::rate::Maybe;
 
 /// The verbs of `groups`.

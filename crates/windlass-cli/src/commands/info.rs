@@ -4,6 +4,7 @@ use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use windlass_api::queue::ByState;
 use windlass_core::store::{Counts, QueueInfo, Store, StoreInfo};
 use windlass_core::url::without_password;
 use windlass_core::{State, Time};
@@ -12,7 +13,6 @@ use crate::arguments::Global;
 use crate::commands::closing;
 use crate::connect::{self, Intent};
 use crate::fault::Fault;
-use crate::output::shape::queue::ByState;
 use crate::output::{Output, Record};
 
 const EXAMPLES: &str = "\
@@ -54,6 +54,9 @@ struct Shape {
     space_low: bool,
     opened: String,
     warnings: Vec<String>,
+    /// There is no job, and nothing is told of any.
+    #[serde(skip)]
+    is_empty: bool,
 }
 
 /// Runs the command.
@@ -68,6 +71,7 @@ async fn read(store: &dyn Store, url: String) -> Result<Shape, Fault> {
     let info = store.info().await?;
     let queues = store.queues(None, None).await?;
     let StoreInfo { disk_bytes, live_bytes, event_bytes, memory_bytes, space_low, .. } = info;
+    let is_empty = info.jobs == 0 && event_bytes.unwrap_or_default() == 0;
     let mut warnings = info.warnings;
     if space_low {
         warnings.push("space runs out, so enqueues are refused; free some, or shorten retention".to_owned());
@@ -93,6 +97,7 @@ async fn read(store: &dyn Store, url: String) -> Result<Shape, Fault> {
         space_low,
         opened: info.recovery,
         warnings,
+        is_empty,
     })
 }
 
@@ -102,6 +107,19 @@ fn sums(queues: &[QueueInfo]) -> Counts {
         sums.0.iter_mut().zip(queue.counts.0).for_each(|(sum, jobs)| *sum += jobs);
     }
     sums
+}
+
+impl Shape {
+    /// A Redis server counts its bytes for all that it holds; of a namespace it knows but the event log.
+    fn of_whom(&self, bytes: String, exact: bool) -> String {
+        match self.kind.as_str() {
+            "redis" if !exact && self.is_empty => {
+                format!("{bytes} of the whole server, none of it for jobs of this namespace")
+            }
+            "redis" if !exact => format!("{bytes} of the whole server"),
+            _ => bytes,
+        }
+    }
 }
 
 impl Record for Shape {
@@ -130,10 +148,10 @@ impl Record for Shape {
         fields.push(("workers", self.workers.to_string()));
         fields.push(("schedules", self.schedules.to_string()));
         fields.push(("readers", self.readers.to_string()));
-        fields.push(("disk", bytes(self.disk_bytes)));
-        fields.push(("live", bytes(self.live_bytes)));
+        fields.push(("disk", self.of_whom(bytes(self.disk_bytes), exact)));
+        fields.push(("live", self.of_whom(bytes(self.live_bytes), exact)));
         fields.extend(self.event_bytes.map(|events| ("events", bytes(events))));
-        fields.extend(self.memory_bytes.map(|memory| ("memory", bytes(memory))));
+        fields.extend(self.memory_bytes.map(|memory| ("memory", self.of_whom(bytes(memory), exact))));
         fields.push(("opened", self.opened.clone()));
         fields.extend(self.warnings.iter().map(|warning| ("warning", warning.clone())));
         fields

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use indicatif::HumanCount;
 use serde::Serialize;
+use windlass_api::queue::LimitShape;
 use windlass_core::LimitName;
 use windlass_core::bounds::PAGE_MAX;
 use windlass_core::limit::LimitSettings;
@@ -14,7 +15,7 @@ use crate::commands::closing;
 use crate::connect::{self, Intent};
 use crate::fault::Fault;
 use crate::output::Output;
-use crate::output::shape::queue::{LimitShape, limits_text};
+use crate::output::shape::queue::limits_text;
 use crate::values::rate::Maybe;
 
 /// The verbs of `limits`.
@@ -113,7 +114,7 @@ async fn show(store: &dyn Store, out: &Output, name: LimitName) -> Result<(), Fa
 }
 
 fn unknown(name: &LimitName) -> Fault {
-    Fault::not_found(format!("limit {name}")).next("`windlass limits ls` lists what is there")
+    Fault::not_found(format!("limit {name}")).proposing("what is there:", "windlass limits ls")
 }
 
 /// The limit, found by walking the names: there is no verb for one.

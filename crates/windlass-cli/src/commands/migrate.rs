@@ -47,14 +47,15 @@ struct MigrationShape {
 
 impl Record for MigrationShape {
     fn fields(&self, _: Time, _: bool) -> Vec<(&'static str, String)> {
+        let would_be = if self.dry_run { "would be " } else { "" };
         let tables = match (self.from, self.to) {
-            (0, to) => format!("made, version {to}"),
+            (0, to) => format!("{would_be}made, version {to}"),
             (from, to) if from == to => format!("up to date, version {to}"),
-            (from, to) => format!("version {from} to {to}"),
+            (from, to) => format!("{would_be}brought from version {from} to {to}"),
         };
         let functions = match (self.functions, &self.functions_of) {
-            (true, None) => "installed".to_owned(),
-            (true, Some(of)) => format!("replaced, those of {of} before"),
+            (true, None) => format!("{would_be}installed"),
+            (true, Some(of)) => format!("{would_be}replaced, those of {of} before"),
             (false, of) => format!("up to date, those of {}", of.as_deref().unwrap_or("?")),
         };
         let mut fields = vec![("schema", self.schema.clone()), ("tables", tables), ("functions", functions)];

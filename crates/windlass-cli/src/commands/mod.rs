@@ -1,6 +1,7 @@
 //! One module for each noun of the command line: its arguments, its help, and the verbs it calls.
 
 pub(crate) mod archive;
+pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod enqueue;
 pub(crate) mod erase;
@@ -15,6 +16,8 @@ pub(crate) mod ndjson;
 pub(crate) mod outbox;
 pub(crate) mod queues;
 pub(crate) mod schedules;
+pub(crate) mod serve;
+pub(crate) mod worker;
 
 use crate::connect::Open;
 use crate::fault::Fault;

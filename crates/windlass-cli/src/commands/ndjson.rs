@@ -9,22 +9,19 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 
 use indicatif::{HumanCount, ProgressBar};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
+use windlass_api::payload;
+use windlass_api::work::{EnqueuedShape, JobRequest};
 use windlass_core::bounds::{BATCH_ITEMS_MAX, PAYLOAD_BYTES_MAX};
-use windlass_core::job::{Parent, Unique};
-use windlass_core::limit::LimitUse;
-use windlass_core::name::{Tag, UniqueKey};
 use windlass_core::store::EnqueueStatus;
-use windlass_core::{GroupKey, JobId, Kind, NewJob, QueueName};
+use windlass_core::{JobId, Kind, NewJob, QueueName};
 
-use super::enqueue::{EnqueuedShape, JobOptions, limit_use, on_conflict, parent, unique_scope};
+use super::enqueue::JobOptions;
+use crate::arguments::Global;
 use crate::connect::Open;
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output, escape, progress};
-use crate::values::retry::{self, Policy};
-use crate::values::span::Span;
-use crate::values::{moment, payload};
+use crate::values::moment;
 
 /// Longest line: a payload of 1 MiB whose every byte is an escape of six, and room for the rest.
 const LINE_BYTES_MAX: u64 = 6 * PAYLOAD_BYTES_MAX as u64 + (64 << 10);
@@ -84,40 +81,20 @@ pub(crate) struct Defaults {
     pub(crate) options: JobOptions,
 }
 
-/// One line.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line<'a> {
-    queue: Option<QueueName>,
-    kind: Option<Kind>,
-    #[serde(borrow)]
-    payload: Option<&'a RawValue>,
-    id: Option<JobId>,
-    group: Option<GroupKey>,
-    priority: Option<i8>,
-    delay: Option<String>,
-    run_at: Option<String>,
-    expires_in: Option<String>,
-    timeout: Option<String>,
-    unique: Option<UniqueKey>,
-    unique_for: Option<String>,
-    on_conflict: Option<String>,
-    limits: Option<Vec<String>>,
-    after: Option<Vec<String>>,
-    tags: Option<Vec<Tag>>,
-    max_failures: Option<u32>,
-    retry: Option<String>,
+/// What is said of a line that is JSON, but no object.
+const NO_OBJECT: &str = "is not a JSON object with the fields of a job";
+
+fn is_object(text: &str) -> bool {
+    text.trim_start().starts_with('{')
 }
 
 /// What is wrong with a line, in words of lines and jobs: the parser's place is that within the line.
 fn not_a_job(text: &str, error: &serde_json::Error) -> String {
     let why = error.to_string();
     let why = why.split(" at line ").next().unwrap_or(&why);
-    match (error.classify(), text.trim_start().starts_with('{')) {
-        (serde_json::error::Category::Data, false) => {
-            "is not a JSON object with the fields of a job".to_owned()
-        }
-        (serde_json::error::Category::Data, true) => format!("is no job: {why}"),
+    match error.classify() {
+        serde_json::error::Category::Data if is_object(text) => format!("is no job: {why}"),
+        serde_json::error::Category::Data => NO_OBJECT.to_owned(),
         _ => format!("is not JSON: {why} (column {})", error.column()),
     }
 }
@@ -125,51 +102,18 @@ fn not_a_job(text: &str, error: &serde_json::Error) -> String {
 /// The job of one line.
 fn job(line: &[u8], defaults: &Defaults, id: JobId) -> Result<NewJob, String> {
     let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
-    let line: Line<'_> = serde_json::from_str(text).map_err(|error| not_a_job(text, &error))?;
-    let span = |text: Option<String>| text.map(|text| text.parse::<Span>()).transpose();
-    let queue = line.queue.or_else(|| defaults.queue.clone()).ok_or("names no queue")?;
-    let kind = line.kind.or_else(|| defaults.kind.clone()).ok_or("names no kind")?;
-    let bytes = line.payload.map_or_else(|| b"{}".to_vec(), |raw| payload::compact(raw.get()).into_bytes());
-    let now = moment::now();
-    let mut job = defaults.options.job(queue, kind, bytes, line.id.unwrap_or(id), now);
-    if line.group.is_some() {
-        job.group = line.group;
+    let mut request: JobRequest<'_> = serde_json::from_str(text).map_err(|error| not_a_job(text, &error))?;
+    // A list of its fields' values reads as a job, too, and is nearly always another list that took a wrong turn.
+    if !is_object(text) {
+        return Err(NO_OBJECT.to_owned());
     }
-    job.priority = line.priority.unwrap_or(job.priority);
-    if line.delay.is_some() || line.run_at.is_some() {
-        job.delay_ms = span(line.delay)?.map(|span| span.ms);
-        job.run_at = line.run_at.map(|text| moment::parse(&text)).transpose()?;
-    }
-    if let Some(after) = span(line.expires_in)? {
-        job.expires_at = Some(now.plus_ms(after.ms));
-    }
-    if let Some(timeout) = span(line.timeout)? {
-        job.timeout_ms = Some(timeout.ms);
-    }
-    let scope = line.unique_for.map(|text| unique_scope(&text)).transpose()?;
-    let conflict = line.on_conflict.map(|text| on_conflict(&text)).transpose()?;
-    match line.unique {
-        Some(key) => {
-            let (scope, on_conflict) = (scope.unwrap_or_default(), conflict.unwrap_or_default());
-            job.unique = Some(Unique { key, scope, on_conflict });
-        }
-        None if scope.is_some() || conflict.is_some() => {
-            return Err("unique_for and on_conflict need unique".into());
-        }
-        None => {}
-    }
-    if let Some(limits) = line.limits {
-        job.limits = limits.iter().map(|text| limit_use(text)).collect::<Result<Vec<LimitUse>, _>>()?;
-    }
-    if let Some(after) = line.after {
-        job.parents = after.iter().map(|text| parent(text)).collect::<Result<Vec<Parent>, _>>()?;
-    }
-    job.tags = line.tags.unwrap_or(job.tags);
-    match (line.retry, line.max_failures) {
-        (Some(_), Some(_)) => return Err("retry and max_failures exclude each other".into()),
-        (Some(text), None) => job.retry = Some(text.parse::<Policy>()?.0),
-        (None, Some(max)) => job.retry = Some(retry::with_max_failures(max)),
-        (None, None) => {}
+    request.queue = Some(request.queue.or_else(|| defaults.queue.clone()).ok_or("names no queue")?);
+    request.kind = Some(request.kind.or_else(|| defaults.kind.clone()).ok_or("names no kind")?);
+    defaults.options.fill(&mut request);
+    let json = request.payload.take_if(|_| request.payload_encoding.is_json());
+    let mut job = request.job(None, id, moment::now()).map_err(|rejection| rejection.to_string())?;
+    if let Some(json) = json {
+        job.payload = payload::compact(json.get()).into_bytes();
     }
     Ok(job)
 }
@@ -181,8 +125,8 @@ struct Tally {
     created: u64,
     existing: u64,
     refused: u64,
-    /// The refused ones by the word for machines, each with what to do about the first of them.
-    reasons: BTreeMap<&'static str, (u64, String)>,
+    /// The refused ones by the word for machines, each with the first of them.
+    reasons: BTreeMap<&'static str, (u64, Fault)>,
 }
 
 /// What to do about a line that is wrong itself.
@@ -193,6 +137,7 @@ const REPAIR: &str = "repair those that are wrong";
 /// # Errors
 /// When the store fails, and with exit code 4 when some lines were refused.
 pub(crate) async fn run(
+    global: &Global,
     open: &Open,
     out: &Output,
     mut source: Source,
@@ -227,7 +172,7 @@ pub(crate) async fn run(
     }
     send(open, out, &bar, &mut batch, &mut tally).await?;
     bar.finish_and_clear();
-    summary(out, &tally)
+    summary(global, out, tally)
 }
 
 /// A line with its number: its job, or what is wrong with it.
@@ -258,7 +203,7 @@ async fn send(
         let answer = match read {
             Ok(()) => answers.next().ok_or_else(|| Fault::failed("the store gave too few answers"))?,
             Err(why) => {
-                refused(out, bar, tally, number, &Fault::new(Exit::Usage, "invalid", why))?;
+                refused(out, bar, tally, number, Fault::new(Exit::Usage, "invalid", why))?;
                 continue;
             }
         };
@@ -274,7 +219,7 @@ async fn send(
                     Form::Human => {}
                 }
             }
-            Err(rejection) => refused(out, bar, tally, number, &rejection.into())?,
+            Err(rejection) => refused(out, bar, tally, number, rejection.into())?,
         }
     }
     Ok(())
@@ -287,30 +232,23 @@ struct LineDone {
     done: EnqueuedShape,
 }
 
-fn refused(
-    out: &Output,
-    bar: &ProgressBar,
-    tally: &mut Tally,
-    line: u64,
-    fault: &Fault,
-) -> Result<(), Fault> {
+fn refused(out: &Output, bar: &ProgressBar, tally: &mut Tally, line: u64, fault: Fault) -> Result<(), Fault> {
     tally.refused += 1;
-    let Fault { code, message: why, .. } = fault;
-    let advice = || fault.next.clone().unwrap_or_else(|| REPAIR.to_owned());
-    tally.reasons.entry(*code).or_insert_with(|| (0, advice())).0 += 1;
+    let (code, why) = (fault.code, fault.message.clone());
+    tally.reasons.entry(code).or_insert((0, fault)).0 += 1;
     match out.form {
         Form::Json => {
             return out.json(&serde_json::json!({ "line": line, "error": { "code": code, "message": why } }));
         }
         _ if tally.refused <= TOLD_MAX => {
-            bar.suspend(|| out.say(&format!("line {line}: {}", escape::line(why))))
+            bar.suspend(|| out.say(&format!("line {line}: {}", escape::line(&why))))
         }
         _ => {}
     }
     Ok(())
 }
 
-fn summary(out: &Output, tally: &Tally) -> Result<(), Fault> {
+fn summary(global: &Global, out: &Output, tally: Tally) -> Result<(), Fault> {
     if out.form == Form::Human {
         let known = match tally.existing {
             0 => String::new(),
@@ -326,8 +264,9 @@ fn summary(out: &Output, tally: &Tally) -> Result<(), Fault> {
         tally.reasons.iter().map(|(code, (lines, _))| format!("{} {code}", HumanCount(*lines))).collect();
     let (refused, lines) = (HumanCount(tally.refused), HumanCount(tally.lines));
     let message = format!("{refused} of {lines} lines were refused ({})", reasons.join(", "));
-    let advice: BTreeSet<&str> = tally.reasons.values().map(|(_, advice)| advice.as_str()).collect();
-    let advice: Vec<&str> = advice.into_iter().collect();
+    let advice = tally.reasons.into_values().map(|(_, fault)| fault.on(global).advice());
+    let advice: BTreeSet<String> = advice.map(|advice| advice.unwrap_or_else(|| REPAIR.to_owned())).collect();
+    let advice: Vec<String> = advice.into_iter().collect();
     let others = if tally.refused < tally.lines { "; the others are enqueued" } else { "" };
     Err(Fault::new(Exit::Refused, "lines_refused", message)
         .next(format!("{}; then send the refused lines again, and them alone{others}", advice.join("; "))))
@@ -336,7 +275,11 @@ fn summary(out: &Output, tally: &Tally) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::span::Span;
+    use crate::values::{option, retry};
     use windlass_core::Time;
+    use windlass_core::job::{OnParent, Parent};
+    use windlass_core::retry::RetryPolicy;
 
     fn read(line: &str) -> Result<NewJob, String> {
         let defaults = Defaults {
@@ -363,6 +306,41 @@ mod tests {
         assert_eq!((job.queue.as_str(), job.priority, job.delay_ms), ("q", 3, Some(600_000)));
         assert_eq!(job.payload, br#"{"a":1}"#);
         assert_eq!(job.limits[0].cost, 2);
+        let job = read(r#"{"kind":"k","payload":"a \n b","payload_encoding":"text"}"#).expect("a job");
+        assert_eq!(job.payload, b"a \n b");
+        assert_eq!(read(r#"{"kind":"k"}"#).expect("a job").payload, b"{}");
+    }
+
+    #[test]
+    fn a_line_takes_from_the_command_line_what_it_leaves_unsaid_and_only_that() {
+        let parent = JobId::from_parts(Time(1_763_700_000_000), 7);
+        let options = JobOptions {
+            group: Some("g".parse().expect("a key")),
+            priority: Some(-3),
+            run_at: Some(Time(1_763_700_000_001)),
+            limits: vec![option::limit_use("gpu=2").expect("a limit")],
+            parents: vec![Parent { id: parent, on: OnParent::Always }],
+            tags: vec!["t".parse().expect("a tag")],
+            timeout: Some(Span { ms: 61_001 }),
+            max_failures: Some(3),
+            ..JobOptions::default()
+        };
+        let (queue, kind) = ("q".parse().expect("a name"), "k".parse().expect("a name"));
+        let defaults = Defaults { queue: Some(queue), kind: Some(kind), options };
+        let read = |line: &str| job(line.as_bytes(), &defaults, parent).expect("a job");
+        let plain = read("{}");
+        assert_eq!((plain.queue.as_str(), plain.kind.as_str(), plain.priority), ("q", "k", -3));
+        assert_eq!((plain.run_at, plain.delay_ms), (Some(Time(1_763_700_000_001)), None));
+        assert_eq!((plain.limits[0].cost, plain.parents[0].on), (2, OnParent::Always));
+        assert_eq!((plain.tags.len(), plain.timeout_ms), (1, Some(61_001)));
+        assert_eq!(plain.retry, Some(retry::with_max_failures(3)));
+        let own = read(
+            r#"{"queue":"r","group":"h","priority":0,"delay":"1s","limits":[],"after":[],"tags":[],"retry":"never"}"#,
+        );
+        assert_eq!((own.queue.as_str(), own.priority, own.delay_ms, own.run_at), ("r", 0, Some(1_000), None));
+        assert_eq!(own.group.expect("a key").as_str(), "h");
+        assert!(own.limits.is_empty() && own.parents.is_empty() && own.tags.is_empty());
+        assert_eq!(own.retry, Some(RetryPolicy::never()));
     }
 
     #[test]

@@ -215,7 +215,7 @@ fn failed(why: StoreError) -> Fault {
         (_, Outcome::NotDone) => (Exit::Refused, "relay"),
         (_, Outcome::Unknown) => (Exit::Failed, "relay"),
     };
-    Fault::new(exit, code, why.to_string())
+    Fault::new(exit, code, windlass_outbox::in_words(&why))
 }
 
 fn summary(out: &Output, done: Relayed) -> Result<(), Fault> {

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use windlass_api::queue::QueueShape;
 use windlass_core::QueueName;
 use windlass_core::queue::{OnHeadDeath, QueueSettings};
 use windlass_core::rate::Rate;
@@ -12,7 +13,7 @@ use crate::commands::closing;
 use crate::connect::{self, Intent};
 use crate::fault::Fault;
 use crate::output::Output;
-use crate::output::shape::queue::{QueueShape, settings_fields};
+use crate::output::shape::queue::settings_fields;
 use crate::values::rate::Maybe;
 use crate::values::retention::Keep;
 use crate::values::retry::Policy;
@@ -157,19 +158,20 @@ pub(crate) async fn run(global: &Global, out: &Output, command: QueuesCommand) -
     let open = connect::open(global, intent).await?;
     let store = open.store().as_ref();
     let result = match command {
-        QueuesCommand::Ls => ls(store, out).await,
+        QueuesCommand::Ls => ls(global, store, out).await,
         QueuesCommand::Show { queue } => show(store, out, queue).await,
         QueuesCommand::Set(args) => set(store, out, *args).await,
-        QueuesCommand::Pause { queue } => pause(store, out, queue, true).await,
-        QueuesCommand::Resume { queue } => pause(store, out, queue, false).await,
+        QueuesCommand::Pause { queue } => pause(global, store, out, queue, true).await,
+        QueuesCommand::Resume { queue } => pause(global, store, out, queue, false).await,
     };
     closing(open, result).await
 }
 
-async fn ls(store: &dyn Store, out: &Output) -> Result<(), Fault> {
+async fn ls(global: &Global, store: &dyn Store, out: &Output) -> Result<(), Fault> {
     let queues: Vec<QueueShape> = store.queues(None, None).await?.into_iter().map(QueueShape::from).collect();
     if queues.is_empty() {
-        out.hint("no queues yet; the first job makes one: windlass enqueue QUEUE KIND");
+        let first = global.again("windlass enqueue QUEUE KIND");
+        out.hint(&format!("no queues yet; the first job makes one: {first}"));
     }
     out.list(&queues)
 }
@@ -182,7 +184,7 @@ async fn show(store: &dyn Store, out: &Output, queue: QueueName) -> Result<(), F
 pub(crate) async fn find(store: &dyn Store, queue: &QueueName) -> Result<QueueInfo, Fault> {
     let found = store.queues(Some(queue.clone()), None).await?.into_iter().find(|info| info.name == *queue);
     found.ok_or_else(|| {
-        Fault::not_found(format!("queue {queue}")).next("`windlass queues ls` lists what is there")
+        Fault::not_found(format!("queue {queue}")).proposing("what is there:", "windlass queues ls")
     })
 }
 
@@ -209,7 +211,13 @@ async fn set(store: &dyn Store, out: &Output, args: SetArgs) -> Result<(), Fault
     )
 }
 
-async fn pause(store: &dyn Store, out: &Output, queue: QueueName, paused: bool) -> Result<(), Fault> {
+async fn pause(
+    global: &Global,
+    store: &dyn Store,
+    out: &Output,
+    queue: QueueName,
+    paused: bool,
+) -> Result<(), Fault> {
     let mut settings = find(store, &queue).await?.settings;
     store.pause(queue.clone(), paused, None).await?.map_err(Fault::from)?;
     settings.paused = paused;
@@ -221,7 +229,7 @@ async fn pause(store: &dyn Store, out: &Output, queue: QueueName, paused: bool) 
     };
     out.done(&Changed { queue: queue.clone(), settings }, &sentence, &[queue.as_str(), word])?;
     if paused {
-        out.hint(&format!("go on with: windlass queues resume {queue}"));
+        out.hint(&format!("go on with: {}", global.again(&format!("windlass queues resume {queue}"))));
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use windlass_api::schedule::ScheduleShape;
 use windlass_core::bounds::PRIORITY_MAX;
 use windlass_core::schedule::{CatchUp, Overlap, Timing};
 use windlass_core::store::{ScheduleInfo, ScheduleSpec, Store};
@@ -12,7 +13,6 @@ use crate::commands::closing;
 use crate::connect::{self, Intent, Open};
 use crate::fault::Fault;
 use crate::output::Output;
-use crate::output::shape::schedule::ScheduleShape;
 use crate::values::span::Span;
 use crate::values::{moment, payload};
 
@@ -194,7 +194,7 @@ pub(crate) async fn run(global: &Global, out: &Output, command: SchedulesCommand
     let open = connect::open(global, intent).await?;
     let store = open.store().as_ref();
     let result = match command {
-        SchedulesCommand::Ls => ls(store, out).await,
+        SchedulesCommand::Ls => ls(global, store, out).await,
         SchedulesCommand::Show { name } => show(store, out, &name).await,
         SchedulesCommand::Set(args) => set(store, out, args).await,
         SchedulesCommand::Rm { name } => rm(store, out, name).await,
@@ -205,13 +205,18 @@ pub(crate) async fn run(global: &Global, out: &Output, command: SchedulesCommand
     closing(open, result).await
 }
 
-async fn ls(store: &dyn Store, out: &Output) -> Result<(), Fault> {
-    let schedules: Vec<ScheduleShape> =
-        store.schedules().await?.into_iter().map(ScheduleShape::from).collect();
+async fn ls(global: &Global, store: &dyn Store, out: &Output) -> Result<(), Fault> {
+    let schedules: Vec<ScheduleShape> = store.schedules().await?.into_iter().map(shape).collect();
     if schedules.is_empty() {
-        out.hint("no schedules yet: windlass schedules set NAME --every 5m --queue QUEUE --kind KIND");
+        let first = global.again("windlass schedules set NAME --every 5m --queue QUEUE --kind KIND");
+        out.hint(&format!("no schedules yet: {first}"));
     }
     out.list(&schedules)
+}
+
+/// A schedule with the ticks that lie ahead of this moment.
+fn shape(info: ScheduleInfo) -> ScheduleShape {
+    ScheduleShape::new(info, moment::now())
 }
 
 async fn find(store: &dyn Store, name: &ScheduleName) -> Result<Option<ScheduleInfo>, Fault> {
@@ -223,11 +228,11 @@ async fn known(store: &dyn Store, name: &ScheduleName) -> Result<ScheduleInfo, F
 }
 
 fn unknown(name: &ScheduleName) -> Fault {
-    Fault::not_found(format!("schedule {name}")).next("`windlass schedules ls` lists what is there")
+    Fault::not_found(format!("schedule {name}")).proposing("what is there:", "windlass schedules ls")
 }
 
 async fn show(store: &dyn Store, out: &Output, name: &ScheduleName) -> Result<(), Fault> {
-    out.record(&ScheduleShape::from(known(store, name).await?))
+    out.record(&shape(known(store, name).await?))
 }
 
 async fn set(store: &dyn Store, out: &Output, args: SetArgs) -> Result<(), Fault> {
@@ -238,7 +243,7 @@ async fn set(store: &dyn Store, out: &Output, args: SetArgs) -> Result<(), Fault
     let info = known(store, &name).await?;
     let next = info.next_tick.map_or_else(|| "never".to_owned(), |at| at.to_string());
     let sentence = format!("{word} schedule {name}: next tick {next}");
-    out.done(&ScheduleShape::from(info), &sentence, &[name.as_str(), word, &next])
+    out.done(&shape(info), &sentence, &[name.as_str(), word, &next])
 }
 
 async fn rm(store: &dyn Store, out: &Output, name: ScheduleName) -> Result<(), Fault> {
@@ -257,7 +262,7 @@ async fn pause(store: &dyn Store, out: &Output, name: &ScheduleName, paused: boo
         true => ("paused", format!("schedule {name} is paused; ticks in between are not caught up")),
         false => ("on", format!("schedule {name} is on again")),
     };
-    out.done(&ScheduleShape::from(known(store, name).await?), &sentence, &[name.as_str(), word])
+    out.done(&shape(known(store, name).await?), &sentence, &[name.as_str(), word])
 }
 
 async fn run_now(open: &Open, out: &Output, name: ScheduleName) -> Result<(), Fault> {

@@ -247,10 +247,8 @@ impl Outcome {
         let mut lines = Vec::new();
         match room.kept() {
             Some(_) => {
-                let store = room.shown_store();
-                lines.push(format!("  windlass --store {store} queues ls"));
-                lines.push(format!("  windlass --store {store} jobs ls --state dead"));
-                lines.push(format!("  windlass --store {store} errors"));
+                let commands = ["windlass queues ls", "windlass jobs ls --state dead", "windlass errors"];
+                lines.extend(commands.map(|command| format!("  {}", room.command(command))));
             }
             None => lines.push("  windlass demo --keep                  keep the data and look at it with the other commands".to_owned()),
         }

@@ -77,10 +77,12 @@ impl Room {
         Ok(Part { dir, store })
     }
 
-    /// The store of the first pass as others may be told of it.
-    pub(super) fn shown_store(&self) -> String {
-        let first = self.made.borrow().first().map(|store| windlass_core::url::without_password(store));
-        first.unwrap_or_else(|| format!("file:{}", self.path.join("day").join("store").display()))
+    /// A command on the store of the first pass, as it can be given to a shell.
+    pub(super) fn command(&self, command: &str) -> String {
+        let first = self.made.borrow().first().cloned();
+        let store =
+            first.unwrap_or_else(|| format!("file:{}", self.path.join("day").join("store").display()));
+        connect::on_made_store(command, &store)
     }
 
     /// Erases what was made on a server, unless it is to be kept.

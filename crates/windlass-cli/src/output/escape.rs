@@ -24,6 +24,11 @@ pub(crate) fn json(text: &str) -> String {
     out
 }
 
+/// Text as one word of a shell, whatever is in it.
+pub(crate) fn word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 fn escaped(text: &str, is_unsafe: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -53,6 +58,15 @@ mod tests {
         assert_eq!(line(hostile), "a\\u{1b}[2Jb\\rc\\nd\\te\\u{9b}31mf\\u{7}g\\u{202e}h\\u{7f}");
         assert!(lines(hostile).contains('\n'));
         assert_eq!(line("Öl — 東京 ✓"), "Öl — 東京 ✓");
+    }
+
+    #[test]
+    fn a_word_of_a_shell_is_what_was_written() {
+        for text in ["redis://h?a=1&namespace=n", "file:./it's $HOME", "two words", ""] {
+            let script = format!("printf %s {}", word(text));
+            let said = std::process::Command::new("sh").args(["-c", &script]).output().expect("a shell");
+            assert_eq!(String::from_utf8_lossy(&said.stdout), text);
+        }
     }
 
     #[test]

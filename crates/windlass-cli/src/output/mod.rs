@@ -151,8 +151,7 @@ impl Output {
             writeln!(err, "{}", escape::json(&fault.to_json().to_string()))
         } else {
             let word = if self.style_messages { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
-            let next =
-                fault.next.as_ref().map(|next| format!("\n  {}", escape::lines(next))).unwrap_or_default();
+            let next = fault.advice().map(|next| format!("\n  {}", escape::lines(&next))).unwrap_or_default();
             writeln!(err, "{word} {}{next}", escape::lines(&fault.message))
         };
     }

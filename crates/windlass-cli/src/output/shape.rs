@@ -1,7 +1,7 @@
-//! The shapes of the CLI's answers: what `--json` prints of each noun, and its row or record for people.
+//! The shapes of the CLI's answers for people: row and record of each noun.
 //!
-//! They are promises to scripts, apart from the store's own types on purpose: times are RFC 3339, payloads are the JSON
-//! they hold, spans keep their unit in their name. `docs/cli.md` lists their fields.
+//! What `--json` prints of a noun is the shape itself, which [`windlass_api`] owns, because the HTTP API answers with
+//! the same one. `docs/cli.md` lists their fields.
 
 pub(crate) mod event;
 pub(crate) mod job;
@@ -9,23 +9,9 @@ pub(crate) mod outbox;
 pub(crate) mod queue;
 pub(crate) mod schedule;
 
-use serde::Serializer;
 use windlass_core::Time;
 
 use crate::values::moment;
-
-/// A time as RFC 3339.
-pub(crate) fn rfc3339<S: Serializer>(at: &Time, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(at)
-}
-
-/// A time as RFC 3339, or null.
-pub(crate) fn rfc3339_or_null<S: Serializer>(at: &Option<Time>, to: S) -> Result<S::Ok, S::Error> {
-    match at {
-        Some(at) => to.collect_str(at),
-        None => to.serialize_none(),
-    }
-}
 
 /// A time in a table: exact, or how far away it is.
 fn time_cell(at: Time, now: Time, exact: bool) -> String {

@@ -1,11 +1,7 @@
-//! How values are spelled on the command line and read back: spans, times, rates, retry policies, retention, payloads.
-//!
-//! Every spelling has one reader and, where it is shown again, one writer whose text the reader takes. Errors are
-//! sentences with an example, because clap shows them as they are.
+//! What the command line adds to the spellings of [`windlass_api::spell`]: where a payload comes from, and this
+//! machine's clock, from which "ten minutes ago" counts.
 
 pub(crate) mod moment;
 pub(crate) mod payload;
-pub(crate) mod rate;
-pub(crate) mod retention;
-pub(crate) mod retry;
-pub(crate) mod span;
+
+pub(crate) use windlass_api::spell::{option, rate, retention, retry, span};

@@ -1,10 +1,10 @@
-//! Instants: RFC 3339 in both directions, and "that long ago" where a filter asks for one.
+//! Instants on the command line: spelled as everywhere, and counted from this machine's wall clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use windlass_api::spell::moment;
+pub(crate) use windlass_api::spell::moment::{distance, parse};
 use windlass_core::Time;
-
-use super::span;
 
 /// This machine's wall clock, for ages in tables and for ids; the store keeps its own.
 pub(crate) fn now() -> Time {
@@ -12,39 +12,12 @@ pub(crate) fn now() -> Time {
     Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Reads `2026-11-21T09:30:00Z`, any offset, any precision.
-///
-/// # Errors
-/// A sentence with an example.
-pub(crate) fn parse(text: &str) -> Result<Time, String> {
-    let fault = || format!("{text:?} is not a time: write RFC 3339, for example 2026-11-21T09:30:00Z");
-    let at: jiff::Timestamp = text.parse().map_err(|_| fault())?;
-    u64::try_from(at.as_millisecond()).map(Time).map_err(|_| format!("{text:?} lies before 1970"))
-}
-
 /// Reads a time, or a span that says how long ago it was.
 ///
 /// # Errors
 /// A sentence with examples of both.
 pub(crate) fn parse_past(text: &str) -> Result<Time, String> {
-    match (parse(text), span::parse(text)) {
-        (Ok(at), _) => Ok(at),
-        (_, Ok(ms)) => Ok(now().minus_ms(ms)),
-        _ => Err(format!(
-            "{text:?} is neither a time nor how long ago it was: write 2026-11-21T09:30:00Z, or 10m for ten minutes ago"
-        )),
-    }
-}
-
-/// How far `at` lies from `now`, for tables: `3m ago`, `in 10s`, `now`.
-pub(crate) fn distance(at: Time, now: Time) -> String {
-    /// Below it the two clocks agree as far as a person cares.
-    const NOW_MS: u64 = 1_000;
-    match (now.since(at), at.since(now)) {
-        (ago, 0) if ago >= NOW_MS => format!("{} ago", span::rough(ago)),
-        (0, ahead) if ahead >= NOW_MS => format!("in {}", span::rough(ahead)),
-        _ => "now".to_owned(),
-    }
+    moment::parse_past(text, now())
 }
 
 #[cfg(test)]
@@ -52,26 +25,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_read_back_from_its_own_spelling() {
-        let at = Time(1_795_253_400_123);
-        assert_eq!(parse(&at.to_string()), Ok(at));
-        assert_eq!(parse("2026-11-21T10:30:00+01:00"), parse("2026-11-21T09:30:00Z"));
-        assert!(parse("tomorrow").expect_err("no time").contains("RFC 3339"));
-    }
-
-    #[test]
-    fn a_span_means_that_long_ago_where_the_past_is_asked_for() {
+    fn a_span_means_that_long_ago_by_this_machines_clock() {
         let before = now().minus_ms(600_000);
         let at = parse_past("10m").expect("a span");
         assert!(at >= before && at.since(before) < 60_000, "{at}");
-        assert!(parse_past("soon").is_err());
-    }
-
-    #[test]
-    fn distances_are_told_in_both_directions() {
-        let now = Time(1_000_000_000);
-        assert_eq!(distance(now.minus_ms(180_000), now), "3m ago");
-        assert_eq!(distance(now.plus_ms(10_000), now), "in 10s");
-        assert_eq!(distance(now, now), "now");
     }
 }

@@ -172,12 +172,18 @@ fn a_day_on_postgresql_loses_nothing_and_leaves_nothing_behind() {
 #[test]
 fn a_kept_day_can_be_looked_at_with_the_other_commands() {
     let dir = tempfile::tempdir().unwrap();
-    let output =
-        demo(dir.path(), &["--size", "300", "--keep", "--dir", "kept", "--no-kill", "--no-compare", "-q"]);
+    let output = demo(
+        dir.path(),
+        &["--size", "300", "--keep", "--dir", "kept", "--no-kill", "--no-compare", "--quiet"],
+    );
     let story = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{story}");
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(story.contains("What to try next"), "{story}");
+    let proposed = story.lines().find(|line| line.trim_start().starts_with("windlass queues ls")).unwrap();
+    let script = proposed.trim_start().replacen("windlass", env!("CARGO_BIN_EXE_windlass"), 1);
+    let told = Command::new("sh").args(["-c", &script]).current_dir(dir.path()).output().unwrap();
+    assert!(told.status.success(), "{script}: {}", String::from_utf8_lossy(&told.stderr));
     let dead =
         windlass(dir.path(), &["--store", "file:kept/day/store", "jobs", "ls", "--state", "dead", "--json"]);
     let dead = { dead }.output().unwrap();
@@ -192,7 +198,7 @@ fn a_demo_that_is_ended_leaves_no_process_behind() {
         let dir = tempfile::tempdir().unwrap();
         let mut parent = windlass(
             dir.path(),
-            &["demo", "--size", "200000", "--no-kill", "--no-compare", "--dir", "day", "-q"],
+            &["demo", "--size", "200000", "--no-kill", "--no-compare", "--dir", "day", "--quiet"],
         )
         .spawn()
         .unwrap();

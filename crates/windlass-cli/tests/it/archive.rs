@@ -214,7 +214,10 @@ fn a_name_is_one_archive_until_it_is_forgotten() {
     shell.ok(&["archive", "--to", &url("a.db"), "--once"]);
     let ran = shell.run(&["archive", "--to", &url("b.db"), "--once"]);
     assert_eq!(ran.code, 4, "{}", ran.err);
-    assert!(ran.err.contains("--adopt") && ran.err.contains("--name"), "{}", ran.err);
+    for offer in ["--adopt", "--name", "--forget main"] {
+        assert!(ran.err.contains(offer), "{}", ran.err);
+    }
+    assert!(!shell.path("b.db").exists() && !shell.path("b.db.lock").exists(), "a refusal leaves nothing");
     let ran = shell.run(&["archive", "--to", &url("a.db"), "--name", "other", "--once"]);
     assert_eq!(ran.code, 4, "{}", ran.err);
     let told = shell.object(&["archive", "--forget", "main"]);

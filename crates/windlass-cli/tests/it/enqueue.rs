@@ -1,5 +1,6 @@
 //! `windlass enqueue`, one job at a time.
 
+use crate::redis;
 use crate::shell::{Shell, keys, sorted, text};
 
 #[test]
@@ -68,7 +69,8 @@ fn a_payload_comes_from_the_argument_a_file_or_stdin() {
     let shell = Shell::new();
     std::fs::write(shell.path("mail.json"), "{ \"from\": \"file\" }\n").expect("a file");
     let id = shell.enqueue(&["q", "k", "@mail.json"]);
-    assert_eq!(shell.object(&["jobs", "get", &id])["payload"]["from"], "file");
+    let told = shell.ok(&["jobs", "get", &id]);
+    assert!(told.contains(r#"{"from":"file"}"#), "{told}");
     let ran = shell.feed(&["enqueue", "q", "k", "-", "--plain"], b"[1,2]");
     assert_eq!(ran.code, 0, "{}", ran.err);
     let id = ran.out.split('\t').next().expect("an id").to_owned();
@@ -78,6 +80,25 @@ fn a_payload_comes_from_the_argument_a_file_or_stdin() {
     let id = shell.enqueue(&["q", "k", "plain text", "--raw"]);
     let job = shell.object(&["jobs", "get", &id]);
     assert_eq!((&job["payload"], &job["payload_encoding"]), (&"plain text".into(), &"text".into()));
+}
+
+#[test]
+fn the_exact_bytes_of_a_payload_stand_beside_their_encoding() {
+    let shell = Shell::new();
+    for (bytes, shown, encoding, told) in [
+        (&b"{\"n\": 1}"[..], serde_json::json!({ "n": 1 }), "json", r#"{"n":1}"#),
+        (b"{ \"n\": 1 }\n", serde_json::json!("{ \"n\": 1 }\n"), "text", r#"{"n":1}"#),
+        (b"plain", serde_json::json!("plain"), "text", "plain"),
+        (&[0xff, 0x00], serde_json::json!("/wA="), "base64", "base64:/wA="),
+    ] {
+        let ran = shell.feed(&["enqueue", "q", "k", "-", "--raw", "--plain"], bytes);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let id = ran.out.split('\t').next().expect("an id");
+        let job = shell.object(&["jobs", "get", id]);
+        assert_eq!((&job["payload"], &job["payload_encoding"]), (&shown, &encoding.into()));
+        let record = shell.ok(&["jobs", "get", id]);
+        assert!(record.contains(told), "{record}");
+    }
 }
 
 #[test]
@@ -127,6 +148,41 @@ fn what_only_the_store_can_refuse_has_its_own_code() {
     let id = shell.enqueue(&["q", "k"]);
     let known = shell.object(&["enqueue", "q", "k", "--id", &id]);
     assert_eq!((&known["id"], &known["status"]), (&id.as_str().into(), &"known".into()));
+}
+
+#[test]
+fn a_proposed_command_can_be_given_as_it_is_told_or_says_what_to_add() {
+    let shell = Shell::new();
+    let (server, address) = redis::Server::on_loopback(&["--appendonly", "no", "--requirepass", "secret"]);
+    let secret = format!("redis://:secret@{address}?namespace=n");
+    let put = |more: &[&str]| {
+        let ran = shell.run(&[&["enqueue", "q", "k"], more].concat());
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let id = ran.out.split(' ').nth(1).expect("an id").to_owned();
+        (id, ran.err)
+    };
+    let (id, told) = put(&[]);
+    assert_eq!(told, format!("see it: windlass jobs get {id}\n"), "the environment names the store");
+    let other = format!("file:{}", shell.path("it's other").display());
+    let (id, told) = put(&["--store", &other]);
+    let command = told.trim().strip_prefix("see it: windlass ").expect("a command");
+    let script = format!("{} {command}", env!("CARGO_BIN_EXE_windlass"));
+    let seen = std::process::Command::new("sh").args(["-c", &script]).output().expect("a shell");
+    assert!(seen.status.success() && String::from_utf8_lossy(&seen.stdout).contains(&id), "{script}");
+    let (id, told) = put(&["--store", &secret]);
+    assert_eq!(told, format!("see it: windlass jobs get {id} (with the same --store)\n"));
+
+    // What is proposed because something failed is no different.
+    let nobody = "01a1fdd3-6d88-7000-946e-3dfc8d3f4511";
+    for (store, says) in
+        [(&other, r"windlass jobs ls --store 'file:"), (&secret, "jobs ls (with the same --store)")]
+    {
+        let told = shell.run(&["jobs", "get", nobody, "--store", store]);
+        assert!(told.code == 3 && told.err.contains(says) && !told.err.contains("secret"), "{}", told.err);
+    }
+    let told = shell.run(&["queues", "pause", "q", "--store", &secret]);
+    assert!(told.err.contains("windlass queues resume q (with the same --store)"), "{}", told.err);
+    drop(server);
 }
 
 #[test]

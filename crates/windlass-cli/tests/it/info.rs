@@ -18,6 +18,7 @@ fn told(shell: &Shell, url: &str) -> Value {
     assert_eq!(counts, (&2.into(), &1.into(), &1.into(), &0.into()));
     let human = shell.ok(&["info", "--store", url]);
     assert!(human.contains("1 scheduled, 1 ready\n"), "{human}");
+    assert_eq!(human.contains("of the whole server"), url.starts_with("redis"), "{human}");
     told
 }
 
@@ -50,7 +51,17 @@ fn a_redis_server_says_what_its_settings_give_and_what_to_change() {
     assert_eq!(told["warnings"], serde_json::json!([]));
     drop(server);
     let (server, address) = redis::Server::on_loopback(&["--appendonly", "no"]);
-    let told = shell.object(&["info", "--store", &format!("redis://{address}")]);
+    let url = format!("redis://{address}");
+    shell.ok(&["queues", "set", "q", "--concurrency", "1", "--store", &url]);
+    let human = shell.ok(&["info", "--store", &url]);
+    let says =
+        |line: &str| human.lines().any(|told| told.split_whitespace().collect::<Vec<_>>().join(" ") == line);
+    assert!(says("jobs none") && says("events 0 B"), "{human}");
+    assert_eq!(human.matches(" of the whole server, none of it").count(), 3, "{human}");
+    shell.ok(&["enqueue", "q", "k", "--store", &url]);
+    let human = shell.ok(&["info", "--store", &url]);
+    assert_eq!(human.matches(" of the whole server\n").count(), 3, "{human}");
+    let told = shell.object(&["info", "--store", &url]);
     assert_eq!(told["ack_level"], "none");
     assert!(warned(&told, "set appendonly yes") && warned(&told, "maxmemory"), "{told}");
     drop(server);

@@ -23,6 +23,7 @@ mod place;
 mod postgres;
 #[path = "../../../windlass-redis/tests/server/mod.rs"]
 mod redis;
+mod serve;
 #[path = "../../../windlass-postgres/tests/server/mod.rs"]
 mod server;
 mod settings;

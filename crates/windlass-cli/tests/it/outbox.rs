@@ -36,6 +36,21 @@ fn a_committed_row_becomes_a_job_and_a_refused_one_can_be_tried_again() {
 }
 
 #[test]
+fn what_the_relay_notes_for_itself_is_not_missed_by_an_archive_of_payloads() {
+    let shell = Shell::new();
+    app(&shell)
+        .execute("INSERT INTO windlass_outbox (queue, kind) VALUES ('email', 'send')", [])
+        .expect("a row");
+    shell.ok(&["outbox", "relay", "--from", "sqlite:app.db", "--once"]);
+    let told = shell.object(&["archive", "--to", "sqlite:a.db", "--once", "--payloads"]);
+    assert_eq!((&told["payloads"], &told["payloads_gone"]), (&1.into(), &0.into()));
+    let archive = rusqlite::Connection::open(shell.path("a.db")).expect("an archive");
+    let count = |sql: &str| archive.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a count");
+    assert_eq!(count("SELECT count(*) FROM jobs WHERE queue = 'windlass.outbox'"), 1, "the fence was there");
+    assert_eq!(count("SELECT count(*) FROM payload"), 1);
+}
+
+#[test]
 fn a_place_that_is_no_outbox_is_told_with_what_to_do() {
     let shell = Shell::new();
     rusqlite::Connection::open(shell.path("empty.db"))

@@ -37,9 +37,12 @@ fn nothing_is_coloured_and_no_bar_is_drawn_off_a_terminal() {
 fn quiet_silences_messages_but_not_errors() {
     let shell = Shell::new();
     assert!(!shell.run(&["enqueue", "q", "k"]).err.is_empty());
-    assert_eq!(shell.run(&["enqueue", "q", "k", "-q"]).err, "");
+    assert_eq!(shell.run(&["enqueue", "q", "k", "--quiet"]).err, "");
     assert!(
-        shell.run(&["jobs", "get", "01a1fdd3-6d88-7000-946e-3dfc8d3f4511", "-q"]).err.contains("not found")
+        shell
+            .run(&["jobs", "get", "01a1fdd3-6d88-7000-946e-3dfc8d3f4511", "--quiet"])
+            .err
+            .contains("not found")
     );
 }
 

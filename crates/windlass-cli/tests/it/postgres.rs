@@ -17,9 +17,14 @@ fn a_schema_is_planned_printed_and_made() {
     let planned = migrate(&["--dry-run"]);
     assert_eq!((&planned["schema"], &planned["from"]), (&"windlass".into(), &0.into()));
     assert_eq!((&planned["functions"], &planned["dry_run"]), (&true.into(), &true.into()));
+    let told = shell.ok(&["migrate", "--store", &url, "--dry-run"]);
+    assert!(told.contains("would be made, version") && told.contains("would be installed"), "{told}");
     let script = shell.ok(&["migrate", "--store", &url, "--print"]);
     assert!(script.contains("BEGIN;") && script.contains("CREATE TABLE windlass.job"), "{script}");
     assert_eq!(migrate(&["--dry-run"]), planned, "neither has changed anything");
+    let elsewhere = format!("{url}?namespace=elsewhere");
+    let told = shell.ok(&["migrate", "--store", &elsewhere]);
+    assert!(told.contains("made, version") && !told.contains("would be"), "{told}");
     let done = migrate(&[]);
     assert_eq!((&done["from"], &done["to"], &done["dry_run"]), (&0.into(), &planned["to"], &false.into()));
     let again = migrate(&[]);

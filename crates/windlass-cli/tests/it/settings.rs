@@ -37,6 +37,7 @@ fn a_queue_keeps_what_is_set_and_only_that_changes() {
         keys(&queue),
         sorted("queue paused jobs oldest_ready groups completed_last_minute totals wait_ms run_ms settings")
     );
+    assert_eq!(keys(&queue["wait_ms"]), sorted("count p50 p95 p99 max histogram"));
     assert_eq!(queue["settings"], set["settings"]);
     let settings = &queue["settings"];
     assert_eq!(settings["concurrency"], 30);

@@ -62,13 +62,18 @@ pub async fn enqueue_in<C: GenericClient>(
         (&payloads, Type::BYTEA_ARRAY),
         (&options, Type::TEXT_ARRAY),
     ];
-    transaction.query_typed(&sql, &params).await.map_err(|why| failed("enqueue", &why))?;
+    transaction
+        .query_typed(&sql, &params)
+        .await
+        .map_err(|why| failed("enqueue", "the outbox's database", &why))?;
     Ok(Ok(()))
 }
 
 /// An outbox in a PostgreSQL database, for a relay or for people.
 pub struct PostgresOutbox {
     way: Way,
+    /// Where the way leads, for people.
+    url: String,
     table: Table,
     link: Option<Link>,
     /// Whether this session has the table.
@@ -87,15 +92,25 @@ impl PostgresOutbox {
         if config.get_application_name().is_none() {
             config.application_name("windlass outbox");
         }
+        let url = link::url_of(&config);
         let way = Way::new(config, &tls).map_err(refused)?;
-        Ok(Self { way, table, link: None, owns: false })
+        Ok(Self { way, url, table, link: None, owns: false })
     }
 
-    /// The session, made if there is none.
+    /// The session, made if there is none; never one with a database that has no such table.
     async fn link(&mut self) -> Result<&mut Link, StoreError> {
         if self.link.as_ref().is_none_or(Link::is_closed) {
             self.owns = false;
-            self.link = Some(Link::open(&self.way).await?);
+            let mut link = Link::open(&self.way, &self.url).await?;
+            let sql = self.table.sql("SELECT to_regclass('windlass_outbox_relay')::text");
+            let known = link.query("open", &sql, &[]).await?;
+            if known.first().is_none_or(|row| row.get::<_, Option<String>>(0).is_none()) {
+                let (make, url) = (self.table.command("postgres"), &self.url);
+                let why =
+                    format!("there is no table {} in {url}; make it: {make} | psql '{url}'", self.table);
+                return Err(StoreError::refused("open", why));
+            }
+            self.link = Some(link);
         }
         self.link.as_mut().ok_or_else(|| StoreError::stopped("open", "no session"))
     }
@@ -113,16 +128,6 @@ impl PostgresOutbox {
         self.link = None;
         let table = self.table.clone();
         let link = self.link().await?;
-        let known =
-            link.query("open", &table.sql("SELECT to_regclass('windlass_outbox_relay')::text"), &[]).await?;
-        if known.first().is_none_or(|row| row.get::<_, Option<String>>(0).is_none()) {
-            return Err(StoreError::refused(
-                "open",
-                format!(
-                    "there is no table {table}; make it: windlass outbox schema postgres --table {table}"
-                ),
-            ));
-        }
         let sql = "SELECT pg_try_advisory_lock($1, 'windlass_outbox'::regclass::oid::int)";
         let got = link.query("open", &table.sql(sql), &[(&LOCK, Type::INT4)]).await?;
         if !got.first().is_some_and(|row| row.get(0)) {

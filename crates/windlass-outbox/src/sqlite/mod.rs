@@ -107,8 +107,8 @@ impl SqliteOutbox {
         let there: i64 =
             connection.query_row(&sql, [], |row| row.get(0)).map_err(|why| failed("open", &why))?;
         if there == 0 {
-            let why =
-                format!("there is no table {table}; make it: windlass outbox schema sqlite --table {table}");
+            let (make, file) = (table.command("sqlite"), path.display());
+            let why = format!("there is no table {table} in {file}; make it: {make} | sqlite3 '{file}'");
             return Err(StoreError::refused("open", why));
         }
         Ok(connection)

@@ -1,4 +1,5 @@
-//! A relay that ends at a chosen step, as by kill -9: just before the step's transaction, or just after it.
+//! A relay that ends at a chosen step, as by kill -9: just before the step's transaction, or just after it; or whose database
+//! is away at that step, and back at the next.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -14,15 +15,25 @@ pub(crate) struct Cut {
     left: usize,
     /// Whether the last step takes place.
     done: bool,
+    /// Whether there is a life after it.
+    passes: bool,
 }
 
 /// What the relay is told when its life ends.
 pub(crate) const END: &str = "the relay was killed here";
 
+/// What it is told when its database is away.
+pub(crate) const AWAY: &str = "the database is away here";
+
 impl Cut {
     /// Ends at the step of that number, counted from 0: before its transaction, or after.
     pub(crate) fn at(inner: Box<dyn Outbox>, step: usize, done: bool) -> Box<Self> {
-        Box::new(Self { inner, left: step, done })
+        Box::new(Self { inner, left: step, done, passes: false })
+    }
+
+    /// Does not take the step of that number, and every other.
+    pub(crate) fn away_at(inner: Box<dyn Outbox>, step: usize) -> Box<Self> {
+        Box::new(Self { inner, left: step, done: false, passes: true })
     }
 
     fn step<'a, T: Send + 'a>(
@@ -32,6 +43,10 @@ impl Cut {
         Box::pin(async move {
             let last = self.left == 0;
             self.left = self.left.saturating_sub(1);
+            if last && self.passes {
+                self.left = usize::MAX;
+                return Err(StoreError { retryable: true, ..StoreError::refused("relay", AWAY) });
+            }
             let end = || Err(StoreError::refused("relay", END));
             if last && !self.done {
                 return end();

@@ -232,6 +232,28 @@ async fn what_is_no_stores_is_not_erased() {
 }
 
 #[tokio::test]
+async fn a_look_at_a_namespace_that_is_not_there_is_refused_and_makes_no_key() {
+    let server = Server::with(&["--appendonly", "no"]);
+    let looked = || RedisOptions { create: false, ..RedisOptions::default() };
+    let create = |told: &str| format!("{}?create={told}", server.url());
+    for (url, options) in [(server.url(), looked()), (create("false"), RedisOptions::default())] {
+        let told = RedisStore::open(&url, options).await.unwrap_err().to_string();
+        assert!(told.contains("there is no namespace windlass"), "{told}");
+    }
+    assert_eq!(tell(&server, &["KEYS", "*"]).await, redis::Value::Array(Vec::new()));
+    let told = RedisStore::open(&create("maybe"), looked()).await.unwrap_err().to_string();
+    assert!(told.contains("true or false"), "{told}");
+    // Opened to work with, it is there, empty as it may be.
+    RedisStore::open(&create("true"), looked()).await.unwrap().close().await.unwrap();
+    let store = RedisStore::open(&server.url(), looked()).await.unwrap();
+    store.enqueue(vec![job(1)], false, None).await.unwrap()[0].clone().unwrap();
+    store.close().await.unwrap();
+    // That key says nothing of whose the others are: without it the store is still there.
+    tell(&server, &["DEL", "{windlass}n\u{1}server"]).await;
+    assert_eq!(RedisStore::open(&server.url(), looked()).await.unwrap().info().await.unwrap().jobs, 1);
+}
+
+#[tokio::test]
 async fn a_user_with_the_rights_that_the_docs_name_can_do_everything() {
     let server = Server::start();
     let rights = "on >secret ~{windlass}* &{windlass}:bell +@read +@write +@scripting +@connection +publish +subscribe \
@@ -257,6 +279,43 @@ async fn a_server_that_is_not_there_is_told_in_words() {
     server.stop();
     let refused = RedisStore::open(&server.url(), RedisOptions::default()).await.unwrap_err().to_string();
     assert!(refused.contains("cannot reach the Redis server"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_told_with_what_to_write_instead() {
+    let (closed, guarded) = Server::on_loopback(&["--appendonly", "no", "--requirepass", "secret"]);
+    let (open, plain) = Server::on_loopback(&["--appendonly", "no"]);
+    for (url, says) in [
+        (format!("redis://{guarded}"), "redis://user:password@host"),
+        (format!("redis://{guarded}/3"), "redis://user:password@host"),
+        (closed.url(), "?user=USER&pass=PASSWORD"),
+        (format!("redis://ann:hunter2@{guarded}"), "refused the user or the password"),
+        (format!("redis+cluster://{guarded}"), "redis+cluster://user:password@host"),
+        (format!("redis+sentinel://{guarded}/main"), "sentinel_password="),
+        (format!("redis+cluster://{plain}"), "cluster support disabled"),
+        (format!("redis://{plain}/99"), "DB index is out of range"),
+        (format!("redis://{}", another_protocol()), "another protocol"),
+    ] {
+        let told = RedisStore::open(&url, RedisOptions::default()).await.unwrap_err().to_string();
+        assert!(told.contains(says) && !told.contains("cannot reach"), "{url}: {told}");
+        assert!(!told.contains("hunter2"), "no password is told: {told}");
+    }
+    drop(open);
+}
+
+/// Where somebody answers who is no Redis server.
+fn another_protocol() -> std::net::SocketAddr {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // What was asked does not matter to it.
+            let _ = stream.read(&mut [0; 512]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+        }
+    });
+    address
 }
 
 #[tokio::test]

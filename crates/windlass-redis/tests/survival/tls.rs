@@ -86,6 +86,18 @@ async fn a_server_with_certificates_is_reached_by_rediss_and_nobody_else_is_beli
         println!("{what}: {told}");
         assert!(told.contains("server"), "{what}: {told}");
     }
+    let told = refused(&format!("redis://localhost:{port}")).await;
+    assert!(told.contains("it is written rediss://"), "{told}");
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_told_apart_from_one_that_is_not_there() {
+    let (_server, address) = Server::on_loopback(&["--appendonly", "no"]);
+    let told = refused(&format!("rediss://{address}")).await;
+    assert!(told.contains("written redis://"), "{told}");
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let told = refused(&format!("rediss://{nobody}")).await;
+    assert!(told.contains("cannot reach the Redis server") && !told.contains("written"), "{told}");
 }
 
 #[tokio::test]

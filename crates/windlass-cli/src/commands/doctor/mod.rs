@@ -16,6 +16,7 @@ use windlass_embedded::lock::DirectoryLock;
 use windlass_embedded::{EmbeddedOptions, EmbeddedStore};
 
 use self::report::{Check, RepairShape, Status, VerifyShape};
+use crate::arguments::Global;
 use crate::connect::directory_of;
 use crate::fault::{Exit, Fault};
 use crate::output::confirm::confirm;
@@ -23,7 +24,7 @@ use crate::output::{Form, Output, progress};
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
-  windlass verify ./windlass-data
+  windlass verify                                     the directory of the store
   windlass verify /var/lib/app --json | jq .problems
   windlass verify --history run.jsonl                 what clients saw, against the contract
 ";
@@ -35,8 +36,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(before_help = VERIFY_EXAMPLES)]
 pub(crate) struct VerifyArgs {
-    /// The data directory (or its file: URL)
-    #[arg(value_name = "DIR", required_unless_present = "history")]
+    /// The data directory (or its file: URL); that of the store if left out
+    #[arg(value_name = "DIR")]
     directory: Option<String>,
     /// Hold this history (JSON lines, docs/history.md) against the contract's invariants instead; `-` reads stdin
     #[arg(long, value_name = "FILE", conflicts_with = "directory")]
@@ -48,7 +49,7 @@ pub(crate) struct VerifyArgs {
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
-  windlass doctor ./windlass-data
+  windlass doctor                               the directory of the store
   windlass doctor ./windlass-data --repair      cut the journal at the first damage
 ";
 
@@ -58,9 +59,9 @@ Examples:
 #[derive(Debug, Args)]
 #[command(before_help = DOCTOR_EXAMPLES)]
 pub(crate) struct DoctorArgs {
-    /// The data directory (or its file: URL)
+    /// The data directory (or its file: URL); that of the store if left out
     #[arg(value_name = "DIR")]
-    directory: String,
+    directory: Option<String>,
     /// Cut a damaged journal at its first damage, keep what is cut in salvage files, and say what was dropped
     #[arg(long)]
     repair: bool,
@@ -69,21 +70,25 @@ pub(crate) struct DoctorArgs {
     yes: bool,
 }
 
-/// The path that the argument means.
-fn path_of(directory: &str) -> Result<PathBuf, Fault> {
-    if directory.contains("://") && !directory.starts_with("file:") {
-        let url = windlass_core::url::without_password(directory);
-        return Err(Fault::usage(format!("{url} is no directory: this command reads those of file: stores")));
+/// The path that the argument means, or the store where there is none.
+fn path_of(global: &Global, directory: Option<&str>) -> Result<PathBuf, Fault> {
+    match directory {
+        Some(named) if named.starts_with("file:") || !named.contains("://") => Ok(directory_of(named)),
+        None if global.store.starts_with("file:") => Ok(directory_of(&global.store)),
+        _ => {
+            let url = windlass_core::url::without_password(directory.unwrap_or(&global.store));
+            let told = format!("{url} is no directory: this command reads those of file: stores");
+            Err(Fault::usage(told).next("windlass info tells about a server's store"))
+        }
     }
-    Ok(directory_of(directory))
 }
 
 /// Runs `verify`.
-pub(crate) async fn verify(out: &Output, args: VerifyArgs) -> Result<(), Fault> {
+pub(crate) async fn verify(global: &Global, out: &Output, args: VerifyArgs) -> Result<(), Fault> {
     if let Some(file) = &args.history {
         return history::verify(out, file, args.complete);
     }
-    let path = path_of(&args.directory.unwrap_or_default())?;
+    let path = path_of(global, args.directory.as_deref())?;
     let disk = FileDisk::open_read_only(&path).map_err(|error| directory_fault(&error))?;
     if let Some(holder) = environment::holder(&path) {
         return Err(held(&path, &holder));
@@ -94,8 +99,8 @@ pub(crate) async fn verify(out: &Output, args: VerifyArgs) -> Result<(), Fault> 
 }
 
 /// Runs `doctor`.
-pub(crate) async fn doctor(out: &Output, args: DoctorArgs) -> Result<(), Fault> {
-    let path = path_of(&args.directory)?;
+pub(crate) async fn doctor(global: &Global, out: &Output, args: DoctorArgs) -> Result<(), Fault> {
+    let path = path_of(global, args.directory.as_deref())?;
     let disk = FileDisk::open_read_only(&path).map_err(|error| directory_fault(&error))?;
     if args.repair {
         drop(disk);
@@ -191,15 +196,34 @@ pub(crate) fn directory_fault(error: &OpenDirectoryError) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::arguments::Cli;
+
+    fn of_store(store: &str) -> Global {
+        Cli::try_parse_from(["windlass", "--store", store, "info"]).unwrap().global
+    }
 
     #[test]
-    fn a_directory_may_be_given_as_its_url() {
+    fn a_directory_may_be_given_as_its_url_or_be_that_of_the_store() {
         for text in ["/a/b", "file:/a/b", "file:///a/b", "file:/a/b?ack=process"] {
-            assert_eq!(path_of(text).unwrap(), Path::new("/a/b"), "{text}");
+            assert_eq!(path_of(&of_store("redis://h"), Some(text)).unwrap(), Path::new("/a/b"), "{text}");
         }
-        assert_eq!(path_of("file:./data").unwrap(), Path::new("./data"));
-        let told = path_of("redis://u:secret@h").unwrap_err().to_string();
-        assert!(told.contains("no directory") && !told.contains("secret"), "{told}");
+        assert_eq!(path_of(&of_store("file:x"), Some("file:./data")).unwrap(), Path::new("./data"));
+        assert_eq!(path_of(&of_store("file:/a/b?ack=process"), None).unwrap(), Path::new("/a/b"));
+        for (store, directory) in [
+            ("file:x", Some("redis://u:secret@h")),
+            ("redis://u:secret@h", None),
+            ("redis+unix:///s?pass=secret", None),
+            ("postgres://u:secret@h/d", None),
+            ("http+unix:/s", None),
+            ("memory:", None),
+        ] {
+            let fault = path_of(&of_store(store), directory).unwrap_err();
+            let told = format!("{fault}: {}", fault.advice().unwrap());
+            assert!(told.contains("no directory") && told.contains("windlass info"), "{told}");
+            assert!(!told.contains("secret"), "{told}");
+        }
     }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use clap::Args;
 use indicatif::HumanCount;
+use windlass_api::job::{JobRecord, JobRow, WhyRecord};
 use windlass_core::bounds::{LIST_BUDGET_DEFAULT, PAGE_MAX};
 use windlass_core::store::Store;
 use windlass_core::{JobId, Rejection};
 
 use super::filter::FilterArgs;
 use crate::fault::Fault;
-use crate::output::shape::job::{JobRecord, JobRow, WhyRecord};
 use crate::output::{Form, Output, escape, progress};
 
 const LS_EXAMPLES: &str = "\
@@ -129,7 +129,7 @@ pub(super) async fn logs(store: &Arc<dyn Store>, out: &Output, args: LogsArgs) -
 
 fn unknown(id: JobId) -> Fault {
     Fault::not_found(format!("job {id}"))
-        .next("it may have ended and been pruned; `windlass jobs ls` lists what is there")
+        .proposing("it may have ended and been pruned; what is there:", "windlass jobs ls")
 }
 
 fn refused(id: JobId, rejection: Rejection) -> Fault {

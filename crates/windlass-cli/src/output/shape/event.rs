@@ -1,72 +1,29 @@
 //! Events and failure modes.
 
-use serde::Serialize;
-use windlass_core::event::{Cause, Cursor, Event};
-use windlass_core::fingerprint::Fingerprint;
-use windlass_core::store::FailureMode;
-use windlass_core::{JobId, Time};
+use windlass_api::event::{EventShape, FailureModeShape};
+use windlass_core::Time;
 
-use super::{or_dash, rfc3339, time_cell};
+use super::{or_dash, time_cell};
 use crate::output::Row;
 use crate::output::table::{self, Column};
-use crate::values::payload::Shown;
 
-/// One transition of one job.
-#[derive(Debug, Serialize)]
-pub(crate) struct EventShape {
-    cursor: Cursor,
-    #[serde(serialize_with = "rfc3339")]
-    at: Time,
-    #[serde(rename = "type")]
-    event: &'static str,
-    job: JobId,
-    queue: String,
-    kind: String,
-    group: Option<String>,
-    attempt: u32,
-    cause: Option<String>,
-    worker: Option<String>,
-    text: Option<String>,
-    result: Option<Shown>,
-}
-
-impl From<Event> for EventShape {
-    fn from(event: Event) -> Self {
-        Self {
-            cursor: event.cursor,
-            at: event.at,
-            event: event.event.as_str(),
-            job: event.job,
-            queue: event.queue.into(),
-            kind: event.kind.into(),
-            group: event.group.map(String::from),
-            attempt: event.attempt,
-            cause: (event.cause != Cause::None).then(|| event.cause.to_string()),
-            worker: event.worker.map(|worker| worker.to_string()),
-            text: event.text,
-            result: event.result.as_deref().map(Shown::new),
-        }
+/// An event as one line for people, without a heading: a stream has no end to align for.
+pub(crate) fn line(event: &EventShape) -> String {
+    let EventShape { at, job, queue, kind, .. } = event;
+    let mut line = format!("{at}  {:<16}  {job}  {queue} {kind}", event.event.as_str());
+    if let Some(group) = &event.group {
+        line.push_str(&format!(" [{group}]"));
     }
-}
-
-impl EventShape {
-    /// The event as one line for people, without a heading: a stream has no end to align for.
-    pub(crate) fn line(&self) -> String {
-        let mut line = format!("{}  {:<16}  {}  {} {}", self.at, self.event, self.job, self.queue, self.kind);
-        if let Some(group) = &self.group {
-            line.push_str(&format!(" [{group}]"));
-        }
-        if self.attempt > 0 {
-            line.push_str(&format!(" #{}", self.attempt));
-        }
-        if let Some(cause) = &self.cause {
-            line.push_str(&format!(" ({cause})"));
-        }
-        if let Some(text) = &self.text {
-            line.push_str(&format!(": {text}"));
-        }
-        line
+    if event.attempt > 0 {
+        line.push_str(&format!(" #{}", event.attempt));
     }
+    if let Some(cause) = event.cause {
+        line.push_str(&format!(" ({cause})"));
+    }
+    if let Some(text) = &event.text {
+        line.push_str(&format!(": {text}"));
+    }
+    line
 }
 
 impl Row for EventShape {
@@ -86,48 +43,16 @@ impl Row for EventShape {
     fn cells(&self, _: Time, _: bool) -> Vec<String> {
         vec![
             self.at.to_string(),
-            self.event.to_owned(),
+            self.event.to_string(),
             self.job.to_string(),
-            self.queue.clone(),
-            self.kind.clone(),
+            self.queue.to_string(),
+            self.kind.to_string(),
             or_dash(self.group.as_ref()),
             self.attempt.to_string(),
             or_dash(self.cause.as_ref()),
             self.cursor.to_string(),
             or_dash(self.text.as_ref()),
         ]
-    }
-}
-
-/// Jobs that failed the same way.
-#[derive(Debug, Serialize)]
-pub(crate) struct FailureModeShape {
-    fingerprint: Fingerprint,
-    title: String,
-    queue: String,
-    kind: String,
-    dead: u64,
-    failures: u64,
-    #[serde(serialize_with = "rfc3339")]
-    first_seen: Time,
-    #[serde(serialize_with = "rfc3339")]
-    last_seen: Time,
-    sample: JobId,
-}
-
-impl From<FailureMode> for FailureModeShape {
-    fn from(mode: FailureMode) -> Self {
-        Self {
-            fingerprint: mode.fingerprint,
-            title: mode.title,
-            queue: mode.queue.into(),
-            kind: mode.kind.into(),
-            dead: mode.dead,
-            failures: mode.failures,
-            first_seen: mode.first_seen,
-            last_seen: mode.last_seen,
-            sample: mode.sample,
-        }
     }
 }
 
@@ -149,8 +74,8 @@ impl Row for FailureModeShape {
             self.fingerprint.to_string(),
             self.dead.to_string(),
             self.failures.to_string(),
-            self.queue.clone(),
-            self.kind.clone(),
+            self.queue.to_string(),
+            self.kind.to_string(),
             time_cell(self.first_seen, now, exact),
             time_cell(self.last_seen, now, exact),
             self.sample.to_string(),

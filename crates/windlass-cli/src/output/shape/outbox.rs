@@ -4,7 +4,7 @@ use serde::Serialize;
 use windlass_core::Time;
 use windlass_outbox::{Aside, Standing};
 
-use super::{or_dash, push_some, rfc3339, rfc3339_or_null, time_cell, time_field};
+use super::{or_dash, push_some, time_cell, time_field};
 use crate::output::table::{self, Column};
 use crate::output::{Record, Row};
 
@@ -12,7 +12,7 @@ use crate::output::{Record, Row};
 #[derive(Debug, Serialize)]
 pub(crate) struct StandingShape {
     waiting: u64,
-    #[serde(serialize_with = "rfc3339_or_null")]
+    #[serde(with = "windlass_api::time::or_null")]
     oldest: Option<Time>,
     under_way: u64,
     refused: u64,
@@ -51,7 +51,7 @@ pub(crate) struct AsideShape {
     group: Option<String>,
     code: Option<String>,
     reason: Option<String>,
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(with = "windlass_api::time")]
     at: Time,
 }
 

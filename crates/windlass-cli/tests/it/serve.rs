@@ -1,0 +1,161 @@
+//! `windlass serve` and `windlass worker`: a queue over HTTP, and programs of any language on it.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::shell::{Shell, text};
+
+/// How long something may take that must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process of ours, ended when dropped.
+struct Running(Child);
+
+impl Running {
+    /// Asks it to end, and says how it did.
+    fn end(mut self) -> i32 {
+        let pid = Pid::from_raw(i32::try_from(self.0.id()).expect("a process id")).expect("a process");
+        kill_process(pid, Signal::TERM).expect("it runs");
+        self.0.wait().expect("it ends").code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A server on a free port, and its URL.
+fn serve(shell: &Shell) -> (Running, String) {
+    let mut command = shell.command(&["serve", "--listen", "127.0.0.1:0", "--json", "--quiet"]);
+    let mut child = command.env_remove("WINDLASS_TOKEN").stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    let ready: Value = serde_json::from_str(&line).expect("JSON");
+    (Running(child), text(&ready["url"]))
+}
+
+/// Asks until it is so.
+fn until(mut is: impl FnMut() -> bool) {
+    let from = Instant::now();
+    while !is() {
+        assert!(from.elapsed() < PATIENCE, "it does not come");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_command_line_works_on_a_directory_that_a_server_owns() {
+    let shell = Shell::new();
+    let (server, url) = serve(&shell);
+    let id = shell.enqueue(&["email", "send", "{\"n\":1}", "--delay", "1h"]);
+    // By its socket, by its address, and by itself: one store.
+    for store in [None, Some(url.as_str())] {
+        let mut arguments = vec!["jobs", "get", &id];
+        arguments.extend(store.iter().flat_map(|url| ["--store", url]));
+        assert_eq!(shell.object(&arguments)["payload"], json!({"n": 1}), "{store:?}");
+    }
+    shell.ok(&["queues", "set", "email", "--concurrency", "3"]);
+    shell.ok(&["jobs", "run-now", &id, "--yes"]);
+    assert_eq!(shell.object(&["queues", "show", "email"])["jobs"]["ready"], json!(1));
+    let socket = shell.path("data/windlass.sock");
+    let found = std::fs::metadata(&socket).expect("a socket");
+    assert!(found.file_type().is_socket());
+    assert_eq!(found.permissions().mode() & 0o777, 0o600);
+    assert_eq!(server.end(), 0);
+    assert!(!socket.exists(), "nothing is left behind");
+    assert_eq!(shell.object(&["jobs", "get", &id])["state"], "ready");
+}
+
+#[test]
+fn a_program_in_any_language_is_a_worker() {
+    let shell = Shell::new();
+    let (_server, url) = serve(&shell);
+    let script = r#"payload=$(cat)
+        echo "attempt $WINDLASS_ATTEMPT of $WINDLASS_KIND: $payload"
+        echo "::progress 40 half way"
+        case "$WINDLASS_KIND" in
+          good) echo '::result {"ok":true}' ;;
+          bad) echo "cannot read the image" >&2; exit 3 ;;
+          fatal) echo "::fatal"; echo "never" >&2; exit 1 ;;
+          later) echo "::snooze 1h provider busy"; exit 75 ;;
+        esac"#;
+    let arguments = ["worker", "--url", &url, "-q", "thumbs", "-c", "4", "--quiet", "--", "sh", "-c", script];
+    let worker = Running(shell.command(&arguments).spawn().expect("it starts"));
+    let ids = ["good", "bad", "fatal", "later"].map(|kind| shell.enqueue(&["thumbs", kind, "{\"n\":1}"]));
+    let [good, bad, fatal, later] = ids.each_ref().map(String::as_str);
+    let state = |id: &str| text(&shell.object(&["jobs", "get", id])["state"]);
+    until(|| state(good) == "completed" && state(fatal) == "dead" && state(later) == "scheduled");
+    until(|| shell.object(&["jobs", "get", bad])["failures"].as_u64() > Some(0));
+    assert_eq!(shell.object(&["jobs", "get", good])["result"], json!({"ok": true}));
+    let error = &shell.object(&["jobs", "get", bad])["attempts"][0]["error"];
+    assert_eq!((&error["class"], &error["message"]), (&json!("exit 3"), &json!("cannot read the image")));
+    let why = shell.object(&["jobs", "why", later]);
+    assert_eq!(why["reason"], "snoozed");
+    assert!(text(&why["detail"]).contains("provider busy"), "{why}");
+    let log = shell.ok(&["jobs", "logs", good]);
+    assert!(log.contains(r#"attempt 1 of good: {"n":1}"#), "{log}");
+    assert_eq!(worker.end(), 0);
+}
+
+#[test]
+fn a_program_that_runs_when_its_worker_ends_is_ended_and_its_job_given_back() {
+    let shell = Shell::new();
+    let (_server, url) = serve(&shell);
+    let started = shell.path("started");
+    let script = format!("echo $$ > {}; exec sleep 600", started.display());
+    let arguments =
+        ["worker", "--url", &url, "-q", "slow", "--grace", "100ms", "--quiet", "--", "sh", "-c", &script];
+    let worker = Running(shell.command(&arguments).spawn().expect("it starts"));
+    let id = shell.enqueue(&["slow", "slow"]);
+    until(|| std::fs::read_to_string(&started).is_ok_and(|text| text.ends_with('\n')));
+    assert_eq!(worker.end(), 0);
+    let job = shell.object(&["jobs", "get", &id]);
+    assert_eq!(
+        (&job["state"], &job["failures"], &job["losses"]),
+        (&json!("ready"), &json!(0), &json!(0)),
+        "{job}"
+    );
+    let pid = std::fs::read_to_string(&started).expect("a process id");
+    assert!(!std::path::Path::new("/proc").join(pid.trim()).exists(), "the program is gone");
+}
+
+#[test]
+fn nobody_listens_beyond_this_machine_without_a_token() {
+    let shell = Shell::new();
+    for (arguments, word) in [
+        (vec!["serve", "--listen", "0.0.0.0:0"], "no token"),
+        (vec!["serve", "--listen", "127.0.0.1:0", "--token", "short"], "guessed"),
+        (vec!["serve", "--listen", "nowhere"], "invalid"),
+    ] {
+        let ran = shell.run(&arguments);
+        assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.err);
+        assert!(ran.err.contains(word), "{arguments:?}: {}", ran.err);
+    }
+    assert!(!shell.path("data").exists(), "nothing was made");
+}
+
+#[test]
+fn dev_is_a_server_with_somebody_who_works_and_leaves_nothing_behind() {
+    let shell = Shell::new();
+    let temporary = shell.path("tmp");
+    std::fs::create_dir(&temporary).expect("a directory");
+    let mut command = shell.command(&["dev", "--listen", "127.0.0.1:0", "--json", "--quiet"]);
+    let mut child = command.env("TMPDIR", &temporary).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    let (dev, ready) = (Running(child), serde_json::from_str::<Value>(&line).expect("JSON"));
+    let store = ["--store", ready["url"].as_str().expect("a URL")];
+    let id = shell.enqueue(&[&["demo", "hello", "{\"hi\":1}"][..], &store].concat());
+    until(|| shell.object(&[&["jobs", "get", &id][..], &store].concat())["result"] == json!({"hi": 1}));
+    assert_eq!(dev.end(), 0);
+    assert_eq!(std::fs::read_dir(&temporary).expect("a directory").count(), 0);
+    assert_eq!(shell.run(&["dev", "--listen", "0.0.0.0:0"]).code, 2);
+}
