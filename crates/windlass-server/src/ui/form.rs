@@ -38,7 +38,7 @@ impl Fields {
         Ok(Self(form_urlencoded::parse(&body).into_owned().collect()))
     }
 
-    /// The fields of a text that [`Fields::spelled`] made.
+    /// The fields of a text that [`spelled`] made.
     pub(crate) fn parse(text: &str) -> Self {
         Self(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
     }

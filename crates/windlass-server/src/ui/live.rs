@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
+use tokio::time::Instant;
 use windlass_core::StoreError;
 use windlass_core::event::Cursor;
 use windlass_core::store::From;
@@ -26,7 +27,9 @@ const ALIVE_EVERY: Duration = Duration::from_secs(15);
 /// `GET /live`.
 pub(crate) async fn live(State(app): State<App>) -> Reply {
     let at = end_of_log(&app).await?;
-    Ok(Sse::new(words(app, at)).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)).into_response())
+    let stream = Sse::new(words(app, at)).keep_alive(KeepAlive::new().interval(ALIVE_EVERY));
+    // A proxy that gathers an answer before it hands it on would keep the words back.
+    Ok(([("x-accel-buffering", "no")], stream).into_response())
 }
 
 /// Where the next event will stand. The events before are skipped unread, however many there are.
@@ -36,21 +39,22 @@ async fn end_of_log(app: &App) -> Result<Cursor, StoreError> {
 }
 
 fn words(app: App, at: Cursor) -> impl Stream<Item = Result<Message, Infallible>> {
-    stream::unfold(Some((app, at)), |state| async {
-        let (app, at) = state?;
+    stream::unfold(Some((app, at, Instant::now())), |state| async {
+        let (app, at, not_before) = state?;
         let ending = app.clone();
         tokio::select! {
-            at = next(&app, at) => {
+            at = next(&app, at, not_before) => {
                 // A stream that ends is opened again by the page, once the store answers.
-                Some((Ok(Message::default().data("tick")), Some((app, at.ok()?))))
+                let state = (app, at.ok()?, Instant::now() + PAUSE);
+                Some((Ok(Message::default().data("tick")), Some(state)))
             }
             () = ending.drain().begun() => None,
         }
     })
 }
 
-/// Waits until the log has moved; then for the pause, so that what happens within it is one word.
-async fn next(app: &App, at: Cursor) -> Result<Cursor, StoreError> {
+/// Waits until the log has moved and the pause is over: what happens within the pause is one word.
+async fn next(app: &App, at: Cursor, not_before: Instant) -> Result<Cursor, StoreError> {
     loop {
         match app.store().events(From::After(at), 1, LOOK_MS).await? {
             Ok(page) if page.events.is_empty() && !page.gap => {}
@@ -58,6 +62,6 @@ async fn next(app: &App, at: Cursor) -> Result<Cursor, StoreError> {
             Ok(_) | Err(_) => break,
         }
     }
-    tokio::time::sleep(PAUSE).await;
+    tokio::time::sleep_until(not_before).await;
     end_of_log(app).await
 }

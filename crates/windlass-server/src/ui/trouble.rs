@@ -20,7 +20,7 @@ const GROUPS_LOOKED_AT: usize = 100;
 const BUDGET: usize = 10_000;
 /// Failure modes told of one queue.
 const MODES_TOLD: usize = 3;
-/// A worker that was not heard of for so long has missed several heartbeats.
+/// A worker that holds jobs and was not heard of for so long has missed several heartbeats.
 const SILENT_MS: u64 = 30_000;
 /// A rate that closes a limit for less is at work, not in the way.
 const CLOSED_MS: u64 = 5_000;
@@ -171,9 +171,14 @@ async fn of_waiting(
     let mut text = "has a ready job that waits for more than a minute".to_owned();
     if let Some(job) = page.items.first()
         && let Ok(why) = visit.store().why(job.id, None).await?
-        && !matches!(why.reason, Reason::Running | Reason::Ended | Reason::FairShare)
     {
-        text = format!("{text}: {}", why.detail);
+        match why.reason {
+            // It was taken meanwhile.
+            Reason::Running | Reason::Ended => {}
+            // Nothing holds it back but that those who work are at work.
+            Reason::FairShare => text.push_str(" for a free worker"),
+            _ => text = format!("{text}: {}", why.detail),
+        }
     }
     let at = f.jobs(&[("queue", info.name.as_str()), ("state", "ready")]);
     let mut told = trouble(false, info.name.as_str(), at, text);
@@ -218,8 +223,13 @@ fn of_limit(f: &Frame, limit: &LimitInfo, now: Time) -> Option<Trouble> {
     Some(told)
 }
 
+/// Whether a worker that holds jobs sends no heartbeats. One that holds none has nothing to say, however long.
+pub(crate) fn is_silent(worker: &WorkerInfo, now: Time) -> bool {
+    worker.running > 0 && now.since(worker.seen_at) > SILENT_MS
+}
+
 fn of_worker(f: &Frame, worker: &WorkerInfo, now: Time) -> Option<Trouble> {
-    if now.since(worker.seen_at) <= SILENT_MS {
+    if !is_silent(worker, now) {
         return None;
     }
     let text = format!(
@@ -227,8 +237,7 @@ fn of_worker(f: &Frame, worker: &WorkerInfo, now: Time) -> Option<Trouble> {
         worker.hello.host,
         words::many(worker.running, "job", "jobs")
     );
-    let mut told =
-        trouble(worker.running > 0, worker.hello.worker.to_string(), format!("{}/workers", f.base), text);
+    let mut told = trouble(true, worker.hello.worker.to_string(), format!("{}/workers", f.base), text);
     told.when = Some(When::new(worker.seen_at, now));
     Some(told)
 }

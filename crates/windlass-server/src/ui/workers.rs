@@ -5,11 +5,9 @@ use windlass_core::Time;
 use windlass_core::store::{StoreInfo, WorkerInfo};
 
 use super::page::{Reply, show};
+use super::trouble::is_silent;
 use super::visit::{Frame, Visit};
 use super::words::{self, When};
-
-/// A worker that was not heard of for so long has missed several heartbeats.
-const SILENT_MS: u64 = 30_000;
 
 struct WorkerRow {
     id: String,
@@ -38,7 +36,7 @@ impl WorkerRow {
             running_said: words::count(worker.running),
             slots: words::count(slots),
             seen: When::new(worker.seen_at, now),
-            is_silent: now.since(worker.seen_at) > SILENT_MS,
+            is_silent: is_silent(worker, now),
         }
     }
 }
