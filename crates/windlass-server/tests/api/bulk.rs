@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use windlass_server::Options;
 
+use crate::asker::asker;
 use crate::home::Home;
 use crate::talk::{Reply, Talk};
 
@@ -99,9 +100,10 @@ async fn an_operation_outlives_its_server() {
     let next = Home::with(&talk.store, Options::default());
     let url = next.url();
     talk.end();
+    let http = asker().build().expect("a client");
     let seen = async {
         loop {
-            let text = reqwest::get(format!("{url}/v1/bulk/{id}")).await.expect("an answer").text().await;
+            let text = http.get(format!("{url}/v1/bulk/{id}")).send().await.expect("an answer").text().await;
             let bulk: Value = serde_json::from_str(&text.expect("a body")).expect("json");
             if bulk["stage"] != "running" {
                 return bulk;

@@ -1,6 +1,8 @@
 //! The API as curl meets it: a real server on a free port, requests as bytes, answers as they come.
 #![allow(clippy::disallowed_methods, reason = "tests reach servers as users do")]
 
+#[path = "../asker/mod.rs"]
+mod asker;
 mod bulk;
 mod doors;
 #[path = "../home/mod.rs"]

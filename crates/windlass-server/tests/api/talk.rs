@@ -4,6 +4,7 @@ use serde_json::Value;
 use windlass::Client;
 use windlass_server::Options;
 
+use crate::asker::asker;
 use crate::home::Home;
 
 /// A server and a client of it.
@@ -45,7 +46,7 @@ impl Talk {
 
     pub(crate) async fn with(options: Options) -> Self {
         let store = windlass::open("memory:").await.expect("memory");
-        Self { home: Home::with(&store, options), http: reqwest::Client::new(), store }
+        Self { home: Home::with(&store, options), http: asker().build().expect("a client"), store }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
 
+use crate::asker::asker;
 use crate::home::Home;
 
 pub(crate) struct Browser {
@@ -48,7 +49,7 @@ impl Browser {
     }
 
     pub(crate) fn to(base: String) -> Self {
-        let http = Client::builder().redirect(Policy::none()).build().expect("a client");
+        let http = asker().redirect(Policy::none()).build().expect("a client");
         Self { base, http, cookies: Mutex::default() }
     }
 

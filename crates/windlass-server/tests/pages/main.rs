@@ -1,6 +1,8 @@
 //! The dashboard as a browser sees it: what each page says, that forms do what they say, that nothing stored is ever
 //! markup, and who is let in.
 
+#[path = "../asker/mod.rs"]
+mod asker;
 mod browser;
 mod forms;
 #[path = "../home/mod.rs"]
