@@ -1,8 +1,8 @@
 //! Operations on all jobs that a filter means. They are kept by the store, so that they survive the server: one that
 //! ends in the middle is gone on with by whichever server comes next, from the last page that was finished.
 //!
-//! A page is listed, its jobs are changed in batches, and the place is written down. Between two batches as much time
-//! passes as a batch takes, or as the rate asks for, so that claims go on. A job that a worker holds is refused by the
+//! A page is listed, its jobs are changed in batches, and the place is written down. Between two batches four times as
+//! much time passes as a batch takes, or as much as the rate asks for, so that claims go on. A job that a worker holds is refused by the
 //! store and counted, never raced. A job that came to its end after the operation began is not touched again.
 
 use std::collections::HashSet;
@@ -32,6 +32,8 @@ const OPEN_MOST: usize = 8;
 const PAGE: usize = 500;
 /// Jobs changed in one step: few enough that a claim waits for no more than a few milliseconds.
 const BATCH: usize = 100;
+/// How many times as long as a step took passes before the next one: what is left of the store's time is claims'.
+const GENTLY: u32 = 4;
 /// Jobs looked at for one page.
 const BUDGET: usize = 20_000;
 /// Jobs looked at for a preview: some tenths of a second.
@@ -366,7 +368,7 @@ impl Pace {
                 let ms = jobs as u64 * rate.period_ms / u64::from(rate.count.max(1));
                 Duration::from_millis(ms).saturating_sub(took)
             }
-            None => took,
+            None => took * GENTLY,
         };
         tokio::time::sleep(pause).await;
     }
