@@ -117,6 +117,13 @@ pub(crate) enum Command {
     DemoWorker(demo::WorkerArgs),
 }
 
+impl Command {
+    /// Whether it stays until somebody ends it.
+    pub(crate) fn stays(&self) -> bool {
+        matches!(self, Command::Dev(_) | Command::Serve(_) | Command::Worker(_))
+    }
+}
+
 /// The command line as clap knows it, help template included.
 pub(crate) fn command() -> clap::Command {
     fn everywhere(command: clap::Command) -> clap::Command {

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         _ => Form::Human,
     };
     let out = Output::new(form, cli.global.quiet, !cli.global.no_color);
-    log_to_stderr();
+    log_to_stderr(cli.command.stays());
     let global = cli.global.clone();
     let exit = match start(cli, &out) {
         Ok(()) => Exit::Done,
@@ -85,9 +85,15 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
     }
 }
 
-/// What the libraries log goes to stderr if `WINDLASS_LOG` asks for it (`WINDLASS_LOG=debug`), and nowhere otherwise.
-fn log_to_stderr() {
-    let Ok(filter) = std::env::var("WINDLASS_LOG") else { return };
+/// What the libraries log goes to stderr if `WINDLASS_LOG` asks for it (`WINDLASS_LOG=debug`); of a command that stays,
+/// what goes wrong does in any case, since nobody would learn of it otherwise.
+fn log_to_stderr(stays: bool) {
+    let filter = match std::env::var("WINDLASS_LOG") {
+        Ok(filter) => filter,
+        Err(_) if stays => "warn".to_owned(),
+        Err(_) => return,
+    };
     let filter = tracing_subscriber::EnvFilter::new(filter);
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(color).with_writer(std::io::stderr).init();
 }
