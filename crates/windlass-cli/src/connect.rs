@@ -92,12 +92,12 @@ pub(crate) async fn open_url(url: &str, intent: Intent) -> Result<Open, Fault> {
     }
 }
 
-/// Opens the store that the URL names in this process, for whoever is to own it.
+/// Opens the store that the URL names in this process, for a server: its workers live elsewhere and keep their leases.
 ///
 /// # Errors
 /// As [`open`].
 pub(crate) async fn open_here(url: &str) -> Result<Open, Fault> {
-    let opened = OpenOptions::new().open(url).await;
+    let opened = OpenOptions::new().workers_elsewhere(true).open(url).await;
     opened.map(|client| Open { client }).map_err(|error| refusal(url, &error))
 }
 

@@ -26,6 +26,7 @@ pub struct OpenOptions {
     namespace: Option<String>,
     upkeep: Option<bool>,
     token: Option<Token>,
+    workers_elsewhere: bool,
 }
 
 /// What lets its bearer in, and is shown nowhere.
@@ -90,6 +91,14 @@ impl OpenOptions {
     #[must_use]
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(Token(token.into()));
+        self
+    }
+
+    /// Whether workers live in other processes, as a server's do. The embedded engine then gives their leases a full time
+    /// again when it opens a directory, instead of ending them as those of the process that owned it before.
+    #[must_use]
+    pub fn workers_elsewhere(mut self, elsewhere: bool) -> Self {
+        self.workers_elsewhere = elsewhere;
         self
     }
 
@@ -343,6 +352,7 @@ impl<'a> Address<'a> {
             namespace: code.namespace.or(options.namespace),
             upkeep: code.upkeep.or(options.upkeep),
             token: code.token,
+            workers_elsewhere: code.workers_elsewhere,
         })
     }
 
@@ -421,6 +431,9 @@ fn without_ours(url: &str, query: &str) -> String {
 #[cfg(feature = "embedded")]
 fn embedded_options(options: &OpenOptions) -> windlass_embedded::EmbeddedOptions {
     let mut embedded = windlass_embedded::EmbeddedOptions::default();
+    if options.workers_elsewhere {
+        embedded.leases = windlass_embedded::AtOpen::RenewLeases;
+    }
     if let Some(ack) = options.ack {
         embedded.ack_level = match ack {
             Ack::Power => windlass_embedded::Ack::Power,

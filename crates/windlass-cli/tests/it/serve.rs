@@ -159,3 +159,30 @@ fn dev_is_a_server_with_somebody_who_works_and_leaves_nothing_behind() {
     assert_eq!(std::fs::read_dir(&temporary).expect("a directory").count(), 0);
     assert_eq!(shell.run(&["dev", "--listen", "0.0.0.0:0"]).code, 2);
 }
+
+#[test]
+fn a_restart_of_the_server_ends_neither_its_workers_nor_their_leases() {
+    let shell = Shell::new();
+    let (server, url) = serve(&shell);
+    let address = url.trim_start_matches("http://").to_owned();
+    let (started, go) = (shell.path("started"), shell.path("go"));
+    let script =
+        format!("echo run >> {}; while [ ! -e {} ]; do sleep 0.05; done", started.display(), go.display());
+    let arguments = ["worker", "--url", &url, "-q", "slow", "--quiet", "--", "sh", "-c", &script];
+    let mut worker = Running(shell.command(&arguments).stderr(Stdio::null()).spawn().expect("it starts"));
+    let id = shell.enqueue(&["slow", "slow"]);
+    until(|| started.exists());
+    assert_eq!(server.end(), 0);
+    let mut again = shell.command(&["serve", "--listen", &address, "--json", "--quiet"]);
+    let mut child = again.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    let _server = Running(child);
+    let job = shell.object(&["jobs", "get", &id]);
+    assert_eq!((&job["state"], &job["losses"]), (&json!("running"), &json!(0)), "{job}");
+    std::fs::write(&go, "").expect("a file");
+    until(|| shell.object(&["jobs", "get", &id])["state"] == "completed");
+    assert_eq!(shell.object(&["jobs", "get", &id])["attempt"], json!(1));
+    assert_eq!(std::fs::read_to_string(&started).expect("a file"), "run\n");
+    assert!(worker.0.try_wait().expect("a process").is_none(), "the worker is still there");
+}

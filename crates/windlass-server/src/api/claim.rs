@@ -11,7 +11,7 @@ use windlass_api::work::{
 };
 use windlass_core::bounds::BATCH_ITEMS_MAX;
 use windlass_core::fingerprint::fingerprint;
-use windlass_core::store::{Claim, Claimed, PerItem, ReleaseReason, Settle, Watch};
+use windlass_core::store::{Claim, Claimed, PerItem, ReleaseReason, Settle, Signal, Watch};
 use windlass_core::{QueueName, Rejection, WorkerId};
 
 use crate::answer::{Answer, Fault, done, json, only, results, results_of};
@@ -245,9 +245,13 @@ pub(crate) async fn watch(State(app): State<App>, body: Bytes) -> Answer {
     let queues = request.queues.into_iter().map(|slots| (slots.queue, slots.slots)).collect();
     let watch = Watch { worker: request.worker, queues };
     let signal = tokio::select! {
-        signal = app.store().watch(watch) => signal?.into(),
+        signal = app.store().watch(watch) => match signal? {
+            Signal::Drain => SignalShape::None,
+            signal => signal.into(),
+        },
         () = tokio::time::sleep(WAIT_MOST) => SignalShape::None,
-        () = app.drain().begun() => SignalShape::Drain,
+        // It is the server that ends, not its workers: they ask again, and find whoever comes next.
+        () = app.drain().begun() => SignalShape::None,
     };
     json(&signal)
 }
