@@ -18,7 +18,7 @@ use crate::app::Drain;
 const CONNECTIONS_MOST: usize = 4_096;
 /// How long a connection may stay without a whole request, between two of them as well.
 const HEADERS_WITHIN: Duration = Duration::from_secs(75);
-/// Bytes of a request's line and headers together.
+/// Bytes that are buffered of a request while its line and headers are read; a read may bring some more.
 const HEADER_BYTES_MOST: usize = 64 << 10;
 /// How long running requests may take to finish once the server comes to its end.
 const FINISH_WITHIN: Duration = Duration::from_secs(20);

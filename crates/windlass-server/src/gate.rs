@@ -4,7 +4,7 @@
 use std::panic::AssertUnwindSafe;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
@@ -40,6 +40,12 @@ pub(crate) async fn pass(State(app): State<App>, mut request: Request, next: Nex
         }
         Err(fault) => fault.into_response(),
     };
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        // Said by whoever reads bodies, in words of its own.
+        response = Fault::new("too_large", "the body is larger than 64 MiB")
+            .hint("send jobs as lines (Content-Type: application/x-ndjson), of which there may be any number")
+            .into_response();
+    }
     let headers = response.headers_mut();
     headers.insert(VERSION_HEADER, VERSION);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

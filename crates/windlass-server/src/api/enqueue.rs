@@ -119,8 +119,7 @@ pub(crate) async fn any(State(app): State<App>, mut query: Pairs, request: Reque
     if first == Some(&b'[') {
         let list: Vec<&RawValue> = serde_json::from_slice(&body)
             .map_err(|error| Fault::new("bad_json", format!("the body is no list of jobs: {error}")))?;
-        let jobs = list.into_iter().map(|raw| read::json(raw.get().as_bytes())).collect::<Result<_, _>>()?;
-        return several(&app, jobs, all_or_nothing).await;
+        return several(&app, &list, all_or_nothing).await;
     }
     let job: JobRequest<'_> = read::json(&body)?;
     let job = job.job(None, app.client().new_id(), app.client().now())?;
@@ -146,20 +145,18 @@ pub(crate) async fn batch(State(app): State<App>, mut query: Pairs, body: Bytes)
     let all_or_nothing = query.take_value::<bool>("all_or_nothing")?.unwrap_or(false);
     query.end("all_or_nothing")?;
     let batch: Batch<'_> = read::json(&body)?;
-    let jobs =
-        batch.jobs.into_iter().map(|raw| read::json(raw.get().as_bytes())).collect::<Result<_, _>>()?;
-    several(&app, jobs, all_or_nothing).await
+    several(&app, &batch.jobs, all_or_nothing).await
 }
 
-async fn several(app: &App, jobs: Vec<JobRequest<'_>>, all_or_nothing: bool) -> Answer {
+async fn several(app: &App, jobs: &[&RawValue], all_or_nothing: bool) -> Answer {
     if jobs.len() > BATCH_ITEMS_MAX {
         let why = format!("{} jobs are more than {BATCH_ITEMS_MAX}", jobs.len());
         return Err(Fault::from(Rejection::Invalid { what: "batch", why }).hint(
             "send them as lines (Content-Type: application/x-ndjson), of which there may be any number",
         ));
     }
-    let now = app.client().now();
-    let read = jobs.into_iter().map(|job| job.job(None, app.client().new_id(), now));
+    // Each by itself, so that one that cannot be read stops no other.
+    let read = jobs.iter().map(|job| item(app, job.get().as_bytes()));
     let answers = enqueue(app, read.collect(), all_or_nothing).await?;
     let results = answers.into_iter().map(|answer| ItemAnswer(answer.map(EnqueuedShape::from))).collect();
     json(&Results { results })
@@ -197,16 +194,16 @@ pub(super) async fn enqueue(
     Ok(answers)
 }
 
-/// A line of jobs as it stands in a body.
-pub(super) fn line(app: &App, text: &[u8]) -> Result<NewJob, Rejection> {
+/// One job of several, as it stands in a body.
+pub(super) fn item(app: &App, text: &[u8]) -> Result<NewJob, Rejection> {
     let invalid = |why: String| Rejection::Invalid { what: "batch", why };
     if text.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-        return Err(invalid("the line is no JSON object".to_owned()));
+        return Err(invalid("a job is a JSON object".to_owned()));
     }
     let request: JobRequest<'_> = serde_json::from_slice(text).map_err(|error| {
         let why = error.to_string();
         let why = why.split(" at line ").next().unwrap_or(&why).to_owned();
-        invalid(format!("the line is no job: {why} (column {})", error.column()))
+        invalid(format!("this is no job: {why} (column {})", error.column()))
     })?;
     request.job(None, app.client().new_id(), app.client().now())
 }

@@ -119,7 +119,7 @@ impl Lines {
             let why = format!("a line of more than {LINE_BYTES_MAX} bytes is no job");
             Err(Rejection::Invalid { what: "batch", why })
         } else {
-            enqueue::line(&self.app, text)
+            enqueue::item(&self.app, text)
         };
         self.bytes += job.as_ref().map_or(0, |job| job.payload.len());
         self.batch.push((self.number, job));

@@ -117,7 +117,7 @@ async fn nonsense_is_refused_with_a_code_and_words() {
     let large = talk.post("/v1/queues/q/jobs", vec![b'x'; (1 << 20) + 1]).await;
     assert_eq!((large.status, large.text_at("/code")), (400, "invalid".into()));
     let huge = talk.send(talk.ask("POST", "/v1/claim").body(vec![b' '; 65 << 20])).await;
-    assert_eq!(huge.status, 413);
+    assert_eq!((huge.status, huge.text_at("/code")), (413, "too_large".into()));
 }
 
 #[test]

@@ -57,7 +57,7 @@ async fn a_job_lives_its_whole_life_by_requests_that_a_shell_can_write() {
 #[tokio::test]
 async fn a_batch_answers_for_each_of_its_jobs() {
     let talk = Talk::begin().await;
-    let jobs = r#"[{"queue":"q"},{"queue":"q","delay":"soon"},{"queue":"q","priority":99},{"queue":"q","unique":"k"},{"queue":"q","unique":"k","on_conflict":"refuse"}]"#;
+    let jobs = r#"[{"queue":"q"},{"queue":"q","delay":"soon"},{"queue":"","priority":9},{"queue":"q","unique":"k"},{"queue":"q","unique":"k","on_conflict":"refuse"}]"#;
     let all = talk.post("/v1/jobs", jobs).await;
     let codes: Vec<_> = all
         .at("/results")
