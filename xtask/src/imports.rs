@@ -27,7 +27,7 @@ enum May {
 const NOTHING: May = May::Use(&[]);
 
 /// The table. The order is the direction of the arrows: a row uses only rows above it.
-const TABLE: [Row; 18] = [
+const TABLE: [Row; 19] = [
     // The nouns and rules know nobody: that is what makes them checkable without a store, a clock or a runtime.
     Row { name: "windlass-core", ships: NOTHING, behind_a_feature: &[], tests: NOTHING },
     Row { name: "windlass-macros", ships: NOTHING, behind_a_feature: &[], tests: NOTHING },
@@ -117,10 +117,12 @@ const TABLE: [Row; 18] = [
         behind_a_feature: &["windlass-embedded", "windlass-http", "windlass-redis", "windlass-postgres"],
         tests: May::UseAny,
     },
+    // Requests to addresses that users name: what an answer means to a job is for those who send them.
+    Row { name: "windlass-webhook", ships: NOTHING, behind_a_feature: &[], tests: NOTHING },
     // The server has the verbs from a client, whichever store is behind it.
     Row {
         name: "windlass-server",
-        ships: May::Use(&["windlass", "windlass-core", "windlass-api"]),
+        ships: May::Use(&["windlass", "windlass-core", "windlass-api", "windlass-webhook"]),
         behind_a_feature: &[],
         tests: May::UseAny,
     },
