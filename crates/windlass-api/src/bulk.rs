@@ -121,6 +121,9 @@ pub struct Bulk {
     /// When it came to its end.
     #[serde(with = "crate::time::or_null")]
     pub ended_at: Option<Time>,
+    /// Jobs that it means, as far as that was known when it began.
+    #[serde(default)]
+    pub expected: Option<u64>,
     /// Jobs that were looked at.
     pub examined: u64,
     /// Jobs that it was done to.
@@ -136,4 +139,8 @@ pub struct Bulk {
     /// See `owner`.
     #[serde(with = "crate::time::or_null")]
     pub owned_until: Option<Time>,
+    /// How often a server that had it ended without a word. What each did after its last note is done, and is not in
+    /// the counts.
+    #[serde(default)]
+    pub lost: u32,
 }

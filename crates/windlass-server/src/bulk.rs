@@ -21,6 +21,7 @@ use windlass_core::{JobId, Rejection, StoreError};
 
 use crate::answer::Fault;
 use crate::app::{App, Inner};
+use crate::count;
 
 /// Where the store keeps them.
 const KEY: &str = "windlass.bulk";
@@ -95,12 +96,23 @@ async fn change<T>(app: &App, mut how: impl FnMut(&mut Vec<Bulk>) -> Result<T, F
     Err(Fault::new("too_busy", "others change the operations all the time"))
 }
 
-/// What the operation would do.
-pub(crate) async fn preview(app: &App, filter: &FilterShape) -> Result<Preview, Fault> {
-    let filter = filter.filter(app.client().now()).map_err(Fault::bad_request)?;
+/// What the operation would do. Jobs are counted one by one, for no longer than that, unless a count says how many there
+/// are.
+pub(crate) async fn preview(
+    app: &App,
+    shape: &FilterShape,
+    within: Option<Duration>,
+) -> Result<Preview, Fault> {
+    let filter = shape.filter(app.client().now()).map_err(Fault::bad_request)?;
     let mut seen = Preview { matched: 0, examined: 0, complete: false, sample: Vec::new() };
+    if let Some(matched) = count::known(app, shape).await? {
+        let page = app.store().list(filter, None, SAMPLE, BUDGET).await??;
+        let sample = page.items.into_iter().map(JobRow::from).collect();
+        return Ok(Preview { matched, examined: page.examined as u64, complete: true, sample });
+    }
+    let from = Instant::now();
     let mut cursor = None;
-    while (seen.examined as usize) < PREVIEW_BUDGET {
+    while (seen.examined as usize) < PREVIEW_BUDGET && within.is_none_or(|most| from.elapsed() < most) {
         let page =
             app.store().list(filter.clone(), cursor, windlass_core::bounds::PAGE_MAX, BUDGET).await??;
         seen.matched += page.items.len() as u64;
@@ -121,8 +133,10 @@ pub(crate) async fn begin(app: &App, request: BulkRequest, filter: FilterShape) 
     if let Some(text) = &request.rate {
         rate::parse(text).map_err(|why| Fault::bad_request(format!("rate: {why}")))?;
     }
+    let mut expected = count::known(app, &filter).await?;
     if let Some(expect) = request.expect {
-        let seen = preview(app, &filter).await?;
+        let seen = preview(app, &filter, None).await?;
+        expected = seen.complete.then_some(seen.matched).or(expected);
         if seen.matched > expect + expect / 10 {
             let more = if seen.complete { "" } else { " or more" };
             let detail = format!("the filter means {}{more} jobs, and {expect} were expected", seen.matched);
@@ -138,6 +152,7 @@ pub(crate) async fn begin(app: &App, request: BulkRequest, filter: FilterShape) 
         why: None,
         began_at: app.client().now(),
         ended_at: None,
+        expected,
         examined: 0,
         done: 0,
         refused: Default::default(),
@@ -145,6 +160,7 @@ pub(crate) async fn begin(app: &App, request: BulkRequest, filter: FilterShape) 
         cursor: None,
         owner: None,
         owned_until: None,
+        lost: 0,
     };
     change(app, |list| {
         if list.iter().filter(|bulk| bulk.stage.is_open()).count() >= OPEN_MOST {
@@ -215,6 +231,8 @@ async fn take_those_that_nobody_has(app: &App, me: &str) -> Result<Vec<Bulk>, Fa
     }
     change(app, |list| {
         let mine = list.iter_mut().filter(|bulk| free(bulk)).map(|bulk| {
+            // Whoever had it and ended in order has taken its name off.
+            bulk.lost += u32::from(bulk.owner.is_some());
             bulk.owner = Some(me.to_owned());
             bulk.owned_until = Some(now.plus_ms(OWNED_MS));
             bulk.clone()
@@ -300,6 +318,9 @@ async fn write_down(app: &App, bulk: &mut Bulk, me: &str, stage: Stage) -> Resul
             kept.ended_at = (!stage.is_open()).then_some(now);
         }
         kept.owned_until = (kept.stage == Stage::Running).then(|| now.plus_ms(OWNED_MS));
+        if kept.stage != Stage::Running {
+            kept.owner = None;
+        }
         Ok(Some(kept.clone()))
     })
     .await?;

@@ -19,6 +19,7 @@ mod answer;
 mod api;
 mod app;
 mod bulk;
+mod count;
 mod door;
 mod gate;
 mod read;

@@ -98,7 +98,11 @@ fn pages() -> Vec<Route> {
         post "/jobs/{id}/edit" Operate ui::job::save;
         post "/jobs/{id}/{act}" Operate ui::bulk::one;
         get "/errors" Read ui::errors::page;
-        post "/errors/retry" Operate ui::errors::retry;
+        get "/bulk" Read ui::operations::list;
+        get "/bulk/new" Read ui::operations::question;
+        post "/bulk" Operate ui::operations::begin;
+        get "/bulk/{id}" Read ui::operations::page;
+        post "/bulk/{id}/{stage}" Operate ui::operations::steer;
         get "/schedules" Read ui::schedules::page;
         post "/schedules/{schedule}/pause" Operate ui::schedules::pause;
         post "/schedules/{schedule}/resume" Operate ui::schedules::resume;

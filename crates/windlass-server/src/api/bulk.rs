@@ -28,7 +28,7 @@ pub(crate) async fn begin(State(app): State<App>, body: Bytes) -> Answer {
     // Looked at now, so that a filter that makes no sense is refused and not begun.
     filter.filter(app.client().now()).map_err(Fault::bad_request)?;
     if request.dry_run {
-        return json(&bulk::preview(&app, &filter).await?);
+        return json(&bulk::preview(&app, &filter, None).await?);
     }
     json_with(StatusCode::ACCEPTED, &bulk::begin(&app, request, filter).await?)
 }

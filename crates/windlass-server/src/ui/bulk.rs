@@ -1,6 +1,7 @@
 //! What is done to jobs: to one from its page, or to the ticked rows of a list.
 
 use axum::extract::Path;
+use windlass_api::bulk::Action;
 use windlass_core::bounds::BATCH_ITEMS_MAX;
 use windlass_core::store::{Cancelled, Filter};
 use windlass_core::{JobId, Rejection};
@@ -25,7 +26,7 @@ pub(crate) enum Act {
 
 impl Act {
     /// The act of that word.
-    fn of(word: &str) -> Result<Self, Fault> {
+    pub(crate) fn of(word: &str) -> Result<Self, Fault> {
         match word {
             "retry" => Ok(Act::Retry),
             "run-now" => Ok(Act::RunNow),
@@ -62,8 +63,28 @@ impl Act {
         matches!(self, Act::Cancel | Act::Delete)
     }
 
+    /// The same as an operation on many jobs.
+    pub(crate) fn action(self) -> Action {
+        match self {
+            Act::Retry => Action::Retry,
+            Act::RunNow => Action::RunNow,
+            Act::Cancel => Action::Cancel,
+            Act::Delete => Action::Delete,
+        }
+    }
+
+    /// The act that an operation does.
+    pub(crate) fn doing(action: Action) -> Self {
+        match action {
+            Action::Retry => Act::Retry,
+            Action::RunNow => Act::RunNow,
+            Action::Cancel => Act::Cancel,
+            Action::Delete => Act::Delete,
+        }
+    }
+
     /// What it means.
-    fn means(self) -> Vec<&'static str> {
+    pub(crate) fn means(self) -> Vec<&'static str> {
         match self {
             Act::Retry => vec!["Each job that has ended becomes ready, with all its tries."],
             Act::RunNow => vec!["Each job that waits for its time becomes ready."],

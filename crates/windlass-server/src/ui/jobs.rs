@@ -8,9 +8,11 @@ use windlass_core::job::JobView;
 use windlass_core::store::{Counts, Page};
 use windlass_core::{JobId, State, Time};
 
-use super::page::{Reply, Wrong, show_with};
+use super::operations::{self, Offer};
+use super::page::{Reply, show_with};
 use super::visit::{Frame, Visit};
 use super::words::{self, When};
+use crate::count;
 use crate::read::Pairs;
 
 /// Jobs of a page.
@@ -91,6 +93,8 @@ struct JobsPage {
     examined: String,
     /// Whether the page is not full because the search stopped to look.
     stopped: bool,
+    /// What can be done to all jobs that the filter means.
+    offers: Vec<Offer>,
     has_jobs: bool,
 }
 
@@ -115,7 +119,7 @@ pub(crate) async fn page(visit: Visit, mut query: Pairs) -> Reply {
         }
         Err(why) => (Page::default(), Some(why)),
     };
-    let counts = counts(&visit, &shape).await?;
+    let counts = count::by_state(&visit.app, &shape).await?;
     let f = visit.frame("jobs");
     let status = if fault.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let view = JobsPage {
@@ -129,31 +133,13 @@ pub(crate) async fn page(visit: Visit, mut query: Pairs) -> Reply {
             .map(|next| format!("{}&cursor={}", words::jobs_at(&f.base, &filter), words::part(next))),
         examined: words::many(page.examined as u64, "job", "jobs"),
         stopped: page.next.is_some() && page.items.len() < JOBS_SHOWN,
+        offers: if fault.is_none() { operations::offers(&f, &shape) } else { Vec::new() },
         has_jobs: counts.is_none_or(|counts| counts.0.iter().any(|n| *n > 0)),
         filter,
         fault,
         f,
     };
     show_with(status, &view)
-}
-
-/// How many jobs each state has, where a count says it: of all queues, or of the one that the filter names alone.
-async fn counts(visit: &Visit, shape: &FilterShape) -> Result<Option<Counts>, Wrong> {
-    let others = FilterShape { queue: None, state: None, ..shape.clone() };
-    if others != FilterShape::default() {
-        return Ok(None);
-    }
-    let queue = match shape.queue.as_deref().map(windlass_core::QueueName::new).transpose() {
-        Ok(queue) => queue,
-        Err(_) => return Ok(None),
-    };
-    let mut sum = Counts::default();
-    for info in visit.store().queues(queue, None).await? {
-        for (all, one) in sum.0.iter_mut().zip(info.counts.0) {
-            *all += one;
-        }
-    }
-    Ok(Some(sum))
 }
 
 /// A switch for each state: the filter with that state in it, or without.

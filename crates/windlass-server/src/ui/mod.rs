@@ -10,8 +10,8 @@
 //!
 //! - [`visit`], [`page`]: the frame, answers, and what is said when something is wrong; [`form`], [`flash`]: what comes
 //!   in, and what is told of it; [`session`], [`login`]: who it is;
-//! - [`overview`] with [`trouble`] and [`rows`], [`queues`], [`queue`], [`jobs`] with [`bulk`], [`job`], [`errors`],
-//!   [`schedules`], [`limits`], [`workers`]: a page each;
+//! - [`overview`] with [`trouble`] and [`rows`], [`queues`], [`queue`], [`jobs`] with [`bulk`], [`operations`], [`job`],
+//!   [`errors`], [`schedules`], [`limits`], [`workers`]: a page each;
 //! - [`words`], [`chart`], [`json`], [`cron`]: how things are said.
 
 pub(crate) mod assets;
@@ -28,6 +28,7 @@ mod json;
 pub(crate) mod limits;
 pub(crate) mod live;
 pub(crate) mod login;
+pub(crate) mod operations;
 pub(crate) mod overview;
 pub(crate) mod page;
 pub(crate) mod queue;

@@ -4,6 +4,7 @@ use askama::Template;
 use windlass_core::State;
 use windlass_core::store::QueueInfo;
 
+use super::operations::{self, Operation};
 use super::page::{Reply, show};
 use super::rows::{QueueRow, rows};
 use super::trouble::{self, Seen, Trouble};
@@ -30,6 +31,8 @@ pub(crate) struct Total {
 struct OverviewPage {
     f: Frame,
     troubles: Vec<Trouble>,
+    /// Operations on many jobs that are open.
+    operations: Vec<Operation>,
     totals: Vec<Total>,
     completed: String,
     workers: String,
@@ -53,11 +56,13 @@ pub(crate) async fn page(visit: &Visit) -> Reply {
     let shown = shown(&queues);
     let rows = rows(visit, &shown, &workers).await?;
     let mut f = visit.frame("overview");
-    f.every = 10;
+    let operations = operations::open(visit, &f).await?;
+    f.every = if operations.is_empty() { 10 } else { 1 };
     let completed: u64 = queues.iter().map(|info| info.completed_last_minute).sum();
     let page = OverviewPage {
         totals: totals(&f, &queues),
         troubles,
+        operations,
         completed: words::count(completed),
         workers: words::count(workers.len() as u64),
         rows,

@@ -18,11 +18,12 @@ use crate::app::{Access, App};
 const AGAIN: &str = "x-windlass-again";
 
 /// The pages of the navigation, each with the key that leads to it after `g`.
-const PLACES: [(&str, &str, &str); 7] = [
+const PLACES: [(&str, &str, &str); 8] = [
     ("overview", "Overview", "o"),
     ("queues", "Queues", "q"),
     ("jobs", "Jobs", "j"),
     ("errors", "Errors", "e"),
+    ("bulk", "Operations", "b"),
     ("schedules", "Schedules", "s"),
     ("limits", "Limits", "l"),
     ("workers", "Workers", "w"),

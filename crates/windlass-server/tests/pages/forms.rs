@@ -246,25 +246,6 @@ async fn a_job_that_waits_is_edited_and_one_that_has_ended_is_copied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_dead_jobs_of_a_failure_mode_are_retried_together() {
-    let stock = Stock::varied().await;
-    let home = Home::of(&stock.client);
-    let browser = Browser::at(&home);
-    let mode = stock.client.store().errors(None, 10).await.expect("modes").remove(0);
-    let print = mode.fingerprint.to_string();
-    let fields = [("queue", "mail"), ("fingerprint", print.as_str()), ("back", "/errors")];
-    let question = browser.post("/errors/retry", &fields).await;
-    assert!(question.text.contains("Retry 2 dead jobs of queue mail?"), "{}", question.text);
-    assert_eq!(info(&stock, "mail").await.counts.of(State::Dead), 2);
-    let confirmed: Vec<_> = fields.into_iter().chain([("confirmed", "yes")]).collect();
-    let page = browser.submit("/errors/retry", &confirmed).await;
-    assert!(page.text.contains("2 jobs retried."), "{}", page.text);
-    assert_eq!(info(&stock, "mail").await.counts.of(State::Dead), 0);
-    let page = browser.submit("/errors/retry", &confirmed).await;
-    assert!(page.text.contains("No dead job of that failure mode was found"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn limits_are_set_and_removed_and_schedules_stopped_and_deleted() {
     let stock = Stock::varied().await;
     let home = Home::of(&stock.client);

@@ -8,6 +8,7 @@ mod forms;
 #[path = "../home/mod.rs"]
 mod home;
 mod markup;
+mod operations;
 mod sign_in;
 mod stock;
 
@@ -80,7 +81,7 @@ async fn each_page_says_what_there_is() {
         (format!("/jobs/{waiting}"), &["scheduled", "due", "due at"]),
         (format!("/jobs/{parent}"), &["completed", "Result", "&#34;sent&#34;: 1.0", "Waited for by"]),
         (format!("/jobs/{dead}/edit"), &["cannot be changed", "Save and retry"]),
-        ("/errors".into(), &["card &#60;n&#62; was declined", "Retry all dead"]),
+        ("/errors".into(), &["card &#60;n&#62; was declined", "Retry all dead…", "Delete all dead…"]),
         ("/schedules".into(), &["Monday to Friday at 09:00", "Europe/Berlin", "every 30s", "Next ticks"]),
         ("/limits".into(), &["smtp", "100/1m", "closed"]),
         ("/workers".into(), &["w-0000000000000007", "host-1", "memory"]),
@@ -103,7 +104,7 @@ async fn an_empty_store_says_what_to_do_next() {
     let client = windlass::open("memory:").await.expect("a store");
     let home = Home::of(&client);
     let browser = Browser::at(&home);
-    for path in ["/", "/queues", "/jobs", "/errors", "/schedules", "/limits", "/workers"] {
+    for path in ["/", "/queues", "/jobs", "/errors", "/bulk", "/schedules", "/limits", "/workers"] {
         let page = browser.get(path).await;
         assert_eq!(page.status, 200, "{path}");
         assert!(page.text.contains("curl -"), "{path}: {}", page.text);

@@ -68,13 +68,18 @@ async fn what_is_stored_is_never_markup() {
     let home = Home::of(&stock.client);
     let browser = Browser::at(&home);
     let mut paths: Vec<String> =
-        ["/", "/queues", "/queues/mail", "/jobs", "/errors", "/schedules", "/limits", "/workers"]
+        ["/", "/queues", "/queues/mail", "/jobs", "/errors", "/bulk", "/schedules", "/limits", "/workers"]
             .map(Into::into)
             .into();
     for (hostile, ids) in &jobs {
         let asked: String = form_urlencoded::byte_serialize(hostile.as_bytes()).collect();
         paths.push(format!("/jobs?filter={asked}"));
         paths.push(format!("/jobs?filter=group:%22{asked}"));
+        paths.push(format!("/bulk/new?action=retry&filter=group:%22{asked}"));
+        paths.push(format!("/bulk/new?action={asked}&filter=queue:mail"));
+        paths.push(format!("/bulk/new?action=delete&filter=queue:mail&rate={asked}&back={asked}"));
+        let fields = [("action", "retry"), ("filter", "queue:mail state:ready"), ("rate", hostile)];
+        assert_escaped(&browser.post("/bulk", &fields).await.text, "an operation");
         paths.push(format!("/queues?prefix={asked}"));
         paths.push(format!("/queues/mail?edit=~{asked}"));
         paths.push(format!("/queues/{asked}"));
