@@ -9,6 +9,7 @@ use crate::filter::FilterShape;
 
 /// What is done to each job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Another life for jobs that have ended.
@@ -35,6 +36,7 @@ impl Action {
 
 /// Where an operation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// It goes on, in whichever server has it.
@@ -69,6 +71,7 @@ impl Stage {
 
 /// An operation is asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BulkRequest {
     /// What is done to each job.
@@ -78,6 +81,7 @@ pub struct BulkRequest {
     pub filter: String,
     /// Jobs per time (`20/s`); as fast as leaves the store to others unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::RateText>"))]
     pub rate: Option<String>,
     /// Only count, and show some.
     #[serde(default)]
@@ -89,6 +93,7 @@ pub struct BulkRequest {
 
 /// What an operation would do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Preview {
     /// Jobs that the filter means, as far as was looked.
     pub matched: u64,
@@ -102,6 +107,7 @@ pub struct Preview {
 
 /// An operation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Bulk {
     /// Its id.
     pub id: String,
@@ -117,9 +123,11 @@ pub struct Bulk {
     pub why: Option<String>,
     /// When it began.
     #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
     pub began_at: Time,
     /// When it came to its end.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub ended_at: Option<Time>,
     /// Jobs that it means, as far as that was known when it began.
     #[serde(default)]
@@ -138,6 +146,7 @@ pub struct Bulk {
     pub owner: Option<String>,
     /// See `owner`.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub owned_until: Option<Time>,
     /// How often a server that had it ended without a word. What each did after its last note is done, and is not in
     /// the counts.

@@ -13,11 +13,13 @@ use crate::work::worker;
 
 /// One transition of one job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventShape {
     /// Its place in the log.
     pub cursor: Cursor,
     /// When it happened, by the store's clock.
     #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
     pub at: Time,
     /// What happened.
     #[serde(rename = "type")]
@@ -36,6 +38,7 @@ pub struct EventShape {
     pub cause: Option<Cause>,
     /// The worker that held the job.
     #[serde(with = "worker::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::WorkerText>"))]
     pub worker: Option<WorkerId>,
     /// An error's or a snooze's words.
     pub text: Option<String>,
@@ -91,6 +94,7 @@ impl TryFrom<EventShape> for Event {
 
 /// A stretch of the event log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventPageShape {
     /// The events.
     pub events: Vec<EventShape>,
@@ -121,6 +125,7 @@ impl TryFrom<EventPageShape> for EventPage {
 
 /// A reader whose place holds back the trimming of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReaderShape {
     /// Its name.
     pub name: String,
@@ -128,6 +133,7 @@ pub struct ReaderShape {
     pub cursor: Cursor,
     /// Retention removes no job that ended at this time or later; null holds back no job.
     #[serde(default, with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub keeps_from: Option<Time>,
 }
 
@@ -145,6 +151,7 @@ impl From<ReaderShape> for Reader {
 
 /// Jobs that failed the same way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FailureModeShape {
     /// Which mode.
     pub fingerprint: Fingerprint,
@@ -160,9 +167,11 @@ pub struct FailureModeShape {
     pub failures: u64,
     /// First seen.
     #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
     pub first_seen: Time,
     /// Last seen.
     #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
     pub last_seen: Time,
     /// A job that failed so.
     pub sample: JobId,

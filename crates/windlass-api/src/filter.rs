@@ -33,31 +33,40 @@ pub const CONDITIONS: [(&str, &str); 11] = [
 
 /// The conditions as fields, each spelled as in the text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct FilterShape {
     /// In this queue.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<windlass_core::QueueName>"))]
     pub queue: Option<String>,
     /// In one of these states.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::StatesText>"))]
     pub state: Option<String>,
     /// In this group.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<windlass_core::GroupKey>"))]
     pub group: Option<String>,
     /// Of this kind.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<windlass_core::Kind>"))]
     pub kind: Option<String>,
     /// Failed in this mode.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<windlass_core::fingerprint::Fingerprint>"))]
     pub fingerprint: Option<String>,
     /// With this tag.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<windlass_core::name::Tag>"))]
     pub tag: Option<String>,
     /// Enqueued at or after.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Past>"))]
     pub after: Option<String>,
     /// Enqueued before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Past>"))]
     pub before: Option<String>,
     /// Whose last error holds this text.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +76,7 @@ pub struct FilterShape {
     pub payload: Option<String>,
     /// Of these ids.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::IdsText>"))]
     pub id: Option<String>,
 }
 

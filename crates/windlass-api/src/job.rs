@@ -17,6 +17,7 @@ use crate::work::worker;
 
 /// A job in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JobRow {
     /// Identity.
     pub id: JobId,
@@ -42,9 +43,11 @@ pub struct JobRow {
     pub snoozes: u32,
     /// When it was enqueued.
     #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
     pub enqueued_at: Time,
     /// Due time, time of becoming ready, start, or end, by state.
     #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
     pub since: Time,
     /// The last error's first line.
     pub last_error: Option<String>,
@@ -102,17 +105,21 @@ impl From<JobRow> for JobView {
 
 /// One attempt of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AttemptShape {
     /// Which attempt.
     pub attempt: u32,
     /// Who held it.
     #[serde(with = "worker")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::WorkerText"))]
     pub worker: WorkerId,
     /// When it was claimed.
     #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
     pub started_at: Time,
     /// When it ended; null while it runs.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub ended_at: Option<Time>,
     /// How it ended: the event's word.
     pub outcome: String,
@@ -136,6 +143,7 @@ impl From<AttemptShape> for AttemptRecord {
 
 /// Everything about one job: its row, and the rest.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JobRecord {
     /// What a list shows.
     #[serde(flatten)]
@@ -147,6 +155,7 @@ pub struct JobRecord {
 
 /// What a list does not show of a job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JobRest {
     /// The payload as it was enqueued or last edited.
     pub payload: Box<RawValue>,
@@ -180,6 +189,7 @@ pub struct JobRest {
     pub retry: Option<RetryPolicy>,
     /// When it is cancelled if it has not started.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub expires_at: Option<Time>,
     /// How long one attempt may take.
     pub timeout_ms: Option<u64>,
@@ -189,9 +199,11 @@ pub struct JobRest {
     pub cancel_requested: bool,
     /// Who holds it, while it runs.
     #[serde(with = "worker::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::WorkerText>"))]
     pub worker: Option<WorkerId>,
     /// Until when it is held.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub deadline: Option<Time>,
 }
 
@@ -265,6 +277,7 @@ impl TryFrom<JobRecord> for JobDetail {
 
 /// What a job brings to its handler.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BodyShape {
     /// Its payload.
     pub payload: Box<RawValue>,
@@ -297,6 +310,7 @@ impl TryFrom<BodyShape> for JobBody {
 
 /// Why a job is not running.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WhyRecord {
     /// The job.
     pub id: JobId,
@@ -306,6 +320,7 @@ pub struct WhyRecord {
     pub detail: String,
     /// When it may change, where that is known.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub eta: Option<Time>,
     /// Jobs before it in its own group, an upper bound.
     pub ahead: Option<u64>,

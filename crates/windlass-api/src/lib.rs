@@ -12,6 +12,8 @@
 //! - [`problem`]: how a request fails (RFC 9457);
 //! - [`payload`], [`spell`], [`time`]: how bytes, spans, rates and instants are written.
 //!
+//! With the feature `schema` every word has its JSON Schema, from which the server's OpenAPI document is made.
+//!
 //! This crate knows no socket, no clock and no store.
 
 pub mod bulk;
@@ -23,6 +25,8 @@ pub mod payload;
 pub mod problem;
 pub mod queue;
 pub mod schedule;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod spell;
 pub mod store;
 pub mod time;

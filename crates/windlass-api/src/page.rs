@@ -6,6 +6,7 @@ use windlass_core::Rejection;
 
 /// One page of a list.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "PageOf{T}"))]
 pub struct PageShape<T> {
     /// The items.
     pub items: Vec<T>,
@@ -44,10 +45,13 @@ pub struct ItemAnswer<T>(pub Result<T, Rejection>);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {}
 
+/// Why an item was refused.
 #[derive(Serialize)]
-struct Refusal<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Refusal<'a> {
     #[serde(flatten)]
     rejection: &'a Rejection,
+    /// The refusal in words.
     detail: String,
 }
 

@@ -16,6 +16,7 @@ use std::borrow::Cow;
 
 /// How a value holds its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
     /// The bytes are the value's own JSON.

@@ -48,6 +48,7 @@ impl<'de> Deserialize<'de> for ByState {
 
 /// Durations in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Times {
     /// How many were measured.
     pub count: u64,
@@ -73,6 +74,7 @@ impl From<Histogram> for Times {
 
 /// A queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct QueueShape {
     /// Its name.
     pub queue: QueueName,
@@ -82,6 +84,7 @@ pub struct QueueShape {
     pub jobs: ByState,
     /// When the longest-waiting ready job became ready.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub oldest_ready: Option<Time>,
     /// Groups that have live jobs.
     pub groups: u64,
@@ -132,6 +135,7 @@ impl From<QueueShape> for QueueInfo {
 
 /// A group of a queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GroupShape {
     /// Its key; null is the group of jobs without one.
     pub group: Option<GroupKey>,
@@ -141,6 +145,7 @@ pub struct GroupShape {
     pub claimed: u64,
     /// Held until, by a rate-limited snooze.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub held_until: Option<Time>,
     /// Shut by the death of its head.
     pub shut_by: Option<JobId>,
@@ -180,6 +185,7 @@ impl From<GroupShape> for GroupInfo {
 
 /// A named limit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LimitShape {
     /// Its name.
     pub limit: LimitName,
@@ -192,6 +198,7 @@ pub struct LimitShape {
     pub waiting_lanes: u64,
     /// Closed until, by its rate or a rate-limited snooze.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub closed_until: Option<Time>,
 }
 
@@ -211,10 +218,17 @@ impl From<LimitShape> for LimitInfo {
 
 /// One slot of a chart: when it begins, and its count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Point(#[serde(with = "crate::time")] pub Time, pub u64);
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Point(
+    #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
+    pub Time,
+    pub u64,
+);
 
 /// Counts by slot of time, oldest first; slots that hold nothing are left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SeriesShape {
     /// Width of a slot.
     pub slot_ms: u64,
@@ -224,6 +238,7 @@ pub struct SeriesShape {
 
 /// The charts of one queue, each by second, minute and hour.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct QueueSeriesShape {
     /// Enqueues.
     pub enqueued: Vec<SeriesShape>,

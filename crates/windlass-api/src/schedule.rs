@@ -14,6 +14,7 @@ const UPCOMING: usize = 5;
 
 /// A schedule.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ScheduleShape {
     /// Its name.
     pub schedule: ScheduleName,
@@ -45,12 +46,14 @@ pub struct ScheduleShape {
     pub payload_encoding: Encoding,
     /// The last tick that made or skipped a job.
     #[serde(default, with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub last_tick: Option<Time>,
     /// The job of the last tick that made one.
     #[serde(default)]
     pub last_job: Option<JobId>,
     /// The next tick.
     #[serde(default, with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub next_tick: Option<Time>,
     /// Ticks that made a job.
     #[serde(default)]
@@ -122,6 +125,7 @@ impl ScheduleShape {
 /// A schedule as it is asked for. What only the store knows of one may stand beside it, so that what was read can be
 /// changed and sent back.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleRequest {
     /// Its name, where the address does not say it.
@@ -157,16 +161,22 @@ pub struct ScheduleRequest {
     #[serde(default)]
     pub payload_encoding: Encoding,
     #[serde(default, rename = "last_tick")]
+    #[cfg_attr(feature = "schema", schemars(with = "serde_json::Value"))]
     _last_tick: IgnoredAny,
     #[serde(default, rename = "last_job")]
+    #[cfg_attr(feature = "schema", schemars(with = "serde_json::Value"))]
     _last_job: IgnoredAny,
     #[serde(default, rename = "next_tick")]
+    #[cfg_attr(feature = "schema", schemars(with = "serde_json::Value"))]
     _next_tick: IgnoredAny,
     #[serde(default, rename = "ticks")]
+    #[cfg_attr(feature = "schema", schemars(with = "serde_json::Value"))]
     _ticks: IgnoredAny,
     #[serde(default, rename = "skipped")]
+    #[cfg_attr(feature = "schema", schemars(with = "serde_json::Value"))]
     _skipped: IgnoredAny,
     #[serde(default, rename = "upcoming")]
+    #[cfg_attr(feature = "schema", schemars(with = "serde_json::Value"))]
     _upcoming: IgnoredAny,
 }
 

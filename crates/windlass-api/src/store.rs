@@ -8,6 +8,7 @@ use crate::work::worker;
 
 /// A queue that a worker takes from, and how many jobs of it at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Slots {
     /// The queue.
@@ -18,10 +19,12 @@ pub struct Slots {
 
 /// A worker introduces itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HelloShape {
     /// Its id: `w-` and 16 hexadecimal digits, at random at each start.
     #[serde(with = "worker")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::WorkerText"))]
     pub worker: WorkerId,
     /// Where it runs.
     pub host: String,
@@ -47,9 +50,11 @@ impl From<HelloShape> for Hello {
 
 /// A worker as people see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WorkerShape {
     /// Its id.
     #[serde(with = "worker")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::WorkerText"))]
     pub worker: WorkerId,
     /// Where it runs.
     pub host: String,
@@ -59,6 +64,7 @@ pub struct WorkerShape {
     pub queues: Vec<Slots>,
     /// When it was last heard of.
     #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
     pub seen_at: Time,
     /// Leases that it holds.
     pub running: u64,
@@ -80,9 +86,11 @@ impl From<WorkerShape> for WorkerInfo {
 
 /// A value that the store keeps for servers, with its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Versioned {
     /// The value in base64.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Base64"))]
     pub value: String,
     /// Its version; 0 when there is none.
     pub version: u64,
@@ -90,6 +98,7 @@ pub struct Versioned {
 
 /// The version that a value has now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Version {
     /// The number.
     pub version: u64,
@@ -97,6 +106,7 @@ pub struct Version {
 
 /// What is due is to be done now. A server does it by itself; who asks for it does not want to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UpkeepRequest {
     /// Steps at most.
@@ -105,11 +115,13 @@ pub struct UpkeepRequest {
 
 /// What upkeep did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UpkeepShape {
     /// Steps taken.
     pub done: usize,
     /// When there is something to do again; in the past when the budget ran out.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub next_due: Option<Time>,
 }
 

@@ -135,6 +135,7 @@ impl<'de> Deserialize<'de> for LeaseText {
 
 /// A job and the right to work on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Held {
     /// The job.

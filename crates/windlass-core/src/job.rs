@@ -88,6 +88,7 @@ impl From<JobId> for String {
 
 /// Where a job stands. The transitions are in [`crate::lifecycle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum State {
@@ -172,6 +173,7 @@ impl std::str::FromStr for State {
 
 /// How long a unique key stays taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum UniqueScope {
     /// As long as its job is live.
@@ -188,6 +190,7 @@ pub enum UniqueScope {
 
 /// What an enqueue does when its unique key is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnConflict {
     /// Answers with the job that holds the key.
@@ -203,6 +206,7 @@ pub enum OnConflict {
 
 /// At most one live job holds the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Unique {
     /// The key, one namespace over the whole store.
     pub key: UniqueKey,
@@ -216,6 +220,7 @@ pub struct Unique {
 
 /// When a child may start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnParent {
     /// When the parent has completed; the child is cancelled if the parent ends otherwise.
@@ -227,6 +232,7 @@ pub enum OnParent {
 
 /// One edge from a child to the job it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Parent {
     /// The job waited for: a known one, or one of the same batch.
     pub id: JobId,
@@ -414,6 +420,7 @@ impl NewJob {
 
 /// An error as a handler reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorReport {
     /// The error's type or class, if known.
     #[serde(default)]
@@ -465,6 +472,7 @@ pub struct AttemptRecord {
 
 /// How far a handler says it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Progress {
     /// 0 to 100.
     pub percent: u8,

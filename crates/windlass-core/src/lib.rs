@@ -23,6 +23,8 @@ pub mod queue;
 pub mod rate;
 pub mod retry;
 pub mod schedule;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod store;
 pub mod time;
 pub mod url;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// How much may run at once and how much may start in a time; both hold over all workers, exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct LimitSettings {
     /// Jobs running at once (for named limits: the sum of their costs); none means unlimited.
@@ -36,6 +37,7 @@ impl LimitSettings {
 
 /// One named limit that a job takes when it starts, together with all its others or not at all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LimitUse {
     /// Which limit.
     pub name: LimitName,

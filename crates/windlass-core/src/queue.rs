@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// What happens to an ordered group when its head dies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnHeadDeath {
     /// The group is shut until the head is retried in place, cancelled or deleted.
@@ -20,6 +21,7 @@ pub enum OnHeadDeath {
 
 /// Settings of one group, or the defaults of a queue's groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct GroupSettings {
     /// Share of the queue against its other groups, 1 to 1,000.
@@ -61,6 +63,7 @@ impl GroupSettings {
 
 /// How long and how many ended jobs a queue keeps; whichever comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Retention {
     /// Completed jobs, by age.
@@ -92,6 +95,7 @@ impl Default for Retention {
 
 /// Everything that can be set on a queue while it works.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct QueueSettings {
     /// Nothing is claimed from a paused queue; running jobs go on.

@@ -25,6 +25,7 @@ const TAT_MS_MAX: u64 = u64::MAX >> FRACTION_BITS;
 ///
 /// In any span of t ms there are at most `burst + count * t / period_ms` grants, exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
     /// Grants per period.

@@ -23,6 +23,7 @@ const JITTER_BITS: u32 = 20;
 
 /// How much of a delay is left to chance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Jitter {
     /// Spread evenly from a tenth of the delay (at least 1 ms) to the whole of it.
@@ -46,6 +47,7 @@ pub enum Jitter {
 /// | longest delay, s | 5 | 10 | 20 | 40 | 80 | 160 | 320 | 640 | 1,280 | 1,800 | 1,800 | dead |
 /// | mean delay, s | 2.75 | 5.5 | 11 | 22 | 44 | 88 | 176 | 352 | 704 | 990 | 990 | |
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RetryPolicy {
     /// `base_ms` after the first failure, doubled with each one up to `cap_ms`.

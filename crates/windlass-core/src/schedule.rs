@@ -25,6 +25,7 @@ pub const ON_TIME_MS: u64 = 10_000;
 
 /// When a schedule ticks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Timing {
     /// At the local times that a cron expression names.
@@ -64,6 +65,7 @@ fn utc() -> String {
 
 /// What a tick does while the job of the tick before is live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
     /// Makes its job all the same.
@@ -75,6 +77,7 @@ pub enum Overlap {
 
 /// What becomes of ticks that are more than [`ON_TIME_MS`] late; ticks on time always run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum CatchUp {
     /// None of them runs.

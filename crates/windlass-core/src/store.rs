@@ -31,6 +31,7 @@ pub type PerItem<T> = Vec<Result<T, Rejection>>;
 
 /// What an acknowledged write survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AckLevel {
     /// Nothing: it lives in memory.
@@ -59,6 +60,7 @@ impl std::fmt::Display for AckLevel {
 
 /// What became of one enqueue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EnqueueStatus {
     /// A new job.
@@ -160,6 +162,7 @@ pub enum ReleaseReason {
 
 /// What a rate-limited snooze holds back besides its own job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// Every job of the queue.
@@ -249,6 +252,7 @@ pub struct Report {
 
 /// What a cancellation came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Cancelled {
     /// The job is cancelled.
@@ -396,6 +400,7 @@ impl Counts {
 
 /// What a queue has done since it exists; only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Totals {
     /// Jobs taken in.
     pub enqueued: u64,
@@ -622,6 +627,7 @@ pub struct WorkerInfo {
 
 /// What kind of store this is and what it gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StoreInfo {
     /// `embedded`, `memory`, `redis`, `postgres` or `http`.
     pub store: String,

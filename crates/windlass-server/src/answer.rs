@@ -3,6 +3,7 @@
 use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use windlass_api::page::{Done, ItemAnswer, answers};
 use windlass_api::problem::{self, Problem};
@@ -97,8 +98,10 @@ pub(crate) fn text(body: String) -> Answer {
 }
 
 /// A list that has no pages.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ListOf{T}")]
 pub(crate) struct Items<T> {
+    /// The items.
     pub(crate) items: Vec<T>,
 }
 

@@ -22,10 +22,12 @@ mod bulk;
 mod count;
 mod door;
 mod gate;
+mod openapi;
 mod read;
 mod routes;
 mod ui;
 
 pub use app::{Access, Drain, Options, Secret};
 pub use door::{Listen, serve};
+pub use openapi::text as openapi;
 pub use routes::{Scope, router, table};

@@ -15,6 +15,7 @@ use crate::api::{
 };
 use crate::app::{App, Options};
 use crate::gate::{self, Caller};
+use crate::openapi;
 use crate::ui;
 
 /// The largest body of a batch: a thousand results of 64 KiB, or a bulk of payloads in base64.
@@ -126,6 +127,7 @@ fn api() -> Vec<Route> {
         get "/readyz" Open health::readyz;
         get "/problems/{code}" Open front::problem;
         get "/metrics" Read metrics::metrics;
+        get "/openapi.json" Open openapi::openapi;
 
         post "/v1/jobs" Produce enqueue::any;
         post "/v1/jobs/batch" Produce enqueue::batch;

@@ -13,6 +13,7 @@ use crate::payload::{self, Encoding};
 
 /// A queue that jobs are wanted of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Want {
     /// As many as the request's `max`.
@@ -28,6 +29,7 @@ pub enum Want {
 
 /// A worker asks for jobs; what it has finished is settled first, in the same step.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ClaimRequest<'a> {
     /// The queues, in the order in which they are preferred.
@@ -37,12 +39,15 @@ pub struct ClaimRequest<'a> {
     pub max: Option<u32>,
     /// Who asks; a new id for each request unless said.
     #[serde(with = "worker::or_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::WorkerText>"))]
     pub worker: Option<WorkerId>,
     /// The worker's random number for these leases, in hexadecimal; the server's own unless said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Hex64>"))]
     pub nonce: Option<Cow<'a, str>>,
     /// How long to wait for a first job (`20s`); not at all unless said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Span>"))]
     pub wait: Option<Cow<'a, str>>,
     /// Settled before anything is claimed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -51,6 +56,7 @@ pub struct ClaimRequest<'a> {
 
 /// A job as its worker gets it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClaimedJobShape<'a> {
     /// The job.
     pub id: JobId,
@@ -60,6 +66,7 @@ pub struct ClaimedJobShape<'a> {
     pub lease: LeaseText,
     /// When the lease runs out by the store's clock, unless a heartbeat moves it.
     #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
     pub deadline: Time,
     /// How long the lease holds from the claim and from each heartbeat.
     pub lease_ms: u64,
@@ -83,9 +90,11 @@ pub struct ClaimedJobShape<'a> {
     pub snoozes: u32,
     /// When it was enqueued.
     #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
     pub enqueued_at: Time,
     /// When it last became ready.
     #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
     pub ready_at: Time,
     /// What the last attempt left.
     #[serde(default, deserialize_with = "crate::payload::present")]
@@ -159,6 +168,7 @@ impl<'a> ClaimedJobShape<'a> {
 
 /// The answer to a claim.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClaimedShape<'a> {
     /// One answer for each settlement, in their order.
     pub settled: Vec<ItemAnswer<Done>>,
@@ -167,6 +177,7 @@ pub struct ClaimedShape<'a> {
     pub jobs: Vec<ClaimedJobShape<'a>>,
     /// When asking again may give more without any other event.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub try_again_at: Option<Time>,
 }
 

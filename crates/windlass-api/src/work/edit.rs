@@ -12,6 +12,7 @@ use crate::payload::{self, Encoding};
 /// A change to a job that is not running; what is not said stays. Where the address names the job, it need not be said
 /// again.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct EditShape<'a> {
     /// The job.
@@ -25,9 +26,11 @@ pub struct EditShape<'a> {
     pub payload_encoding: Option<Encoding>,
     /// Its new priority.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = -9, max = 9)))]
     pub priority: Option<i8>,
     /// Its new time.
     #[serde(with = "crate::time::or_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub run_at: Option<Time>,
 }
 
@@ -58,6 +61,7 @@ impl<'a> EditShape<'a> {
 
 /// Changes to jobs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EditRequest<'a> {
     /// The changes.

@@ -16,6 +16,7 @@ use crate::spell::{option, retry, span};
 /// A job as it is asked for. Only queue and kind must be said, and where the address names the queue, not even those:
 /// a job's kind is its queue's name unless it has another.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct JobRequest<'a> {
     /// Its queue.
@@ -38,45 +39,63 @@ pub struct JobRequest<'a> {
     pub group: Option<GroupKey>,
     /// -9 to 9, higher first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = -9, max = 9)))]
     pub priority: Option<i8>,
     /// Not before that long from now (`10m`).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Span>"))]
     pub delay: Option<Cow<'a, str>>,
     /// Not before that time (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub run_at: Option<Cow<'a, str>>,
     /// Cancelled if it has not started that long from now.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Span>"))]
     pub expires_in: Option<Cow<'a, str>>,
     /// Cancelled if it has not started by that time.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub expires_at: Option<Cow<'a, str>>,
     /// How long one attempt may take.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Span>"))]
     pub timeout: Option<Cow<'a, str>>,
     /// At most one live job with this key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unique: Option<UniqueKey>,
     /// Keep the key for a span (`1h`) or `until-start`; while the job is live unless said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::UniqueText>"))]
     pub unique_for: Option<Cow<'a, str>>,
     /// What to do when the key is taken: `existing`, `replace`, `reschedule` or `refuse`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::ConflictText>"))]
     pub on_conflict: Option<Cow<'a, str>>,
     /// Named limits that it takes when it starts: `NAME` or `NAME=COST`, up to four.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<Vec<crate::schema::LimitText>>", length(max = 4))
+    )]
     pub limits: Option<Vec<Cow<'a, str>>>,
     /// Jobs that it waits for: `ID` (has completed) or `ID=always` (has ended, however).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<Vec<crate::schema::ParentText>>", length(max = 1000))
+    )]
     pub after: Option<Vec<Cow<'a, str>>>,
     /// For people and filters, up to eight.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 8)))]
     pub tags: Option<Vec<Tag>>,
     /// Failures at which it is dead, with the default delays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_failures: Option<u32>,
     /// Its own retry policy: `exponential(base=5s,cap=30m,max=12)`, `fixed(10s,max=5)`, `list(1s,10s)`, `never`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::RetryText>"))]
     pub retry: Option<Cow<'a, str>>,
     /// W3C trace context of its enqueuer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -206,6 +225,7 @@ impl<'a> JobRequest<'a> {
 
 /// What became of one enqueue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EnqueuedShape {
     /// The job: the new one, or the one that was there.
     pub id: JobId,
@@ -229,6 +249,7 @@ impl From<EnqueuedShape> for Enqueued {
 
 /// The answers to a batch, in the order of its items.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ResultsOf{T}"))]
 #[serde(bound(deserialize = "T: serde::de::DeserializeOwned"))]
 pub struct Results<T> {
     /// One for each item.

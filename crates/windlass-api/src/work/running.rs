@@ -12,6 +12,7 @@ use crate::payload::{self, Encoding};
 
 /// Leases whose deadlines are to move.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HeartbeatRequest {
     /// The leases.
@@ -20,9 +21,11 @@ pub struct HeartbeatRequest {
 
 /// The answer to the heartbeat of one lease that is still current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BeatShape {
     /// The new deadline.
     #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
     pub deadline: Time,
     /// Somebody asked the job to stop.
     pub cancel_requested: bool,
@@ -42,6 +45,7 @@ impl From<BeatShape> for Beat {
 
 /// What a holder says of its attempt. Where the address names the job, it need not be said again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReportShape<'a> {
     /// The job.
@@ -95,6 +99,7 @@ impl<'a> ReportShape<'a> {
 
 /// Reports of running attempts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReportRequest<'a> {
     /// The reports.
@@ -104,6 +109,7 @@ pub struct ReportRequest<'a> {
 
 /// Jobs by their ids.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Ids {
     /// The ids.
@@ -112,6 +118,7 @@ pub struct Ids {
 
 /// What a cancellation came to: `now`, or `requested` of the job's holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Cancellation"))]
 pub struct CancelledShape {
     /// The word.
     pub cancelled: Cancelled,
@@ -119,10 +126,12 @@ pub struct CancelledShape {
 
 /// A worker waits until something concerns it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WatchRequest {
     /// Who waits.
     #[serde(with = "worker")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::WorkerText"))]
     pub worker: WorkerId,
     /// Its queues with the free slots of each.
     pub queues: Vec<crate::store::Slots>,
@@ -130,6 +139,7 @@ pub struct WatchRequest {
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "signal", rename_all = "snake_case")]
 pub enum SignalShape {
     /// Nothing happened for as long as the server lets a request wait: ask again.
@@ -144,6 +154,7 @@ pub enum SignalShape {
         lease: LeaseText,
         /// Until when it is held.
         #[serde(with = "crate::time")]
+        #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
         deadline: Time,
     },
     /// The store shuts down: finish and stop claiming.

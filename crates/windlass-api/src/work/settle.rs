@@ -14,6 +14,7 @@ use crate::spell::span;
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
     /// Well.
@@ -28,6 +29,7 @@ pub enum Op {
 
 /// What went wrong: its message, or more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum ErrorShape {
     /// The message alone.
@@ -73,6 +75,7 @@ impl ErrorShape {
 
 /// The end of one attempt. Where the address names the job and the end, they need not be said again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Settlement<'a> {
     /// How it ended.
@@ -97,12 +100,14 @@ pub struct Settlement<'a> {
     pub error: Option<ErrorShape>,
     /// `fail`: the worker's own delay instead of the policy's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Span>"))]
     pub retry_in: Option<Cow<'a, str>>,
     /// `fail`: no further try.
     #[serde(default, skip_serializing_if = "is_false")]
     pub fatal: bool,
     /// `snooze`: how much later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Span>"))]
     pub delay: Option<Cow<'a, str>>,
     /// `snooze`: in the worker's words; `release`: `shutdown`, `no_handler` or `unstarted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -243,6 +248,7 @@ fn release_reason(text: &str) -> Result<ReleaseReason, String> {
 
 /// Settlements alone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SettleRequest<'a> {
     /// What ended, and how.

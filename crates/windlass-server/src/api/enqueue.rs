@@ -4,6 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -17,6 +18,7 @@ use windlass_core::{NewJob, QueueName, Rejection};
 use super::ndjson;
 use crate::answer::{Answer, Fault, json, json_with};
 use crate::app::App;
+use crate::openapi::Listed;
 use crate::read::{self, Pairs};
 
 /// `POST /v1/queues/{queue}/jobs`: the body is the payload, the query has the options.
@@ -133,10 +135,13 @@ async fn whole(request: Request<Body>) -> Result<Bytes, Fault> {
     })
 }
 
-#[derive(Deserialize)]
+/// Several jobs.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Batch<'a> {
+pub(crate) struct Batch<'a> {
+    /// The jobs.
     #[serde(borrow)]
+    #[schemars(with = "Vec<Listed>", length(max = BATCH_ITEMS_MAX))]
     jobs: Vec<&'a RawValue>,
 }
 

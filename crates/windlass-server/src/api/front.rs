@@ -29,7 +29,8 @@ pub(crate) async fn front(visit: Visit, caller: Option<Extension<Caller>>, heade
          complete  curl -d '{{\"lease\":\"LEASE\"}}' {host}/v1/jobs/ID/complete\n\
          look      curl '{host}/v1/jobs?filter=queue:email+state:dead'\n\
          why       curl {host}/v1/jobs/ID/why\n\
-         follow    curl -H 'accept: text/event-stream' {host}/v1/events\n\n",
+         follow    curl -H 'accept: text/event-stream' {host}/v1/events\n\n\
+         The API as a document (OpenAPI 3.1): {host}/openapi.json\n\n",
         version = env!("CARGO_PKG_VERSION"),
     );
     for (method, path, scope) in table() {

@@ -2,6 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use windlass_api::filter::FilterShape;
@@ -16,7 +17,7 @@ use crate::app::App;
 use crate::read::{self, Pairs, job_id};
 
 /// The most jobs that one request looks at: some tenths of a second of a store that holds them in memory.
-const BUDGET_MOST: usize = 1_000_000;
+pub(crate) const BUDGET_MOST: usize = 1_000_000;
 /// What may be said of a list.
 const KNOWN: &str = "filter, queue, state, group, kind, fingerprint, tag, after, before, error, payload, id, cursor, limit and budget";
 
@@ -28,13 +29,21 @@ struct Search {
     budget: Option<usize>,
 }
 
-#[derive(Default, Deserialize)]
+/// One page of the jobs that a filter means.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct SearchRequest<'a> {
+pub(crate) struct SearchRequest<'a> {
+    /// Which jobs; all unless said.
     #[serde(borrow)]
+    #[schemars(with = "Option<FilterShape>")]
     filter: Option<&'a RawValue>,
+    /// What the last page gave as `next`.
     cursor: Option<String>,
+    /// Jobs of the page; as many as there may be unless said.
+    #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
+    /// Jobs that are looked at.
+    #[schemars(range(min = 1, max = BUDGET_MOST))]
     budget: Option<usize>,
 }
 
@@ -95,8 +104,10 @@ pub(crate) async fn log(State(app): State<App>, Path((id, attempt)): Path<(Strin
     text(app.store().logs(job_id(&id)?, attempt).await??)
 }
 
-#[derive(Serialize)]
-struct Bodies {
+/// What jobs bring to their handlers.
+#[derive(JsonSchema, Serialize)]
+pub(crate) struct Bodies {
+    /// One for each job, as far as they fit.
     results: Vec<Option<BodyShape>>,
 }
 

@@ -13,7 +13,7 @@ pub(crate) mod jobs;
 pub(crate) mod limits;
 pub(crate) mod meta;
 pub(crate) mod metrics;
-mod ndjson;
+pub(crate) mod ndjson;
 pub(crate) mod queues;
 pub(crate) mod schedules;
 pub(crate) mod workers;

@@ -5,6 +5,7 @@
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use futures_util::StreamExt as _;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use windlass_api::page::ItemAnswer;
@@ -23,12 +24,43 @@ const BATCH_BYTES: usize = 8 << 20;
 /// Answers that wait to be read: a sender who reads none is slowed down, not buffered for.
 const ANSWERS_AHEAD: usize = 16;
 
-#[derive(Default, Serialize)]
-struct Summary {
+/// What became of all lines.
+#[derive(Default, JsonSchema, Serialize)]
+pub(crate) struct Summary {
+    /// Lines that were not empty.
     lines: u64,
+    /// New jobs.
     created: u64,
+    /// Jobs that were there already.
     existing: u64,
+    /// Lines that were refused.
     refused: u64,
+}
+
+/// A line of the answer.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only the document reads it")]
+pub(crate) enum Told {
+    /// A refused line.
+    Refused {
+        /// Its number, from 1.
+        line: u64,
+        /// The refusal.
+        error: windlass_api::page::Refusal<'static>,
+    },
+    /// The store failed, and nothing more is read.
+    Failed {
+        /// The last line that is enqueued or told of.
+        after_line: u64,
+        /// Why.
+        error: Problem,
+    },
+    /// The last line.
+    Summary {
+        /// The counts.
+        summary: Summary,
+    },
 }
 
 #[derive(Serialize)]

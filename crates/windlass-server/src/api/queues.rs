@@ -2,6 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -30,8 +31,8 @@ pub(crate) async fn get(State(app): State<App>, Path(queue): Path<String>) -> An
 }
 
 /// What an autoscaler wants to know of a queue.
-#[derive(Serialize)]
-struct Scale {
+#[derive(JsonSchema, Serialize)]
+pub(crate) struct Scale {
     /// Jobs that may start.
     ready: u64,
     /// Jobs that run.

@@ -1,16 +1,24 @@
-//! A server on a free port, on a runtime of its own, that ends when it is dropped.
+//! A server on a free port, on a runtime of its own, that ends when it is dropped. What it is asked and what it answers
+//! is held against the OpenAPI document.
+
+mod document;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
 use windlass::Client;
 use windlass_server::{Drain, Listen, Options, router, serve};
+
+use document::Document;
 
 /// A running server.
 pub(crate) struct Home {
     address: SocketAddr,
     drain: Drain,
+    document: Arc<Document>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -24,7 +32,9 @@ impl Home {
     /// The same, set up so; its own drain takes the place of the options'.
     pub(crate) fn with(client: &Client, options: Options) -> Self {
         let drain = Drain::default();
-        let router = router(client, Options { drain: drain.clone(), ..options });
+        let document = Document::new();
+        let router = router(client, Options { drain: drain.clone(), ..options })
+            .layer(from_fn_with_state(document.clone(), document::hold));
         let (tell, told) = std::sync::mpsc::channel();
         let ending = drain.clone();
         let thread = std::thread::spawn(move || {
@@ -37,7 +47,7 @@ impl Home {
             });
         });
         let address = told.recv().expect("the server listens");
-        Self { address, drain, thread: Some(thread) }
+        Self { address, drain, document, thread: Some(thread) }
     }
 
     /// Where it is.
@@ -57,5 +67,11 @@ impl Drop for Home {
         if let Some(thread) = self.thread.take() {
             thread.join().expect("the server does not panic");
         }
+        let faults = self.document.faults();
+        assert!(
+            faults.is_empty() || std::thread::panicking(),
+            "the OpenAPI document says otherwise:\n{}",
+            faults.join("\n")
+        );
     }
 }
