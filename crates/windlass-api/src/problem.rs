@@ -7,6 +7,8 @@ use windlass_core::{Rejection, StoreError};
 
 /// The media type.
 pub const MEDIA_TYPE: &str = "application/problem+json";
+/// The hint of a failure that may pass. It repeats what `retryable` says, in the words of HTTP.
+const AGAIN: &str = "the same request may be sent again";
 
 /// Why a request was not done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -144,6 +146,7 @@ impl Problem {
                 Outcome::NotDone
             }),
             retryable: retryable.unwrap_or(self.status == 503),
+            hint: self.hint.clone().filter(|hint| hint != AGAIN),
         }
     }
 
@@ -175,15 +178,16 @@ impl From<&StoreError> for Problem {
         problem.more.insert("operation".into(), error.operation.into());
         problem.more.insert("outcome".into(), serde_json::to_value(error.outcome).unwrap_or_default());
         problem.more.insert("retryable".into(), error.retryable.into());
-        if error.retryable {
-            problem.hint = Some("the same request may be sent again".to_owned());
+        problem.hint.clone_from(&error.hint);
+        if error.retryable && problem.hint.is_none() {
+            problem.hint = Some(AGAIN.to_owned());
         }
         problem
     }
 }
 
 /// What to do about a refusal.
-fn hint_of(rejection: &Rejection) -> Option<&'static str> {
+pub fn hint_of(rejection: &Rejection) -> Option<&'static str> {
     Some(match rejection {
         Rejection::Stale => {
             "stop this attempt and say nothing more of it: its lease ran out, or it was ended already"
@@ -242,6 +246,7 @@ mod tests {
             cause: "the disk".into(),
             outcome: Outcome::Unknown,
             retryable: true,
+            hint: None,
         };
         let problem = Problem::from(&error);
         assert_eq!((problem.status, problem.rejection()), (503, None));

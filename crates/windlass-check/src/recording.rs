@@ -61,6 +61,7 @@ impl<P> Recording<P> {
                 cause: format!("the history cannot be written: {why}"),
                 outcome,
                 retryable: false,
+                hint: None,
             }
         };
         let id = self.recorder.call(at, ask).map_err(lost(Outcome::NotDone))?;

@@ -137,7 +137,11 @@ impl From<io::Error> for Fault {
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         let fault = Self::new(Exit::Failed, "store", error.to_string());
-        if error.retryable { fault.next("the same command may be given again") } else { fault }
+        match error.hint {
+            Some(hint) => fault.next(hint),
+            None if error.retryable => fault.next("the same command may be given again"),
+            None => fault,
+        }
     }
 }
 

@@ -208,16 +208,25 @@ pub struct StoreError {
     pub outcome: Outcome,
     /// Whether trying again can help while this store stays open.
     pub retryable: bool,
+    /// What to do about it, for people, where whoever failed knows.
+    pub hint: Option<String>,
 }
 
 impl StoreError {
     /// An error after which the store takes no more work until it is opened again.
     pub fn stopped(operation: &'static str, cause: impl Into<String>) -> Self {
-        Self { operation, cause: cause.into(), outcome: Outcome::Unknown, retryable: false }
+        Self { operation, cause: cause.into(), outcome: Outcome::Unknown, retryable: false, hint: None }
     }
 
     /// A refusal before anything was done.
     pub fn refused(operation: &'static str, cause: impl Into<String>) -> Self {
-        Self { operation, cause: cause.into(), outcome: Outcome::NotDone, retryable: false }
+        Self { operation, cause: cause.into(), outcome: Outcome::NotDone, retryable: false, hint: None }
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
     }
 }

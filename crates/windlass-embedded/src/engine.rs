@@ -377,6 +377,7 @@ impl Engine {
                 cause: "no space is left on the disk, and the reserve is used up".into(),
                 outcome: windlass_core::error::Outcome::NotDone,
                 retryable: true,
+                hint: None,
             };
             let (_, send) = (request.run)(Err(why));
             send(None);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use windlass_api::problem::Problem;
+use windlass_api::problem::{Problem, hint_of};
 use windlass_api::work::Results;
 use windlass_core::error::Outcome;
 use windlass_core::store::PerItem;
@@ -58,7 +58,10 @@ impl Failure {
     /// The same for a verb that the contract does not refuse as a whole.
     pub(crate) fn into_error(self, operation: &'static str) -> StoreError {
         match self {
-            Failure::Refused(why) => StoreError::refused(operation, why.to_string()),
+            Failure::Refused(why) => {
+                let hint = hint_of(&why).map(ToOwned::to_owned);
+                StoreError { hint, ..StoreError::refused(operation, why.to_string()) }
+            }
             Failure::Store(why) => why,
         }
     }
@@ -162,13 +165,13 @@ impl<'a> Call<'a> {
         if let Some(why) = problem.rejection() {
             return Err(Failure::Refused(why));
         }
-        let StoreError { cause, outcome, retryable, .. } = problem.store_error(self.operation);
-        Err(Failure::Store(self.error(cause, outcome, retryable)))
+        let StoreError { cause, outcome, retryable, hint, .. } = problem.store_error(self.operation);
+        Err(Failure::Store(StoreError { hint, ..self.error(cause, outcome, retryable) }))
     }
 
     fn error(&self, cause: String, outcome: Outcome, retryable: bool) -> StoreError {
         let outcome = if self.reads { Outcome::NotDone } else { outcome };
-        StoreError { operation: self.operation, cause, outcome, retryable }
+        StoreError { operation: self.operation, cause, outcome, retryable, hint: None }
     }
 }
 
@@ -230,6 +233,7 @@ impl Answer {
             cause: format!("the server's answer makes no sense: {why}: {}", excerpt(&self.body)),
             outcome: if self.reads { Outcome::NotDone } else { Outcome::Unknown },
             retryable: false,
+            hint: None,
         }
     }
 }
@@ -283,7 +287,8 @@ mod tests {
         for (outcome, retryable) in
             [(Outcome::Unknown, true), (Outcome::NotDone, true), (Outcome::Unknown, false)]
         {
-            let error = StoreError { operation: "pause", cause: "the disk".into(), outcome, retryable };
+            let error =
+                StoreError { operation: "pause", cause: "the disk".into(), outcome, retryable, hint: None };
             let back = failed(problem(&Problem::from(&error)));
             assert_eq!((back.outcome, back.retryable, back.cause.as_str()), (outcome, retryable, "the disk"));
         }
@@ -291,6 +296,9 @@ mod tests {
         assert_eq!((busy.outcome, busy.retryable), (Outcome::NotDone, true));
         let stranger = failed(problem(&Problem::new("unauthorized", "who is there")));
         assert_eq!((stranger.outcome, stranger.retryable), (Outcome::NotDone, false));
+        assert_eq!((busy.hint, stranger.hint), (None, None));
+        let told = failed(problem(&Problem::new("unauthorized", "who is there").hint("send the token")));
+        assert_eq!(told.hint.as_deref(), Some("send the token"));
         let fault = failed(problem(&Problem::new("internal", "a fault")));
         assert_eq!((fault.outcome, fault.retryable), (Outcome::Unknown, false));
     }

@@ -43,6 +43,7 @@ fn broken(why: Rejection) -> StoreError {
         cause: format!("the queue {QUEUE} takes no fence: {why}"),
         outcome: Outcome::NotDone,
         retryable: true,
+        hint: None,
     }
 }
 

@@ -204,7 +204,7 @@ fn wall() -> Time {
 }
 
 fn wait_for(cause: String) -> StoreError {
-    StoreError { operation: "relay", cause, outcome: Outcome::NotDone, retryable: true }
+    StoreError { operation: "relay", cause, outcome: Outcome::NotDone, retryable: true, hint: None }
 }
 
 /// The work from taking the table over to the first fault.

@@ -29,7 +29,7 @@ pub(crate) const NEEDS_WIDE: &str = "WL001";
 pub(crate) fn store_error(operation: &'static str, fault: &Error) -> StoreError {
     let outcome = if fault.as_db_error().is_some() { Outcome::NotDone } else { Outcome::Unknown };
     let retryable = fault.code().is_none_or(passes);
-    StoreError { operation, cause: windlass_pg::told(fault), outcome, retryable }
+    StoreError { operation, cause: windlass_pg::told(fault), outcome, retryable, hint: None }
 }
 
 /// As [`store_error`], of a call about that schema: a role that lacks rights is told which.
@@ -53,7 +53,7 @@ fn rights(schema: &str) -> String {
 
 /// A fault on the way to the server, before anything was asked.
 pub(crate) fn unreachable(operation: &'static str, cause: String) -> StoreError {
-    StoreError { operation, cause, outcome: Outcome::NotDone, retryable: true }
+    StoreError { operation, cause, outcome: Outcome::NotDone, retryable: true, hint: None }
 }
 
 /// As [`store_error_in`], of a call that went by sqlx.
@@ -69,7 +69,7 @@ pub(crate) fn sqlx_error(schema: &str, operation: &'static str, fault: &::sqlx::
     let code = sqlx_code(fault).map(|code| SqlState::from_code(&code));
     let hint = if code == Some(SqlState::INSUFFICIENT_PRIVILEGE) { rights(schema) } else { String::new() };
     let retryable = code.is_none_or(|code| passes(&code));
-    StoreError { operation, cause: cause + &hint, outcome, retryable }
+    StoreError { operation, cause: cause + &hint, outcome, retryable, hint: None }
 }
 
 /// The server's code for what went wrong, if it was the server.

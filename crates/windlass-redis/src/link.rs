@@ -194,6 +194,7 @@ impl Link {
             cause: "the connection brought the answer to another call, and was given up".into(),
             outcome: Outcome::Unknown,
             retryable: true,
+            hint: None,
         }))
     }
 
@@ -241,7 +242,13 @@ impl Link {
         });
         let connection = made.await.map_err(|error| {
             let cause = refusal::in_words(&error, &self.address);
-            Failure::Store(StoreError { operation: verb, cause, outcome: Outcome::NotDone, retryable: true })
+            Failure::Store(StoreError {
+                operation: verb,
+                cause,
+                outcome: Outcome::NotDone,
+                retryable: true,
+                hint: None,
+            })
         })?;
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
         Ok(connection)
@@ -254,8 +261,13 @@ impl Link {
     /// What an error means; one that ends the connection takes it away.
     fn failure(&self, verb: &'static str, error: &RedisError) -> Failure {
         use ServerErrorKind as Kind;
-        let store =
-            |cause: String, outcome, retryable| StoreError { operation: verb, cause, outcome, retryable };
+        let store = |cause: String, outcome, retryable| StoreError {
+            operation: verb,
+            cause,
+            outcome,
+            retryable,
+            hint: None,
+        };
         let refused =
             |cause: &str| Failure::Store(store(format!("{cause}: {error}"), Outcome::NotDone, true));
         match error.kind() {
@@ -344,6 +356,7 @@ impl Failure {
                 cause: "the Redis server is out of memory (maxmemory)".into(),
                 outcome: Outcome::NotDone,
                 retryable: true,
+                hint: None,
             },
         }
     }

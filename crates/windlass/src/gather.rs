@@ -84,6 +84,7 @@ impl<I: Send + 'static, A: Send + 'static> Gather<I, A> {
             cause: "the async runtime that carried this call has ended".into(),
             outcome: windlass_core::error::Outcome::Unknown,
             retryable: true,
+            hint: None,
         })
     }
 

@@ -34,7 +34,7 @@ pub(crate) struct Link {
 
 /// A fault of the session, which is of no use any more.
 pub(crate) fn lost(operation: &'static str, cause: String) -> StoreError {
-    StoreError { operation, cause, outcome: Outcome::Unknown, retryable: true }
+    StoreError { operation, cause, outcome: Outcome::Unknown, retryable: true, hint: None }
 }
 
 /// What the server at that place says, in the contract's terms. What is wrong with the statement or the rights stays wrong.
@@ -44,7 +44,7 @@ pub(crate) fn failed(operation: &'static str, place: &str, fault: &Error) -> Sto
     // Class 42 is a wrong name or a missing right, class 22 a value that does not fit, class 28 a refused login.
     let code = told.code().code();
     let stays = ["42", "22", "28"].iter().any(|class| code.starts_with(class));
-    StoreError { operation, cause, outcome: Outcome::NotDone, retryable: !stays }
+    StoreError { operation, cause, outcome: Outcome::NotDone, retryable: !stays, hint: None }
 }
 
 /// Milliseconds of the database as a time.

@@ -75,7 +75,7 @@ fn failed(operation: &'static str, fault: &rusqlite::Error) -> StoreError {
         None => true,
     };
     let cause = format!("the outbox's database: {fault}");
-    StoreError { operation, cause, outcome: Outcome::NotDone, retryable: !stays }
+    StoreError { operation, cause, outcome: Outcome::NotDone, retryable: !stays, hint: None }
 }
 
 /// An outbox in a SQLite file, for a relay or for people.

@@ -38,7 +38,13 @@ fn take(left: &AtomicU64) -> bool {
 }
 
 fn broken(operation: &'static str) -> StoreError {
-    StoreError { operation, cause: "told to fail".into(), outcome: Outcome::Unknown, retryable: true }
+    StoreError {
+        operation,
+        cause: "told to fail".into(),
+        outcome: Outcome::Unknown,
+        retryable: true,
+        hint: None,
+    }
 }
 
 impl Watched {
@@ -175,5 +181,10 @@ impl Watched {
     /// Does the upkeep that is due by then.
     pub(crate) async fn upkeep_at(&self, at: Time) {
         self.inner.store().upkeep(1_000, Some(at)).await.expect("upkeep");
+    }
+
+    /// The store no longer knows of that worker, as after its restart.
+    pub(crate) async fn forget(&self, worker: WorkerId) {
+        self.inner.store().bye(worker, None).await.expect("it is heard");
     }
 }
