@@ -55,6 +55,14 @@ pub const LEASE_MS_MAX: u64 = 24 * 3_600_000;
 pub const HEARTBEAT_MS: u64 = 5_000;
 /// A worker stops a handler this long before its lease can run out by the worker's own clock.
 pub const LEASE_MARGIN_MS: u64 = 2_000;
+/// How often a worker says again that it is there, so that a store which forgot it (a server that was restarted) knows it.
+pub const HELLO_MS: u64 = 15_000;
+/// A worker of which nothing was heard for so long, and that holds no lease, is gone: four times as long as between two
+/// of its hellos, so that a short fault of the network takes nobody off the list.
+pub const WORKER_SILENT_MS: u64 = 60_000;
+/// After so long without a word a store forgets what a worker said of itself; a worker that comes back before, and only
+/// claims, is known again.
+pub const WORKER_FORGOTTEN_MS: u64 = 24 * 3_600_000;
 /// How long a running job may ignore a cancellation before the store ends its lease.
 pub const CANCEL_GRACE_MS: u64 = 30_000;
 /// Retention of completed and cancelled jobs by default.

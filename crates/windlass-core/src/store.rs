@@ -315,7 +315,7 @@ pub trait Queue: Send + Sync {
     fn cancel(&self, jobs: Vec<JobId>, at: Option<Time>) -> StoreFuture<'_, PerItem<Cancelled>>;
     /// Waits until something concerns that worker. Best effort: the heartbeat's answer is truth.
     fn watch(&self, watch: Watch) -> StoreFuture<'_, Signal>;
-    /// A worker is there.
+    /// A worker is there. Said again, it counts from then with what it says now.
     fn hello(&self, hello: Hello, at: Option<Time>) -> StoreFuture<'_, ()>;
     /// A worker is gone; its leases stay until they are settled or run out.
     fn bye(&self, worker: WorkerId, at: Option<Time>) -> StoreFuture<'_, ()>;
@@ -625,6 +625,13 @@ pub struct WorkerInfo {
     pub running: u64,
 }
 
+impl WorkerInfo {
+    /// Whether it still counts as there: heard of lately, or holding leases that have not run out.
+    pub fn is_there(&self, now: Time) -> bool {
+        self.running > 0 || now.since(self.seen_at) <= crate::bounds::WORKER_SILENT_MS
+    }
+}
+
 /// What kind of store this is and what it gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -777,7 +784,8 @@ pub trait Admin: Send + Sync {
 
     /// Failure modes of a queue, or of all, most dead first.
     fn errors(&self, queue: Option<QueueName>, limit: usize) -> StoreFuture<'_, Vec<FailureMode>>;
-    /// Workers that said hello and not bye.
+    /// Workers that said hello and not bye, and of which something was heard within [`crate::bounds::WORKER_SILENT_MS`]
+    /// or that hold leases.
     fn workers(&self, at: Option<Time>) -> StoreFuture<'_, Vec<WorkerInfo>>;
     /// What this store is and gives.
     fn info(&self) -> StoreFuture<'_, StoreInfo>;

@@ -408,7 +408,7 @@ impl Queue for EmbeddedStore {
     }
 
     fn hello(&self, hello: Hello, at: Option<Time>) -> StoreFuture<'_, ()> {
-        self.verb(at, 0, move |core| core.hello(hello))
+        self.verb(at, 0, move |core| core.machine.greet(hello))
     }
 
     fn bye(&self, worker: WorkerId, at: Option<Time>) -> StoreFuture<'_, ()> {
@@ -643,7 +643,7 @@ impl Admin for EmbeddedStore {
     }
 
     fn workers(&self, at: Option<Time>) -> StoreFuture<'_, Vec<WorkerInfo>> {
-        self.looking(at, |core| core.workers())
+        self.looking(at, |core| core.machine.workers_there())
     }
 
     fn info(&self) -> StoreFuture<'_, StoreInfo> {
@@ -788,11 +788,6 @@ impl Core {
         }
     }
 
-    fn hello(&mut self, hello: Hello) {
-        let seen_at = Time(self.machine.now.wall);
-        self.machine.workers.insert(hello.worker, WorkerInfo { hello, seen_at, running: 0 });
-    }
-
     fn bye(&mut self, worker: WorkerId) {
         self.machine.workers.remove(&worker);
         self.watchers.forget(worker);
@@ -814,15 +809,5 @@ impl Core {
         if let Some(worker) = holder {
             self.heard_of(worker);
         }
-    }
-
-    fn workers(&self) -> Vec<WorkerInfo> {
-        let mut all: Vec<WorkerInfo> = self.machine.workers.values().cloned().collect();
-        for (_, lease) in self.machine.leases.iter() {
-            if let Ok(at) = all.binary_search_by_key(&WorkerId(lease.worker), |w| w.hello.worker) {
-                all[at].running += 1;
-            }
-        }
-        all
     }
 }

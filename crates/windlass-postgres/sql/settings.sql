@@ -106,6 +106,12 @@ CREATE OR REPLACE FUNCTION windlass.hello(p_at bigint, p_worker bigint, p_hello 
   INSERT INTO windlass.worker (id, hello, seen_at) VALUES (p_worker, p_hello, windlass.now_ms(p_at))
   ON CONFLICT (id) DO UPDATE SET hello = excluded.hello, seen_at = excluded.seen_at $$;
 
+-- The workers that are there: heard of within a minute, or holding leases.
+CREATE OR REPLACE FUNCTION windlass.workers_there(p_at bigint) RETURNS TABLE (id bigint, hello jsonb, seen_at bigint, running bigint) LANGUAGE sql STABLE AS $$
+  WITH held AS MATERIALIZED (SELECT t.worker, sum(t.held)::bigint AS n FROM windlass.term t GROUP BY t.worker)
+  SELECT w.id, w.hello, w.seen_at, coalesce(h.n, 0) FROM windlass.worker w LEFT JOIN held h ON h.worker = w.id
+  WHERE w.seen_at >= windlass.now_ms(p_at) - 60000 OR h.n > 0 $$;
+
 -- A schedule's next tick lies after the answer; what it has done stays counted.
 CREATE OR REPLACE FUNCTION windlass.set_schedule(p_name text, p_spec jsonb, p_through bigint, p_next bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN

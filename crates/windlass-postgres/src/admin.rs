@@ -545,10 +545,13 @@ impl Admin for PostgresStore {
         })
     }
 
-    fn workers(&self, _: Option<Time>) -> StoreFuture<'_, Vec<WorkerInfo>> {
-        let sql = "SELECT jsonb_build_object('hello', w.hello, 'seen_at', w.seen_at, 'running', (SELECT coalesce(sum(t.held), 0) FROM windlass.term t WHERE t.worker = w.id))
-                   FROM windlass.worker w ORDER BY (w.id < 0), w.id";
-        Box::pin(self.list_of("workers", sql, &[]))
+    fn workers(&self, at: Option<Time>) -> StoreFuture<'_, Vec<WorkerInfo>> {
+        Box::pin(async move {
+            let sql =
+                "SELECT jsonb_build_object('hello', w.hello, 'seen_at', w.seen_at, 'running', w.running)
+                       FROM windlass.workers_there($1) w ORDER BY (w.id < 0), w.id";
+            self.list_of("workers", sql, &[(&self.at(at), Type::INT8)]).await
+        })
     }
 
     fn info(&self) -> StoreFuture<'_, StoreInfo> {

@@ -141,8 +141,7 @@ impl Core {
             let detail = format!("the rate of limit {limit_name} is used up, or it is held");
             return why(Reason::RateLimited, detail, at);
         }
-        if !machine.workers.values().any(|w| w.hello.queues.iter().any(|(q, slots)| q == name && *slots > 0))
-        {
+        if !machine.has_worker(name) {
             return why(Reason::NoWorker, format!("no worker asks for queue {name}"), None);
         }
         let head = machine.head(slot.lane);

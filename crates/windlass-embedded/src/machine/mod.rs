@@ -20,6 +20,7 @@ pub(crate) mod slots;
 pub(crate) mod snapshot;
 pub(crate) mod timers;
 pub(crate) mod unique;
+pub(crate) mod workers;
 
 mod apply;
 

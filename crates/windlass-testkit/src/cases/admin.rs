@@ -12,6 +12,7 @@ use windlass_core::job::{ErrorReport, JobBody};
 use windlass_core::name::Tag;
 use windlass_core::queue::QueueSettings;
 use windlass_core::store::{Edit, Filter, Hello, Settle, Signal};
+use windlass_core::why::Reason;
 use windlass_core::{JobId, NewJob, Rejection, WorkerId};
 
 cases![
@@ -38,6 +39,8 @@ cases![
     jobs_that_failed_alike_are_one_failure_mode,
     groups_and_limits_are_listed_in_pages_by_name,
     workers_say_hello_and_bye_and_show_what_they_run,
+    a_worker_that_crashed_is_gone_a_minute_after_its_last_word_once_its_leases_have_run_out,
+    a_silent_worker_that_claims_or_says_hello_again_is_there_again,
     a_cancelled_or_retried_selection_is_answered_one_by_one,
     a_value_is_replaced_only_by_who_knows_its_version restarts,
 ];
@@ -578,6 +581,55 @@ fn workers_say_hello_and_bye_and_show_what_they_run(host: &dyn Host) {
     s.complete(&held[0]);
     s.advance(30_001);
     assert_ne!(s.state(held[1].lease.job), Running);
+}
+
+/// The workers that are there, by the number of their id.
+fn there(s: &Subject) -> Vec<u64> {
+    s.wait(s.store().workers(s.at())).iter().map(|worker| worker.hello.worker.0).collect()
+}
+
+fn of_queue(n: u64) -> Hello {
+    Hello {
+        worker: WorkerId(n),
+        host: "here".into(),
+        version: "1".into(),
+        queues: vec![(queue("q"), 4), (queue("long"), 4)],
+    }
+}
+
+fn a_worker_that_crashed_is_gone_a_minute_after_its_last_word_once_its_leases_have_run_out(host: &dyn Host) {
+    let s = Subject::new(host);
+    let lease_ms = 2 * bounds::WORKER_SILENT_MS;
+    s.set_queue("long", QueueSettings { lease_ms, ..QueueSettings::default() });
+    s.wait(s.store().hello(of_queue(1), s.at()));
+    s.wait(s.store().hello(of_queue(2), s.at()));
+    s.put(s.job("long"));
+    let waiting = s.put(s.job("q"));
+    let held = s.ask(WorkerId(2), vec![], &[("long", 1)]).jobs;
+    s.advance(bounds::WORKER_SILENT_MS);
+    assert_eq!(there(&s), [1, 2]);
+    assert_eq!(s.reason(waiting), Reason::FairShare);
+    s.advance(1);
+    assert_eq!(there(&s), [2], "what holds a lease is shown until that has run out");
+    assert_eq!(s.reason(waiting), Reason::FairShare);
+    assert!(s.beat(&held[0].lease).is_ok());
+    s.advance(lease_ms - 1);
+    assert_eq!(there(&s), [2], "a heartbeat is a word");
+    s.advance(2);
+    assert_eq!(there(&s), [] as [u64; 0]);
+    assert_eq!(s.reason(waiting), Reason::NoWorker);
+}
+
+fn a_silent_worker_that_claims_or_says_hello_again_is_there_again(host: &dyn Host) {
+    let s = Subject::new(host);
+    s.wait(s.store().hello(of_queue(1), s.at()));
+    s.wait(s.store().hello(of_queue(2), s.at()));
+    s.advance(bounds::WORKER_SILENT_MS + 1);
+    assert_eq!(there(&s), [] as [u64; 0]);
+    s.ask(WorkerId(1), vec![], &[("q", 1)]);
+    assert_eq!(there(&s), [1]);
+    s.wait(s.store().hello(of_queue(2), s.at()));
+    assert_eq!(there(&s), [1, 2]);
 }
 
 fn a_value_is_replaced_only_by_who_knows_its_version(host: &dyn Host) {

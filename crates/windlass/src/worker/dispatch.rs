@@ -11,6 +11,9 @@
 //! after a growing pause, for as long as the worker lives. The dispatcher owns every claimed job until
 //! its task has started, so no dropped future can lose one.
 //!
+//! Its hello is said again every 15 s, and at once when a call succeeds after one that failed: a store that was started
+//! anew may have forgotten it.
+//!
 //! It is one thing because its state is: slots, what is in flight and what is dry decide together.
 
 use super::ahead::Ahead;
@@ -29,7 +32,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use windlass_core::bounds::BATCH_ITEMS_MAX;
+use windlass_core::bounds::{BATCH_ITEMS_MAX, HELLO_MS};
 use windlass_core::store::{Claim, Claimed, ClaimedJob, Hello, ReleaseReason, Settle, Signal, Watch};
 use windlass_core::{LeaseToken, Rejection, StoreError, WorkerId};
 
@@ -51,6 +54,8 @@ const FRUITLESS_MAX: u32 = 32;
 const FRUITLESS_MS: u64 = 10;
 
 type Answer = Result<Claimed, StoreError>;
+/// A hello on its way, and whether it has arrived.
+type Greeting = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 type Watching = Pin<Box<dyn Future<Output = Result<Signal, StoreError>> + Send>>;
 
 /// A call that is out.
@@ -96,6 +101,9 @@ pub(super) struct Dispatcher {
     /// Calls in a row that asked and got nothing.
     fruitless: u32,
     watch_from: Option<Instant>,
+    greeting: Option<Greeting>,
+    /// When the next hello is due.
+    greet_at: Instant,
 }
 
 /// What ended the wait.
@@ -104,6 +112,7 @@ enum Woke {
     Landed(usize, Answer),
     Signal(Result<Signal, StoreError>),
     Order(Order),
+    Greeted(Result<(), StoreError>),
     Time,
 }
 
@@ -147,13 +156,16 @@ impl Dispatcher {
             failures: 0,
             fruitless: 0,
             watch_from: None,
+            greeting: None,
+            greet_at: Instant::now(),
         }
     }
 
     /// Works until it is told to stop and everything is settled.
     pub(super) async fn run(mut self) -> ShutdownReport {
         let goodbye = Goodbye { registry: self.registry.clone(), control: self.control.clone(), said: false };
-        self.hello().await;
+        self.greet();
+        self.greeted().await;
         loop {
             let now = Instant::now();
             self.take_due(now);
@@ -166,27 +178,51 @@ impl Dispatcher {
                 Woke::Done => self.take_ended().await,
                 Woke::Landed(place, answer) => self.landed(place, answer),
                 Woke::Signal(signal) => self.signalled(signal),
-                Woke::Order(order) => self.obey(order).await,
+                Woke::Order(order) => self.obey(order),
+                Woke::Greeted(answer) => self.heard(answer),
                 Woke::Time => {}
             }
         }
         self.watch = None;
+        // A hello that arrives after the good-bye would show a worker that is not there.
+        self.greeted().await;
         if let Err(error) = self.client.store().bye(self.worker, None).await {
             tracing::debug!(%error, "the store did not hear this worker's good-bye");
         }
         goodbye.say(self.stopping.report)
     }
 
-    async fn hello(&mut self) {
+    /// Says hello, with the slots as they are now.
+    fn greet(&mut self) {
+        self.greet_at = Instant::now() + Duration::from_millis(HELLO_MS);
         let hello = Hello {
             worker: self.worker,
             host: self.host.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             queues: self.lanes.slots(),
         };
-        // Presence is for people: a store that cannot hear it now hears the claims.
-        if let Err(error) = self.client.store().hello(hello, None).await {
-            tracing::warn!(%error, "the store did not hear this worker's hello");
+        let store = self.client.store().clone();
+        self.greeting = Some(Box::pin(async move { store.hello(hello, None).await }));
+    }
+
+    /// Says hello as soon as none is on its way.
+    fn greet_soon(&mut self) {
+        self.greet_at = Instant::now();
+    }
+
+    /// Waits until the hello that is on its way has arrived.
+    async fn greeted(&mut self) {
+        if let Some(greeting) = &mut self.greeting {
+            let answer = greeting.await;
+            self.heard(answer);
+        }
+    }
+
+    /// Presence is for people: a worker whose hello fails works on, and says it again.
+    fn heard(&mut self, answer: Result<(), StoreError>) {
+        self.greeting = None;
+        if let Err(error) = answer {
+            tracing::warn!(%error, "the store did not hear this worker's hello; it is said again");
         }
     }
 
@@ -195,8 +231,9 @@ impl Dispatcher {
         let time =
             [self.pause_until, self.try_again, self.watch_from, self.stopping.next(), self.ahead.next()];
         let later = self.later.iter().map(|(due, _)| *due).min();
-        let time = time.into_iter().flatten().chain(later).min();
-        let Self { done, ended, flights, watch, orders, .. } = self;
+        let greet_at = self.greeting.is_none().then_some(self.greet_at);
+        let time = time.into_iter().flatten().chain(later).chain(greet_at).min();
+        let Self { done, ended, flights, watch, orders, greeting, .. } = self;
         let clock = async {
             match time {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -207,12 +244,17 @@ impl Dispatcher {
             Some(watch) => watch.as_mut().poll(cx),
             None => Poll::Pending,
         });
+        let greeted = poll_fn(|cx| match greeting.as_mut() {
+            Some(greeting) => greeting.as_mut().poll(cx),
+            None => Poll::Pending,
+        });
         tokio::select! {
             biased;
             Some(order) = orders.recv() => Woke::Order(order),
             _ = done.recv_many(ended, BATCH_ITEMS_MAX) => Woke::Done,
             (place, answer) = poll_fn(|cx| poll_flights(flights, cx)) => Woke::Landed(place, answer),
             signal = ring => Woke::Signal(signal),
+            answer = greeted => Woke::Greeted(answer),
             () = clock => Woke::Time,
         }
     }
@@ -295,6 +337,9 @@ impl Dispatcher {
         if self.watch_from.is_some_and(|from| from <= now) {
             self.watch_from = None;
         }
+        if self.greet_at <= now && self.greeting.is_none() {
+            self.greet();
+        }
         if !self.later.is_empty() {
             let (due, later) = std::mem::take(&mut self.later).into_iter().partition(|(at, _)| *at <= now);
             self.later = later;
@@ -372,7 +417,10 @@ impl Dispatcher {
         }
         match answer {
             Ok(claimed) => {
-                self.failures = 0;
+                if std::mem::take(&mut self.failures) > 0 {
+                    // The store is back, perhaps without what it knew of its workers.
+                    self.greet_soon();
+                }
                 self.settled(flight.settles, claimed.settled);
                 if !claimed.jobs.is_empty() {
                     self.fruitless = 0;
@@ -531,12 +579,12 @@ impl Dispatcher {
         }
     }
 
-    async fn obey(&mut self, order: Order) {
+    fn obey(&mut self, order: Order) {
         match order {
             Order::Concurrency { lane, slots } => {
                 self.lanes.set_slots(lane, slots);
                 self.fill(lane);
-                self.hello().await;
+                self.greet_soon();
             }
             Order::Stop { grace } => self.stopping.stop(grace, Instant::now()),
         }

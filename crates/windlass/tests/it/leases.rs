@@ -62,6 +62,26 @@ async fn a_handler_whose_job_was_taken_away_is_stopped() {
     worker.shutdown_within(Duration::ZERO).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_is_known_again_to_a_store_that_came_back_without_it() {
+    let (store, client) = Watched::memory().await;
+    let worker = client.worker(()).queue("numbers", 1).handle(|_: Number| async {});
+    let worker = worker.start().await.expect("starts");
+    let known = || async {
+        let all = client.store().workers(None).await.expect("the store answers");
+        all.iter().any(|info| info.hello.worker == worker.id()).then_some(())
+    };
+    until("the worker is there", known).await;
+    // The store is gone for some calls, and when it is back it knows nobody: presence is kept in memory.
+    store.failing_claims.store(3, Ordering::SeqCst);
+    store.forget(worker.id()).await;
+    assert!(known().await.is_none());
+    client.enqueue(Number { n: 1 }).await.expect("taken");
+    until("the worker is there again", known).await;
+    worker.shutdown().await;
+    assert_eq!(client.store().workers(None).await.expect("the store answers"), []);
+}
+
 #[test]
 fn a_handler_that_blocks_the_runtime_keeps_its_lease() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();

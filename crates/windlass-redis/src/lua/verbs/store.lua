@@ -34,12 +34,14 @@ end)
 
 verb('hello', { 'allow-oom' }, function()
   local worker, text = arg(), arg()
-  call('HSET', key(Key.workers), worker, text)
+  local is_new = call('HSET', key(Key.workers), worker, text) == 1
   call('HSET', key(Key.workers) .. SEP .. 'seen', worker, Now.at)
-  for silent, seen in pairs_of(call('HGETALL', key(Key.workers) .. SEP .. 'seen')) do
-    if tonumber(seen) + SILENT_MS < Now.at then
-      call('HDEL', key(Key.workers), silent)
-      call('HDEL', key(Key.workers) .. SEP .. 'seen', silent)
+  if is_new then
+    for silent, seen in pairs_of(call('HGETALL', key(Key.workers) .. SEP .. 'seen')) do
+      if tonumber(seen) + FORGOTTEN_MS < Now.at then
+        call('HDEL', key(Key.workers), silent)
+        call('HDEL', key(Key.workers) .. SEP .. 'seen', silent)
+      end
     end
   end
   return ''
@@ -55,9 +57,10 @@ end)
 verb('workers', { 'no-writes' }, function()
   local out = {}
   for worker, text in pairs_of(call('HGETALL', key(Key.workers))) do
-    out[#out + 1] = {
-      text, call('HGET', key(Key.workers) .. SEP .. 'seen', worker) or '0', call('HGET', key(Key.held), worker) or '0',
-    }
+    local seen = seen_of(worker)
+    if is_there(worker, seen) then
+      out[#out + 1] = { text, seen, call('HGET', key(Key.held), worker) or '0' }
+    end
   end
   return out
 end)
