@@ -28,6 +28,8 @@ pub(crate) enum Intent {
     Look,
     /// It puts something in.
     Put,
+    /// It works: what a worker in the directory's last owner held is free at once.
+    Work,
 }
 
 /// An open store; give it back with [`Open::close`].
@@ -68,7 +70,9 @@ pub(crate) async fn open(global: &Global, intent: Intent) -> Result<Open, Fault>
 /// # Errors
 /// As [`open`].
 pub(crate) async fn open_url(url: &str, intent: Intent) -> Result<Open, Fault> {
-    let mut options = OpenOptions::new();
+    // A directory that nobody serves at the moment may have workers that wait for their server: looking at it must not end
+    // their leases. Only a command that works itself takes the place of the workers that were inside before.
+    let mut options = OpenOptions::new().workers_elsewhere(intent != Intent::Work);
     // What the URL says about `create` stands.
     if intent == Intent::Look && url.starts_with("file:") && !url.contains("create=") {
         options = options.create(false);

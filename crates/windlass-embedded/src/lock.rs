@@ -47,7 +47,7 @@ pub enum LockError {
 
 impl DirectoryLock {
     /// The file that is locked.
-    pub(crate) const NAME: &str = "lock";
+    pub const NAME: &str = "lock";
 
     /// Takes the lock of the existing directory `path` or says at once who holds it; never waits.
     ///

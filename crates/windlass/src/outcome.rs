@@ -142,8 +142,8 @@ pub(crate) enum Verdict {
     Snooze(Duration),
     /// The handler stopped because it was asked to.
     Cancelled,
-    /// The payload is not what this worker's type of the kind expects (rule i).
-    Undecodable,
+    /// This worker cannot run it, for example because the payload is not what its type of the kind expects (rule i).
+    GivenBack,
 }
 
 /// An error that is only a text.
@@ -221,9 +221,17 @@ impl JobError {
         Self::build(cause, Some(Cow::Borrowed("cancelled")), Verdict::Cancelled)
     }
 
+    /// This worker cannot run the job, and another may: it goes back without a try spent, after a delay that grows from
+    /// 1 s to 1 min each time, and the attempt's log says why. For what is wrong with the worker (a program that is not
+    /// there, a device that is gone), not with the job.
+    pub fn give_back(reason: impl fmt::Display) -> Self {
+        let cause = Box::new(Message(reason.to_string()));
+        Self::build(cause, Some(Cow::Borrowed("given back")), Verdict::GivenBack)
+    }
+
     pub(crate) fn undecodable(kind: &str, cause: &serde_json::Error) -> Self {
         let told = format!("the payload of {kind} does not decode: {cause}");
-        Self::build(Box::new(Message(told)), Some(Cow::Borrowed("undecodable")), Verdict::Undecodable)
+        Self::build(Box::new(Message(told)), Some(Cow::Borrowed("undecodable")), Verdict::GivenBack)
     }
 
     /// No further try: the job is dead.

@@ -33,7 +33,7 @@ pub(super) struct Bench {
 impl Bench {
     /// Opens the store at the URL.
     pub(super) async fn open(url: String) -> Result<Self, Fault> {
-        let open = connect::open_url(&url, Intent::Put).await?;
+        let open = connect::open_url(&url, Intent::Work).await?;
         let (queue, kind) = (QueueName::new(QUEUE)?, Kind::new(KIND)?);
         Ok(Self { open, url, queue, kind })
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use windlass::{Client, Ctx, Outcome, RawJob};
 
 use crate::commands::closing;
+use crate::commands::place::Place;
 use crate::commands::serve::{self, Ready};
 use crate::connect;
 use crate::fault::Fault;
@@ -38,33 +39,6 @@ pub(crate) struct DevArgs {
     persist: Option<PathBuf>,
 }
 
-/// A directory that goes with its owner, unless it was named.
-struct Place {
-    path: PathBuf,
-    stays: bool,
-}
-
-impl Place {
-    fn new(persist: Option<PathBuf>) -> Result<Self, Fault> {
-        if let Some(path) = persist {
-            return Ok(Self { path, stays: true });
-        }
-        let path = std::env::temp_dir().join(format!("windlass-dev-{}", std::process::id()));
-        // Somebody else's directory of that name is not taken over.
-        std::fs::create_dir(&path).map_err(|error| Fault::file(path.display(), &error))?;
-        Ok(Self { path, stays: false })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if !self.stays {
-            // The system's own cleaning of its temporary directory takes what is left.
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
-    }
-}
-
 /// Runs the command.
 pub(crate) async fn run(out: &Output, args: DevArgs) -> Result<(), Fault> {
     if !args.listen.ip().is_loopback() {
@@ -75,7 +49,7 @@ pub(crate) async fn run(out: &Output, args: DevArgs) -> Result<(), Fault> {
     let ended = interrupted();
     let listener = serve::listen(args.listen).await?;
     let place = Place::new(args.persist)?;
-    let store = format!("file:{}", place.path.display());
+    let store = format!("file:{}", place.path().display());
     let open = connect::open_here(&store).await?;
     let result = async {
         let failed = |error: windlass::Error| Fault::failed(error.to_string());
@@ -109,11 +83,11 @@ struct Welcome<'a> {
 fn welcome(out: &Output, ready: &Ready, place: &Place, from: Instant) -> Result<(), Fault> {
     let url = &ready.url;
     let version = env!("CARGO_PKG_VERSION");
-    let stays = if place.stays { "it stays" } else { "gone at the end; --persist DIR keeps it" };
+    let stays = if place.stays() { "it stays" } else { "gone at the end; --persist DIR keeps it" };
     let ms = from.elapsed().as_millis();
     let sentence = format!("windlass {version}, ready in {ms} ms: dashboard and API at {url}");
     out.done(&Welcome { ready, queue: QUEUE }, &sentence, &[url, &ready.store])?;
-    out.hint(&format!("the queue lies in {} ({stays})", place.path.display()));
+    out.hint(&format!("the queue lies in {} ({stays})", place.path().display()));
     out.hint(&format!("enqueue  curl -d '{{\"hi\":1}}' {url}/v1/queues/{QUEUE}/jobs"));
     out.hint(&format!("look     curl {url}/v1/queues/{QUEUE}"));
     out.hint(&format!("work     curl -d '{{\"queues\":[\"mine\"],\"wait\":\"30s\"}}' {url}/v1/claim"));

@@ -14,6 +14,8 @@ pub(crate) mod limits;
 pub(crate) mod migrate;
 pub(crate) mod ndjson;
 pub(crate) mod outbox;
+pub(crate) mod place;
+pub(crate) mod program;
 pub(crate) mod queues;
 pub(crate) mod schedules;
 pub(crate) mod serve;

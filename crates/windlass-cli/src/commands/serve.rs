@@ -1,6 +1,6 @@
 //! `windlass serve`: the queue over HTTP, until somebody ends it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -102,7 +102,7 @@ pub(crate) fn doors(
     listener: TcpListener,
     options: Options,
 ) -> Result<Doors, Fault> {
-    let url = format!("http://{}", listener.local_addr()?);
+    let url = format!("http://{}", reachable(listener.local_addr()?));
     let drain = options.drain.clone();
     let mut doors = vec![(Listen::Tcp(listener), router(client, options))];
     let socket = connect::socket_of(store);
@@ -112,6 +112,16 @@ pub(crate) fn doors(
         doors.push((Listen::Unix(listen_at(path)?), router(client, options)));
     }
     Ok(Doors { ready: Ready { url, socket, store: without_password(store) }, doors, drain })
+}
+
+/// An address at which a listener is reached from this machine: one that listens everywhere is at none of that name.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
 
 impl Doors {

@@ -5,17 +5,19 @@
 
 use std::ffi::OsString;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use windlass::{Ctx, JobError, Outcome, RawJob, ShutdownReport};
 use windlass_core::QueueName;
 
 use crate::arguments::Global;
 use crate::commands::closing;
+use crate::commands::program::Program;
 use crate::connect::{self, Intent, Open};
 use crate::fault::Fault;
 use crate::interrupt::interrupted;
@@ -70,11 +72,13 @@ pub(crate) struct WorkerArgs {
 }
 
 /// Runs the command.
-pub(crate) async fn run(global: &Global, out: &Output, args: WorkerArgs) -> Result<(), Fault> {
+pub(crate) async fn run(global: &Global, out: &Output, mut args: WorkerArgs) -> Result<(), Fault> {
     let ended = interrupted();
+    // Before anything is claimed: a queue is not run through by a worker that cannot work.
+    let program = Program::find(std::mem::take(&mut args.program))?;
     let url = args.url.as_deref().unwrap_or(&global.store);
-    let open = connect::open_url(url, Intent::Put).await?;
-    let result = work(out, &open, args, ended).await;
+    let open = connect::open_url(url, Intent::Work).await?;
+    let result = work(out, &open, args, program, ended).await;
     closing(open, result).await
 }
 
@@ -82,10 +86,11 @@ async fn work(
     out: &Output,
     open: &Open,
     args: WorkerArgs,
+    program: Program,
     ended: impl Future<Output = ()> + Send,
 ) -> Result<(), Fault> {
     let failed = |error: windlass::Error| Fault::failed(error.to_string());
-    let program = args.program;
+    let program = Arc::new(program);
     let mut builder = open.client().worker(()).grace(Duration::from_millis(args.grace.ms));
     for queue in &args.queues {
         builder = builder.queue(queue, args.concurrency);
@@ -113,11 +118,9 @@ struct Said {
     last: Vec<String>,
 }
 
-async fn attempt(program: &[OsString], job: &RawJob, cx: &Ctx) -> Result<Outcome, JobError> {
-    let (name, arguments) = program.split_first().ok_or_else(|| JobError::msg("there is no program"))?;
-    let mut command = Command::new(name);
+async fn attempt(program: &Program, job: &RawJob, cx: &Ctx) -> Result<Outcome, JobError> {
+    let mut command = program.command();
     command
-        .args(arguments)
         .env("WINDLASS_JOB", cx.id().to_string())
         .env("WINDLASS_QUEUE", cx.queue().as_str())
         .env("WINDLASS_KIND", cx.kind().as_str())
@@ -133,9 +136,8 @@ async fn attempt(program: &[OsString], job: &RawJob, cx: &Ctx) -> Result<Outcome
     if let Some(checkpoint) = cx.resume::<serde_json::Value>()? {
         command.env("WINDLASS_CHECKPOINT", checkpoint.to_string());
     }
-    let named = name.to_string_lossy().into_owned();
-    let mut child =
-        command.spawn().map_err(|error| JobError::msg(format!("{named} cannot be started: {error}")))?;
+    let named = program.name();
+    let mut child = program.start(command, cx).await?;
     let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let payload = job.payload.clone();

@@ -81,7 +81,7 @@ pub(crate) async fn run(global: &Global, args: WorkerArgs) -> Result<(), Fault> 
     let (Orders { day, providers }, list) = Orders::read(&args.dir)?;
     let plan = Plan::new(&list).map_err(|error| Fault::failed(error.to_string()))?;
     let app = App::new(list, &providers, WATCH_EVERY).map_err(|error| Fault::failed(error.to_string()))?;
-    let open = connect::open_url(&global.store, Intent::Put).await?;
+    let open = connect::open_url(&global.store, Intent::Work).await?;
     let client = open.client().clone();
     let worker = app.work(&client).await.map_err(|error| Fault::failed(error.to_string()))?;
     day.launch(&plan, &client).await.map_err(|error| Fault::failed(error.to_string()))?;

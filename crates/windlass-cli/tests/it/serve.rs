@@ -34,7 +34,11 @@ impl Drop for Running {
 
 /// A server on a free port, and its URL.
 fn serve(shell: &Shell) -> (Running, String) {
-    let mut command = shell.command(&["serve", "--listen", "127.0.0.1:0", "--json", "--quiet"]);
+    serve_at(shell, "127.0.0.1:0")
+}
+
+fn serve_at(shell: &Shell, address: &str) -> (Running, String) {
+    let mut command = shell.command(&["serve", "--listen", address, "--json", "--quiet"]);
     let mut child = command.env_remove("WINDLASS_TOKEN").stdout(Stdio::piped()).spawn().expect("it starts");
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
@@ -173,11 +177,11 @@ fn a_restart_of_the_server_ends_neither_its_workers_nor_their_leases() {
     let id = shell.enqueue(&["slow", "slow"]);
     until(|| started.exists());
     assert_eq!(server.end(), 0);
-    let mut again = shell.command(&["serve", "--listen", &address, "--json", "--quiet"]);
-    let mut child = again.stdout(Stdio::piped()).spawn().expect("it starts");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
-    let _server = Running(child);
+    // Whoever looks at the directory meanwhile is its owner for a moment, and ends no lease either.
+    for arguments in [&["jobs", "ls"][..], &["queues", "ls"], &["enqueue", "other", "k"]] {
+        shell.ok(arguments);
+    }
+    let (_server, _) = serve_at(&shell, &address);
     let job = shell.object(&["jobs", "get", &id]);
     assert_eq!((&job["state"], &job["losses"]), (&json!("running"), &json!(0)), "{job}");
     std::fs::write(&go, "").expect("a file");
@@ -185,4 +189,79 @@ fn a_restart_of_the_server_ends_neither_its_workers_nor_their_leases() {
     assert_eq!(shell.object(&["jobs", "get", &id])["attempt"], json!(1));
     assert_eq!(std::fs::read_to_string(&started).expect("a file"), "run\n");
     assert!(worker.0.try_wait().expect("a process").is_none(), "the worker is still there");
+}
+
+#[test]
+fn a_worker_is_known_again_to_a_server_that_was_restarted() {
+    let shell = Shell::new();
+    let (server, url) = serve(&shell);
+    let arguments = ["worker", "--url", &url, "-q", "idle", "--quiet", "--", "true"];
+    let _worker = Running(shell.command(&arguments).stderr(Stdio::null()).spawn().expect("it starts"));
+    let known = || shell.object(&["info"])["workers"] == json!(1);
+    until(known);
+    drop(server);
+    let (_server, _) = serve_at(&shell, url.trim_start_matches("http://"));
+    until(known);
+}
+
+#[test]
+fn a_server_that_listens_everywhere_names_an_address_that_can_be_reached() {
+    let shell = Shell::new();
+    let token = "0123456789abcdef0123456789abcdef";
+    for (listen, at) in [("0.0.0.0:0", "http://127.0.0.1:"), ("[::]:0", "http://[::1]:")] {
+        let arguments = ["serve", "--listen", listen, "--token", token, "--json", "--quiet"];
+        let mut child = shell.command(&arguments).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let _server = Running(child);
+        let ready: Value = serde_json::from_str(&line).expect("JSON");
+        assert!(text(&ready["url"]).starts_with(at), "{ready}");
+    }
+}
+
+#[test]
+fn a_worker_whose_program_is_not_there_does_not_start() {
+    let shell = Shell::new();
+    let id = shell.enqueue(&["q", "k"]);
+    std::fs::write(shell.path("plain"), "").expect("a file");
+    for (program, says, next) in [
+        ("no-such-program", "in PATH", "name one"),
+        ("plain", "in PATH", "./plain"),
+        ("./plain", "may not be executed", "chmod +x"),
+        ("./nowhere", "there is no program", "name one"),
+    ] {
+        let ran = shell.run(&["worker", "-q", "q", "--", program]);
+        assert_eq!(ran.code, 2, "{program}: {}", ran.err);
+        assert!(ran.err.contains(says) && ran.err.contains(next), "{program}: {}", ran.err);
+    }
+    assert_eq!(shell.object(&["jobs", "get", &id])["attempt"], json!(0));
+}
+
+#[test]
+fn a_program_that_goes_away_costs_its_jobs_no_try() {
+    let shell = Shell::new();
+    let (_server, url) = serve(&shell);
+    let program = shell.path("program");
+    let write = || {
+        std::fs::write(&program, "#!/bin/sh\n").expect("a file");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).expect("its mode");
+    };
+    write();
+    let arguments = ["worker", "--url", &url, "-q", "q", "--", "./program"];
+    let mut worker = shell.command(&arguments).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut says = BufReader::new(worker.stderr.take().expect("a pipe")).lines();
+    let _worker = Running(worker);
+    let ready = says.next().expect("a line").expect("text");
+    assert!(ready.contains("works on q"), "{ready}");
+    std::fs::remove_file(&program).expect("it goes");
+    let id = shell.enqueue(&["q", "k", "--max-failures", "1"]);
+    let told = says.find_map(|line| line.ok().filter(|line| line.contains("cannot be started")));
+    assert!(told.is_some(), "the worker says so");
+    let job = || shell.object(&["jobs", "get", &id]);
+    until(|| job()["state"] == "scheduled");
+    assert_eq!((&job()["failures"], &job()["losses"]), (&json!(0), &json!(0)));
+    assert_eq!(shell.object(&["jobs", "why", &id])["reason"], "no_handler");
+    assert!(shell.ok(&["jobs", "logs", &id]).contains("cannot be started"));
+    write();
+    until(|| job()["state"] == "completed");
 }

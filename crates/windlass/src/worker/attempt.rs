@@ -91,7 +91,7 @@ pub(crate) async fn settle(routes: &Routes, held: &Arc<Held>) -> Option<Settle> 
         return None;
     }
     if let Stop::Returned(Err(error)) = &stop
-        && matches!(error.verdict(), Verdict::Undecodable)
+        && matches!(error.verdict(), Verdict::GivenBack)
     {
         // Giving back spends nothing and leaves no error: the log is where people look next.
         held.log(&format!("given back: {error}"));
@@ -192,7 +192,7 @@ pub(crate) fn by_error(held: &Held, error: &JobError) -> Settle {
         fatal,
     };
     match error.verdict() {
-        Verdict::Undecodable => {
+        Verdict::GivenBack => {
             tracing::warn!(job = %lease.job, %error, "given back");
             Settle::Release { lease, reason: ReleaseReason::NoHandler }
         }
