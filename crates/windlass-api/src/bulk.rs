@@ -117,6 +117,12 @@ pub struct Bulk {
     pub filter: FilterShape,
     /// Jobs per time.
     pub rate: Option<String>,
+    /// Who began it, as the audit log names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The only queues that it touches, where whoever began it was limited to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queues: Vec<String>,
     /// Where it stands.
     pub stage: Stage,
     /// Why it failed.

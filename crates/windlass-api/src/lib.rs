@@ -9,6 +9,7 @@
 //! - [`job`], [`queue`], [`schedule`], [`event`], [`store`]: what people see;
 //! - [`filter`]: which jobs are meant;
 //! - [`bulk`]: what is done to all of them;
+//! - [`key`], [`audit`]: who may do what, and who did;
 //! - [`problem`]: how a request fails (RFC 9457);
 //! - [`payload`], [`spell`], [`time`]: how bytes, spans, rates and instants are written.
 //!
@@ -16,10 +17,12 @@
 //!
 //! This crate knows no socket, no clock and no store.
 
+pub mod audit;
 pub mod bulk;
 pub mod event;
 pub mod filter;
 pub mod job;
+pub mod key;
 pub mod page;
 pub mod payload;
 pub mod problem;

@@ -45,7 +45,7 @@ const OTHERS: [(&str, u16, &str); 15] = [
     ("host_not_allowed", 421, "the request names a host that this server does not answer for"),
     ("cross_site", 403, "a page of another site may not do this"),
     ("unauthorized", 401, "who is asking is not known"),
-    ("forbidden", 403, "whoever asks may not do this"),
+    ("too_many_tries", 429, "too many tries with what opens nothing"),
     ("too_busy", 503, "the server has as many requests as it takes"),
     ("shutting_down", 503, "the server shuts down"),
     ("idempotency_mismatch", 422, "the key was used for another request"),
@@ -69,6 +69,7 @@ fn of_code(code: &str) -> (u16, &'static str) {
         "has_live_children" => (409, "children of the job are live"),
         "too_many_snoozes" => (409, "the job was snoozed too often"),
         "bad_cursor" => (400, "the cursor is not valid here"),
+        "forbidden" => (403, "whoever asks may not do this"),
         other => OTHERS
             .iter()
             .find(|(code, ..)| *code == other)
@@ -78,7 +79,7 @@ fn of_code(code: &str) -> (u16, &'static str) {
 
 /// Every code there is.
 pub fn codes() -> impl Iterator<Item = (&'static str, u16, &'static str)> {
-    const REJECTIONS: [&str; 14] = [
+    const REJECTIONS: [&str; 15] = [
         "invalid",
         "not_found",
         "stale",
@@ -93,6 +94,7 @@ pub fn codes() -> impl Iterator<Item = (&'static str, u16, &'static str)> {
         "has_live_children",
         "too_many_snoozes",
         "bad_cursor",
+        "forbidden",
     ];
     REJECTIONS
         .into_iter()
@@ -201,6 +203,7 @@ pub fn hint_of(rejection: &Rejection) -> Option<&'static str> {
         }
         Rejection::VersionConflict { .. } => "read it again, and change what stands there now",
         Rejection::BadCursor => "start again without a cursor",
+        Rejection::Forbidden { .. } => "ask whoever keeps the keys for one that may: windlass keys add",
         Rejection::HasLiveChildren => "GET /v1/jobs/{id} lists its children; cancel or finish them first",
         _ => return None,
     })
@@ -228,6 +231,7 @@ mod tests {
             Rejection::HasLiveChildren,
             Rejection::TooManySnoozes { snoozes: 1_000 },
             Rejection::BadCursor,
+            Rejection::Forbidden { what: "key ci may not".into() },
         ] {
             let text = serde_json::to_string(&Problem::from(&rejection)).expect("json");
             let problem: Problem = serde_json::from_str(&text).expect("its own text");

@@ -98,6 +98,12 @@ pub enum Rejection {
     /// A cursor that the store has never given, or that it can no longer follow.
     #[error("cursor is not valid here: start again without one")]
     BadCursor,
+    /// Whoever asks may not do this. No store says it: it is said by a server that knows who asks.
+    #[error("{what}")]
+    Forbidden {
+        /// Who may not do what, and what they may.
+        what: String,
+    },
 }
 
 /// A word of a bounded set. Named apart because serde would borrow a plain `&'static str` from what it reads.
@@ -173,6 +179,7 @@ impl Rejection {
             Rejection::HasLiveChildren => "has_live_children",
             Rejection::TooManySnoozes { .. } => "too_many_snoozes",
             Rejection::BadCursor => "bad_cursor",
+            Rejection::Forbidden { .. } => "forbidden",
         }
     }
 

@@ -11,6 +11,8 @@ use windlass_api::work::Results;
 use windlass_core::store::PerItem;
 use windlass_core::{Rejection, StoreError};
 
+use crate::fence::{ENDED, FORBIDDEN};
+
 /// What a handler gives.
 pub(crate) type Answer = Result<Response, Fault>;
 
@@ -45,6 +47,11 @@ impl From<Rejection> for Fault {
 
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
+        match error.operation {
+            FORBIDDEN => return Rejection::Forbidden { what: error.cause }.into(),
+            ENDED => return Self::new("unauthorized", error.cause),
+            _ => {}
+        }
         tracing::warn!(%error, "the store failed");
         Self(Box::new((&error).into()))
     }

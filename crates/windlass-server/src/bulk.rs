@@ -6,7 +6,7 @@
 //! store and counted, never raced. A job that came to its end after the operation began is not touched again.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -16,12 +16,13 @@ use windlass_api::filter::FilterShape;
 use windlass_api::job::JobRow;
 use windlass_api::spell::rate;
 use windlass_core::rate::Rate;
-use windlass_core::store::{Page, PerItem};
+use windlass_core::store::{Page, PerItem, Store};
 use windlass_core::{JobId, Rejection, StoreError};
 
 use crate::answer::Fault;
 use crate::app::{App, Inner};
 use crate::count;
+use crate::fence::{Fence, Fenced};
 
 /// Where the store keeps them.
 const KEY: &str = "windlass.bulk";
@@ -58,13 +59,19 @@ pub(crate) struct Desk {
     running: Mutex<HashSet<String>>,
 }
 
-/// All operations, oldest first.
+/// All operations that the caller sees, oldest first: whoever is limited to queues sees those that are limited so.
 pub(crate) async fn all(app: &App) -> Result<Vec<Bulk>, Fault> {
-    Ok(read(app).await?.0)
+    let mut all = read(app).await?.0;
+    all.retain(|bulk| is_seen(app, bulk));
+    Ok(all)
+}
+
+fn is_seen(app: &App, bulk: &Bulk) -> bool {
+    app.caller().queues().is_none_or(|queues| queues == bulk.queues)
 }
 
 async fn read(app: &App) -> Result<(Vec<Bulk>, u64), StoreError> {
-    let (value, version) = app.store().meta(KEY.to_owned()).await?;
+    let (value, version) = app.by_itself().store().meta(KEY.to_owned()).await?;
     if value.is_empty() {
         return Ok((Vec::new(), version));
     }
@@ -87,7 +94,7 @@ async fn change<T>(app: &App, mut how: impl FnMut(&mut Vec<Bulk>) -> Result<T, F
             !goes
         });
         let value = serde_json::to_vec(&list).map_err(|error| Fault::new("internal", error.to_string()))?;
-        match app.store().set_meta(KEY.to_owned(), value, version).await? {
+        match app.by_itself().store().set_meta(KEY.to_owned(), value, version).await? {
             Ok(_) => return Ok(answer),
             Err(Rejection::VersionConflict { .. }) => {}
             Err(refused) => return Err(refused.into()),
@@ -143,11 +150,15 @@ pub(crate) async fn begin(app: &App, request: BulkRequest, filter: FilterShape) 
             return Err(Fault::bad_request(detail).hint("look at a dry run, and name the jobs more closely"));
         }
     }
+    // Looked at as whoever asks: what they may not name, or may not search, is refused and not begun.
+    app.store().list(filter.filter(app.client().now()).map_err(Fault::bad_request)?, None, 1, 1).await??;
     let bulk = Bulk {
         id: app.client().new_id().to_string(),
         action: request.action,
         filter,
         rate: request.rate,
+        by: Some(app.caller().to_string()),
+        queues: app.caller().queues().unwrap_or_default().to_vec(),
         stage: Stage::Running,
         why: None,
         began_at: app.client().now(),
@@ -172,6 +183,8 @@ pub(crate) async fn begin(app: &App, request: BulkRequest, filter: FilterShape) 
     })
     .await?;
     app.desk().rung.notify_one();
+    let meant = serde_json::to_string(&bulk.filter).unwrap_or_default();
+    app.note(&format!("begin operation {}: {} {meant}", bulk.id, bulk.action.as_str()));
     Ok(bulk)
 }
 
@@ -181,7 +194,7 @@ pub(crate) async fn steer(app: &App, id: &str, stage: Stage) -> Result<Bulk, Fau
     let bulk = change(app, |list| {
         let bulk = list
             .iter_mut()
-            .find(|bulk| bulk.id == id)
+            .find(|bulk| bulk.id == id && is_seen(app, bulk))
             .ok_or_else(|| Fault::not_found(format!("operation {id}")))?;
         if bulk.stage.is_open() {
             bulk.stage = stage;
@@ -193,6 +206,7 @@ pub(crate) async fn steer(app: &App, id: &str, stage: Stage) -> Result<Bulk, Fau
     })
     .await?;
     app.desk().rung.notify_one();
+    app.note(&format!("operation {id} is {}", stage.as_str()));
     Ok(bulk)
 }
 
@@ -262,21 +276,32 @@ async fn run(app: App, bulk: Bulk, me: String) {
     app.desk().running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
 }
 
+/// The store as whoever began the operation sees it; it goes on after their key.
+fn store_of(app: &App, bulk: &Bulk) -> Result<Arc<dyn Store>, Fault> {
+    let store = app.store().clone();
+    if bulk.queues.is_empty() {
+        return Ok(store);
+    }
+    let by = bulk.by.as_deref().unwrap_or_default();
+    Ok(Arc::new(Fenced::limited(store, by, Fence::parse(&bulk.queues)?)))
+}
+
 async fn pages(app: &App, mut bulk: Bulk, me: &str) -> Result<(), Fault> {
+    let store = store_of(app, &bulk)?;
     let filter = bulk.filter.filter(bulk.began_at).map_err(Fault::bad_request)?;
     let mut pace = Pace::new(bulk.rate.as_deref().map(rate::parse).transpose().map_err(Fault::bad_request)?);
     loop {
         if app.drain().has_begun() {
             return give_up(app, &bulk.id).await;
         }
-        let page: Page<_> = app.store().list(filter.clone(), bulk.cursor.clone(), PAGE, BUDGET).await??;
+        let page: Page<_> = store.list(filter.clone(), bulk.cursor.clone(), PAGE, BUDGET).await??;
         bulk.examined += page.examined as u64;
         let ended_since =
             |job: &windlass_core::job::JobView| job.state.is_terminal() && job.since > bulk.began_at;
         let ids: Vec<JobId> = page.items.iter().filter(|job| !ended_since(job)).map(|job| job.id).collect();
         for batch in ids.chunks(pace.batch()) {
             let from = Instant::now();
-            let answers = apply(app, bulk.action, batch.to_vec()).await?;
+            let answers = apply(store.as_ref(), bulk.action, batch.to_vec()).await?;
             for (job, answer) in batch.iter().zip(answers) {
                 match answer {
                     Ok(()) => bulk.done += 1,
@@ -344,8 +369,7 @@ async fn give_up(app: &App, id: &str) -> Result<(), Fault> {
     .await
 }
 
-async fn apply(app: &App, action: Action, ids: Vec<JobId>) -> Result<PerItem<()>, StoreError> {
-    let store = app.store();
+async fn apply(store: &dyn Store, action: Action, ids: Vec<JobId>) -> Result<PerItem<()>, StoreError> {
     match action {
         Action::Retry => store.retry(ids, None).await,
         Action::RunNow => store.run_now(ids, None).await,

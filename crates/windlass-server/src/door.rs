@@ -5,21 +5,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::Service as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
 use crate::app::Drain;
+use crate::caller::{OverTls, Peer};
+use crate::tls::Tls;
 
 /// Connections at once, on all listeners of a call: a worker holds two or three, and each costs some tens of kilobytes.
 const CONNECTIONS_MOST: usize = 4_096;
 /// How long a connection may stay without a whole request, between two of them as well.
 const HEADERS_WITHIN: Duration = Duration::from_secs(75);
-/// Bytes that are buffered of a request while its line and headers are read; a read may bring some more.
+/// Bytes of a request's line and headers; more is answered 431. Cookies of other programs on the same host and the traces
+/// of proxies fit in.
 const HEADER_BYTES_MOST: usize = 64 << 10;
+/// Bytes that a connection holds of what it reads and of what it writes.
+const BUFFER_BYTES_MOST: usize = 128 << 10;
 /// How long running requests may take to finish once the server comes to its end.
 const FINISH_WITHIN: Duration = Duration::from_secs(20);
 /// After an accept that failed: the process has no more files, most likely, and trying at once would only burn the processor.
@@ -30,6 +38,8 @@ const BREATHE: Duration = Duration::from_millis(100);
 pub enum Listen {
     /// An address of the network.
     Tcp(TcpListener),
+    /// The same over TLS.
+    Tls(TcpListener, Arc<Tls>),
     /// A socket in the file system.
     Unix(UnixListener),
 }
@@ -48,6 +58,13 @@ pub async fn serve(listeners: Vec<(Listen, Router)>, drain: Drain) -> io::Result
 
 async fn door(listen: Listen, router: Router, drain: Drain, room: Arc<Semaphore>) {
     let graceful = GracefulShutdown::new();
+    let tls = match &listen {
+        Listen::Tls(_, tls) => {
+            tokio::spawn(tls.clone().keep());
+            Some(tls.clone())
+        }
+        Listen::Tcp(_) | Listen::Unix(_) => None,
+    };
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { break };
         let accepted = tokio::select! {
@@ -55,16 +72,16 @@ async fn door(listen: Listen, router: Router, drain: Drain, room: Arc<Semaphore>
             () = drain.begun() => break,
         };
         match accepted {
-            Ok(stream) => {
-                let mut http = hyper::server::conn::http1::Builder::new();
-                http.timer(TokioTimer::new())
-                    .header_read_timeout(HEADERS_WITHIN)
-                    .max_buf_size(HEADER_BYTES_MOST);
-                let service = TowerToHyperService::new(router.clone());
-                let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+            Ok((stream, peer)) => {
+                let (tls, router, watcher) = (tls.clone(), router.clone(), graceful.watcher());
                 tokio::spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "a connection ended");
+                    match tls {
+                        None => answer(stream, router, peer, false, watcher).await,
+                        // Whoever shakes hands slowly keeps nobody else waiting.
+                        Some(tls) => match tls.shake(stream).await {
+                            Ok(stream) => answer(stream, router, peer, true, watcher).await,
+                            Err(error) => tracing::debug!(%error, "a connection is no TLS"),
+                        },
                     }
                     drop(permit);
                 });
@@ -81,18 +98,39 @@ async fn door(listen: Listen, router: Router, drain: Drain, room: Arc<Semaphore>
     }
 }
 
-/// A connection of either kind.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// Answers the requests of one connection, each of which knows where it comes from.
+async fn answer(stream: Connection, router: Router, peer: Peer, is_tls: bool, watcher: Watcher) {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_WITHIN)
+        .max_header_size(HEADER_BYTES_MOST)
+        .max_buf_size(BUFFER_BYTES_MOST);
+    let router = TowerToHyperService::new(router);
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        if is_tls {
+            request.extensions_mut().insert(OverTls);
+        }
+        router.call(request)
+    });
+    if let Err(error) = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+/// A connection of any kind.
+pub(crate) type Connection = Box<dyn Stream>;
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-async fn accept(listen: &Listen) -> io::Result<Box<dyn Stream>> {
+async fn accept(listen: &Listen) -> io::Result<(Connection, Peer)> {
     Ok(match listen {
-        Listen::Tcp(listener) => {
-            let (stream, _) = listener.accept().await?;
+        Listen::Tcp(listener) | Listen::Tls(listener, _) => {
+            let (stream, address) = listener.accept().await?;
             // Answers are small and somebody waits for each.
             stream.set_nodelay(true)?;
-            Box::new(stream)
+            (Box::new(stream), Peer::Address(address.ip()))
         }
-        Listen::Unix(listener) => Box::new(listener.accept().await?.0),
+        Listen::Unix(listener) => (Box::new(listener.accept().await?.0), Peer::Socket),
     })
 }

@@ -2,41 +2,38 @@
 //! that panics.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
+use windlass_core::Rejection;
 
 use crate::answer::Fault;
-use crate::app::{Access, App};
+use crate::app::{Access, App, as_asked};
+use crate::audit;
+use crate::caller::{Caller, Origin, Who};
+use crate::keys::ring::{Held, ROOT};
 use crate::routes::Scope;
-use crate::ui::session;
+use crate::ui::page::Wrong;
+use crate::ui::session::{self, Holder};
 
 /// Names this server and its version in every answer, so that a client knows whom it talks to.
 const VERSION_HEADER: HeaderName = HeaderName::from_static("windlass-version");
 const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG_VERSION"));
 
-/// Who asks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Caller(());
-
-impl Caller {
-    /// Whether this caller may do that. One secret opens all doors.
-    pub(crate) fn may(self, _: Scope) -> bool {
-        true
-    }
-}
-
 /// Lets a request in, or says why not.
-pub(crate) async fn pass(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let mut response = match check(&app, &request) {
+pub(crate) async fn pass(State(app): State<App>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let origin = Origin::of(&parts, app.options().behind_proxy);
+    mark_tls(&mut parts.headers, origin);
+    let mut response = match check(&app, &parts, origin).await {
         Ok(caller) => {
-            if let Some(caller) = caller {
-                request.extensions_mut().insert(caller);
-            }
-            run(request, next).await
+            parts.extensions.insert(caller);
+            run(Request::from_parts(parts, body), next).await
         }
         Err(fault) => fault.into_response(),
     };
@@ -69,8 +66,15 @@ async fn run(request: Request, next: Next) -> Response {
     }
 }
 
-fn check(app: &App, request: &Request) -> Result<Option<Caller>, Fault> {
-    let headers = request.headers();
+/// Whoever writes a cookie sees by this whether the connection is TLS.
+fn mark_tls(headers: &mut HeaderMap, origin: Origin) {
+    headers.remove(session::OVER_TLS);
+    if origin.is_tls {
+        headers.insert(session::OVER_TLS, HeaderValue::from_static("1"));
+    }
+}
+
+async fn check(app: &App, request: &Parts, origin: Origin) -> Result<Caller, Fault> {
     if let Some(hosts) = &app.options().hosts {
         let host = host_of(request).unwrap_or_default();
         if !hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(&host)) {
@@ -78,18 +82,18 @@ fn check(app: &App, request: &Request) -> Result<Option<Caller>, Fault> {
                 .hint("name it with --host when the server is started, if it is one of its names"));
         }
     }
-    if !is_safe(request.method()) && !is_of_this_site(request) {
+    if !is_safe(&request.method) && !is_of_this_site(request) {
         return Err(Fault::new("cross_site", "a page of another site asked for this")
             .hint("call the API from a program, or from a page of this server"));
     }
-    Ok(caller(app, headers))
+    Ok(Caller::new(who(app, &request.headers, origin).await?, origin))
 }
 
 /// The name that the request was sent to, without its port.
-fn host_of(request: &Request) -> Option<String> {
-    let text = match request.uri().host() {
+fn host_of(request: &Parts) -> Option<String> {
+    let text = match request.uri.host() {
         Some(host) => host,
-        None => request.headers().get(header::HOST)?.to_str().ok()?,
+        None => request.headers.get(header::HOST)?.to_str().ok()?,
     };
     // The colon behind the brackets of an IPv6 address is the port's.
     let end = match text.rfind(']') {
@@ -105,8 +109,8 @@ fn is_safe(method: &Method) -> bool {
 
 /// Whether no page of another site is behind the request. Browsers say it in `Sec-Fetch-Site`, old ones in `Origin`;
 /// programs say neither.
-fn is_of_this_site(request: &Request) -> bool {
-    let headers = request.headers();
+fn is_of_this_site(request: &Parts) -> bool {
+    let headers = &request.headers;
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         Some(b"same-origin" | b"none") => true,
         Some(_) => false,
@@ -120,16 +124,91 @@ fn is_of_this_site(request: &Request) -> bool {
     }
 }
 
-fn caller(app: &App, headers: &HeaderMap) -> Option<Caller> {
-    match &app.options().access {
-        Access::Anyone => Some(Caller(())),
-        Access::Bearer(secret) => {
-            let shown = bearer(headers).is_some_and(|shown| secret.is(shown));
-            let signed_in =
-                || session::cookie(headers, session::COOKIE).is_some_and(|text| app.sessions().knows(text));
-            (shown || signed_in()).then_some(Caller(()))
+/// Who asks. One who shows a token that is none is told so by the route, if it wants to know; but is remembered here.
+async fn who(app: &App, headers: &HeaderMap, origin: Origin) -> Result<Who, Fault> {
+    let Access::Bearer(_) = &app.options().access else { return Ok(Who::Anyone) };
+    if let Some(shown) = bearer(headers) {
+        return Ok(shown_by(app, shown, origin).await?.unwrap_or(Who::Nobody));
+    }
+    let text = session::cookie(headers, session::COOKIE);
+    Ok(match text.and_then(|text| app.sessions().holder(text)) {
+        Some(Holder::Root) => Who::Root,
+        Some(Holder::Key(prefix)) => {
+            let now = app.by_itself().client().now();
+            let held = app.ring().named(&prefix, now).await?;
+            held.map_or(Who::Nobody, |held| used(app, held, origin))
+        }
+        None => Who::Nobody,
+    })
+}
+
+/// Who shows that token, which is the server's or a key's; none when it is neither.
+///
+/// # Errors
+/// 429 when too much was tried from there.
+pub(crate) async fn shown_by(app: &App, shown: &str, origin: Origin) -> Result<Option<Who>, Fault> {
+    let closed = app.backoff().closed_for(origin.address());
+    if let Access::Bearer(secret) = &app.options().access
+        && secret.is(shown)
+    {
+        let known = || origin.address().is_some_and(|from| app.ring().was_used_from(ROOT, from));
+        if closed.is_none() || known() {
+            app.ring().note_root(origin.address());
+            return Ok(Some(Who::Root));
         }
     }
+    let now = app.by_itself().client().now();
+    if let Some(held) = app.ring().find(shown, now).await? {
+        let known = || origin.address().is_some_and(|from| app.ring().was_used_from(&held.key.prefix, from));
+        if closed.is_none() || known() {
+            return Ok(Some(used(app, held, origin)));
+        }
+    }
+    if let Some(left) = closed {
+        let ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        let mut fault = Fault::new("too_many_tries", format!("too many wrong tokens came from {origin}"))
+            .hint("wait for Retry-After, and send a token that this server knows");
+        fault.0.more.insert("retry_after_ms".into(), ms.into());
+        return Err(fault);
+    }
+    app.backoff().failed(origin.address());
+    tracing::warn!(target: "audit", from = %origin, "a token was shown that opens nothing");
+    Ok(None)
+}
+
+/// Somebody has come in with that key.
+fn used(app: &App, held: Arc<Held>, origin: Origin) -> Who {
+    app.ring().note(&held.key.prefix, origin.address(), app.by_itself().client().now());
+    Who::Key(held)
+}
+
+/// Lets those through who may do what the route does, with what of the queue they may see.
+pub(crate) async fn allow(
+    State((app, scope, is_page)): State<(App, Scope, bool)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(caller) = request.extensions().get::<Caller>().cloned() else {
+        return who_are_you(request.headers()).into_response();
+    };
+    if !caller.may(scope) {
+        if !caller.is_known() {
+            return who_are_you(request.headers()).into_response();
+        }
+        let (route, from) = (request.uri().path(), caller.origin);
+        tracing::warn!(target: "audit", who = %caller, %from, ?route, scope = scope.as_str(), "refused");
+        return refused(caller.lacks(scope), is_page);
+    }
+    let app = app.seen_by(caller);
+    if audit::is_recorded(scope, request.method()) {
+        return audit::recorded(app, request, next, is_page).await;
+    }
+    as_asked(app, next.run(request)).await
+}
+
+fn refused(what: String, is_page: bool) -> Response {
+    let fault = Fault::from(Rejection::Forbidden { what });
+    if is_page { Wrong(fault).into_response() } else { fault.into_response() }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -140,7 +219,11 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// What is said to somebody who may not do it.
 pub(crate) fn who_are_you(headers: &HeaderMap) -> Fault {
     match bearer(headers) {
-        Some(_) => Fault::new("unauthorized", "the token is not one of this server's"),
+        Some(_) => Fault::new(
+            "unauthorized",
+            "the token is not one of this server's: it is wrong, was revoked or has expired",
+        )
+        .hint("clients of ours read it from WINDLASS_TOKEN"),
         None => Fault::new("unauthorized", "this server wants to know who asks")
             .hint("send Authorization: Bearer TOKEN; clients of ours read it from WINDLASS_TOKEN"),
     }

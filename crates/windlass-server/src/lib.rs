@@ -11,6 +11,7 @@
 //! [`router`] is for programs that have an axum server of their own; [`serve`] is a server with bounds on connections,
 //! headers and idle time, and an end that lets running requests finish.
 //!
+//! `keys` is who may do what, `fence` the queue as one key sees it, `audit` who changed what.
 //! `routes` is the table of everything there is, each with who may use it; `gate` stands before all of it; `api/` has
 //! one module for each noun; `ui/` has the pages of the dashboard. The words of requests and answers are `windlass_api`'s. No rule of the queue is here: a
 //! handler reads a request, calls a verb of the store and writes its answer.
@@ -18,16 +19,23 @@
 mod answer;
 mod api;
 mod app;
+mod audit;
+mod backoff;
 mod bulk;
+mod caller;
 mod count;
 mod door;
+mod fence;
 mod gate;
+pub mod keys;
 mod openapi;
 mod read;
 mod routes;
+mod tls;
 mod ui;
 
 pub use app::{Access, Drain, Options, Secret};
 pub use door::{Listen, serve};
 pub use openapi::text as openapi;
 pub use routes::{Scope, router, table};
+pub use tls::{Tls, TlsError};

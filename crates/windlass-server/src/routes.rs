@@ -3,18 +3,17 @@
 //! The server is made of this table and of nothing else, so no route can be without a scope.
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use windlass::Client;
 
 use crate::api::{
-    bulk, claim, enqueue, errors, events, front, groups, health, info, jobs, limits, meta, metrics, queues,
-    schedules, workers,
+    audit, bulk, claim, enqueue, errors, events, front, groups, health, info, jobs, keys, limits, meta,
+    metrics, queues, schedules, workers,
 };
-use crate::app::{App, Options};
-use crate::gate::{self, Caller};
+use crate::app::{App, Options, Root};
+use crate::gate;
 use crate::openapi;
 use crate::ui;
 
@@ -32,6 +31,8 @@ pub enum Scope {
     Work,
     /// To look.
     Read,
+    /// To see what jobs hold: payloads, results, errors, logs. Without it a look shows what stands for them.
+    Payloads,
     /// To change jobs, queues, limits and schedules.
     Operate,
     /// To change what the server keeps for itself.
@@ -46,6 +47,7 @@ impl Scope {
             Scope::Produce => "produce",
             Scope::Work => "work",
             Scope::Read => "read",
+            Scope::Payloads => "payloads",
             Scope::Operate => "operate",
             Scope::Admin => "admin",
         }
@@ -56,7 +58,7 @@ struct Route {
     method: &'static str,
     path: &'static str,
     scope: Scope,
-    handler: MethodRouter<App>,
+    handler: MethodRouter<Root>,
     /// Whether browsers ask for it: they get a page for an answer, also when something is wrong.
     is_page: bool,
 }
@@ -94,8 +96,8 @@ fn pages() -> Vec<Route> {
         get "/jobs" Read ui::jobs::page;
         post "/jobs/bulk" Operate ui::bulk::bulk;
         get "/jobs/{id}" Read ui::job::page;
-        get "/jobs/{id}/attempts/{attempt}/log" Read ui::job::log;
-        get "/jobs/{id}/edit" Read ui::job::form;
+        get "/jobs/{id}/attempts/{attempt}/log" Payloads ui::job::log;
+        get "/jobs/{id}/edit" Operate ui::job::form;
         post "/jobs/{id}/edit" Operate ui::job::save;
         post "/jobs/{id}/{act}" Operate ui::bulk::one;
         get "/errors" Read ui::errors::page;
@@ -112,6 +114,10 @@ fn pages() -> Vec<Route> {
         post "/limits" Operate ui::limits::set;
         post "/limits/{limit}/remove" Operate ui::limits::remove;
         get "/workers" Read ui::workers::page;
+        get "/keys" Admin ui::keys::page;
+        post "/keys" Admin ui::keys::add;
+        post "/keys/{key}/revoke" Admin ui::keys::revoke;
+        get "/audit" Admin ui::audit::page;
         get "/live" Read ui::live::live;
         get "/login" Open ui::login::form;
         post "/login" Open ui::login::enter;
@@ -150,10 +156,10 @@ fn api() -> Vec<Route> {
 
         get "/v1/jobs" Read jobs::list;
         post "/v1/jobs/search" Read jobs::search;
-        post "/v1/jobs/bodies" Read jobs::bodies;
+        post "/v1/jobs/bodies" Payloads jobs::bodies;
         get "/v1/jobs/{id}" Read jobs::get;
         get "/v1/jobs/{id}/why" Read jobs::why;
-        get "/v1/jobs/{id}/attempts/{attempt}/log" Read jobs::log;
+        get "/v1/jobs/{id}/attempts/{attempt}/log" Payloads jobs::log;
         patch "/v1/jobs/{id}" Operate jobs::edit_one;
         delete "/v1/jobs/{id}" Operate jobs::delete_one;
         post "/v1/jobs/{id}/cancel" Operate jobs::cancel_one;
@@ -203,6 +209,10 @@ fn api() -> Vec<Route> {
 
         get "/v1/info" Read info::info;
         post "/v1/upkeep" Admin info::upkeep;
+        get "/v1/keys" Admin keys::list;
+        post "/v1/keys" Admin keys::add;
+        delete "/v1/keys/{key}" Admin keys::revoke;
+        get "/v1/audit" Admin audit::list;
         get "/v1/meta/{key}" Admin meta::get;
         put "/v1/meta/{key}" Admin meta::set;
     }
@@ -220,10 +230,13 @@ pub fn router(client: &Client, options: Options) -> Router {
     // Outside of a runtime nobody goes on with what an earlier server began, until a request begins something.
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         runtime.spawn(crate::bulk::keep(app.downgrade()));
+        runtime.spawn(crate::keys::ring::keep(app.downgrade()));
+        runtime.spawn(crate::audit::keep(app.downgrade()));
     }
     let mut router = Router::new();
     for route in all() {
-        let mut scoped = route.handler.layer(middleware::from_fn_with_state(route.scope, allow));
+        let allowed = (app.clone(), route.scope, route.is_page);
+        let mut scoped = route.handler.layer(middleware::from_fn_with_state(allowed, gate::allow));
         if route.is_page {
             scoped = scoped.layer(middleware::from_fn_with_state(app.clone(), ui::page::around));
         }
@@ -234,12 +247,5 @@ pub fn router(client: &Client, options: Options) -> Router {
         .method_not_allowed_fallback(ui::page::not_so)
         .layer(DefaultBodyLimit::max(BATCH_BYTES_MAX))
         .layer(middleware::from_fn_with_state(app.clone(), gate::pass))
-        .with_state(app)
-}
-
-/// Lets those through who may do what the route does.
-async fn allow(State(scope): State<Scope>, request: Request, next: Next) -> Response {
-    let may =
-        scope == Scope::Open || request.extensions().get::<Caller>().is_some_and(|caller| caller.may(scope));
-    if may { next.run(request).await } else { gate::who_are_you(request.headers()).into_response() }
+        .with_state(Root(app))
 }

@@ -1,23 +1,27 @@
 //! The front page: the overview in a browser; in a shell what there is, with lines to copy; and what each problem means.
 
-use axum::Extension;
 use axum::extract::Path;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use windlass_api::problem;
+use windlass_core::Rejection;
 
 use crate::answer::{Answer, Fault, text};
-use crate::gate::{self, Caller};
-use crate::routes::table;
+use crate::gate;
+use crate::routes::{Scope, table};
 use crate::ui::overview;
-use crate::ui::page::wants_page;
+use crate::ui::page::{Wrong, wants_page};
 use crate::ui::visit::Visit;
 
 /// `GET /`: the overview for a browser; for a shell a sheet of lines to copy, and every route.
-pub(crate) async fn front(visit: Visit, caller: Option<Extension<Caller>>, headers: HeaderMap) -> Answer {
+pub(crate) async fn front(visit: Visit, headers: HeaderMap) -> Answer {
     if wants_page(&headers) {
-        if caller.is_none() {
+        let caller = visit.app.caller();
+        if !caller.is_known() {
             return Err(gate::who_are_you(&headers));
+        }
+        if !caller.may(Scope::Read) {
+            return Ok(Wrong::from(Rejection::Forbidden { what: caller.lacks(Scope::Read) }).into_response());
         }
         return Ok(overview::page(&visit).await.into_response());
     }

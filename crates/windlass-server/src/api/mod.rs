@@ -1,5 +1,6 @@
 //! The handlers: one module for each noun.
 
+pub(crate) mod audit;
 pub(crate) mod bulk;
 pub(crate) mod claim;
 pub(crate) mod enqueue;
@@ -10,6 +11,7 @@ pub(crate) mod groups;
 pub(crate) mod health;
 pub(crate) mod info;
 pub(crate) mod jobs;
+pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod meta;
 pub(crate) mod metrics;

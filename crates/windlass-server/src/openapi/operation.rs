@@ -252,7 +252,7 @@ impl Operation {
         let reads = !self.body.is_empty();
         match code {
             "host_not_allowed" | "internal" | "store" | "too_busy" | "shutting_down" => true,
-            "unauthorized" | "forbidden" => scope != Scope::Open,
+            "unauthorized" | "too_many_tries" | "forbidden" => scope != Scope::Open,
             "cross_site" => changes,
             "bad_json" | "too_large" => reads || self.codes.contains(&code),
             "bad_request" => reads || self.path.contains('{') || !self.parameters.is_empty(),

@@ -11,10 +11,11 @@
 //! - [`visit`], [`page`]: the frame, answers, and what is said when something is wrong; [`form`], [`flash`]: what comes
 //!   in, and what is told of it; [`session`], [`login`]: who it is;
 //! - [`overview`] with [`trouble`] and [`rows`], [`queues`], [`queue`], [`jobs`] with [`bulk`], [`operations`], [`job`],
-//!   [`errors`], [`schedules`], [`limits`], [`workers`]: a page each;
+//!   [`errors`], [`schedules`], [`limits`], [`workers`], [`keys`], [`audit`]: a page each;
 //! - [`words`], [`chart`], [`json`], [`cron`]: how things are said.
 
 pub(crate) mod assets;
+pub(crate) mod audit;
 pub(crate) mod bulk;
 mod chart;
 mod confirm;
@@ -25,6 +26,7 @@ mod form;
 pub(crate) mod job;
 pub(crate) mod jobs;
 mod json;
+pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod live;
 pub(crate) mod login;

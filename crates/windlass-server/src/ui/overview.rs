@@ -1,8 +1,8 @@
 //! The overview: what is wrong now, how much there is, and every queue in a line.
 
 use askama::Template;
-use windlass_core::State;
-use windlass_core::store::QueueInfo;
+use windlass_core::store::{LimitInfo, Page, QueueInfo};
+use windlass_core::{State, StoreError};
 
 use super::operations::{self, Operation};
 use super::page::{Reply, show};
@@ -49,7 +49,7 @@ pub(crate) async fn page(visit: &Visit) -> Reply {
         store.queues(None, None),
         store.workers(None),
         store.errors(None, MODES_READ),
-        store.limits(None, LIMITS_READ),
+        limits(visit),
     )?;
     let seen = Seen { info: &info, queues: &queues, workers: &workers, modes: &modes, limits: &limits.items };
     let troubles = trouble::find(visit, &seen).await?;
@@ -71,6 +71,14 @@ pub(crate) async fn page(visit: &Visit) -> Reply {
         f,
     };
     show(&page)
+}
+
+/// Limits belong to all queues: whoever is limited to some sees none of them.
+async fn limits(visit: &Visit) -> Result<Page<LimitInfo>, StoreError> {
+    if visit.app.caller().queues().is_some() {
+        return Ok(Page::default());
+    }
+    visit.store().limits(None, LIMITS_READ).await
 }
 
 /// All queues by name; if they are too many, those with most to look into.

@@ -13,6 +13,7 @@ use super::visit::{Frame, Visit, reads};
 use super::{session, words};
 use crate::answer::Fault;
 use crate::app::App;
+use crate::caller::Caller;
 
 /// What a page may load and where its forms may go: this server alone, and no script or style inside the page.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -110,6 +111,8 @@ struct AgainPage {
 /// that was shown is taken away.
 pub(crate) async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
+    let caller = parts.extensions.get::<Caller>().cloned();
+    let app = caller.map_or_else(|| app.clone(), |caller| app.seen_by(caller));
     let visit = Visit::of(&app, &mut parts).await;
     let reads = reads(&parts.method);
     let mut response = next.run(Request::from_parts(parts, body)).await;

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, NestedPath, OriginalUri};
+use axum::extract::{FromRef as _, FromRequestParts, NestedPath, OriginalUri};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,13 +12,16 @@ use windlass_core::store::Store;
 
 use super::flash::Flash;
 use super::{assets, session, words};
-use crate::app::{Access, App};
+use crate::app::{Access, App, Root};
+use crate::caller::Who;
+use crate::keys::scopes;
+use crate::routes::Scope;
 
 /// What `live.js` says when it fetches the current page again: such a request takes no flash away.
 const AGAIN: &str = "x-windlass-again";
 
 /// The pages of the navigation, each with the key that leads to it after `g`.
-const PLACES: [(&str, &str, &str); 8] = [
+const PLACES: [(&str, &str, &str); 10] = [
     ("overview", "Overview", "o"),
     ("queues", "Queues", "q"),
     ("jobs", "Jobs", "j"),
@@ -27,6 +30,8 @@ const PLACES: [(&str, &str, &str); 8] = [
     ("schedules", "Schedules", "s"),
     ("limits", "Limits", "l"),
     ("workers", "Workers", "w"),
+    ("keys", "Keys", "k"),
+    ("audit", "Audit", "a"),
 ];
 
 /// An entry of the navigation.
@@ -50,6 +55,14 @@ pub(crate) struct Frame {
     pub(crate) flash: Option<Flash>,
     /// Whether there is a session to end.
     pub(crate) signed_in: bool,
+    /// Who looks at it; none where nobody is asked.
+    pub(crate) who: Option<String>,
+    /// What they may do: the style sheet hides forms that would only be refused.
+    pub(crate) may: String,
+    /// The queues that they are limited to.
+    pub(crate) queues: Option<String>,
+    /// The entries of the navigation that lead nowhere for them.
+    shut: Vec<&'static str>,
     /// After how many seconds the page is fetched again though no event happened; 0 is never. Progress, logs and
     /// heartbeats are no events.
     pub(crate) every: u32,
@@ -67,6 +80,7 @@ impl Frame {
     pub(crate) fn places(&self) -> Vec<Place> {
         PLACES
             .into_iter()
+            .filter(|(place, ..)| !self.shut.contains(place))
             .map(|(place, label, key)| {
                 let at = if place == "overview" {
                     self.home().to_owned()
@@ -121,18 +135,27 @@ impl Visit {
         let address = uri.path_and_query().map(|whole| whole.as_str()).filter(|_| reads(&parts.method));
         let address = address.unwrap_or(if base.is_empty() { "/" } else { &base }).to_owned();
         let headers = parts.headers.clone();
-        let known = |text: &str| app.sessions().knows(text);
+        let known = |text: &str| app.sessions().holder(text).is_some();
         let frame = Frame {
             server: server(&headers, &base),
             base,
             place: "",
             address,
             flash: if headers.contains_key(AGAIN) { None } else { Flash::read(&headers) },
+            who: who(app),
+            may: scopes::ALL
+                .into_iter()
+                .filter(|(scope, _)| app.caller().may(*scope))
+                .map(|(scope, _)| scope.as_str())
+                .collect::<Vec<_>>()
+                .join(" "),
+            queues: app.caller().queues().map(|queues| queues.join(", ")),
+            shut: shut(app),
             signed_in: matches!(app.options().access, Access::Bearer(_))
                 && session::cookie(&headers, session::COOKIE).is_some_and(known),
             every: 0,
         };
-        Self { app: app.clone(), now: app.client().now(), headers, frame }
+        Self { app: app.clone(), now: app.by_itself().client().now(), headers, frame }
     }
 
     /// The verbs.
@@ -162,12 +185,36 @@ impl Visit {
     }
 }
 
-impl FromRequestParts<App> for Visit {
+impl FromRequestParts<Root> for Visit {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
-        Ok(Self::of(app, parts).await)
+    async fn from_request_parts(parts: &mut Parts, root: &Root) -> Result<Self, Infallible> {
+        Ok(Self::of(&App::from_ref(root), parts).await)
     }
+}
+
+/// Who is told on the page: nobody where nobody is asked.
+fn who(app: &App) -> Option<String> {
+    let caller = app.caller();
+    match caller.who {
+        Who::Key(_) | Who::Root => Some(caller.to_string()),
+        Who::Server | Who::Nobody | Who::Anyone => None,
+    }
+}
+
+/// The pages that this visitor would not be let into.
+fn shut(app: &App) -> Vec<&'static str> {
+    let caller = app.caller();
+    let mut shut = Vec::new();
+    if caller.queues().is_some() {
+        shut.push("limits");
+    }
+    if !caller.may(Scope::Admin) {
+        shut.extend(["keys", "audit"]);
+    } else if matches!(app.options().access, Access::Anyone) {
+        shut.push("keys");
+    }
+    shut
 }
 
 /// Whether a request only asks.

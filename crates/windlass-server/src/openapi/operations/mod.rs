@@ -3,6 +3,7 @@
 //! A new route gets its operation in its noun's module, or a new module in [`all`]; the parameters of its path stand in
 //! [`path_parameter`].
 
+mod access;
 mod bulk;
 mod enqueue;
 mod events;
@@ -23,7 +24,7 @@ use super::operation::Operation;
 use super::schemas::{Make, of};
 
 /// The nouns, in the order in which a reader meets them.
-pub(super) const TAGS: [(&str, &str); 8] = [
+pub(super) const TAGS: [(&str, &str); 9] = [
     ("enqueue", "Jobs come in."),
     ("work", "Jobs are claimed, and their attempts end."),
     ("jobs", "Jobs as people see and change them."),
@@ -31,6 +32,7 @@ pub(super) const TAGS: [(&str, &str); 8] = [
     ("queues", "Queues, their groups, and named limits."),
     ("schedules", "Jobs on a clock."),
     ("events", "What has happened, and failure modes."),
+    ("access", "Who may do what, and who did."),
     ("server", "The server itself, its store and its workers."),
 ];
 
@@ -44,6 +46,7 @@ pub(super) fn all() -> Vec<Operation> {
         ("queues", queues::operations()),
         ("schedules", schedules::operations()),
         ("events", events::operations()),
+        ("access", access::operations()),
         ("server", server::operations()),
     ];
     let tagged = |(tag, operations): (&'static str, Vec<Operation>)| {
@@ -63,6 +66,7 @@ pub(super) fn path_parameter(path: &str, name: &str) -> (&'static str, Make) {
         "queue" => ("The queue.", of::<QueueName>),
         "group" => ("The group: `~` and its key, percent-encoded.", of::<Tilded>),
         "reader" => ("The reader: `~` and its name, percent-encoded.", of::<Tilded>),
+        "key" if path.starts_with("/v1/keys") => ("The key's name.", of::<String>),
         "key" => ("The value: `~` and its key, percent-encoded.", of::<Tilded>),
         "worker" => ("The worker.", of::<WorkerText>),
         "attempt" => ("Which attempt, from 1.", of::<u32>),
