@@ -1,53 +1,8 @@
 //! Who comes in, and what is said to those who do not.
 
-use windlass_server::{Access, Options, Scope, Secret, table};
+use windlass_server::table;
 
 use crate::talk::Talk;
-
-/// A path of the table as a request has it.
-fn filled(path: &str) -> String {
-    let id = "01a20349-19a4-7000-a26a-6a7218659a2a";
-    path.replace("{id}", id)
-        .replace("{group}", "~g")
-        .replace("{reader}", "~r")
-        .replace("{key}", "~k")
-        .replace("{worker}", "w-0000000000000001")
-        .replace("{attempt}", "1")
-        .replace("{code}", "stale")
-        .replace("{queue}", "q")
-        .replace("{limit}", "l")
-        .replace("{schedule}", "s")
-        .replace("{file}", "style.css")
-}
-
-#[tokio::test]
-async fn without_the_token_nothing_is_open_but_what_says_so() {
-    let access = Access::Bearer(Secret::new("a secret of some length, not to be guessed"));
-    let talk = Talk::with(Options { access, ..Options::default() }).await;
-    for (method, path, scope) in table().into_iter().filter(|(_, path, _)| path.starts_with("/v1")) {
-        assert_ne!(scope, Scope::Open, "{method} {path}");
-        for shown in [None, Some("another secret")] {
-            let request = talk.ask(&method, &filled(path));
-            let request = match shown {
-                Some(token) => request.header("authorization", format!("Bearer {token}")),
-                None => request,
-            };
-            let reply = talk.send(request).await;
-            assert_eq!(
-                (reply.status, reply.text_at("/code")),
-                (401, "unauthorized".into()),
-                "{method} {path}"
-            );
-        }
-        let shown = talk
-            .ask(&method, &filled(path))
-            .header("authorization", "Bearer a secret of some length, not to be guessed");
-        if !path.ends_with("/watch") {
-            assert_ne!(talk.send(shown).await.status, 401, "{method} {path}");
-        }
-    }
-    assert_eq!(talk.get("/healthz").await.status, 200);
-}
 
 #[tokio::test]
 async fn a_name_that_is_not_the_servers_and_a_page_of_another_site_are_refused() {

@@ -9,5 +9,6 @@ mod doors;
 mod home;
 mod jobs;
 mod lines;
+mod matrix;
 mod talk;
 mod waits;
