@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench;
 use crate::commands::{
-    archive, dev, doctor, enqueue, erase, errors, events, groups, info, jobs, limits, migrate, outbox,
+    archive, audit, dev, doctor, enqueue, erase, errors, events, groups, info, jobs, keys, limits, migrate, outbox,
     queues, schedules, serve, worker,
 };
 use crate::connect;
@@ -107,6 +107,10 @@ pub(crate) enum Command {
     Info(info::InfoArgs),
     Events(events::EventsArgs),
     Errors(errors::ErrorsArgs),
+    /// Who may do what on servers of the store
+    #[command(subcommand, visible_alias = "key")]
+    Keys(keys::KeysCommand),
+    Audit(audit::AuditArgs),
     Archive(archive::ArchiveArgs),
     Verify(doctor::VerifyArgs),
     Doctor(doctor::DoctorArgs),

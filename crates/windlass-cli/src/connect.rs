@@ -169,7 +169,8 @@ fn not_a_store(error: &dyn std::fmt::Display) -> Fault {
     Fault::new(Exit::Refused, "not_a_store", error.to_string())
 }
 
-fn unreachable(url: &str, error: &dyn std::fmt::Display) -> Fault {
+/// A store that cannot be had.
+pub(crate) fn unreachable(url: &str, error: &dyn std::fmt::Display) -> Fault {
     let url = without_password(url);
     Fault::new(Exit::Unreachable, "unreachable", format!("cannot open {url}: {error}"))
 }

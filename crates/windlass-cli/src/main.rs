@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use crate::arguments::{Cli, Command};
 use crate::commands::{
-    archive, dev, doctor, enqueue, erase, errors, events, groups, info, jobs, limits, migrate, outbox,
+    archive, audit, dev, doctor, enqueue, erase, errors, events, groups, info, jobs, keys, limits, migrate, outbox,
     queues, schedules, serve, worker,
 };
 use crate::fault::{Exit, Fault};
@@ -74,6 +74,8 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Info(args) => info::run(global, out, args).await,
         Command::Events(args) => events::run(global, out, args).await,
         Command::Errors(args) => errors::run(global, out, args).await,
+        Command::Keys(command) => keys::run(global, out, command).await,
+        Command::Audit(args) => audit::run(global, out, args).await,
         Command::Archive(args) => archive::run(global, out, args).await,
         Command::Verify(args) => doctor::verify(global, out, args).await,
         Command::Doctor(args) => doctor::doctor(global, out, args).await,
@@ -86,11 +88,11 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
 }
 
 /// What the libraries log goes to stderr if `WINDLASS_LOG` asks for it (`WINDLASS_LOG=debug`); of a command that stays,
-/// what goes wrong does in any case, since nobody would learn of it otherwise.
+/// what goes wrong does in any case, since nobody would learn of it otherwise, and who changed what.
 fn log_to_stderr(stays: bool) {
     let filter = match std::env::var("WINDLASS_LOG") {
         Ok(filter) => filter,
-        Err(_) if stays => "warn".to_owned(),
+        Err(_) if stays => "warn,audit=info".to_owned(),
         Err(_) => return,
     };
     let filter = tracing_subscriber::EnvFilter::new(filter);

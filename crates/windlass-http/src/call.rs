@@ -162,10 +162,21 @@ impl<'a> Call<'a> {
             let cause = format!("{} gave no reason: {status}, {}", self.link.shown(), excerpt(&body));
             return Err(Failure::Store(self.error(cause, Outcome::Unknown, is_passing(status))));
         };
-        if let Some(why) = problem.rejection() {
-            return Err(Failure::Refused(why));
+        match problem.rejection() {
+            Some(Rejection::Forbidden { what }) => {
+                let what = format!("{what} (WINDLASS_TOKEN holds the key that is sent)");
+                return Err(Failure::Refused(Rejection::Forbidden { what }));
+            }
+            Some(why) => return Err(Failure::Refused(why)),
+            None => {}
         }
         let StoreError { cause, outcome, retryable, hint, .. } = problem.store_error(self.operation);
+        let cause = match status {
+            StatusCode::UNAUTHORIZED => {
+                format!("{} refuses the caller: {cause} (WINDLASS_TOKEN holds what is sent)", self.link.shown())
+            }
+            _ => cause,
+        };
         Err(Failure::Store(StoreError { hint, ..self.error(cause, outcome, retryable) }))
     }
 
@@ -201,6 +212,12 @@ impl Answer {
     /// The body as JSON.
     pub(crate) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, StoreError> {
         serde_json::from_slice(&self.body).map_err(|why| self.misread(why))
+    }
+
+    /// The body as JSON; none is null.
+    pub(crate) fn json_or_null<T: serde::de::DeserializeOwned>(&self) -> Result<T, StoreError> {
+        let body: &[u8] = if self.body.is_empty() { b"null" } else { &self.body };
+        serde_json::from_slice(body).map_err(|why| self.misread(why))
     }
 
     /// The body as text.

@@ -27,7 +27,7 @@ use windlass_core::store::{Store, StoreFuture, StoreInfo, Upkeep, UpkeepReport};
 use windlass_core::{StoreError, Time};
 
 use crate::address::Address;
-use crate::call::Call;
+use crate::call::{Answer, Call};
 use crate::link::Link;
 
 /// How long a call may take by default, beside what a request waits on purpose.
@@ -78,7 +78,7 @@ pub enum OpenError {
     #[error("{0}")]
     NotAServer(String),
     /// The server wants to know who calls, or does not let this caller in.
-    #[error("{server} refuses the caller: {why}; give a token that it knows")]
+    #[error("{server} refuses the caller: {why}; WINDLASS_TOKEN holds the token or the key that is sent, give one that it knows")]
     Unauthorized {
         /// The address.
         server: String,
@@ -126,15 +126,47 @@ impl HttpStore {
         if reply.status == StatusCode::NOT_FOUND {
             return Err(OpenError::NotAServer(format!("{server} is a Windlass server with another path")));
         }
-        let is_stranger = matches!(reply.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        if let (true, Ok(problem)) = (is_stranger, serde_json::from_slice::<Problem>(&reply.body)) {
-            return Err(OpenError::Unauthorized { server, why: problem.detail });
+        let problem = serde_json::from_slice::<Problem>(&reply.body);
+        match problem {
+            // A key that may work need not be one that may look.
+            Ok(problem) if problem.code == "forbidden" => return Ok(store),
+            Ok(problem)
+                if matches!(reply.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+                    || problem.code == "too_many_tries" =>
+            {
+                return Err(OpenError::Unauthorized { server, why: problem.detail });
+            }
+            _ => {}
         }
         match call.judge(reply) {
             Ok(answer) => answer.json::<StoreInfo>().map(|_| ())?,
             Err(failure) => return Err(failure.into_error("open").into()),
         }
         Ok(store)
+    }
+
+    /// Asks the server for what it has beside the verbs of a store: its keys, its audit log. An answer without a body is
+    /// null.
+    ///
+    /// # Errors
+    /// As of any verb: the refusal, or the failure.
+    pub async fn beside<R: serde::de::DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        method: &str,
+        path: &str,
+        body: Option<&(impl serde::Serialize + Sync)>,
+    ) -> Result<Result<R, windlass_core::Rejection>, StoreError> {
+        let known = Method::from_bytes(method.as_bytes())
+            .map_err(|_| StoreError::refused(operation, format!("{method:?} is no method")))?;
+        let mut call = match known {
+            Method::GET => self.look(operation, path),
+            known => Call::write(&self.0, operation, known, path),
+        };
+        if let Some(body) = body {
+            call = call.json(body)?;
+        }
+        call.ruled(Answer::json_or_null).await
     }
 
     /// The store at that URL, whether anybody is there or not.

@@ -19,7 +19,7 @@
 mod answer;
 mod api;
 mod app;
-mod audit;
+pub mod audit;
 mod backoff;
 mod bulk;
 mod caller;

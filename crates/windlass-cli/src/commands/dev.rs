@@ -54,7 +54,7 @@ pub(crate) async fn run(out: &Output, args: DevArgs) -> Result<(), Fault> {
     let result = async {
         let failed = |error: windlass::Error| Fault::failed(error.to_string());
         let worker = echo(open.client()).await.map_err(failed)?;
-        let doors = serve::doors(open.client(), &store, listener, windlass_server::Options::default())?;
+        let doors = serve::doors(open.client(), &store, listener, None, windlass_server::Options::default())?;
         welcome(out, doors.ready(), &place, from)?;
         let served = doors.serve(ended).await;
         worker.shutdown().await;

@@ -1,6 +1,7 @@
 //! One module for each noun of the command line: its arguments, its help, and the verbs it calls.
 
 pub(crate) mod archive;
+pub(crate) mod audit;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod enqueue;
@@ -10,6 +11,7 @@ pub(crate) mod events;
 pub(crate) mod groups;
 pub(crate) mod info;
 pub(crate) mod jobs;
+pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod migrate;
 pub(crate) mod ndjson;

@@ -3,13 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
 use tokio::net::{TcpListener, UnixListener};
 use windlass::Client;
 use windlass_core::url::without_password;
-use windlass_server::{Access, Drain, Listen, Options, Secret, router, serve};
+use windlass_server::{Access, Drain, Listen, Options, Secret, Tls, router, serve};
 
 use crate::arguments::Global;
 use crate::commands::closing;
@@ -22,7 +23,8 @@ const EXAMPLES: &str = "\
 Examples:
   windlass serve                                          http://127.0.0.1:7979, for this machine alone
   windlass serve --store postgres://me@db/app             the same API on the database's queue
-  WINDLASS_TOKEN=… windlass serve --listen 0.0.0.0:7979   for whoever shows the token
+  WINDLASS_TOKEN=… windlass serve --listen 0.0.0.0:7979 --tls-cert cert.pem --tls-key key.pem
+                                                          for whoever shows the token, or a key of `windlass keys`
 ";
 
 /// The shortest token that is taken: 128 bits in hexadecimal.
@@ -32,16 +34,26 @@ const TOKEN_BYTES_MIN: usize = 32;
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct ServeArgs {
-    /// Where to listen; beyond this machine only with a token
+    /// Where to listen; beyond this machine only with a token, and with TLS or behind a proxy
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7979", env = "WINDLASS_LISTEN")]
     listen: SocketAddr,
     /// A name under which it is reached; may be repeated. Without a token only localhost and the address itself are
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
-    /// Who asks must send this as `Authorization: Bearer TOKEN`
+    /// Who asks must send this as `Authorization: Bearer TOKEN`, or a key of `windlass keys`
     #[arg(long, value_name = "TOKEN", env = "WINDLASS_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Listen beyond this machine without a token: whoever reaches the port may do everything
+    /// Speak TLS with the certificate in this file (PEM, the chain behind it); read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "WINDLASS_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "WINDLASS_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// A proxy stands before it, which puts TLS before it and says who asks (X-Forwarded-For)
+    #[arg(long)]
+    behind_proxy: bool,
+    /// Listen beyond this machine without a token or without TLS: whoever reaches the port may do everything, and whoever
+    /// listens on the way learns everything
     #[arg(long)]
     insecure: bool,
 }
@@ -57,13 +69,15 @@ pub(crate) struct Ready {
 /// Runs the command.
 pub(crate) async fn run(global: &Global, out: &Output, args: ServeArgs) -> Result<(), Fault> {
     let access = access(&args)?;
+    let tls = tls(&args)?;
     let ended = interrupted();
     let listener = listen(args.listen).await?;
     let open = connect::open_here(&global.store).await?;
     let result = async {
         let ip = listener.local_addr()?.ip();
-        let options = Options { hosts: hosts(&args, &access, ip), access, ..Options::default() };
-        let doors = doors(open.client(), &global.store, listener, options)?;
+        let behind_proxy = args.behind_proxy;
+        let options = Options { hosts: hosts(&args, &access, ip), access, behind_proxy, ..Options::default() };
+        let doors = doors(open.client(), &global.store, listener, tls, options)?;
         let Ready { url, store, .. } = doors.ready();
         out.done(doors.ready(), &format!("{store} is served at {url}"), &[url, store])?;
         out.hint(&format!("open it in a browser, or try: curl {url}; end it with Ctrl-C"));
@@ -100,15 +114,24 @@ pub(crate) fn doors(
     client: &Client,
     store: &str,
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     options: Options,
 ) -> Result<Doors, Fault> {
-    let url = format!("http://{}", reachable(listener.local_addr()?));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", reachable(listener.local_addr()?));
     let drain = options.drain.clone();
-    let mut doors = vec![(Listen::Tcp(listener), router(client, options))];
+    if let Some(tls) = &tls {
+        reload_on_hang_up(tls.clone())?;
+    }
+    let listen = match tls {
+        Some(tls) => Listen::Tls(listener, tls),
+        None => Listen::Tcp(listener),
+    };
+    let mut doors = vec![(listen, router(client, options))];
     let socket = connect::socket_of(store);
     if let Some(path) = &socket {
         // Who may open the socket may open the directory.
-        let options = Options { access: Access::Anyone, hosts: None, drain: drain.clone() };
+        let options = Options { access: Access::Anyone, hosts: None, behind_proxy: false, drain: drain.clone() };
         doors.push((Listen::Unix(listen_at(path)?), router(client, options)));
     }
     Ok(Doors { ready: Ready { url, socket, store: without_password(store) }, doors, drain })
@@ -164,6 +187,35 @@ fn access(args: &ServeArgs) -> Result<Access, Fault> {
         ))
         .next("set WINDLASS_TOKEN (openssl rand -hex 32), listen at 127.0.0.1, or say --insecure")),
     }
+}
+
+/// The certificate, if one was named; beyond this machine nobody without one, unless a proxy has it or that is asked for.
+fn tls(args: &ServeArgs) -> Result<Option<Arc<Tls>>, Fault> {
+    if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
+        let tls = Tls::load(certificate, key);
+        return tls.map(Some).map_err(|error| Fault::usage(format!("TLS: {error}")));
+    }
+    if args.listen.ip().is_loopback() || args.behind_proxy || args.insecure {
+        return Ok(None);
+    }
+    let why = format!("{} is reached from other machines, and tokens would cross the network unencrypted", args.listen);
+    Err(Fault::usage(why).next(
+        "name a certificate (--tls-cert FILE --tls-key FILE), or say --behind-proxy where a proxy has one, or --insecure",
+    ))
+}
+
+/// Reads the certificate again whenever somebody sends SIGHUP, beside the looks that the server takes by itself.
+fn reload_on_hang_up(tls: Arc<Tls>) -> Result<(), Fault> {
+    let mut asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while asked.recv().await.is_some() {
+            match tls.reload() {
+                Ok(_) => tracing::info!("the certificate was read again"),
+                Err(error) => tracing::error!(%error, "the certificate before stays in use"),
+            }
+        }
+    });
+    Ok(())
 }
 
 /// The names that a request may give: all of them where a token is wanted and none was named.

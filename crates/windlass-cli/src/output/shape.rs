@@ -5,6 +5,7 @@
 
 pub(crate) mod event;
 pub(crate) mod job;
+pub(crate) mod key;
 pub(crate) mod outbox;
 pub(crate) mod queue;
 pub(crate) mod schedule;

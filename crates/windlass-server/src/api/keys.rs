@@ -32,9 +32,7 @@ pub(crate) async fn make(app: &App, request: KeyRequest) -> Result<NewKeyShape, 
     let made =
         keys::make(own.store().as_ref(), request, &app.caller().to_string(), own.client().now()).await?;
     app.ring().forget();
-    let queues =
-        if made.key.queues.is_empty() { "all queues".to_owned() } else { made.key.queues.join(", ") };
-    app.note(&format!("make key {}: {} on {queues}", made.key.name, made.key.scopes.join(", ")));
+    app.note(&keys::said(&made.key));
     Ok(made)
 }
 

@@ -27,6 +27,7 @@ pub(crate) use pages::read;
 pub(crate) use watch::{is_recorded, recorded};
 
 use crate::app::{App, Inner};
+use crate::keys::BY_COMMAND;
 
 /// Where the store keeps which chunk is the newest.
 pub(crate) const PLACE: &str = "windlass.audit";
@@ -102,6 +103,26 @@ async fn append(store: &dyn Store, mut records: &[AuditRecord]) -> Result<(), St
         }
     }
     Ok(())
+}
+
+/// The newest records of a store before that place, newest first, and the place before which to go on.
+///
+/// # Errors
+/// The store's failure.
+pub async fn records(
+    store: &dyn Store,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<(Vec<AuditRecord>, Option<u64>), StoreError> {
+    let page = read(store, before, limit).await?;
+    Ok((page.items, page.next))
+}
+
+/// Records what a command has done on a store that no server stands before.
+pub(crate) async fn by_command(store: &dyn Store, action: &str, done: String, at: Time) -> Result<(), StoreError> {
+    let (who, action) = (BY_COMMAND.to_owned(), action.to_owned());
+    let done = vec![done];
+    append(store, &[AuditRecord { who, action, done, status: 200, ..gap(at, 0) }]).await
 }
 
 #[derive(Default)]

@@ -21,6 +21,7 @@ use windlass_core::{Rejection, StoreError, Time};
 
 use self::scopes::Scopes;
 use crate::answer::Fault;
+use crate::audit;
 use crate::fence::Fence;
 use crate::routes::Scope;
 
@@ -160,6 +161,12 @@ pub(crate) async fn make(
     Ok(NewKeyShape { key: key.shape(&Uses::new()), secret: minted.text })
 }
 
+/// What the audit log says of a new key.
+pub(crate) fn said(key: &KeyShape) -> String {
+    let queues = if key.queues.is_empty() { "all queues".to_owned() } else { key.queues.join(", ") };
+    format!("make key {}: {} on {queues}", key.name, key.scopes.join(", "))
+}
+
 /// Every key by name, with when it was last used.
 pub(crate) async fn all(store: &dyn Store) -> Result<Vec<KeyShape>, Fault> {
     let (mut keys, _) = read(store).await?;
@@ -183,7 +190,10 @@ pub(crate) async fn end(store: &dyn Store, name: &str) -> Result<(), Fault> {
 /// # Errors
 /// A problem that says what is wrong with the request, or with the store.
 pub async fn add(store: &dyn Store, request: KeyRequest, now: Time) -> Result<NewKeyShape, Box<Problem>> {
-    make(store, request, BY_COMMAND, now).await.map_err(|fault| fault.0)
+    let made = make(store, request, BY_COMMAND, now).await.map_err(|fault| fault.0)?;
+    let done = audit::by_command(store, "windlass keys add", said(&made.key), now).await;
+    done.map_err(|error| Fault::from(error).0)?;
+    Ok(made)
 }
 
 /// Every key of a store by name.
@@ -198,8 +208,10 @@ pub async fn list(store: &dyn Store) -> Result<Vec<KeyShape>, Box<Problem>> {
 ///
 /// # Errors
 /// When there is none of that name, or the store fails.
-pub async fn revoke(store: &dyn Store, name: &str) -> Result<(), Box<Problem>> {
-    end(store, name).await.map_err(|fault| fault.0)
+pub async fn revoke(store: &dyn Store, name: &str, now: Time) -> Result<(), Box<Problem>> {
+    end(store, name).await.map_err(|fault| fault.0)?;
+    let done = audit::by_command(store, "windlass keys revoke", format!("revoke key {name}"), now).await;
+    done.map_err(|error| Fault::from(error).0)
 }
 
 /// Who a command on a store without a server is.
