@@ -7,8 +7,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench;
 use crate::commands::{
-    archive, audit, dev, doctor, enqueue, erase, errors, events, groups, info, jobs, keys, limits, migrate, outbox,
-    queues, schedules, serve, worker,
+    archive, audit, dev, doctor, enqueue, erase, errors, events, groups, info, jobs, keys, limits, migrate,
+    outbox, queues, schedules, serve, worker,
 };
 use crate::connect;
 use crate::demo;

@@ -20,8 +20,8 @@ use std::process::ExitCode;
 
 use crate::arguments::{Cli, Command};
 use crate::commands::{
-    archive, audit, dev, doctor, enqueue, erase, errors, events, groups, info, jobs, keys, limits, migrate, outbox,
-    queues, schedules, serve, worker,
+    archive, audit, dev, doctor, enqueue, erase, errors, events, groups, info, jobs, keys, limits, migrate,
+    outbox, queues, schedules, serve, worker,
 };
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};

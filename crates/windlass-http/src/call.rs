@@ -173,7 +173,10 @@ impl<'a> Call<'a> {
         let StoreError { cause, outcome, retryable, hint, .. } = problem.store_error(self.operation);
         let cause = match status {
             StatusCode::UNAUTHORIZED => {
-                format!("{} refuses the caller: {cause} (WINDLASS_TOKEN holds what is sent)", self.link.shown())
+                format!(
+                    "{} refuses the caller: {cause} (WINDLASS_TOKEN holds what is sent)",
+                    self.link.shown()
+                )
             }
             _ => cause,
         };

@@ -78,7 +78,9 @@ pub enum OpenError {
     #[error("{0}")]
     NotAServer(String),
     /// The server wants to know who calls, or does not let this caller in.
-    #[error("{server} refuses the caller: {why}; WINDLASS_TOKEN holds the token or the key that is sent, give one that it knows")]
+    #[error(
+        "{server} refuses the caller: {why}; WINDLASS_TOKEN holds the token or the key that is sent, give one that it knows"
+    )]
     Unauthorized {
         /// The address.
         server: String,

@@ -131,7 +131,8 @@ async fn on_the_store(open: &connect::Open, out: &Output, command: KeysCommand) 
 
 fn made(out: &Output, made: &NewKeyShape) -> Result<(), Fault> {
     let until = made.key.expires_at.map_or_else(String::new, |at: Time| format!(", until {at}"));
-    let sentence = format!("key {} may {}{until}: {}", made.key.name, made.key.scopes.join(", "), made.secret);
+    let sentence =
+        format!("key {} may {}{until}: {}", made.key.name, made.key.scopes.join(", "), made.secret);
     out.done(made, &sentence, &[&made.key.name, &made.secret])?;
     out.hint("the text is told this once; whoever uses it sets WINDLASS_TOKEN to it");
     Ok(())

@@ -76,7 +76,8 @@ pub(crate) async fn run(global: &Global, out: &Output, args: ServeArgs) -> Resul
     let result = async {
         let ip = listener.local_addr()?.ip();
         let behind_proxy = args.behind_proxy;
-        let options = Options { hosts: hosts(&args, &access, ip), access, behind_proxy, ..Options::default() };
+        let options =
+            Options { hosts: hosts(&args, &access, ip), access, behind_proxy, ..Options::default() };
         let doors = doors(open.client(), &global.store, listener, tls, options)?;
         let Ready { url, store, .. } = doors.ready();
         out.done(doors.ready(), &format!("{store} is served at {url}"), &[url, store])?;
@@ -131,7 +132,8 @@ pub(crate) fn doors(
     let socket = connect::socket_of(store);
     if let Some(path) = &socket {
         // Who may open the socket may open the directory.
-        let options = Options { access: Access::Anyone, hosts: None, behind_proxy: false, drain: drain.clone() };
+        let options =
+            Options { access: Access::Anyone, hosts: None, behind_proxy: false, drain: drain.clone() };
         doors.push((Listen::Unix(listen_at(path)?), router(client, options)));
     }
     Ok(Doors { ready: Ready { url, socket, store: without_password(store) }, doors, drain })
@@ -198,7 +200,10 @@ fn tls(args: &ServeArgs) -> Result<Option<Arc<Tls>>, Fault> {
     if args.listen.ip().is_loopback() || args.behind_proxy || args.insecure {
         return Ok(None);
     }
-    let why = format!("{} is reached from other machines, and tokens would cross the network unencrypted", args.listen);
+    let why = format!(
+        "{} is reached from other machines, and tokens would cross the network unencrypted",
+        args.listen
+    );
     Err(Fault::usage(why).next(
         "name a certificate (--tls-cert FILE --tls-key FILE), or say --behind-proxy where a proxy has one, or --insecure",
     ))

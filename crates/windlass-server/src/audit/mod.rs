@@ -119,7 +119,12 @@ pub async fn records(
 }
 
 /// Records what a command has done on a store that no server stands before.
-pub(crate) async fn by_command(store: &dyn Store, action: &str, done: String, at: Time) -> Result<(), StoreError> {
+pub(crate) async fn by_command(
+    store: &dyn Store,
+    action: &str,
+    done: String,
+    at: Time,
+) -> Result<(), StoreError> {
     let (who, action) = (BY_COMMAND.to_owned(), action.to_owned());
     let done = vec![done];
     append(store, &[AuditRecord { who, action, done, status: 200, ..gap(at, 0) }]).await

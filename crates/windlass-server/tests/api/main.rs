@@ -8,6 +8,7 @@ mod doors;
 #[path = "../home/mod.rs"]
 mod home;
 mod jobs;
+mod keys;
 mod lines;
 mod matrix;
 mod talk;

@@ -53,7 +53,12 @@ const ROWS: &[Row] = &[
     ("POST /jobs/{id}/edit", Scope::Operate, Unknown, "payload=1"),
     ("POST /jobs/{id}/{act}", Scope::Operate, Same, "confirmed=1"),
     ("GET /errors", Scope::Read, Hides, ""),
-    ("POST /errors/retry", Scope::Operate, Refused, "queue=secret-1&fingerprint=0000000000000001&confirmed=1"),
+    (
+        "POST /errors/retry",
+        Scope::Operate,
+        Refused,
+        "queue=secret-1&fingerprint=0000000000000001&confirmed=1",
+    ),
     ("GET /schedules", Scope::Read, Hides, ""),
     ("POST /schedules/{schedule}/pause", Scope::Operate, Unknown, ""),
     ("POST /schedules/{schedule}/resume", Scope::Operate, Unknown, ""),
@@ -79,17 +84,32 @@ const ROWS: &[Row] = &[
     ("POST /v1/jobs/batch", Scope::Produce, EachUnknown, r#"{"jobs":[{"queue":"secret-1"}]}"#),
     ("POST /v1/queues/{queue}/jobs", Scope::Produce, Refused, "{}"),
     ("POST /v1/claim", Scope::Work, Refused, r#"{"queues":["secret-1"]}"#),
-    ("POST /v1/settle", Scope::Work, EachUnknown, r#"{"settle":[{"op":"complete","id":"ID","lease":"LEASE"}]}"#),
+    (
+        "POST /v1/settle",
+        Scope::Work,
+        EachUnknown,
+        r#"{"settle":[{"op":"complete","id":"ID","lease":"LEASE"}]}"#,
+    ),
     ("POST /v1/heartbeat", Scope::Work, EachUnknown, r#"{"leases":[{"id":"ID","lease":"LEASE"}]}"#),
     ("POST /v1/report", Scope::Work, EachUnknown, r#"{"reports":[{"id":"ID","lease":"LEASE","log":"x"}]}"#),
-    ("POST /v1/watch", Scope::Work, Refused, r#"{"worker":"w-0000000000000009","queues":[{"queue":"secret-1","slots":1}]}"#),
+    (
+        "POST /v1/watch",
+        Scope::Work,
+        Refused,
+        r#"{"worker":"w-0000000000000009","queues":[{"queue":"secret-1","slots":1}]}"#,
+    ),
     ("POST /v1/jobs/{id}/complete", Scope::Work, Unknown, r#"{"lease":"LEASE"}"#),
     ("POST /v1/jobs/{id}/fail", Scope::Work, Unknown, r#"{"lease":"LEASE","error":"x"}"#),
     ("POST /v1/jobs/{id}/snooze", Scope::Work, Unknown, r#"{"lease":"LEASE","delay":"1s"}"#),
     ("POST /v1/jobs/{id}/release", Scope::Work, Unknown, r#"{"lease":"LEASE"}"#),
     ("POST /v1/jobs/{id}/heartbeat", Scope::Work, Unknown, r#"{"lease":"LEASE"}"#),
     ("POST /v1/jobs/{id}/report", Scope::Work, Unknown, r#"{"lease":"LEASE","log":"x"}"#),
-    ("POST /v1/workers", Scope::Work, Refused, r#"{"worker":"w-0000000000000009","host":"h","version":"1","queues":[{"queue":"secret-1","slots":1}]}"#),
+    (
+        "POST /v1/workers",
+        Scope::Work,
+        Refused,
+        r#"{"worker":"w-0000000000000009","host":"h","version":"1","queues":[{"queue":"secret-1","slots":1}]}"#,
+    ),
     ("DELETE /v1/workers/{worker}", Scope::Work, Same, ""),
     ("GET /v1/workers", Scope::Read, Hides, ""),
     ("GET /v1/jobs", Scope::Read, Hides, ""),
@@ -132,7 +152,12 @@ const ROWS: &[Row] = &[
     ("DELETE /v1/limits/{limit}", Scope::Operate, Refused, ""),
     ("GET /v1/schedules", Scope::Read, Hides, ""),
     ("GET /v1/schedules/{schedule}", Scope::Read, Unknown, ""),
-    ("PUT /v1/schedules/{schedule}", Scope::Operate, Refused, r#"{"timing":{"cron":{"expression":"0 3 * * *","time_zone":"UTC"}},"queue":"secret-1","kind":"k","payload":1}"#),
+    (
+        "PUT /v1/schedules/{schedule}",
+        Scope::Operate,
+        Refused,
+        r#"{"timing":{"cron":{"expression":"0 3 * * *","time_zone":"UTC"}},"queue":"secret-1","kind":"k","payload":1}"#,
+    ),
     ("DELETE /v1/schedules/{schedule}", Scope::Operate, Unknown, ""),
     ("GET /v1/events", Scope::Read, Hides, ""),
     ("GET /v1/readers", Scope::Read, Refused, ""),
@@ -170,15 +195,17 @@ pub(crate) async fn asked(
         request = request.header("authorization", format!("Bearer {token}"));
     }
     if !path.starts_with("/v1") && path != "/metrics" {
-        request = request
-            .header("accept", "text/html")
-            .header("content-type", "application/x-www-form-urlencoded");
+        request =
+            request.header("accept", "text/html").header("content-type", "application/x-www-form-urlencoded");
     }
     let answer = async {
         let response = request.body(body.to_owned()).send().await.expect("the server answers");
         let status = response.status().as_u16();
         // A stream has begun: whoever sees it was let in.
-        let streams = response.headers().get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let streams = response
+            .headers()
+            .get("content-type")
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
         (status, if streams { String::new() } else { response.text().await.expect("a body") })
     };
     // Whoever waits for news was let in.
@@ -195,7 +222,11 @@ pub(crate) async fn guarded() -> Talk {
 pub(crate) async fn key(talk: &Talk, name: &str, scopes: &[&str], queues: &[&str]) -> String {
     let request = json!({ "name": name, "scopes": scopes, "queues": queues });
     let made = talk
-        .send(talk.ask("POST", "/v1/keys").header("authorization", format!("Bearer {ROOT}")).body(request.to_string()))
+        .send(
+            talk.ask("POST", "/v1/keys")
+                .header("authorization", format!("Bearer {ROOT}"))
+                .body(request.to_string()),
+        )
         .await;
     assert_eq!(made.status, 201, "{}", made.text);
     made.text_at("/secret")
@@ -220,7 +251,8 @@ fn filled(path: &str, id: &str) -> String {
 
 #[test]
 fn every_route_has_a_row_and_every_row_a_route() {
-    let routes: BTreeSet<String> = table().into_iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    let routes: BTreeSet<String> =
+        table().into_iter().map(|(method, path, _)| format!("{method} {path}")).collect();
     let rows: BTreeSet<String> = ROWS.iter().map(|(route, ..)| (*route).to_owned()).collect();
     assert_eq!(routes.difference(&rows).collect::<Vec<_>>(), Vec::<&String>::new(), "routes without a row");
     assert_eq!(rows.difference(&routes).collect::<Vec<_>>(), Vec::<&String>::new(), "rows without a route");
@@ -303,9 +335,15 @@ async fn a_key_of_other_queues_finds_of_a_queue_what_it_finds_of_none() {
         let store = talk.store.store();
         let mut told = Vec::new();
         for id in [&dead, &held] {
-            told.push(store.get(id.parse::<JobId>().expect("an id")).await.expect("the store").expect("a job"));
+            told.push(
+                store.get(id.parse::<JobId>().expect("an id")).await.expect("the store").expect("a job"),
+            );
         }
-        (told, store.schedules().await.expect("the store"), store.queues(None, None).await.expect("the store")[0].settings.clone())
+        (
+            told,
+            store.schedules().await.expect("the store"),
+            store.queues(None, None).await.expect("the store")[0].settings.clone(),
+        )
     };
     let before = state().await;
     let nobodys = "01a20349-19a4-7000-a26a-6a7218659a2a";
@@ -333,7 +371,11 @@ async fn a_key_of_other_queues_finds_of_a_queue_what_it_finds_of_none() {
                 }
             }
             Unknown => {
-                let other = if path.contains("{schedule}") { filled(&path.replace("{schedule}", "nosuch"), id) } else { filled(path, nobodys) };
+                let other = if path.contains("{schedule}") {
+                    filled(&path.replace("{schedule}", "nosuch"), id)
+                } else {
+                    filled(path, nobodys)
+                };
                 let sent = body.replace("ID", nobodys).replace("LEASE", &lease);
                 let of_nobody = asked(&talk, route, &other, &sent, Some(&token), &mut number).await;
                 let own = text.replace(id.as_str(), nobodys).replace("its-tick", "nosuch");
@@ -343,7 +385,8 @@ async fn a_key_of_other_queues_finds_of_a_queue_what_it_finds_of_none() {
             EachUnknown => {
                 assert_eq!(status, 200, "{route}: {text}");
                 let sent = body.replace("ID", nobodys).replace("LEASE", &lease);
-                let of_nobody = asked(&talk, route, &filled(path, nobodys), &sent, Some(&token), &mut number).await;
+                let of_nobody =
+                    asked(&talk, route, &filled(path, nobodys), &sent, Some(&token), &mut number).await;
                 assert_eq!((status, text.replace(id.as_str(), nobodys)), of_nobody, "{route}");
                 assert!(text.contains("\"error\""), "{route}: {text}");
             }

@@ -46,7 +46,11 @@ impl Talk {
 
     pub(crate) async fn with(options: Options) -> Self {
         let store = windlass::open("memory:").await.expect("memory");
-        Self { home: Home::with(&store, options), http: asker().redirect(reqwest::redirect::Policy::none()).build().expect("a client"), store }
+        Self {
+            home: Home::with(&store, options),
+            http: asker().redirect(reqwest::redirect::Policy::none()).build().expect("a client"),
+            store,
+        }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
