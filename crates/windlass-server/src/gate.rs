@@ -228,3 +228,41 @@ pub(crate) fn who_are_you(headers: &HeaderMap) -> Fault {
             .hint("send Authorization: Bearer TOKEN; clients of ours read it from WINDLASS_TOKEN"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Options, Root};
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::{get, post};
+    use futures_util::future::join_all;
+
+    async fn boom() -> &'static str {
+        panic!("as planned")
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_ends_its_own_request_and_no_other() {
+        let client = windlass::open("memory:").await.expect("memory");
+        let app = App::new(&client, Options::default());
+        let operates = axum::middleware::from_fn_with_state((app.clone(), Scope::Operate, false), allow);
+        let router: Router = Router::new()
+            .route("/boom", get(boom))
+            .route("/operate", post(boom).layer(operates))
+            .route("/fine", get(|| async { "fine" }))
+            .layer(axum::middleware::from_fn_with_state(app.clone(), pass))
+            .with_state(Root(app));
+        let ask = |method: &str, path: &str| {
+            let request = Request::builder().method(method).uri(path).header("host", "localhost");
+            let request = request.body(Body::empty()).expect("a request");
+            let mut router = router.clone();
+            async move {
+                tower_service::Service::call(&mut router, request).await.expect("an answer").status().as_u16()
+            }
+        };
+        let asked = [("GET", "/boom"), ("GET", "/fine"), ("POST", "/operate"), ("GET", "/fine")];
+        let told = join_all(asked.map(|(method, path)| ask(method, path))).await;
+        assert_eq!(told, [500, 200, 500, 200]);
+    }
+}

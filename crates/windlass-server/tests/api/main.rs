@@ -3,6 +3,7 @@
 
 #[path = "../asker/mod.rs"]
 mod asker;
+mod bounds;
 mod bulk;
 mod doors;
 #[path = "../home/mod.rs"]
@@ -12,4 +13,5 @@ mod keys;
 mod lines;
 mod matrix;
 mod talk;
+mod tls;
 mod waits;
