@@ -66,18 +66,20 @@ pub enum Verb {
     Delete,
     /// T14: now instead of later.
     RunNow,
-    /// T14: payload, priority or time changed; `due` unless its time lies ahead.
+    /// T14: priority or time changed, and the payload perhaps; `due` unless its time lies ahead.
     Edit {
         /// Its time has come.
         due: bool,
     },
+    /// T14: the payload changed and nothing else, of a job that is to run or may be retried.
+    EditPayload,
     /// T14: not started by `expires_at`.
     ExpireUnstarted,
 }
 
 impl Verb {
     /// Every verb with every form of its argument.
-    pub const ALL: [Verb; 25] = [
+    pub const ALL: [Verb; 26] = [
         Verb::Promote,
         Verb::Claim,
         Verb::Heartbeat,
@@ -102,6 +104,7 @@ impl Verb {
         Verb::RunNow,
         Verb::Edit { due: true },
         Verb::Edit { due: false },
+        Verb::EditPayload,
         Verb::ExpireUnstarted,
     ];
 
@@ -125,7 +128,7 @@ impl Verb {
             Verb::Prune => "prune",
             Verb::Delete => "delete",
             Verb::RunNow => "run_now",
-            Verb::Edit { .. } => "edit",
+            Verb::Edit { .. } | Verb::EditPayload => "edit",
             Verb::ExpireUnstarted => "expire_unstarted",
         }
     }
@@ -218,6 +221,8 @@ pub fn step(at: Standing, verb: Verb, token: Token) -> Result<Step, Rejection> {
         (Retrying, Verb::Edit { due: false }) => Ok(Step::Stay),
         (Scheduled | Ready | Retrying, Verb::Edit { due: true }) => Ok(Step::To(Ready)),
         (Scheduled | Ready, Verb::Edit { due: false }) => Ok(Step::To(Scheduled)),
+        // What a completed job was asked to do is history.
+        (Scheduled | Ready | Retrying | Blocked | Dead | Cancelled, Verb::EditPayload) => Ok(Step::Stay),
         (Scheduled | Ready | Blocked, Verb::ExpireUnstarted) if !at.started => Ok(Step::To(Cancelled)),
         _ => wrong,
     }
@@ -279,6 +284,7 @@ mod tests {
             (Verb::RunNow, ["ready", "stay", ".", "ready", ".", ".", ".", "."]),
             (Verb::Edit { due: true }, ["ready", "ready", ".", "ready", "stay", ".", ".", "."]),
             (Verb::Edit { due: false }, ["scheduled", "scheduled", ".", "stay", "stay", ".", ".", "."]),
+            (Verb::EditPayload, ["stay", "stay", ".", "stay", "stay", ".", "stay", "stay"]),
             (Verb::ExpireUnstarted, ["cancelled", "cancelled", ".", ".", "cancelled", ".", ".", "."]),
         ];
         for verb in Verb::ALL {

@@ -106,7 +106,8 @@ CREATE OR REPLACE FUNCTION windlass.edit_one(p jsonb, p_payload bytea, p_now big
 DECLARE s windlass.spot := windlass.spot_of((p->>'id')::uuid); v_prio int := (p->>'priority')::int; v_due bigint := windlass.ms(p->'run_at');
 BEGIN
   IF s.id IS NULL THEN RETURN windlass.not_found('job ' || (p->>'id')); END IF;
-  IF s.state NOT IN (0, 1, 3, 4) THEN RETURN windlass.wrong_state('edit', s.state); END IF;
+  -- Of what is dead or cancelled, the payload alone: it may be retried.
+  IF s.state IN (2, 5) OR (s.state IN (6, 7) AND (v_prio IS NOT NULL OR v_due IS NOT NULL)) THEN RETURN windlass.wrong_state('edit', s.state); END IF;
   IF p ? 'refuse' THEN RETURN p->'refuse'; END IF;
   IF v_prio IS NOT NULL AND v_prio NOT BETWEEN -9 AND 9 THEN RETURN windlass.invalid('priority', v_prio || ' is not between -9 and 9'); END IF;
   IF v_prio <> 0 AND windlass.is_ordered(s.queue, s.grp) THEN RETURN windlass.invalid('priority', 'must be 0 in an ordered group'); END IF;

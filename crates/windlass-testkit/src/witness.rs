@@ -260,7 +260,7 @@ impl Witness {
             // I11: a parent that is retried later takes nobody back.
             E::Unblocked if waits => (&[], &[]),
             E::Unblocked => (&[Blocked], &[Ready, Scheduled]),
-            E::Edited => (&[Scheduled, Ready, Retrying, Blocked], &[]),
+            E::Edited => (&[Scheduled, Ready, Retrying, Blocked, Dead, Cancelled], &[]),
             E::Removed => (&[Scheduled, Ready, Retrying, Blocked, Completed, Dead, Cancelled], &[]),
         };
         // An enqueue's answer tells where the job stood in the end; a parent may have cancelled it since.
@@ -271,7 +271,7 @@ impl Witness {
         assert!(possible, "I10, I11: {event:?} while it is {:?}, parents to wait for: {waits}", known.may_be);
         match event.event {
             E::Enqueued => {}
-            E::Edited if known.may_be == [Blocked] => {}
+            E::Edited if matches!(known.may_be[..], [Blocked | Dead | Cancelled]) => {}
             E::Edited => known.may_be.extend([Ready, Scheduled]),
             _ => known.may_be = to.to_vec(),
         }

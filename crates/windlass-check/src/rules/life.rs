@@ -64,8 +64,12 @@ fn follow(event: &SeenEvent, story: &Story, world: &World, hold: &mut impl FnMut
         }
         E::Cancelled => hold(I10, story.ended.is_none(), "the job had ended already"),
         E::CancelRequested => hold(I10, running, "nobody held the job"),
-        E::Promoted | E::Unblocked | E::Edited => {
+        E::Promoted | E::Unblocked => {
             hold(I10, story.ended.is_none() && !running, "the job had ended, or was held");
+        }
+        E::Edited => {
+            let completed = matches!(story.ended, Some((windlass_core::State::Completed, _)));
+            hold(I10, !completed && !running, "the job had completed, or was held");
         }
         E::Retried => hold(I10, story.ended.is_some(), "the job had not ended"),
         E::Removed => hold(I10, !running, "the job was held"),

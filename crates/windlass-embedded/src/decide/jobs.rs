@@ -118,11 +118,15 @@ impl Core {
         self.emit(&Fact::Removed { job, state, cause });
     }
 
-    /// T14: payload, priority or time of a job that is not running.
+    /// T14: payload, priority or time of a job that is not running; the payload alone also of one that may be retried.
     pub(crate) fn edit(&mut self, edit: &Edit) -> Result<(), Rejection> {
         let at = self.known(edit.id)?;
         let now = self.machine.now.wall;
-        self.ask(at, Verb::Edit { due: edit.run_at.is_none_or(|run_at| run_at.0 <= now) })?;
+        let verb = match (edit.priority, edit.run_at) {
+            (None, None) => Verb::EditPayload,
+            (_, run_at) => Verb::Edit { due: run_at.is_none_or(|run_at| run_at.0 <= now) },
+        };
+        self.ask(at, verb)?;
         let refuse = |what, why: &str| Err(Rejection::Invalid { what, why: why.into() });
         if edit.payload.as_ref().is_some_and(|payload| payload.len() > PAYLOAD_BYTES_MAX) {
             return refuse("payload", "is more than 1 MiB");

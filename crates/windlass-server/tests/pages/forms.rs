@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use windlass::Draft;
 use windlass_core::State;
-use windlass_core::store::QueueInfo;
+use windlass_core::store::{QueueInfo, Settle};
 
 use crate::browser::Browser;
 use crate::home::Home;
@@ -190,7 +190,7 @@ async fn jobs_are_retried_and_made_ready_at_once_but_cancelled_and_deleted_after
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_waits_is_edited_and_one_that_has_ended_is_copied() {
+async fn a_job_is_edited_where_it_waits_or_is_dead_and_one_that_has_completed_is_copied() {
     let stock = Stock::empty().await;
     let home = Home::of(&stock.client);
     let browser = Browser::at(&home);
@@ -220,10 +220,22 @@ async fn a_job_that_waits_is_edited_and_one_that_has_ended_is_copied() {
     );
 
     assert_eq!(stock.kill("mail", "no such user", "E", "").await, id);
+    assert!(browser.get(&edit).await.text.contains("It stays the same job"));
+    let fields = [("payload", "{\"a\":2}"), ("then", "run")];
+    let page = browser.submit(&edit, &fields).await;
+    assert!(page.text.contains("The job is changed. It is retried."), "{}", page.text);
+    assert!(page.text.contains("no such user"), "its history is still told: {}", page.text);
+    let job = stock.client.get(id).await.expect("a look").expect("the job");
+    assert_eq!((job.payload.as_slice(), job.view.state), (&b"{\"a\":2}"[..], State::Ready));
+
+    let lease = stock.claim("mail").await.lease;
+    stock.settle(Settle::Complete { lease, result: None, then: Vec::new() }).await;
+    assert_eq!(info(&stock, "mail").await.counts.of(State::Dead), 0, "nothing red is left over");
+    assert!(browser.get("/").await.text.contains("Nothing is wrong"));
     let form = browser.get(&edit).await;
     assert!(form.text.contains("Saving enqueues a copy"), "{}", form.text);
     let fields =
-        [("payload", "{\"a\":2}"), ("priority", "2"), ("run_at", ""), ("delete_old", "yes"), ("then", "run")];
+        [("payload", "{\"a\":3}"), ("priority", "2"), ("run_at", ""), ("delete_old", "yes"), ("then", "run")];
     let answer = browser.post(&edit, &fields).await;
     let copy = answer
         .header("location")
@@ -235,7 +247,7 @@ async fn a_job_that_waits_is_edited_and_one_that_has_ended_is_copied() {
     let job = stock.client.get(copy).await.expect("a look").expect("the copy");
     assert_eq!(
         (job.payload.as_slice(), job.view.state, job.view.priority),
-        (&b"{\"a\":2}"[..], State::Ready, 2)
+        (&b"{\"a\":3}"[..], State::Ready, 2)
     );
     assert_eq!(job.view.group.as_ref().map(ToString::to_string).as_deref(), Some("g"));
     assert_eq!((job.view.tags.len(), job.unique.is_some()), (1, true));

@@ -80,7 +80,7 @@ async fn each_page_says_what_there_is() {
         (format!("/jobs/{running}/attempts/1/log"), &["line one"]),
         (format!("/jobs/{waiting}"), &["scheduled", "due", "due at"]),
         (format!("/jobs/{parent}"), &["completed", "Result", "&#34;sent&#34;: 1.0", "Waited for by"]),
-        (format!("/jobs/{dead}/edit"), &["cannot be changed", "Save and retry"]),
+        (format!("/jobs/{dead}/edit"), &["It stays the same job", "Save and retry"]),
         ("/errors".into(), &["card &#60;n&#62; was declined", "Retry all dead…", "Delete all dead…"]),
         ("/schedules".into(), &["Monday to Friday at 09:00", "Europe/Berlin", "every 30s", "Next ticks"]),
         ("/limits".into(), &["smtp", "100/1m", "closed"]),

@@ -8,7 +8,7 @@ use windlass_core::event::EventType;
 use windlass_core::job::State::{
     self, Blocked, Cancelled, Completed, Dead, Ready, Retrying, Running, Scheduled,
 };
-use windlass_core::job::{ErrorReport, JobBody};
+use windlass_core::job::{ErrorReport, JobBody, JobDetail};
 use windlass_core::name::Tag;
 use windlass_core::queue::QueueSettings;
 use windlass_core::store::{Edit, Filter, Hello, Settle, Signal};
@@ -18,6 +18,7 @@ use windlass_core::{JobId, NewJob, Rejection, WorkerId};
 cases![
     an_edit_changes_what_it_names_and_nothing_else,
     an_edited_retrying_job_keeps_its_history,
+    a_dead_job_is_retried_with_another_payload_and_its_whole_history restarts,
     an_edited_blocked_job_still_waits_for_its_parents,
     an_edited_time_of_a_blocked_job_counts_once_its_parents_have_ended,
     an_edit_out_of_bounds_is_refused_and_changes_nothing,
@@ -97,6 +98,26 @@ fn an_edited_retrying_job_keeps_its_history(host: &dyn Host) {
     s.advance(77);
     let held = s.take("q");
     assert_eq!((held.lease.attempt, held.failures, held.payload.as_slice()), (2, 1, &b"new"[..]));
+}
+
+fn a_dead_job_is_retried_with_another_payload_and_its_whole_history(host: &dyn Host) {
+    let mut s = Subject::new(host);
+    let id = s.put(s.job("q"));
+    s.kill(&s.take("q"));
+    let dead = s.get(id);
+    s.edit(Edit { payload: Some(b"new".to_vec()), ..edit(id) }).unwrap();
+    let edited = s.get(id);
+    assert_eq!(edited, JobDetail { payload: b"new".to_vec(), ..dead.clone() }, "it is as dead as before");
+    assert_eq!(s.claim("q", 1).len(), 0);
+    s.restart();
+    assert_eq!(s.get(id), edited);
+    s.retry(id).unwrap();
+    let held = s.take("q");
+    assert_eq!((held.lease.job, held.lease.attempt, held.payload.as_slice()), (id, 2, &b"new"[..]));
+    s.complete(&held);
+    let done = s.get(id);
+    assert_eq!((done.view.state, done.attempts.len()), (Completed, 2));
+    assert_eq!(done.attempts[0], dead.attempts[0], "the first attempt and its error are still told");
 }
 
 fn an_edited_blocked_job_still_waits_for_its_parents(host: &dyn Host) {

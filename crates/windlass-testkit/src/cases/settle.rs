@@ -134,6 +134,11 @@ fn table() -> Vec<(&'static str, Act, [&'static str; 9])> {
         (
             "edit of the payload",
             |s, id, _| s.edit(Edit { id, payload: Some(b"new".to_vec()), priority: None, run_at: None }),
+            ["-", "-", ".", "-", "-", ".", "-", "-", "."],
+        ),
+        (
+            "edit of the priority",
+            |s, id, _| s.edit(Edit { id, payload: Some(b"new".to_vec()), priority: Some(1), run_at: None }),
             ["-", "-", ".", "-", "-", ".", ".", ".", "."],
         ),
         (

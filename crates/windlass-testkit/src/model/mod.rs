@@ -465,7 +465,9 @@ impl Model {
         self.step += 1;
         let (now, step) = (self.now, self.step);
         let Some(job) = self.jobs.get_mut(&edit.id) else { return Err("NotFound") };
-        if job.state == Running || job.state.is_terminal() {
+        let payload_alone = edit.priority.is_none() && edit.run_at.is_none();
+        let may = !job.state.is_terminal() || (payload_alone && matches!(job.state, Dead | Cancelled));
+        if job.state == Running || !may {
             return Err("WrongState");
         }
         if let Some(payload) = &edit.payload {

@@ -44,7 +44,7 @@ verb('edit', {}, function()
     local j = Job.load(id)
     if not j then
       answers[i] = not_found(id)
-    elseif j.state == RUNNING or j.state >= COMPLETED then
+    elseif j.state == RUNNING or j.state == COMPLETED or (j.state > COMPLETED and (priority or run_at)) then
       answers[i] = wrong_state(j, 'edit')
     elseif payload and #payload > PAYLOAD_BYTES_MAX then
       answers[i] = invalid('payload', 'is more than 1 MiB')

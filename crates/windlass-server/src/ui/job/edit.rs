@@ -1,5 +1,6 @@
-//! Changing a job: payload, priority and time of one that waits. One that has ended cannot be changed; saving enqueues a
-//! copy with the changes, so that no worker can take the old payload in between.
+//! Changing a job: payload, priority and time of one that waits; the payload of one that is dead or cancelled, which is
+//! retried with it and keeps its whole history. One that has completed is not changed: saving enqueues a copy. Either
+//! way no worker can take the old payload in between.
 
 use askama::Template;
 use axum::extract::Path;
@@ -30,7 +31,7 @@ struct EditPage {
     state: &'static str,
     kind: String,
     queue: String,
-    is_ended: bool,
+    way: Way,
     is_due_later: bool,
     /// Whether the payload is bytes that no field can hold.
     is_bytes: bool,
@@ -39,6 +40,27 @@ struct EditPage {
     run_at: Field,
     delete_old: bool,
     fault: Option<String>,
+}
+
+/// How a job is changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Where it waits.
+    Waiting,
+    /// Its payload, for another life.
+    Again,
+    /// It is history: a copy of it.
+    Copy,
+}
+
+impl Way {
+    fn of(state: State) -> Self {
+        match state {
+            State::Dead | State::Cancelled => Way::Again,
+            State::Completed => Way::Copy,
+            _ => Way::Waiting,
+        }
+    }
 }
 
 /// What the form holds.
@@ -95,6 +117,9 @@ impl Changes {
                 Encoding::Base64 => Ok(None),
             })
         };
+        if Way::of(job.view.state) == Way::Again {
+            return Some(Self { payload: payload?, priority: None, run_at: None });
+        }
         let priority = form.priority.read(priority);
         let run_at = if form.run_at.text == shown.run_at.text || form.run_at.text.is_empty() {
             Some(None)
@@ -148,7 +173,7 @@ fn draw(visit: &Visit, job: &JobDetail, form: Form, status: StatusCode) -> Reply
         state: state.as_str(),
         kind: job.view.kind.to_string(),
         queue: job.view.queue.to_string(),
-        is_ended: state.is_terminal(),
+        way: Way::of(state),
         is_due_later: matches!(state, State::Scheduled | State::Retrying),
         is_bytes: json::encoding(&job.payload) == Encoding::Base64,
         payload: form.payload,
@@ -166,10 +191,10 @@ pub(crate) async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -
     let job = find(&visit, job_id(&id)?).await?;
     let mut form = Form::from_fields(&fields);
     if let Some(changes) = Changes::read(&mut form, &job, visit.now) {
-        let done = if job.view.state.is_terminal() {
-            copy(&visit, &job, changes, form.delete_old).await
-        } else {
-            change(&visit, &job, changes, fields.word("then") == "run").await
+        let run = fields.word("then") == "run";
+        let done = match Way::of(job.view.state) {
+            Way::Copy => copy(&visit, &job, changes, form.delete_old).await,
+            Way::Waiting | Way::Again => change(&visit, &job, changes, run).await,
         };
         match done {
             Ok(response) => return Ok(response),
@@ -182,7 +207,7 @@ pub(crate) async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -
     draw(&visit, &job, form, StatusCode::UNPROCESSABLE_ENTITY)
 }
 
-/// Changes a job that waits, and makes it ready if that is asked for.
+/// Changes a job where it is, and makes it ready if that is asked for.
 async fn change(visit: &Visit, job: &JobDetail, changes: Changes, run: bool) -> Reply {
     let (id, store) = (job.view.id, visit.store());
     let mut told = Vec::new();
@@ -194,8 +219,11 @@ async fn change(visit: &Visit, job: &JobDetail, changes: Changes, run: bool) -> 
         told.push("The job is changed.");
     }
     let mut flash = Flash::good("");
+    let again = Way::of(job.view.state) == Way::Again;
     if run {
-        match only(store.run_now(vec![id], None).await?) {
+        let answers = if again { store.retry(vec![id], None) } else { store.run_now(vec![id], None) };
+        match only(answers.await?) {
+            Ok(()) if again => told.push("It is retried."),
             Ok(()) => told.push("It is ready."),
             Err(fault) => {
                 flash.good = false;
@@ -207,7 +235,7 @@ async fn change(visit: &Visit, job: &JobDetail, changes: Changes, run: bool) -> 
     Ok(visit.go(&visit.frame("").job(id), Some(flash)))
 }
 
-/// Enqueues a copy of a job that has ended, with the changes, and removes the job if that is asked for.
+/// Enqueues a copy of a job that has completed, with the changes, and removes the job if that is asked for.
 async fn copy(visit: &Visit, job: &JobDetail, changes: Changes, delete_old: bool) -> Reply {
     let new = copied(visit.app.client().new_id(), job, changes);
     let enqueued = only(visit.store().enqueue(vec![new], false, None).await?)?;

@@ -146,7 +146,11 @@ pub(crate) async fn page(visit: Visit, Path(id): Path<String>) -> Reply {
             .map(|said| ProgressView { percent: said.percent.min(100), message: said.message }),
         acts: acts(state),
         may_edit: state != State::Running,
-        edit_label: if state.is_terminal() { "Edit and retry" } else { "Edit" },
+        edit_label: match state {
+            State::Completed => "Edit a copy",
+            State::Dead | State::Cancelled => "Edit and retry",
+            _ => "Edit",
+        },
         counters: counters(&job),
         unlisted: job.view.attempt.saturating_sub(attempts.len() as u32),
         attempts,
