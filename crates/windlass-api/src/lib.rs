@@ -6,7 +6,7 @@
 //! programs count, payloads are the JSON they hold, and a lease is one opaque text.
 //!
 //! - [`work`]: enqueue, claim, settle, heartbeat, report, watch;
-//! - [`job`], [`queue`], [`schedule`], [`event`], [`store`]: what people see;
+//! - [`job`], [`queue`], [`schedule`], [`event`], [`failure`], [`store`]: what people see;
 //! - [`filter`]: which jobs are meant;
 //! - [`bulk`]: what is done to all of them;
 //! - [`key`], [`audit`]: who may do what, and who did;
@@ -20,6 +20,7 @@
 pub mod audit;
 pub mod bulk;
 pub mod event;
+pub mod failure;
 pub mod filter;
 pub mod job;
 pub mod key;

@@ -185,6 +185,14 @@ impl Compiled {
         std::iter::successors(self.next_after(at), |tick| self.next_after(*tick)).take(n).collect()
     }
 
+    /// The last ticks before and at `until`, at most `n` and of the last 400 days at most, oldest first: for people who
+    /// want to see what has been.
+    pub fn past(&self, until: Time, n: usize) -> Vec<Time> {
+        /// A year, and what a leap year and a late reader add.
+        const LOOKED_BACK_MS: u64 = 400 * 24 * 60 * 60 * 1_000;
+        self.newest(until.minus_ms(LOOKED_BACK_MS), until, n)
+    }
+
     /// How many ticks lie after `after` and not after `until`, exactly, at a cost that grows with the
     /// days between them and not with the ticks.
     pub fn count(&self, after: Time, until: Time) -> u64 {
@@ -279,6 +287,15 @@ mod tests {
         assert_eq!(compiled.count(Time(0), Time(22_000)), 4);
         assert_eq!(compiled.count(Time(1_000), Time(21_999)), 2);
         assert_eq!(compiled.next_after(Time::NEVER), None);
+    }
+
+    #[test]
+    fn the_past_ends_with_the_tick_of_this_moment_and_is_not_without_end() {
+        let compiled = cron("0 9 * * *", "Europe/Berlin");
+        let tick = at("2026-11-20T08:00:00Z");
+        assert_eq!(compiled.past(tick, 2), [tick.minus_ms(86_400_000), tick]);
+        assert_eq!(cron("0 0 29 2 *", "UTC").past(tick, 3), []);
+        assert_eq!(every(60_000, Time::ZERO).past(tick, 20).len(), 20);
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod bulk;
 mod caller;
 mod count;
 mod door;
+mod failures;
 mod fence;
 mod gate;
 pub mod keys;

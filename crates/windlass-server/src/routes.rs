@@ -101,12 +101,18 @@ fn pages() -> Vec<Route> {
         post "/jobs/{id}/edit" Operate ui::job::save;
         post "/jobs/{id}/{act}" Operate ui::bulk::one;
         get "/errors" Read ui::errors::page;
+        post "/errors/{fingerprint}/{word}" Operate ui::errors::mark;
         get "/bulk" Read ui::operations::list;
         get "/bulk/new" Read ui::operations::question;
         post "/bulk" Operate ui::operations::begin;
         get "/bulk/{id}" Read ui::operations::page;
         post "/bulk/{id}/{stage}" Operate ui::operations::steer;
+        get "/charts" Read ui::charts::page;
         get "/schedules" Read ui::schedules::page;
+        get "/new-schedule" Read ui::schedules::blank;
+        post "/schedules" Operate ui::schedules::save;
+        get "/schedules/{schedule}" Read ui::schedules::one;
+        post "/schedules/{schedule}/run" Operate ui::schedules::run;
         post "/schedules/{schedule}/pause" Operate ui::schedules::pause;
         post "/schedules/{schedule}/resume" Operate ui::schedules::resume;
         post "/schedules/{schedule}/delete" Operate ui::schedules::remove;
@@ -206,6 +212,9 @@ fn api() -> Vec<Route> {
         put "/v1/readers/{reader}" Admin events::set_reader;
         delete "/v1/readers/{reader}" Admin events::remove_reader;
         get "/v1/errors" Read errors::list;
+        post "/v1/errors/{fingerprint}/mute" Operate errors::mute;
+        post "/v1/errors/{fingerprint}/resolve" Operate errors::resolve;
+        post "/v1/errors/{fingerprint}/reopen" Operate errors::reopen;
 
         get "/v1/info" Read info::info;
         post "/v1/upkeep" Admin info::upkeep;

@@ -39,6 +39,18 @@ pub fn distance(at: Time, now: Time) -> String {
     }
 }
 
+/// The instant on the clocks of a zone of the IANA time zone database, with its day: `Mon 2026-11-23 09:00:00`.
+///
+/// # Errors
+/// A sentence for a zone that there is not.
+pub fn in_zone(at: Time, zone: &str) -> Result<String, String> {
+    let fault = |_| format!("{zone:?} is no time zone: write a name like Europe/Berlin or UTC");
+    let zone = jiff::tz::TimeZone::get(zone).map_err(fault)?;
+    let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let at = at.ok_or("the instant lies beyond all calendars")?;
+    Ok(at.to_zoned(zone).strftime("%a %Y-%m-%d %H:%M:%S").to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +61,14 @@ mod tests {
         assert_eq!(parse(&at.to_string()), Ok(at));
         assert_eq!(parse("2026-11-21T10:30:00+01:00"), parse("2026-11-21T09:30:00Z"));
         assert!(parse("tomorrow").expect_err("no time").contains("RFC 3339"));
+    }
+
+    #[test]
+    fn an_instant_is_told_on_the_clocks_of_a_zone() {
+        let at = parse("2026-11-23T08:00:00Z").expect("a time");
+        assert_eq!(in_zone(at, "Europe/Berlin").as_deref(), Ok("Mon 2026-11-23 09:00:00"));
+        assert!(in_zone(at, "Europe/Atlantis").expect_err("no zone").contains("Europe/Berlin"));
+        assert!(in_zone(Time(u64::MAX), "UTC").is_err());
     }
 
     #[test]

@@ -61,9 +61,31 @@ impl Range {
         counts
     }
 
-    /// The chart of those counts.
+    /// The counts of several series together.
+    pub(crate) fn sum<'a>(&self, all: impl IntoIterator<Item = &'a [Series]>, now: Time) -> Vec<u64> {
+        let mut sum = vec![0; self.slots];
+        for series in all {
+            for (slot, n) in sum.iter_mut().zip(self.counts(series, now)) {
+                *slot += n;
+            }
+        }
+        sum
+    }
+
+    /// When each slot of a chart begins, oldest first.
+    pub(crate) fn starts(&self, now: Time) -> Vec<Time> {
+        let newest = now.0 / self.slot_ms;
+        let back = |place: usize| ((self.slots - 1 - place) * self.fold + self.fold - 1) as u64;
+        (0..self.slots).map(|place| Time(newest.saturating_sub(back(place)) * self.slot_ms)).collect()
+    }
+
+    /// The chart of one series.
     pub(crate) fn chart(&self, series: &[Series], now: Time) -> Chart {
-        let counts = self.counts(series, now);
+        self.draw(&self.counts(series, now))
+    }
+
+    /// The chart of those counts.
+    pub(crate) fn draw(&self, counts: &[u64]) -> Chart {
         let (total, peak) = (counts.iter().sum(), counts.iter().copied().max().unwrap_or(0));
         let over = counts.len().saturating_sub(1);
         Chart {
@@ -142,6 +164,10 @@ mod tests {
         assert_eq!(chart.label, "7 in the last 1 hour, at most 4 in a minute");
         let folded = Range::of(Some("24h")).counts(&series, now);
         assert_eq!((folded[143], folded[138], folded[136]), (6, 1, 9));
+        let starts = Range::of(Some("24h")).starts(now);
+        assert_eq!((starts[143], starts[142]), (at(9), at(19)));
+        assert!(starts[138] <= at(59) && at(59) < starts[139], "a slot begins before what it counts");
+        assert_eq!(HOUR.sum([&series[..], &series[..]], now)[58], 8);
     }
 
     #[test]

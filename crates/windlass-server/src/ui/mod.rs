@@ -11,13 +11,14 @@
 //! - [`visit`], [`page`]: the frame, answers, and what is said when something is wrong; [`form`], [`flash`]: what comes
 //!   in, and what is told of it; [`session`], [`login`]: who it is;
 //! - [`overview`] with [`trouble`] and [`rows`], [`queues`], [`queue`], [`jobs`] with [`bulk`], [`operations`], [`job`],
-//!   [`errors`], [`schedules`], [`limits`], [`workers`], [`keys`], [`audit`]: a page each;
+//!   [`errors`], [`charts`], [`schedules`], [`limits`], [`workers`], [`keys`], [`audit`]: a page each;
 //! - [`words`], [`chart`], [`json`], [`cron`]: how things are said.
 
 pub(crate) mod assets;
 pub(crate) mod audit;
 pub(crate) mod bulk;
 mod chart;
+pub(crate) mod charts;
 mod confirm;
 mod cron;
 pub(crate) mod errors;

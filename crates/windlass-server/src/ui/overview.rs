@@ -10,6 +10,7 @@ use super::rows::{QueueRow, rows};
 use super::trouble::{self, Seen, Trouble};
 use super::visit::{Frame, Visit};
 use super::words;
+use crate::failures::Marks;
 
 /// Queues in the table: more are a page of their own.
 const QUEUES_SHOWN: usize = 50;
@@ -44,14 +45,22 @@ struct OverviewPage {
 /// `GET /` of a browser.
 pub(crate) async fn page(visit: &Visit) -> Reply {
     let store = visit.store();
-    let (info, queues, workers, modes, limits) = tokio::try_join!(
+    let (info, queues, workers, modes, limits, marks) = tokio::try_join!(
         store.info(),
         store.queues(None, None),
         store.workers(None),
         store.errors(None, MODES_READ),
         limits(visit),
+        Marks::read(&visit.app),
     )?;
-    let seen = Seen { info: &info, queues: &queues, workers: &workers, modes: &modes, limits: &limits.items };
+    let seen = Seen {
+        info: &info,
+        queues: &queues,
+        workers: &workers,
+        modes: &modes,
+        marks: &marks,
+        limits: &limits.items,
+    };
     let troubles = trouble::find(visit, &seen).await?;
     let shown = shown(&queues);
     let rows = rows(visit, &shown, &workers).await?;

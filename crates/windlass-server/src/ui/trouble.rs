@@ -11,6 +11,7 @@ use windlass_core::{State, StoreError, Time};
 use super::rows::{OLD_MS, Standing, has_worker};
 use super::visit::{Frame, Visit};
 use super::words::{self, When};
+use crate::failures::Marks;
 
 /// Queues that are asked why their jobs wait, or which of their groups are shut.
 const ASKED_MOST: usize = 20;
@@ -56,6 +57,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) queues: &'a [QueueInfo],
     pub(crate) workers: &'a [WorkerInfo],
     pub(crate) modes: &'a [FailureMode],
+    pub(crate) marks: &'a Marks,
     pub(crate) limits: &'a [LimitInfo],
 }
 
@@ -67,7 +69,7 @@ pub(crate) async fn find(visit: &Visit, seen: &Seen<'_>) -> Result<Vec<Trouble>,
     for info in seen.queues {
         let troubled = info.counts.of(State::Dead) > 0 || is_old(info, visit.now);
         all.extend(of_queue(&f, info, has_worker(info, seen.workers), visit.now));
-        all.extend(of_dead(&f, info, seen.modes, visit.now));
+        all.extend(of_dead(&f, info, seen, visit.now));
         if troubled && asked < ASKED_MOST {
             asked += 1;
             all.extend(of_waiting(visit, &f, info, has_worker(info, seen.workers)).await?);
@@ -114,14 +116,16 @@ fn of_queue(f: &Frame, info: &QueueInfo, has_worker: bool, now: Time) -> Option<
     Some(told)
 }
 
-/// Dead jobs, with the modes in which jobs of the queue failed last.
-fn of_dead(f: &Frame, info: &QueueInfo, modes: &[FailureMode], now: Time) -> Option<Trouble> {
-    let dead = info.counts.of(State::Dead);
+/// Dead jobs, with the modes in which jobs of the queue failed last; without those of modes that are muted or resolved.
+fn of_dead(f: &Frame, info: &QueueInfo, seen: &Seen<'_>, now: Time) -> Option<Trouble> {
+    let modes = seen.modes.iter().filter(|mode| mode.queue == info.name && mode.dead > 0);
+    let (mut newest, known): (Vec<&FailureMode>, Vec<_>) =
+        modes.partition(|mode| seen.marks.state(mode).is_trouble());
+    let known: u64 = known.iter().map(|mode| mode.dead).sum();
+    let dead = info.counts.of(State::Dead).saturating_sub(known);
     if dead == 0 {
         return None;
     }
-    let mut newest: Vec<&FailureMode> =
-        modes.iter().filter(|mode| mode.queue == info.name && mode.dead > 0).collect();
     newest.sort_by_key(|mode| std::cmp::Reverse(mode.last_seen));
     let at = f.jobs(&[("queue", info.name.as_str()), ("state", "dead")]);
     let mut told =

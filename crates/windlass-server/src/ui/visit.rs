@@ -21,12 +21,13 @@ use crate::routes::Scope;
 const AGAIN: &str = "x-windlass-again";
 
 /// The pages of the navigation, each with the key that leads to it after `g`.
-const PLACES: [(&str, &str, &str); 10] = [
+const PLACES: [(&str, &str, &str); 11] = [
     ("overview", "Overview", "o"),
     ("queues", "Queues", "q"),
     ("jobs", "Jobs", "j"),
     ("errors", "Errors", "e"),
     ("bulk", "Operations", "b"),
+    ("charts", "Charts", "c"),
     ("schedules", "Schedules", "s"),
     ("limits", "Limits", "l"),
     ("workers", "Workers", "w"),

@@ -4,11 +4,13 @@
 #[path = "../asker/mod.rs"]
 mod asker;
 mod browser;
+mod failures;
 mod forms;
 #[path = "../home/mod.rs"]
 mod home;
 mod markup;
 mod operations;
+mod schedules;
 mod sign_in;
 mod stock;
 
@@ -82,6 +84,13 @@ async fn each_page_says_what_there_is() {
         (format!("/jobs/{parent}"), &["completed", "Result", "&#34;sent&#34;: 1.0", "Waited for by"]),
         (format!("/jobs/{dead}/edit"), &["It stays the same job", "Save and retry"]),
         ("/errors".into(), &["card &#60;n&#62; was declined", "Retry all dead…", "Delete all dead…"]),
+        ("/charts".into(), &["Enqueued", "The same in numbers", "Each queue", "mail", "last 5 minutes"]),
+        ("/charts?range=7d".into(), &["last 7 days"]),
+        (
+            "/schedules/morning".into(),
+            &["It has not ticked yet", "value=\"0 9 * * MON-FRI\"", "Save schedule"],
+        ),
+        ("/new-schedule".into(), &["Create schedule", "Show its next ticks"]),
         ("/schedules".into(), &["Monday to Friday at 09:00", "Europe/Berlin", "every 30s", "Next ticks"]),
         ("/limits".into(), &["smtp", "100/1m", "closed"]),
         ("/workers".into(), &["w-0000000000000007", "host-1", "memory"]),
@@ -104,7 +113,8 @@ async fn an_empty_store_says_what_to_do_next() {
     let client = windlass::open("memory:").await.expect("a store");
     let home = Home::of(&client);
     let browser = Browser::at(&home);
-    for path in ["/", "/queues", "/jobs", "/errors", "/bulk", "/schedules", "/limits", "/workers"] {
+    for path in ["/", "/queues", "/jobs", "/errors", "/bulk", "/charts", "/schedules", "/limits", "/workers"]
+    {
         let page = browser.get(path).await;
         assert_eq!(page.status, 200, "{path}");
         assert!(page.text.contains("curl -"), "{path}: {}", page.text);
@@ -123,6 +133,8 @@ async fn what_is_not_there_and_what_makes_no_sense_is_said_on_a_page() {
         ("/queues/none", 404, "queue none not found"),
         (gone, 404, "retention removed it"),
         ("/jobs/seven", 400, "not a job id"),
+        ("/charts?range=1y", 400, "there is no range"),
+        ("/schedules/none", 404, "schedule none"),
         ("/jobs?filter=ded", 400, "is no condition"),
         ("/jobs?cursor=x", 400, "cursor is not valid"),
         ("/queues/mail?after=%01", 400, "control characters"),

@@ -67,10 +67,21 @@ async fn what_is_stored_is_never_markup() {
 
     let home = Home::of(&stock.client);
     let browser = Browser::at(&home);
-    let mut paths: Vec<String> =
-        ["/", "/queues", "/queues/mail", "/jobs", "/errors", "/bulk", "/schedules", "/limits", "/workers"]
-            .map(Into::into)
-            .into();
+    let mut paths: Vec<String> = [
+        "/",
+        "/queues",
+        "/queues/mail",
+        "/jobs",
+        "/errors",
+        "/bulk",
+        "/charts",
+        "/schedules",
+        "/schedules/s3",
+        "/limits",
+        "/workers",
+    ]
+    .map(Into::into)
+    .into();
     for (hostile, ids) in &jobs {
         let asked: String = form_urlencoded::byte_serialize(hostile.as_bytes()).collect();
         paths.push(format!("/jobs?filter={asked}"));
@@ -96,6 +107,22 @@ async fn what_is_stored_is_never_markup() {
         let fields = [("group", format!("~{hostile}")), ("weight", (*hostile).to_owned())];
         let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         assert_escaped(&browser.post("/queues/mail/groups", &fields).await.text, "groups");
+        let fields = [
+            "name",
+            "cron",
+            "time_zone",
+            "every",
+            "queue",
+            "kind",
+            "group",
+            "priority",
+            "payload",
+            "catch_up",
+        ]
+        .map(|name| (name, *hostile));
+        assert_escaped(&browser.post("/schedules", &fields).await.text, "a schedule");
+        paths.push(format!("/errors?show={asked}"));
+        paths.push(format!("/charts?range={asked}"));
         let fields = [("payload", *hostile), ("priority", *hostile), ("run_at", *hostile)];
         assert_escaped(&browser.post(&format!("/jobs/{}/edit", ids[1]), &fields).await.text, "edit");
     }

@@ -2,12 +2,13 @@
 
 use schemars::json_schema;
 use serde_json::json;
-use windlass_api::event::{EventPageShape, FailureModeShape, ReaderShape};
+use windlass_api::event::{EventPageShape, ReaderShape};
+use windlass_api::failure::{FailureState, MarkedFailureMode};
 use windlass_api::schema::Span;
 use windlass_core::QueueName;
 use windlass_core::event::Cursor;
 
-use super::super::operation::{Operation, delete, get, put};
+use super::super::operation::{Operation, delete, get, post, put};
 use super::{PageLength, spelled};
 use crate::answer::Items;
 
@@ -19,6 +20,11 @@ spelled! {
 }
 
 pub(super) fn operations() -> Vec<Operation> {
+    let say = |path, name, summary| {
+        post(path, name, summary)
+            .answers::<Items<MarkedFailureMode>>(200, "The mode in each queue that knows it.")
+            .refuses(&["not_found", "forbidden"])
+    };
     vec![
         get("/v1/events", "readEvents", "A stretch of the event log, or all events as they happen")
             .detail("With `Accept: text/event-stream` it goes on as events happen, from `latest` unless said; each has its cursor as `id`.")
@@ -39,6 +45,10 @@ pub(super) fn operations() -> Vec<Operation> {
         get("/v1/errors", "listErrors", "Failure modes, most dead first")
             .query::<QueueName>("queue", "Of this queue; of all unless said.")
             .query::<PageLength>("limit", "Modes at most.")
-            .answers::<Items<FailureModeShape>>(200, "The modes."),
+            .query::<FailureState>("state", "Of this state; of all unless said.")
+            .answers::<Items<MarkedFailureMode>>(200, "The modes."),
+        say("/v1/errors/{fingerprint}/mute", "muteError", "A failure mode is known, and nobody wants to hear of it"),
+        say("/v1/errors/{fingerprint}/resolve", "resolveError", "A failure mode was dealt with; it regresses if it comes again"),
+        say("/v1/errors/{fingerprint}/reopen", "reopenError", "Takes back what was said of a failure mode"),
     ]
 }

@@ -16,6 +16,7 @@ mod work;
 use schemars::json_schema;
 use windlass_api::schema::WorkerText;
 use windlass_core::bounds::PAGE_MAX;
+use windlass_core::fingerprint::Fingerprint;
 use windlass_core::{JobId, LimitName, QueueName, ScheduleName};
 
 pub(crate) use enqueue::Listed;
@@ -72,6 +73,7 @@ pub(super) fn path_parameter(path: &str, name: &str) -> (&'static str, Make) {
         "attempt" => ("Which attempt, from 1.", of::<u32>),
         "limit" => ("The limit.", of::<LimitName>),
         "schedule" => ("The schedule.", of::<ScheduleName>),
+        "fingerprint" => ("The failure mode.", of::<Fingerprint>),
         "code" => ("The problem's code.", of::<String>),
         _ => panic!("{path}: say in openapi/operations/mod.rs what {{{name}}} is"),
     }

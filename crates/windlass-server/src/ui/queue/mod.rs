@@ -22,6 +22,7 @@ use super::rows::{Count, Standing, has_worker};
 use super::visit::{Frame, Visit};
 use super::words::{self, When};
 use crate::answer::Fault;
+use crate::failures::Marks;
 use crate::read::Pairs;
 
 pub(crate) use field::{Field, faults, limits, spell_concurrency, spell_rate};
@@ -127,10 +128,11 @@ async fn find(visit: &Visit, queue: &QueueName) -> Result<QueueInfo, Wrong> {
 async fn draw(visit: &Visit, queue: &QueueName, shown: Shown) -> Reply {
     let store = visit.store();
     let info = find(visit, queue).await?;
-    let (series, workers, modes) = tokio::try_join!(
+    let (series, workers, modes, marks) = tokio::try_join!(
         store.series(queue.clone(), None),
         store.workers(None),
         store.errors(Some(queue.clone()), MODES_SHOWN),
+        Marks::read(&visit.app),
     )?;
     let series = series.unwrap_or_default();
     let mut f = visit.frame("queues");
@@ -160,7 +162,7 @@ async fn draw(visit: &Visit, queue: &QueueName, shown: Shown) -> Reply {
         times: times(&info),
         totals: totals(&info),
         groups,
-        modes: modes.iter().map(|mode| ModeRow::of(&f, mode, visit.now)).collect(),
+        modes: modes.iter().map(|mode| ModeRow::of(&f, mode, &marks, visit.now)).collect(),
         form: shown.form.unwrap_or_else(|| QueueForm::of(&info.settings)),
         f,
     };

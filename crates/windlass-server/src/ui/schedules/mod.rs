@@ -1,20 +1,29 @@
-//! Schedules: when each ticks, in plain words and as instants, and what became of the last tick.
+//! Schedules: when each ticks, in plain words and as instants, and what became of its ticks; a page of all, a page of
+//! one ([`one`]), and the form that makes and changes one ([`form`]).
+
+mod form;
+mod one;
 
 use askama::Template;
 use axum::extract::Path;
 use windlass_api::schedule::ScheduleShape;
+use windlass_api::spell::moment;
 use windlass_core::schedule::{CatchUp, Overlap, Timing};
 use windlass_core::store::ScheduleInfo;
-use windlass_core::{ScheduleName, Time};
+use windlass_core::{NewJob, ScheduleName, Time};
 
-use super::confirm::{Question, ask, is_confirmed};
-use super::cron;
-use super::form::{Fields, back, said};
-use super::json::Shown;
-use super::page::{Reply, Wrong, show};
-use super::visit::{Frame, Visit};
-use super::words::{self, When};
-use crate::answer::Fault;
+use crate::answer::{Fault, only};
+use crate::ui::confirm::{Question, ask, is_confirmed};
+use crate::ui::cron;
+use crate::ui::flash::Flash;
+use crate::ui::form::{Fields, back, said};
+use crate::ui::json::Shown;
+use crate::ui::page::{Reply, Wrong, show};
+use crate::ui::visit::{Frame, Visit};
+use crate::ui::words::{self, When};
+
+pub(crate) use form::{blank, save};
+pub(crate) use one::page as one;
 
 /// Ticks told ahead.
 const TICKS_AHEAD: usize = 5;
@@ -34,7 +43,8 @@ struct ScheduleRow {
     group: Option<String>,
     priority: i8,
     paused: bool,
-    upcoming: Vec<When>,
+    /// On the schedule's clocks, and as instants.
+    upcoming: Vec<(String, When)>,
     last_tick: Option<When>,
     last_job: Option<(String, String)>,
     ticks: String,
@@ -53,8 +63,6 @@ impl ScheduleRow {
             }
             Timing::Interval { every_ms, .. } => (None, format!("every {}", words::span(*every_ms)), None),
         };
-        // A stored timing was valid when it was set; one that this build cannot read shows no ticks.
-        let ticks = spec.timing.compile().map(|timing| timing.upcoming(now, TICKS_AHEAD)).unwrap_or_default();
         Self {
             name: spec.name.to_string(),
             id: format!("schedule-{}", spec.name),
@@ -68,7 +76,7 @@ impl ScheduleRow {
             group: spec.group.as_ref().map(ToString::to_string),
             priority: spec.priority,
             paused: spec.paused,
-            upcoming: ticks.into_iter().map(|tick| When::new(tick, now)).collect(),
+            upcoming: upcoming(&spec.timing, now),
             last_tick: When::some(info.last_tick, now),
             last_job: info.last_job.map(|id| (words::short(id), f.job(id))),
             ticks: words::count(info.ticks),
@@ -78,6 +86,17 @@ impl ScheduleRow {
             at: format!("{}/schedules/{}", f.base, words::part(spec.name.as_str())),
         }
     }
+}
+
+/// The next ticks of a timing. A stored one was valid when it was set; one that this build cannot read shows none.
+fn upcoming(timing: &Timing, now: Time) -> Vec<(String, When)> {
+    let zone = match timing {
+        Timing::Cron { time_zone, .. } => time_zone.as_str(),
+        Timing::Interval { .. } => "UTC",
+    };
+    let ticks = timing.compile().map(|timing| timing.upcoming(now, TICKS_AHEAD)).unwrap_or_default();
+    let told = |tick: Time| (moment::in_zone(tick, zone).unwrap_or_default(), When::new(tick, now));
+    ticks.into_iter().map(told).collect()
 }
 
 /// What a tick does that finds its last job live, and what becomes of ticks that were missed.
@@ -136,6 +155,15 @@ pub(crate) async fn pause(visit: Visit, Path(name): Path<String>, fields: Fields
 /// `POST /schedules/{schedule}/resume`.
 pub(crate) async fn resume(visit: Visit, Path(name): Path<String>, fields: Fields) -> Reply {
     set_paused(visit, name, fields, false).await
+}
+
+/// `POST /schedules/{schedule}/run`: one job of it now, apart from its ticks.
+pub(crate) async fn run(visit: Visit, Path(name): Path<String>) -> Reply {
+    let spec = find(&visit, &ScheduleName::new(name)?).await?.spec;
+    let job = NewJob { id: visit.app.client().new_id(), ..spec.job_at(visit.now) };
+    let made = only(visit.store().enqueue(vec![job], false, None).await?)?;
+    let text = format!("This is one job of schedule {}, apart from its ticks.", spec.name);
+    Ok(visit.go(&visit.frame("").job(made.id), Some(Flash::good(text))))
 }
 
 /// `POST /schedules/{schedule}/delete`.
