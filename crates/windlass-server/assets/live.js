@@ -267,6 +267,8 @@
   }
 
   document.addEventListener('DOMContentLoaded', () => {
+    // On a narrow screen the navigation is wider than what is seen of it.
+    document.querySelector('nav a[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
     startTheme();
     startLive();
     startControls();

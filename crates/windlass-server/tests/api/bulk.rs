@@ -113,6 +113,45 @@ async fn an_operation_outlives_its_server() {
     };
     let done = tokio::time::timeout(NEVER, seen).await.expect("the operation goes on");
     assert_eq!((&done["stage"], &done["done"]), (&json!("done"), &json!(3_000)), "{done}");
+    assert_eq!((&done["expected"], &done["lost"]), (&json!(3_000), &json!(0)), "it was handed on: {done}");
+}
+
+#[tokio::test]
+async fn an_operation_whose_server_was_killed_goes_on_and_says_that_its_counts_may_be_short() {
+    let talk = Talk::begin().await;
+    fill(&talk, 700).await;
+    let begun = begin(&talk, json!({"action": "run_now", "filter": "queue:q", "rate": "1/1m"})).await;
+    let id = begun.text_at("/id");
+    let taken = until(&talk, &id, |bulk| bulk["owner"].is_string()).await;
+    assert_eq!(taken["lost"], json!(0), "{taken}");
+    let client = talk.store.clone();
+    talk.end();
+    // As a server leaves it that is killed: under its name, and its time runs out.
+    let store = client.store();
+    let (value, version) = store.meta("windlass.bulk".to_owned()).await.expect("a value");
+    let mut list: Value = serde_json::from_slice(&value).expect("json");
+    list[0]["owner"] = json!("a server that was killed");
+    list[0]["owned_until"] = json!("2020-01-01T00:00:00.000Z");
+    list[0]["rate"] = Value::Null;
+    let value = serde_json::to_vec(&list).expect("json");
+    store.set_meta("windlass.bulk".to_owned(), value, version).await.expect("an answer").expect("current");
+    let next = Home::with(&client, Options::default());
+    let http = asker().build().expect("a client");
+    let seen = async {
+        loop {
+            let asked = http.get(format!("{}/v1/bulk/{id}", next.url())).send().await.expect("an answer");
+            let bulk: Value = serde_json::from_str(&asked.text().await.expect("a body")).expect("json");
+            if bulk["stage"] == "done" {
+                return bulk;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let done = tokio::time::timeout(NEVER, seen).await.expect("the operation goes on");
+    assert_eq!(done["lost"], json!(1), "{done}");
+    let page = http.get(format!("{}/bulk/{id}", next.url())).header("accept", "text/html");
+    let page = page.send().await.expect("an answer").text().await.expect("a page");
+    assert!(page.contains("The counts may be short"), "{page}");
 }
 
 #[tokio::test]
