@@ -1,7 +1,7 @@
 //! Lists of jobs: pages of bounded cost.
 //!
 //! Ended jobs of one queue and state come newest first from the queue's own list; anything else
-//! comes in the order of the slots, skipping chunks that hold nothing in the wanted states. What
+//! comes in the order of the slots, skipping chunks that hold nothing in the wanted states or of the wanted queue. What
 //! only the journal knows (tags, payload) is read for the jobs that pass everything else.
 
 use super::Core;
@@ -13,6 +13,10 @@ use windlass_core::event::Cause;
 use windlass_core::job::JobView;
 use windlass_core::store::{Filter, Page};
 use windlass_core::{JobId, Rejection, State, Time};
+
+/// Jobs of other queues in the same chunks that are passed over at the price of one that is examined: two words of
+/// memory against a record of the journal.
+const PASSED_PER_EXAMINED: usize = 16;
 
 impl Core {
     pub(crate) fn list(
@@ -51,7 +55,7 @@ impl Core {
             (Some(queue), [state @ (State::Completed | State::Cancelled)]) => {
                 self.list_ended(queue, *state, filter, cursor, limit, budget)
             }
-            _ => self.list_slots(filter, cursor, limit, budget),
+            _ => self.list_slots(queue, filter, cursor, limit, budget),
         }
     }
 
@@ -101,6 +105,7 @@ impl Core {
 
     fn list_slots(
         &mut self,
+        queue: Option<u16>,
         filter: &Filter,
         cursor: Option<&str>,
         limit: usize,
@@ -111,17 +116,22 @@ impl Core {
             wanted[*state as usize] = true;
         }
         let mut from = cursor.map(parse_cursor).transpose()?.map_or(0, |(slot, _)| slot);
-        let mut page = Page::default();
-        while let Some(at) = self.machine.slots.next_in(from, &wanted) {
-            if page.items.len() >= limit || page.examined >= budget.max(1) {
+        let (mut page, mut passed) = (Page::default(), 0);
+        let pass = budget.max(1).saturating_mul(PASSED_PER_EXAMINED);
+        while let Some(at) = self.machine.slots.next_near(from, &wanted, queue) {
+            if page.items.len() >= limit || page.examined >= budget.max(1) || passed >= pass {
                 page.next = Some(format!("{at:x}.0"));
                 break;
+            }
+            from = at + 1;
+            if queue.is_some_and(|queue| self.machine.queue_of(at) != queue) {
+                passed += 1;
+                continue;
             }
             page.examined += 1;
             if let Some(view) = self.matches(at, filter)? {
                 page.items.push(view);
             }
-            from = at + 1;
         }
         Ok(page)
     }

@@ -325,7 +325,7 @@ impl Machine {
         slot.seq = fact.seq;
         slot.when = fact.when;
         slot.put(place, len);
-        let at = self.slots.insert(slot);
+        let at = self.slots.insert(slot, fact.job.queue);
         if self.replaying && is_plain_enqueue(fact) {
             self.index.insert_late(&self.slots, fact.job.id, at);
         } else {
@@ -755,7 +755,7 @@ impl Machine {
             }
         }
         self.index.remove(&self.slots, slot.id);
-        self.slots.remove(at);
+        self.slots.remove(at, self.groups[self.lanes[slot.lane].group].queue);
         self.drop_lane_ref(slot.lane);
     }
 

@@ -8,6 +8,7 @@
 //! Each module owns one index: `slots` (jobs by id), `lanes` (the ready order), `limits`, `leases`,
 //! `timers`, `unique`, `flow` (parents), `retention` (ended jobs), `schedules`, `counts`.
 
+pub(crate) mod census;
 pub(crate) mod counts;
 pub(crate) mod extra;
 pub(crate) mod flow;

@@ -6,6 +6,7 @@
 //! Slots know nothing of order: `next` and `prev` belong to whichever list the job's state puts it
 //! in (a lane, or its queue's list of ended jobs).
 
+use super::census::Census;
 use crate::journal::Position;
 use hashbrown::HashTable;
 use std::cell::Cell;
@@ -104,11 +105,12 @@ impl Slot {
 
 const CHUNK: usize = 4_096;
 
-/// Slots, their free list, and how many of each state every chunk holds, so that lists skip chunks.
+/// Slots, their free list, and how many of each state and queue every chunk holds, so that lists skip chunks.
 #[derive(Default)]
 pub(crate) struct Slots {
     chunks: Vec<Box<[Slot]>>,
     states: Vec<[u16; 8]>,
+    queues: Vec<Census>,
     used: usize,
     free: Vec<u32>,
     live: usize,
@@ -136,25 +138,30 @@ impl Slots {
         self.nursery = nursery;
     }
 
-    pub(crate) fn insert(&mut self, slot: Slot) -> u32 {
+    /// A place for a job of that queue.
+    pub(crate) fn insert(&mut self, slot: Slot, queue: u16) -> u32 {
         let at = self.free.pop().unwrap_or_else(|| {
             if self.used.is_multiple_of(CHUNK) {
                 let made = self.nursery.as_mut().and_then(Iterator::next);
                 self.chunks.push(made.unwrap_or_else(empty_chunk));
                 self.states.push([0; 8]);
+                self.queues.push(Census::default());
             }
             self.used += 1;
             u32::try_from(self.used - 1).expect("four thousand million jobs do not fit in memory")
         });
         self.states[at as usize / CHUNK][slot.state() as usize] += 1;
+        self.queues[at as usize / CHUNK].enter(queue);
         *self.at_mut(at) = slot;
         self.live += 1;
         at
     }
 
-    pub(crate) fn remove(&mut self, at: u32) {
+    /// The job of that queue is gone.
+    pub(crate) fn remove(&mut self, at: u32, queue: u16) {
         let slot = *self.at(at);
         self.states[at as usize / CHUNK][slot.state() as usize] -= 1;
+        self.queues[at as usize / CHUNK].leave(queue);
         self.at_mut(at).id = 0;
         self.free.push(at);
         self.live -= 1;
@@ -187,10 +194,17 @@ impl Slots {
 
     /// The next slot at or behind `from` whose state is wanted, skipping chunks that hold none.
     pub(crate) fn next_in(&self, from: u32, wanted: &[bool; 8]) -> Option<u32> {
+        self.next_near(from, wanted, None)
+    }
+
+    /// The same, skipping chunks without a job of that queue too. What it finds may be another queue's.
+    pub(crate) fn next_near(&self, from: u32, wanted: &[bool; 8], queue: Option<u16>) -> Option<u32> {
         let mut at = from as usize;
         while at < self.used {
             let counts = &self.states[at / CHUNK];
-            if !counts.iter().zip(wanted).any(|(n, want)| *want && *n > 0) {
+            if !counts.iter().zip(wanted).any(|(n, want)| *want && *n > 0)
+                || queue.is_some_and(|queue| !self.queues[at / CHUNK].has(queue))
+            {
                 at = (at / CHUNK + 1) * CHUNK;
                 continue;
             }
@@ -433,13 +447,13 @@ mod tests {
     fn the_index_finds_every_job_and_forgets_removed_ones() {
         let (mut slots, mut index) = (Slots::default(), IdIndex::new(42));
         for id in 1..10_000u128 {
-            let at = slots.insert(Slot::new(id, State::Ready, 0, 0));
+            let at = slots.insert(Slot::new(id, State::Ready, 0, 0), 0);
             index.insert(&slots, id, at);
         }
         for id in (1..10_000u128).step_by(3) {
             let at = index.find(&slots, id).expect("there");
             index.remove(&slots, id);
-            slots.remove(at);
+            slots.remove(at, 0);
         }
         for id in 1..10_000u128 {
             assert_eq!(index.find(&slots, id).is_some(), id % 3 != 1, "{id}");
