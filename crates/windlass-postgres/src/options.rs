@@ -22,7 +22,8 @@ pub struct Options {
     pub listen: bool,
     /// Whether statements are prepared once per connection. Switch it off behind a pooler that does not know them.
     pub prepare: bool,
-    /// Connections that are open at once, beside the one that listens.
+    /// Connections that are open at once, beside the one that listens and one for each further runtime that asks, as a
+    /// worker's heartbeats have.
     pub connections: usize,
     /// Whether opening brings the schema up to date; without it a schema that is not is refused.
     pub migrate: bool,

@@ -23,6 +23,7 @@ mod pace;
 mod queue;
 mod record;
 mod refusal;
+mod runtimes;
 mod shown;
 mod upkeep;
 mod wire;

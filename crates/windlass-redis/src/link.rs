@@ -1,10 +1,9 @@
 //! The connection: made when it is needed, made again when it breaks, and never deaf.
 //!
-//! One multiplexed connection carries every call. A call that fails because the connection broke takes
+//! One multiplexed connection carries every call of a runtime. A call that fails because the connection broke takes
 //! it away; the next call makes a new one, and gives the server the library again if it has lost it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -15,6 +14,7 @@ use windlass_core::{JobId, Lease, StoreError, Time, WorkerId};
 use crate::address::Address;
 use crate::library::Library;
 use crate::refusal;
+use crate::runtimes::Runtimes;
 
 /// How long a reply may take before the connection counts as broken: far above what any verb takes, so that
 /// a busy server is not mistaken for a dead one.
@@ -34,11 +34,9 @@ pub(crate) struct Link {
     /// `{namespace}`: what every key begins with, so that a Cluster keeps them together.
     prefix: String,
     sender: u64,
-    current: Mutex<Option<MultiplexedConnection>>,
+    runtimes: Runtimes,
     /// Tags of calls so far.
     tags: AtomicU64,
-    /// Held by whoever makes the connection.
-    making: tokio::sync::Mutex<()>,
 }
 
 /// A call of a verb, its arguments growing.
@@ -132,9 +130,8 @@ impl Link {
             library,
             prefix: format!("{{{namespace}}}"),
             sender,
-            current: Mutex::new(None),
+            runtimes: Runtimes::default(),
             tags: AtomicU64::new(0),
-            making: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -225,11 +222,13 @@ impl Link {
 
     /// The connection, made if there is none.
     async fn connection(&self, verb: &'static str) -> Result<MultiplexedConnection, Failure> {
-        if let Some(connection) = self.standing() {
+        let own =
+            self.runtimes.own().map_err(|why| Failure::Store(StoreError::refused(verb, why.to_string())))?;
+        if let Some(connection) = own.standing() {
             return Ok(connection);
         }
-        let _making = self.making.lock().await;
-        if let Some(connection) = self.standing() {
+        let _making = own.making.lock().await;
+        if let Some(connection) = own.standing() {
             return Ok(connection);
         }
         let config = AsyncConnectionConfig::new()
@@ -250,12 +249,8 @@ impl Link {
                 hint: None,
             })
         })?;
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
+        own.set(Some(connection.clone()));
         Ok(connection)
-    }
-
-    fn standing(&self) -> Option<MultiplexedConnection> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What an error means; one that ends the connection takes it away.
@@ -317,8 +312,11 @@ impl Link {
         }
     }
 
+    /// Takes the connection of this runtime away; others find out by themselves.
     fn drop_connection(&self) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Ok(own) = self.runtimes.own() {
+            own.set(None);
+        }
     }
 
     /// A connection of its own that listens to what other processes tell. The library sets no bound for making one.

@@ -7,6 +7,7 @@ mod archive;
 #[path = "../../../windlass-postgres/tests/server/authority.rs"]
 mod authority;
 mod bench;
+mod blocked;
 mod directory;
 mod enqueue;
 mod erase;

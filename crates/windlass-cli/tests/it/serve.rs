@@ -14,7 +14,7 @@ use crate::shell::{Shell, text};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process of ours, ended when dropped.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Running {
     /// Asks it to end, and says how it did.
@@ -33,7 +33,7 @@ impl Drop for Running {
 }
 
 /// A server on a free port, and its URL.
-fn serve(shell: &Shell) -> (Running, String) {
+pub(crate) fn serve(shell: &Shell) -> (Running, String) {
     serve_at(shell, "127.0.0.1:0")
 }
 
