@@ -10,6 +10,7 @@
 //! - [`filter`]: which jobs are meant;
 //! - [`bulk`]: what is done to all of them;
 //! - [`key`], [`audit`]: who may do what, and who did;
+//! - [`target`]: where a queue's jobs are pushed;
 //! - [`problem`]: how a request fails (RFC 9457);
 //! - [`payload`], [`spell`], [`time`]: how bytes, spans, rates and instants are written.
 //!
@@ -33,5 +34,6 @@ pub mod schedule;
 pub mod schema;
 pub mod spell;
 pub mod store;
+pub mod target;
 pub mod time;
 pub mod work;

@@ -34,7 +34,7 @@ pub struct Problem {
 }
 
 /// Every code that is not a rejection of the contract: its status, and its title.
-const OTHERS: [(&str, u16, &str); 15] = [
+const OTHERS: [(&str, u16, &str); 16] = [
     ("store", 503, "the store failed"),
     ("bad_request", 400, "the request makes no sense"),
     ("bad_json", 400, "the body is not what it should be"),
@@ -49,6 +49,7 @@ const OTHERS: [(&str, u16, &str); 15] = [
     ("too_busy", 503, "the server has as many requests as it takes"),
     ("shutting_down", 503, "the server shuts down"),
     ("idempotency_mismatch", 422, "the key was used for another request"),
+    ("target_forbidden", 422, "the server may not send to that address"),
     ("internal", 500, "the server has a fault"),
 ];
 

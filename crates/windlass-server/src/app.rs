@@ -16,6 +16,7 @@ use crate::bulk::Desk;
 use crate::caller::{Caller, Origin, Who};
 use crate::fence::Fenced;
 use crate::keys::ring::Ring;
+use crate::push::Push;
 use crate::ui::session::Sessions;
 
 /// How a server is set up.
@@ -32,13 +33,21 @@ pub struct Options {
     pub behind_proxy: bool,
     /// When it begins to end: requests that wait are answered, and events stop.
     pub drain: Drain,
+    /// Sends the jobs of queues that have a target.
+    pub push: Push,
 }
 
 impl Default for Options {
     /// For this machine alone.
     fn default() -> Self {
         let hosts = ["localhost", "127.0.0.1", "[::1]"].map(ToOwned::to_owned).to_vec();
-        Self { access: Access::Anyone, hosts: Some(hosts), behind_proxy: false, drain: Drain::default() }
+        Self {
+            access: Access::Anyone,
+            hosts: Some(hosts),
+            behind_proxy: false,
+            drain: Drain::default(),
+            push: Push::default(),
+        }
     }
 }
 

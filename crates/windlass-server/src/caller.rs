@@ -7,6 +7,8 @@ use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
 
+use windlass_core::{QueueName, Rejection};
+
 use crate::keys::ring::Held;
 use crate::keys::scopes::Scopes;
 use crate::routes::Scope;
@@ -126,6 +128,21 @@ impl Caller {
         match &self.who {
             Who::Key(held) if held.key.fence.is_limited() => Some(held.key.fence.patterns()),
             _ => None,
+        }
+    }
+
+    /// Refuses a queue that lies beyond those that this caller is limited to, for what the server itself keeps of queues.
+    ///
+    /// # Errors
+    /// It does.
+    pub(crate) fn sees(&self, queue: &QueueName) -> Result<(), Rejection> {
+        match &self.who {
+            Who::Key(held) if !held.key.fence.has(queue) => {
+                let own = held.key.fence.patterns().join(", ");
+                let what = format!("{self} is limited to the queues {own}; {queue} is none of them");
+                Err(Rejection::Forbidden { what })
+            }
+            _ => Ok(()),
         }
     }
 

@@ -10,7 +10,7 @@ use windlass::Client;
 
 use crate::api::{
     audit, bulk, claim, enqueue, errors, events, front, groups, health, info, jobs, keys, limits, meta,
-    metrics, queues, schedules, workers,
+    metrics, queues, schedules, targets, workers,
 };
 use crate::app::{App, Options, Root};
 use crate::gate;
@@ -192,6 +192,11 @@ fn api() -> Vec<Route> {
         patch "/v1/queues/{queue}/settings" Operate queues::change;
         post "/v1/queues/{queue}/pause" Operate queues::pause;
         post "/v1/queues/{queue}/resume" Operate queues::resume;
+        get "/v1/targets" Read targets::list;
+        get "/v1/queues/{queue}/target" Read targets::get;
+        put "/v1/queues/{queue}/target" Admin targets::set;
+        delete "/v1/queues/{queue}/target" Admin targets::remove;
+        post "/v1/queues/{queue}/target/rotate" Admin targets::rotate;
         get "/v1/queues/{queue}/groups" Read groups::list;
         put "/v1/queues/{queue}/groups/{group}/settings" Operate groups::set;
         delete "/v1/queues/{queue}/groups/{group}/settings" Operate groups::reset;
@@ -241,6 +246,10 @@ pub fn router(client: &Client, options: Options) -> Router {
         runtime.spawn(crate::bulk::keep(app.downgrade()));
         runtime.spawn(crate::keys::ring::keep(app.downgrade()));
         runtime.spawn(crate::audit::keep(app.downgrade()));
+        let push = app.options().push.clone();
+        if push.takes() {
+            runtime.spawn(crate::push::drive(push, app.downgrade()));
+        }
     }
     let mut router = Router::new();
     for route in all() {

@@ -147,6 +147,11 @@ impl Target {
         self
     }
 
+    /// How long a request may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Where it is.
     pub fn url(&self) -> &TargetUrl {
         &self.url

@@ -10,7 +10,8 @@ use serde::Serialize;
 use tokio::net::{TcpListener, UnixListener};
 use windlass::Client;
 use windlass_core::url::without_password;
-use windlass_server::{Access, Drain, Listen, Options, Secret, Tls, router, serve};
+use windlass_server::{Access, Drain, Listen, Options, Push, Secret, Tls, router, serve};
+use windlass_webhook::{Allowed, Guard};
 
 use crate::arguments::Global;
 use crate::commands::closing;
@@ -56,6 +57,10 @@ pub(crate) struct ServeArgs {
     /// listens on the way learns everything
     #[arg(long)]
     insecure: bool,
+    /// What queues may be pushed to beside https at public addresses: a network, an address or a name, with a port or
+    /// without (10.0.0.0/8, localhost:8080, *.svc.cluster.local); may be repeated
+    #[arg(long = "allow-target", value_name = "WHAT", env = "WINDLASS_ALLOW_TARGET", value_delimiter = ',')]
+    allow_targets: Vec<Allowed>,
 }
 
 /// What `--json` says once it listens.
@@ -76,8 +81,9 @@ pub(crate) async fn run(global: &Global, out: &Output, args: ServeArgs) -> Resul
     let result = async {
         let ip = listener.local_addr()?.ip();
         let behind_proxy = args.behind_proxy;
+        let push = Push::new(Guard::new(args.allow_targets.iter().cloned()));
         let options =
-            Options { hosts: hosts(&args, &access, ip), access, behind_proxy, ..Options::default() };
+            Options { hosts: hosts(&args, &access, ip), access, behind_proxy, push, ..Options::default() };
         let doors = doors(open.client(), &global.store, listener, tls, options)?;
         let Ready { url, store, .. } = doors.ready();
         out.done(doors.ready(), &format!("{store} is served at {url}"), &[url, store])?;
@@ -105,6 +111,7 @@ pub(crate) struct Doors {
     ready: Ready,
     doors: Vec<(Listen, axum::Router)>,
     drain: Drain,
+    push: Push,
 }
 
 /// Makes them, before the client of the store.
@@ -120,7 +127,7 @@ pub(crate) fn doors(
 ) -> Result<Doors, Fault> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}", reachable(listener.local_addr()?));
-    let drain = options.drain.clone();
+    let (drain, push) = (options.drain.clone(), options.push.clone());
     if let Some(tls) = &tls {
         reload_on_hang_up(tls.clone())?;
     }
@@ -132,11 +139,11 @@ pub(crate) fn doors(
     let socket = connect::socket_of(store);
     if let Some(path) = &socket {
         // Who may open the socket may open the directory.
-        let options =
-            Options { access: Access::Anyone, hosts: None, behind_proxy: false, drain: drain.clone() };
+        let (drain, push) = (drain.clone(), push.clone());
+        let options = Options { access: Access::Anyone, hosts: None, behind_proxy: false, drain, push };
         doors.push((Listen::Unix(listen_at(path)?), router(client, options)));
     }
-    Ok(Doors { ready: Ready { url, socket, store: without_password(store) }, doors, drain })
+    Ok(Doors { ready: Ready { url, socket, store: without_password(store) }, doors, drain, push })
 }
 
 /// An address at which a listener is reached from this machine: one that listens everywhere is at none of that name.
@@ -166,6 +173,7 @@ impl Doors {
             ending.begin();
         });
         let served = serve(self.doors, self.drain).await;
+        self.push.ended().await;
         if let Some(path) = self.ready.socket {
             // A socket that is left behind is taken for a server's.
             let _ = std::fs::remove_file(path);

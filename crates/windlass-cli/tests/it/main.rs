@@ -22,6 +22,7 @@ mod output;
 #[path = "../../../windlass-archive/tests/it/place.rs"]
 mod place;
 mod postgres;
+mod push;
 #[path = "../../../windlass-redis/tests/server/mod.rs"]
 mod redis;
 mod serve;

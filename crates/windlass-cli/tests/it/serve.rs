@@ -14,17 +14,25 @@ use crate::shell::{Shell, text};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process of ours, ended when dropped.
-pub(crate) struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
     /// Asks it to end, and says how it did.
-    fn end(mut self) -> i32 {
-        let pid = Pid::from_raw(i32::try_from(self.0.id()).expect("a process id")).expect("a process");
-        kill_process(pid, Signal::TERM).expect("it runs");
+    pub(crate) fn end(mut self) -> i32 {
+        self.ask_to_end();
         self.0.wait().expect("it ends").code().unwrap_or(-1)
     }
 }
 
+impl Running {
+    /// Asks it to end (SIGTERM).
+    pub(crate) fn ask_to_end(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.0.id()).expect("a process id")).expect("a process");
+        kill_process(pid, Signal::TERM).expect("it runs");
+    }
+}
+
+/// Killed (SIGKILL), without a chance to do anything more.
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -34,11 +42,13 @@ impl Drop for Running {
 
 /// A server on a free port, and its URL.
 pub(crate) fn serve(shell: &Shell) -> (Running, String) {
-    serve_at(shell, "127.0.0.1:0")
+    serve_at(shell, "127.0.0.1:0", &[])
 }
 
-fn serve_at(shell: &Shell, address: &str) -> (Running, String) {
-    let mut command = shell.command(&["serve", "--listen", address, "--json", "--quiet"]);
+/// The same at that address, with more arguments.
+pub(crate) fn serve_at(shell: &Shell, address: &str, more: &[&str]) -> (Running, String) {
+    let arguments = ["serve", "--listen", address, "--json", "--quiet"];
+    let mut command = shell.command(&[&arguments[..], more].concat());
     let mut child = command.env_remove("WINDLASS_TOKEN").stdout(Stdio::piped()).spawn().expect("it starts");
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
@@ -47,7 +57,7 @@ fn serve_at(shell: &Shell, address: &str) -> (Running, String) {
 }
 
 /// Asks until it is so.
-fn until(mut is: impl FnMut() -> bool) {
+pub(crate) fn until(mut is: impl FnMut() -> bool) {
     let from = Instant::now();
     while !is() {
         assert!(from.elapsed() < PATIENCE, "it does not come");
@@ -181,7 +191,7 @@ fn a_restart_of_the_server_ends_neither_its_workers_nor_their_leases() {
     for arguments in [&["jobs", "ls"][..], &["queues", "ls"], &["enqueue", "other", "k"]] {
         shell.ok(arguments);
     }
-    let (_server, _) = serve_at(&shell, &address);
+    let (_server, _) = serve_at(&shell, &address, &[]);
     let job = shell.object(&["jobs", "get", &id]);
     assert_eq!((&job["state"], &job["losses"]), (&json!("running"), &json!(0)), "{job}");
     std::fs::write(&go, "").expect("a file");
@@ -200,7 +210,7 @@ fn a_worker_is_known_again_to_a_server_that_was_restarted() {
     let known = || shell.object(&["info"])["workers"] == json!(1);
     until(known);
     drop(server);
-    let (_server, _) = serve_at(&shell, url.trim_start_matches("http://"));
+    let (_server, _) = serve_at(&shell, url.trim_start_matches("http://"), &[]);
     until(known);
 }
 

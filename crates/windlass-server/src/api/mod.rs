@@ -18,4 +18,5 @@ pub(crate) mod metrics;
 pub(crate) mod ndjson;
 pub(crate) mod queues;
 pub(crate) mod schedules;
+pub(crate) mod targets;
 pub(crate) mod workers;

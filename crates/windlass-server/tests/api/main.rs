@@ -12,6 +12,7 @@ mod jobs;
 mod keys;
 mod lines;
 mod matrix;
+mod push;
 mod talk;
 mod tls;
 mod waits;

@@ -81,6 +81,7 @@ pub struct WorkerBuilder<S> {
     layers: Vec<Box<dyn Fn(HandlerService) -> HandlerService + Send>>,
     timeout: Option<Duration>,
     grace: Duration,
+    host: Option<String>,
     fault: Option<Error>,
 }
 
@@ -96,6 +97,7 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
             layers: Vec::new(),
             timeout: None,
             grace: GRACE,
+            host: None,
             fault: None,
         }
     }
@@ -227,6 +229,17 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
         self
     }
 
+    /// Where it works, as people see it in a list of workers: the machine's name unless said. It is a name like a
+    /// queue's.
+    pub fn host(mut self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        if let Err(rejection) = check_name("worker", &name) {
+            self.fault = self.fault.take().or(Some(rejection.into()));
+        }
+        self.host = Some(name);
+        self
+    }
+
     /// What it runs and where, for the worker and for tests.
     pub(crate) fn into_parts(mut self) -> Result<Parts, Error> {
         if let Some(fault) = self.fault {
@@ -252,7 +265,8 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
     /// # Errors
     /// A worker without queues or handlers, a bad name, two handlers of one kind, or no thread for the
     /// heartbeats.
-    pub async fn start(self) -> Result<RunningWorker, Error> {
+    pub async fn start(mut self) -> Result<RunningWorker, Error> {
+        let named = self.host.take();
         let no_handlers = self.routes.is_empty() && self.any.is_none();
         let Parts { client, queues, routes, grace } = self.into_parts()?;
         if queues.is_empty() {
@@ -272,7 +286,10 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
         if !client.runs_own_upkeep() {
             tokio::spawn(upkeep(client.clone(), control.clone()));
         }
-        let host = host().await;
+        let host = match named {
+            Some(host) => host,
+            None => host().await,
+        };
         let lanes = Lanes::new(queues);
         let dispatcher =
             Dispatcher::new(client, id, host, routes, control.clone(), registry, lanes, inbox, grace);

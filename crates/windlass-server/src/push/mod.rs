@@ -1,0 +1,112 @@
+//! Push: the server claims a queue's jobs itself and sends each to an address, so that a worker is a handler of HTTP.
+//!
+//! The target of a queue is kept by the store (`targets`). Each server works on each target with the runtime that every
+//! worker has: leases, heartbeats, settlements and the shutdown are those of any worker, and an attempt is one request
+//! (`deliver`). A target that fails again and again is left alone for a while (`breaker`).
+//!
+//! One job: it is claimed, sent, and answered with 200; it is completed with the answer as its result. Answered with 500
+//! it has failed, and its policy says when it is tried again. Answered with 429 it goes back without a try spent, and
+//! nothing of its queue is sent until the target wants more.
+
+mod breaker;
+mod deliver;
+mod drive;
+pub(crate) mod targets;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::{Notify, watch};
+use windlass_api::target::Health;
+use windlass_core::{QueueName, Time};
+use windlass_webhook::{Failure, Guard, Sender};
+
+use deliver::Line;
+pub(crate) use drive::drive;
+
+/// Sends the jobs of queues that have a target. Clones are the same; a process that answers at several doors gives the
+/// same one to each, so that it works on every target once.
+#[derive(Clone)]
+pub struct Push(Arc<Inner>);
+
+struct Inner {
+    guard: Guard,
+    /// Made when there is something to send: it reads the system's certificates.
+    sender: OnceLock<Sender>,
+    /// Rung when a target was changed here, or a circuit opened or closed.
+    rung: Arc<Notify>,
+    is_driven: AtomicBool,
+    lines: Mutex<BTreeMap<QueueName, Arc<Line>>>,
+    /// Whether requests may still be under way.
+    at_work: watch::Sender<bool>,
+}
+
+impl Default for Push {
+    /// Targets of the public internet.
+    fn default() -> Self {
+        Self::new(Guard::default())
+    }
+}
+
+impl std::fmt::Debug for Push {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Push").field("guard", &self.0.guard).finish_non_exhaustive()
+    }
+}
+
+impl Push {
+    /// Targets that the guard lets through.
+    pub fn new(guard: Guard) -> Self {
+        Self(Arc::new(Inner {
+            guard,
+            sender: OnceLock::new(),
+            rung: Arc::default(),
+            is_driven: AtomicBool::new(false),
+            lines: Mutex::default(),
+            at_work: watch::Sender::new(false),
+        }))
+    }
+
+    /// Waits until no request is under way any more, after the drain has begun. At once where none ever was.
+    pub async fn ended(&self) {
+        // The sender lives as long as this does.
+        let _ = self.0.at_work.subscribe().wait_for(|at_work| !at_work).await;
+    }
+
+    /// What decides on targets.
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.0.guard
+    }
+
+    /// Says that the targets were changed here.
+    pub(crate) fn ring(&self) {
+        self.0.rung.notify_one();
+    }
+
+    /// How it goes with the target of that queue, as far as this server knows.
+    pub(crate) fn health(&self, queue: &QueueName, now: Time) -> Health {
+        self.lines().get(queue).map(|line| line.health(now)).unwrap_or_default()
+    }
+
+    /// Whether it falls to the caller to work on the targets: to the first who asks.
+    pub(crate) fn takes(&self) -> bool {
+        let takes = !self.0.is_driven.swap(true, Ordering::SeqCst);
+        if takes {
+            self.0.at_work.send_replace(true);
+        }
+        takes
+    }
+
+    fn sender(&self) -> Result<Sender, Failure> {
+        if let Some(sender) = self.0.sender.get() {
+            return Ok(sender.clone());
+        }
+        let sender = Sender::new(self.0.guard.clone())?;
+        Ok(self.0.sender.get_or_init(|| sender).clone())
+    }
+
+    fn lines(&self) -> std::sync::MutexGuard<'_, BTreeMap<QueueName, Arc<Line>>> {
+        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
