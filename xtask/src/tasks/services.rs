@@ -14,7 +14,7 @@ struct Service {
     package: &'static str,
 }
 
-const SERVICES: [Service; 3] = [
+const SERVICES: [Service; 7] = [
     Service { programs: &["redis-server"], package: "redis-server" },
     Service {
         programs: &[
@@ -29,6 +29,11 @@ const SERVICES: [Service; 3] = [
         package: "postgresql",
     },
     Service { programs: &["pgbouncer", "/usr/sbin/pgbouncer"], package: "pgbouncer" },
+    // What the workers of `examples/workers` are run by.
+    Service { programs: &["curl"], package: "curl" },
+    Service { programs: &["jq"], package: "jq" },
+    Service { programs: &["python3"], package: "python3" },
+    Service { programs: &["node"], package: "nodejs" },
 ];
 
 /// Installs what is missing, or says what to install.

@@ -31,3 +31,4 @@ mod server;
 mod settings;
 mod shell;
 mod tls;
+mod workers;
