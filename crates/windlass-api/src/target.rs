@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use windlass_core::{QueueName, Time};
 
 /// A target is set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetRequest {
     /// The address: `https://…`.

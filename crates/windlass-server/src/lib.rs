@@ -39,6 +39,6 @@ mod ui;
 pub use app::{Access, Drain, Options, Secret};
 pub use door::{Listen, serve};
 pub use openapi::text as openapi;
-pub use push::Push;
+pub use push::{Push, list as targets};
 pub use routes::{Scope, router, table};
 pub use tls::{Tls, TlsError};

@@ -91,6 +91,9 @@ fn pages() -> Vec<Route> {
         post "/queues/{queue}/pause" Operate ui::queue::pause;
         post "/queues/{queue}/resume" Operate ui::queue::resume;
         post "/queues/{queue}/settings" Operate ui::queue::set;
+        post "/queues/{queue}/target" Admin ui::queue::set_target;
+        post "/queues/{queue}/target/rotate" Admin ui::queue::rotate_target;
+        post "/queues/{queue}/target/remove" Admin ui::queue::remove_target;
         post "/queues/{queue}/groups" Operate ui::queue::set_group;
         post "/queues/{queue}/groups/reset" Operate ui::queue::reset_group;
         get "/jobs" Read ui::jobs::page;

@@ -21,6 +21,7 @@ pub(crate) mod program;
 pub(crate) mod queues;
 pub(crate) mod schedules;
 pub(crate) mod serve;
+pub(crate) mod targets;
 pub(crate) mod worker;
 
 use crate::connect::Open;

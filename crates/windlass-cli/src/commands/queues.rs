@@ -10,6 +10,7 @@ use windlass_core::store::{QueueInfo, Store};
 
 use crate::arguments::Global;
 use crate::commands::closing;
+use crate::commands::targets::{self, TargetCommand};
 use crate::connect::{self, Intent};
 use crate::fault::Fault;
 use crate::output::Output;
@@ -34,6 +35,9 @@ pub(crate) enum QueuesCommand {
         queue: QueueName,
     },
     Set(Box<SetArgs>),
+    /// Have the server send a queue's jobs to an address, and say where
+    #[command(subcommand)]
+    Target(TargetCommand),
     /// Claim nothing more from a queue; running jobs go on
     #[command(before_help = "Examples:\n  windlass queues pause email\n")]
     Pause {
@@ -154,13 +158,17 @@ struct Changed {
 
 /// Runs the verb.
 pub(crate) async fn run(global: &Global, out: &Output, command: QueuesCommand) -> Result<(), Fault> {
-    let intent = if matches!(command, QueuesCommand::Set(_)) { Intent::Put } else { Intent::Look };
+    let puts = matches!(command, QueuesCommand::Set(_) | QueuesCommand::Target(TargetCommand::Set(_)));
+    let intent = if puts { Intent::Put } else { Intent::Look };
     let open = connect::open(global, intent).await?;
     let store = open.store().as_ref();
     let result = match command {
         QueuesCommand::Ls => ls(global, store, out).await,
         QueuesCommand::Show { queue } => show(store, out, queue).await,
         QueuesCommand::Set(args) => set(store, out, *args).await,
+        QueuesCommand::Target(command) => {
+            targets::run(global, open.store(), open.client().now(), out, command).await
+        }
         QueuesCommand::Pause { queue } => pause(global, store, out, queue, true).await,
         QueuesCommand::Resume { queue } => pause(global, store, out, queue, false).await,
     };

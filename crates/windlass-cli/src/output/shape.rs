@@ -9,6 +9,7 @@ pub(crate) mod key;
 pub(crate) mod outbox;
 pub(crate) mod queue;
 pub(crate) mod schedule;
+pub(crate) mod target;
 
 use windlass_core::Time;
 

@@ -145,3 +145,32 @@ fn what_may_be_pushed_to_is_said_when_the_server_is_started() {
     assert_eq!(ran.code, 2, "{}", ran.err);
     assert!(ran.err.contains("10.0.0.0/8"), "{}", ran.err);
 }
+
+#[test]
+fn a_target_is_set_shown_and_taken_away_from_a_shell_and_its_secret_is_told_once() {
+    let shell = Shell::new();
+    let ran = shell.run(&["queues", "target", "set", "q"]);
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    let set =
+        ["queues", "target", "set", "q", "http://127.0.0.1:9/in?token=s3cret", "--header", "X-Key: s3cret"];
+    let made = shell.object(&set);
+    let secret = made["secret"].as_str().expect("a secret").to_owned();
+    assert!(secret.starts_with("whsec_"));
+    let plain = shell.run(&[&set[..], &["--concurrency", "3"]].concat());
+    assert_eq!((plain.code, plain.out.contains("whsec_")), (0, false), "{}", plain.out);
+    assert!(plain.err.contains("--allow-target"), "{}", plain.err);
+    // By the server that owns the directory, too; what is not named stays.
+    let (_server, url) = serve_at(&shell, "127.0.0.1:0", &["--allow-target", "127.0.0.1"]);
+    let again = shell.object(&["queues", "target", "set", "q", "--timeout", "5s"]);
+    assert_eq!((&again["concurrency"], &again["timeout_ms"]), (&json!(3), &json!(5_000)), "{again}");
+    let shown = shell.object(&["queues", "target", "show", "q"]);
+    assert_eq!((&shown["url"], &shown["headers"]), (&json!("http://127.0.0.1:9/in?…"), &json!(["x-key"])));
+    assert!(!shown.to_string().contains("s3cret") && !shown.to_string().contains(&secret), "{shown}");
+    until(|| ask(&url, "GET", "/v1/queues/q/target", &json!({}))["health"]["works"] == true);
+    let turned = shell.object(&["queues", "target", "rotate", "q"]);
+    assert!(turned["secret"].is_string() && turned["secret"] != made["secret"]);
+    assert_eq!(shell.json(&["queues", "target", "ls"]).len(), 1);
+    shell.ok(&["queues", "target", "rm", "q"]);
+    assert_eq!(shell.run(&["queues", "target", "show", "q"]).code, 3);
+    assert_eq!(shell.run(&["queues", "target", "set", "q", "ftp://a"]).code, 2);
+}

@@ -21,7 +21,8 @@ pub(crate) async fn list(State(app): State<App>) -> Answer {
 /// `GET /v1/queues/{queue}/target`.
 pub(crate) async fn get(State(app): State<App>, Path(queue): Path<String>) -> Answer {
     let (queue, now) = (QueueName::new(queue)?, app.client().now());
-    let kept = targets::find(&app, &queue).await?.ok_or_else(|| targets::none(&queue))?;
+    app.caller().sees(&queue)?;
+    let kept = targets::find(app.by_itself().store(), &queue).await?.ok_or_else(|| targets::none(&queue))?;
     json(&kept.shape(app.options().push.health(&queue, now), now))
 }
 

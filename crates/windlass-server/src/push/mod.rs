@@ -11,6 +11,7 @@
 mod breaker;
 mod deliver;
 mod drive;
+pub mod list;
 pub(crate) mod targets;
 
 use std::collections::BTreeMap;

@@ -72,6 +72,17 @@ impl Kept {
         Ok(target.signed_by(secrets.map_err(|why| why.to_string())?))
     }
 
+    /// The request that would set it again, without its secrets.
+    pub(crate) fn request(&self) -> TargetRequest {
+        TargetRequest {
+            url: self.url.clone(),
+            secrets: None,
+            concurrency: Some(self.concurrency),
+            timeout: Some(span::exact(self.timeout_ms)),
+            headers: self.headers.clone(),
+        }
+    }
+
     /// The host that is sent to.
     pub(crate) fn host(&self) -> Option<String> {
         TargetUrl::parse(&self.url).ok().map(|url| url.host().to_owned())
@@ -115,17 +126,17 @@ pub(crate) async fn read(store: &Arc<dyn Store>) -> Result<(Vec<Kept>, u64), Sto
 }
 
 /// Changes the list, as often as somebody else was faster.
-async fn change<T>(app: &App, mut how: impl FnMut(&mut Vec<Kept>) -> Result<T, Fault>) -> Result<T, Fault> {
+async fn change<T>(
+    store: &Arc<dyn Store>,
+    mut how: impl FnMut(&mut Vec<Kept>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
     for _ in 0..TRIES {
-        let (mut list, version) = read(app.by_itself().store()).await?;
+        let (mut list, version) = read(store).await?;
         let answer = how(&mut list)?;
         list.sort_by(|a, b| a.queue.cmp(&b.queue));
         let value = serde_json::to_vec(&list).map_err(|error| Fault::new("internal", error.to_string()))?;
-        match app.by_itself().store().set_meta(KEY.to_owned(), value, version).await? {
-            Ok(_) => {
-                app.options().push.ring();
-                return Ok(answer);
-            }
+        match store.set_meta(KEY.to_owned(), value, version).await? {
+            Ok(_) => return Ok(answer),
             Err(Rejection::VersionConflict { .. }) => {}
             Err(refused) => return Err(refused.into()),
         }
@@ -134,45 +145,20 @@ async fn change<T>(app: &App, mut how: impl FnMut(&mut Vec<Kept>) -> Result<T, F
 }
 
 /// The target of that queue.
-pub(crate) async fn find(app: &App, queue: &QueueName) -> Result<Option<Kept>, Fault> {
-    app.caller().sees(queue)?;
-    Ok(read(app.by_itself().store()).await?.0.into_iter().find(|kept| kept.queue == *queue))
+pub(crate) async fn find(store: &Arc<dyn Store>, queue: &QueueName) -> Result<Option<Kept>, Fault> {
+    Ok(read(store).await?.0.into_iter().find(|kept| kept.queue == *queue))
 }
 
-/// Sets a target; the answer has the secret if one was made.
+/// A target, and the secret that was made for it.
+type Made = (Kept, Option<String>);
+
+/// Sets a target that may be reached from here.
 pub(crate) async fn set(app: &App, queue: &QueueName, request: TargetRequest) -> Result<TargetShape, Fault> {
     let now = app.client().now();
+    let url = TargetUrl::parse(&request.url).map_err(|why| Fault::bad_request(format!("url: {why}")))?;
     let wanted = wanted(queue, request, now)?;
-    let target = wanted.target(now).map_err(Fault::bad_request)?;
-    may_be_reached(app, target.url()).await?;
-    let made = Secret::generate().map_err(|why| Fault::new("internal", why.to_string()))?.reveal();
-    let (kept, is_made) = change(app, |list| {
-        let mut kept = wanted.clone();
-        let mut is_made = false;
-        match list.iter().position(|other| other.queue == *queue) {
-            Some(at) => {
-                if kept.secrets.is_empty() {
-                    kept.secrets.clone_from(&list[at].secrets);
-                }
-                list[at] = kept.clone();
-            }
-            None if list.len() >= TARGETS_MAX => {
-                let told = format!("{TARGETS_MAX} queues have targets already");
-                return Err(Fault::bad_request(told).hint("remove one that is no longer needed"));
-            }
-            None => {
-                if kept.secrets.is_empty() {
-                    kept.secrets.push(KeptSecret { secret: made.clone(), until: None });
-                    is_made = true;
-                }
-                list.push(kept.clone());
-            }
-        }
-        Ok((kept, is_made))
-    })
-    .await?;
-    let shape = kept.shape(app.options().push.health(queue, now), now);
-    Ok(TargetShape { secret: is_made.then_some(made), ..shape })
+    may_be_reached(app, &url).await?;
+    Ok(told(app, now, put(app.by_itself().store(), wanted).await?))
 }
 
 /// Makes a new secret; the old one signs beside it for a while.
@@ -182,27 +168,78 @@ pub(crate) async fn rotate(
     request: RotateRequest,
 ) -> Result<TargetShape, Fault> {
     let now = app.client().now();
+    Ok(told(app, now, turn(app.by_itself().store(), now, queue, request).await?))
+}
+
+/// Takes the target away; requests that are under way are answered still.
+pub(crate) async fn remove(app: &App, queue: &QueueName) -> Result<(), Fault> {
+    take_away(app.by_itself().store(), queue).await?;
+    app.options().push.ring();
+    Ok(())
+}
+
+/// The answer, once this server has been told.
+fn told(app: &App, now: Time, (kept, secret): Made) -> TargetShape {
+    let push = &app.options().push;
+    push.ring();
+    TargetShape { secret, ..kept.shape(push.health(&kept.queue, now), now) }
+}
+
+fn made() -> Result<String, Fault> {
+    Ok(Secret::generate().map_err(|why| Fault::new("internal", why.to_string()))?.reveal())
+}
+
+pub(super) async fn put(store: &Arc<dyn Store>, wanted: Kept) -> Result<Made, Fault> {
+    let made = made()?;
+    change(store, |list| {
+        let mut kept = wanted.clone();
+        let place = list.iter().position(|other| other.queue == wanted.queue);
+        let mut secret = None;
+        match place {
+            Some(place) if kept.secrets.is_empty() => kept.secrets.clone_from(&list[place].secrets),
+            None if list.len() >= TARGETS_MAX => {
+                let told = format!("{TARGETS_MAX} queues have targets already");
+                return Err(Fault::bad_request(told).hint("remove one that is no longer needed"));
+            }
+            None if kept.secrets.is_empty() => {
+                kept.secrets.push(KeptSecret { secret: made.clone(), until: None });
+                secret = Some(made.clone());
+            }
+            _ => {}
+        }
+        match place {
+            Some(place) => list[place] = kept.clone(),
+            None => list.push(kept.clone()),
+        }
+        Ok((kept, secret))
+    })
+    .await
+}
+
+pub(super) async fn turn(
+    store: &Arc<dyn Store>,
+    now: Time,
+    queue: &QueueName,
+    request: RotateRequest,
+) -> Result<Made, Fault> {
     let keep_ms = spelled("keep", request.keep.as_deref(), KEEP_MS)?;
     if keep_ms > KEEP_MS_MAX {
         return Err(Fault::bad_request(format!("keep: at most {}", span::exact(KEEP_MS_MAX))));
     }
-    let made = Secret::generate().map_err(|why| Fault::new("internal", why.to_string()))?.reveal();
-    let kept = change(app, |list| {
+    let made = made()?;
+    change(store, |list| {
         let kept = list.iter_mut().find(|kept| kept.queue == *queue).ok_or_else(|| none(queue))?;
         kept.secrets.truncate(SECRETS_MAX - 1);
         kept.secrets.iter_mut().for_each(|old| old.until = Some(now.plus_ms(keep_ms)));
         kept.secrets.insert(0, KeptSecret { secret: made.clone(), until: None });
         kept.changed_at = now;
-        Ok(kept.clone())
+        Ok((kept.clone(), Some(made.clone())))
     })
-    .await?;
-    let shape = kept.shape(app.options().push.health(queue, now), now);
-    Ok(TargetShape { secret: Some(made), ..shape })
+    .await
 }
 
-/// Takes the target away; requests that are under way are answered still.
-pub(crate) async fn remove(app: &App, queue: &QueueName) -> Result<(), Fault> {
-    change(app, |list| {
+pub(super) async fn take_away(store: &Arc<dyn Store>, queue: &QueueName) -> Result<(), Fault> {
+    change(store, |list| {
         let before = list.len();
         list.retain(|kept| kept.queue != *queue);
         if list.len() < before { Ok(()) } else { Err(none(queue)) }
@@ -216,7 +253,7 @@ pub(crate) fn none(queue: &QueueName) -> Fault {
     Fault::not_found(format!("a target of queue {queue}")).hint(hint)
 }
 
-fn wanted(queue: &QueueName, request: TargetRequest, now: Time) -> Result<Kept, Fault> {
+pub(super) fn wanted(queue: &QueueName, request: TargetRequest, now: Time) -> Result<Kept, Fault> {
     let bad = |told: String| Err(Fault::bad_request(told));
     TargetUrl::parse(&request.url).map_err(|why| Fault::bad_request(format!("url: {why}")))?;
     let secrets = request.secrets.unwrap_or_default();

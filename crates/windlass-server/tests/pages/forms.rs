@@ -295,3 +295,34 @@ async fn limits_are_set_and_removed_and_schedules_stopped_and_deleted() {
     assert_eq!(paused().await, None);
     assert_eq!(browser.post("/schedules/often/pause", &[]).await.status, 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_is_given_a_target_whose_secret_is_shown_once_and_loses_it_when_somebody_is_sure() {
+    let stock = Stock::varied().await;
+    let home = Home::of(&stock.client);
+    let browser = Browser::at(&home);
+    let fields = |url| [("url", url), ("concurrency", "3"), ("timeout", "5s")];
+    // What the server may not reach is said beside the form, which keeps what stood in it.
+    let refused = browser.post("/queues/mail/target", &fields("http://127.0.0.1:9/in")).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.text.contains("which is this machine") && refused.text.contains("--allow-target"));
+    assert!(refused.text.contains("value=\"http://127.0.0.1:9/in\""), "{}", refused.text);
+    let made = browser.post("/queues/mail/target", &fields("https://8.8.8.8/in?token=s3cret")).await;
+    assert_eq!((made.status, made.text.matches("whsec_").count()), (200, 1), "{}", made.text);
+    let page = browser.get("/queues/mail").await;
+    assert!(page.text.contains("https://8.8.8.8/in?…") && page.text.contains("1 secret<"), "{}", page.text);
+    assert!(!page.text.contains("whsec_") && !page.text.contains("s3cret"), "{}", page.text);
+    // Saved as it is shown, the query stays.
+    let saved = browser.submit("/queues/mail/target", &fields("https://8.8.8.8/in?…")).await;
+    assert!(saved.text.contains("are sent to https://8.8.8.8/in?…."), "{}", saved.text);
+    let (kept, _) = stock.client.store().meta("windlass.targets".into()).await.expect("the store");
+    assert!(String::from_utf8(kept).expect("JSON").contains("s3cret"));
+    let turned = browser.post("/queues/mail/target/rotate", &[]).await;
+    assert_eq!((turned.status, turned.text.matches("whsec_").count()), (200, 1));
+    assert!(turned.text.contains("2 secrets<"), "{}", turned.text);
+    let asked = browser.post("/queues/mail/target/remove", &[]).await;
+    assert!(asked.text.contains("Stop sending jobs of queue mail?"), "{}", asked.text);
+    let gone = browser.submit("/queues/mail/target/remove", &[("confirmed", "yes")]).await;
+    assert!(gone.text.contains("are sent nowhere any more"), "{}", gone.text);
+    assert!(gone.text.contains("Workers claim from this queue."));
+}

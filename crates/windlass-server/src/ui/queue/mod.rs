@@ -3,6 +3,7 @@
 mod field;
 mod groups;
 mod settings;
+mod target;
 
 use askama::Template;
 use axum::extract::Path;
@@ -13,6 +14,7 @@ use windlass_core::{GroupKey, QueueName, State};
 use self::field::GroupForm;
 use self::groups::GroupsView;
 use self::settings::QueueForm;
+use self::target::{TargetForm, TargetView};
 use super::chart::{Chart, RANGES, Range};
 use super::errors::ModeRow;
 use super::flash::Flash;
@@ -28,6 +30,7 @@ use crate::read::Pairs;
 pub(crate) use field::{Field, faults, limits, spell_concurrency, spell_rate};
 pub(crate) use groups::{reset_group, set_group};
 pub(crate) use settings::set;
+pub(crate) use target::{remove as remove_target, rotate as rotate_target, set as set_target};
 
 /// Failure modes shown of a queue.
 const MODES_SHOWN: usize = 20;
@@ -74,6 +77,7 @@ struct QueuePage {
     totals: Vec<(&'static str, &'static str, String)>,
     groups: GroupsView,
     modes: Vec<ModeRow>,
+    target: TargetView,
     form: QueueForm,
 }
 
@@ -84,6 +88,9 @@ struct Shown {
     edit: Option<String>,
     form: Option<QueueForm>,
     group_form: Option<GroupForm>,
+    target: Option<TargetForm>,
+    /// A secret that was just made.
+    secret: Option<String>,
     status: StatusCode,
 }
 
@@ -95,6 +102,8 @@ impl Default for Shown {
             edit: None,
             form: None,
             group_form: None,
+            target: None,
+            secret: None,
             status: StatusCode::OK,
         }
     }
@@ -106,6 +115,7 @@ impl Shown {
         let mut all = vec!["Nothing was changed.".to_owned()];
         all.extend(self.form.iter().flat_map(QueueForm::faults));
         all.extend(self.group_form.iter().flat_map(GroupForm::faults));
+        all.extend(self.target.iter().flat_map(TargetForm::faults));
         all
     }
 }
@@ -137,12 +147,17 @@ async fn draw(visit: &Visit, queue: &QueueName, shown: Shown) -> Reply {
     let series = series.unwrap_or_default();
     let mut f = visit.frame("queues");
     f.every = 5;
+    if shown.secret.is_some() {
+        f.address = f.queue(queue);
+        f.flash = Some(Flash::good("A secret was made. It stands below, and is shown this once."));
+    }
     if shown.status != StatusCode::OK {
         // The page answers a form: it has no address of its own, and what is wrong may stand far down.
         f.address = f.queue(queue);
         f.flash = Some(Flash::bad(shown.faults().join("\n")));
     }
     let groups = GroupsView::load(visit, &info, &shown).await?;
+    let target = TargetView::load(visit, queue, &shown).await?;
     let chart = |label, series: &[_]| Named { label, chart: shown.range.chart(series, visit.now) };
     let page = QueuePage {
         name: queue.to_string(),
@@ -163,6 +178,7 @@ async fn draw(visit: &Visit, queue: &QueueName, shown: Shown) -> Reply {
         totals: totals(&info),
         groups,
         modes: modes.iter().map(|mode| ModeRow::of(&f, mode, &marks, visit.now)).collect(),
+        target,
         form: shown.form.unwrap_or_else(|| QueueForm::of(&info.settings)),
         f,
     };

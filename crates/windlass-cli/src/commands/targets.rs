@@ -1,0 +1,201 @@
+//! `windlass queues target`: where a queue's jobs are pushed.
+//!
+//! It is written to the store, from where every server takes it up; whether the address may be reached is for the
+//! server to decide that sends to it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use windlass_api::problem::Problem;
+use windlass_api::target::{RotateRequest, TargetRequest, TargetShape};
+use windlass_core::store::Store;
+use windlass_core::{QueueName, Time};
+use windlass_server::targets;
+use windlass_webhook::{Guard, NoWay, TargetUrl};
+
+use crate::arguments::Global;
+use crate::fault::{Exit, Fault};
+use crate::output::Output;
+use crate::values::span::{self, Span};
+
+/// The verbs of `queues target`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TargetCommand {
+    /// List the queues that are pushed, with their targets
+    #[command(before_help = "Examples:\n  windlass queues target ls\n")]
+    Ls,
+    /// The target of one queue
+    #[command(before_help = "Examples:\n  windlass queues target show email\n")]
+    Show {
+        /// The queue
+        queue: QueueName,
+    },
+    Set(TargetSetArgs),
+    /// Make a new secret, shown this once; the old one signs beside it for a while
+    #[command(before_help = "Examples:\n  windlass queues target rotate email --keep 1h\n")]
+    Rotate {
+        /// The queue
+        queue: QueueName,
+        /// How long the old secret still signs
+        #[arg(long, default_value = "24h", value_name = "SPAN")]
+        keep: Span,
+    },
+    /// Send jobs of a queue nowhere any more; requests that are under way are answered still
+    #[command(before_help = "Examples:\n  windlass queues target rm email\n")]
+    Rm {
+        /// The queue
+        queue: QueueName,
+    },
+}
+
+const SET_EXAMPLES: &str = "\
+Examples:
+  windlass queues target set email https://example.com/jobs
+  windlass queues target set email --concurrency 50 --timeout 2m
+  windlass queues target set email http://localhost:8080/jobs --header 'authorization: Bearer abc'
+";
+
+/// Have the server send each job of a queue to an address; what is not named stays
+#[derive(Debug, Args)]
+#[command(before_help = SET_EXAMPLES)]
+pub(crate) struct TargetSetArgs {
+    /// The queue; it need not exist yet
+    queue: QueueName,
+    /// The address; what the queue has already unless said
+    url: Option<String>,
+    /// Requests at once, of each server on the store
+    #[arg(long, value_name = "N")]
+    concurrency: Option<u32>,
+    /// How long the target may take for an answer
+    #[arg(long, value_name = "SPAN")]
+    timeout: Option<Span>,
+    /// A header that every request bears (`name: value`); may be repeated, and takes the place of all there were
+    #[arg(long = "header", value_name = "HEADER")]
+    headers: Vec<String>,
+    /// A file with one secret (`whsec_…`) or two, a line each, the new one first; one is made unless there is one
+    #[arg(long, value_name = "FILE")]
+    secrets: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub(crate) async fn run(
+    global: &Global,
+    store: &Arc<dyn Store>,
+    now: Time,
+    out: &Output,
+    command: TargetCommand,
+) -> Result<(), Fault> {
+    match command {
+        TargetCommand::Ls => {
+            let all = targets::list(store, now).await.map_err(fault)?;
+            if all.is_empty() {
+                let first = global.again("windlass queues target set QUEUE https://…");
+                out.hint(&format!("no queue is pushed: {first}"));
+            }
+            out.list(&all)
+        }
+        TargetCommand::Show { queue } => out.record(&find(store, now, &queue).await?),
+        TargetCommand::Set(args) => set(global, store, now, out, args).await,
+        TargetCommand::Rotate { queue, keep } => {
+            let request = RotateRequest { keep: Some(span::exact(keep.ms)) };
+            let shape = targets::rotate(store, now, &queue, request).await.map_err(fault)?;
+            let sentence =
+                format!("queue {queue}: a new secret signs; the old one too, for {}", span::exact(keep.ms));
+            told(out, &shape, &sentence)
+        }
+        TargetCommand::Rm { queue } => {
+            let shape = find(store, now, &queue).await?;
+            targets::remove(store, &queue).await.map_err(fault)?;
+            out.done(&shape, &format!("jobs of queue {queue} are sent nowhere any more"), &[queue.as_str()])
+        }
+    }
+}
+
+async fn set(
+    global: &Global,
+    store: &Arc<dyn Store>,
+    now: Time,
+    out: &Output,
+    args: TargetSetArgs,
+) -> Result<(), Fault> {
+    let before = targets::request(store, &args.queue).await.map_err(fault)?;
+    let url = args.url.or_else(|| before.as_ref().map(|before| before.url.clone()));
+    let url = url.ok_or_else(|| {
+        let first = format!("windlass queues target set {} https://…", args.queue);
+        Fault::usage(format!("queue {} has no target yet, and no address is named", args.queue))
+            .proposing("name one:", first)
+    })?;
+    let mut request =
+        before.unwrap_or_else(|| TargetRequest { url: url.clone(), ..TargetRequest::default() });
+    request.url = url;
+    request.concurrency = args.concurrency.or(request.concurrency);
+    request.timeout = args.timeout.map(|timeout| span::exact(timeout.ms)).or(request.timeout);
+    if !args.headers.is_empty() {
+        let split = |header: &String| {
+            let (name, value) = header.split_once(':').ok_or_else(|| {
+                Fault::usage("a header without a colon").next("write it as --header 'name: value'")
+            })?;
+            Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+        };
+        request.headers = args.headers.iter().map(split).collect::<Result<_, Fault>>()?;
+    }
+    if let Some(file) = &args.secrets {
+        let text = std::fs::read_to_string(file).map_err(|error| Fault::file(file.display(), &error))?;
+        request.secrets = Some(text.split_whitespace().map(str::to_owned).collect());
+    }
+    let url = request.url.clone();
+    let shape = targets::set(store, now, &args.queue, request).await.map_err(fault)?;
+    let sentence = format!("jobs of queue {} are sent to {}", shape.queue, shape.url);
+    told(out, &shape, &sentence)?;
+    if let Some(why) = closed(&url).await {
+        let serve = global.again("windlass serve --allow-target …");
+        out.hint(&format!("{why}: a server sends there only if it was started so: {serve}"));
+    }
+    Ok(())
+}
+
+/// Why only a server that is told so sends there.
+async fn closed(url: &str) -> Option<String> {
+    let url = TargetUrl::parse(url).ok()?;
+    match Guard::default().check(&url).await {
+        Err(NoWay::Forbidden(why)) => Some(why.to_string()),
+        _ => None,
+    }
+}
+
+/// What was done, and the secret if one was made.
+fn told(out: &Output, shape: &TargetShape, sentence: &str) -> Result<(), Fault> {
+    let secret = shape.secret.as_deref();
+    let sentence = match secret {
+        Some(secret) => format!("{sentence}\nthe secret, shown this once: {secret}"),
+        None => sentence.to_owned(),
+    };
+    for line in sentence.lines().skip(1) {
+        out.hint(line);
+    }
+    let first = sentence.lines().next().unwrap_or_default().to_owned();
+    out.done(shape, &first, &[shape.queue.as_str(), &shape.url, secret.unwrap_or("-")])
+}
+
+async fn find(store: &Arc<dyn Store>, now: Time, queue: &QueueName) -> Result<TargetShape, Fault> {
+    let all = targets::list(store, now).await.map_err(fault)?;
+    all.into_iter().find(|shape| shape.queue == *queue).ok_or_else(|| {
+        Fault::not_found(format!("a target of queue {queue}"))
+            .proposing("set one:", format!("windlass queues target set {queue} https://…"))
+    })
+}
+
+/// What the list of targets refuses, as a command refuses it.
+fn fault(problem: Box<Problem>) -> Fault {
+    let fault = match problem.status {
+        404 => Fault::new(Exit::NotFound, "not_found", problem.detail),
+        400 => Fault::usage(problem.detail),
+        409 | 412 | 422 | 503 => Fault::new(Exit::Refused, "refused", problem.detail),
+        _ => Fault::failed(problem.detail),
+    };
+    match problem.hint {
+        Some(hint) => fault.next(hint),
+        None => fault,
+    }
+}
