@@ -141,11 +141,56 @@ fn a_program_that_runs_when_its_worker_ends_is_ended_and_its_job_given_back() {
     assert!(!std::path::Path::new("/proc").join(pid.trim()).exists(), "the program is gone");
 }
 
+/// A token of the length that is taken.
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+#[test]
+fn keys_are_made_through_the_server_and_on_the_store_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let shell = Shell::new();
+    let made = shell.object(&["keys", "add", "before", "--scope", "read"]);
+    assert!(text(&made["secret"]).starts_with("wl_"), "{made}");
+    let mut command = shell.command(&["serve", "--listen", "127.0.0.1:0", "--json", "--quiet"]);
+    let mut child = command.env("WINDLASS_TOKEN", TOKEN).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    let (server, ready) = (Running(child), serde_json::from_str::<Value>(&line).expect("JSON"));
+    let mode = |path: &Value| std::fs::metadata(text(path)).expect("a file").permissions().mode() & 0o777;
+    assert_eq!(mode(&ready["socket"]), 0o600);
+
+    // Through the owner's socket, and through the server's address with the key that was made before.
+    let limited = shell.object(&["keys", "add", "ci", "--scope", "produce", "--queue", "own-*"]);
+    let by = |key: &Value, arguments: &[&str]| {
+        let arguments = [arguments, &["--store", text(&ready["url"])]].concat();
+        let output = shell.command(&arguments).env("WINDLASS_TOKEN", text(key)).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(by(&made["secret"], &["queues", "ls"]).0, Some(0));
+    let (code, told) = by(&made["secret"], &["enqueue", "email", "send", "{}"]);
+    assert!(code == Some(4) && told.contains("produce") && told.contains("WINDLASS_TOKEN"), "{told}");
+    assert_eq!(by(&limited["secret"], &["enqueue", "own-1", "send", "{}"]).0, Some(0));
+    let (code, told) = by(&limited["secret"], &["enqueue", "email", "send", "{}"]);
+    assert!(code == Some(4) && told.contains("own-*") && told.contains("email"), "{told}");
+    let (_, told) = by(&json!("wrong"), &["queues", "ls"]);
+    assert!(told.contains("WINDLASS_TOKEN"), "{told}");
+
+    shell.ok(&["keys", "revoke", "before"]);
+    let (_, told) = by(&made["secret"], &["queues", "ls"]);
+    assert!(told.contains("WINDLASS_TOKEN"), "{told}");
+    let audit = shell.ok(&["audit", "--plain"]);
+    assert!(audit.contains("revoke key before") && audit.contains("socket") && audit.contains("command"), "{audit}");
+    assert_eq!(server.end(), 0);
+    let left = shell.ok(&["keys", "ls", "--plain"]);
+    assert!(left.contains("ci") && !left.contains("before"), "{left}");
+}
+
 #[test]
 fn nobody_listens_beyond_this_machine_without_a_token() {
     let shell = Shell::new();
     for (arguments, word) in [
         (vec!["serve", "--listen", "0.0.0.0:0"], "no token"),
+        (vec!["serve", "--listen", "0.0.0.0:0", "--token", TOKEN], "unencrypted"),
+        (vec!["serve", "--listen", "127.0.0.1:0", "--tls-cert", "nowhere.pem", "--tls-key", "nowhere.pem"], "nowhere.pem"),
         (vec!["serve", "--listen", "127.0.0.1:0", "--token", "short"], "guessed"),
         (vec!["serve", "--listen", "nowhere"], "invalid"),
     ] {

@@ -83,3 +83,28 @@ fn every_route_stands_in_the_documentation() {
         assert!(docs.contains(&row), "docs/http-api.md has no row {row:?}");
     }
 }
+
+#[test]
+fn every_test_that_the_security_page_names_is_there() {
+    let docs = include_str!("../../../../docs/security.md");
+    let table = docs.split("## Requirement and test").nth(1).expect("the table");
+    let named: Vec<&str> =
+        table.split('`').skip(1).step_by(2).filter(|word| word.matches('_').count() >= 3).collect();
+    assert!(named.len() > 30, "{named:?}");
+    let mut sources = String::new();
+    let mut left = vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")];
+    while let Some(directory) = left.pop() {
+        for entry in std::fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                left.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&std::fs::read_to_string(&path).expect("a source"));
+            }
+        }
+    }
+    for test in named {
+        let is_there = [format!("fn {test}("), format!("{test}:"), format!("fn {test}<")];
+        assert!(is_there.iter().any(|form| sources.contains(form)), "there is no test {test}");
+    }
+}
