@@ -66,7 +66,12 @@
     if (!part.contains(focused) || focused === part) return null;
     if (focused.id) return () => byId(focused.id);
     const href = focused.getAttribute('href');
-    return href ? () => [...part.querySelectorAll('a')].find((link) => link.getAttribute('href') === href) : null;
+    if (href) return () => [...part.querySelectorAll('a')].find((link) => link.getAttribute('href') === href);
+    // A button is the one of its form that says the same.
+    const action = focused.form?.getAttribute('action');
+    const said = focused.textContent;
+    const isSame = (button) => button.form?.getAttribute('action') === action && button.textContent === said;
+    return action ? () => [...part.querySelectorAll('button')].find(isSame) : null;
   }
 
   function replace(part, fresh) {

@@ -61,7 +61,7 @@ Examples:
   windlass jobs edit --queue email --tag vip --priority 9 --yes
 ";
 
-/// Change payload, priority or time of jobs that are not running
+/// Change payload, priority or time of jobs that are not running; the payload alone also of dead and cancelled ones
 ///
 /// With a filter that names no state, scheduled, ready, retrying and blocked jobs.
 #[derive(Clone, Debug, Args)]

@@ -8,7 +8,7 @@ use windlass_core::job::JobDetail;
 use super::super::page::{Reply, show};
 use super::super::visit::{Frame, Visit};
 use super::super::words::{self, When};
-use super::find;
+use super::{alike, find};
 use crate::read::{self, job_id};
 
 /// One attempt.
@@ -47,7 +47,7 @@ pub(crate) fn rows(f: &Frame, job: &JobDetail, now: Time) -> Vec<AttemptRow> {
             class: error.and_then(|error| error.class.clone()),
             message: error.map(|error| error.message.clone()),
             detail: error.and_then(|error| error.detail.clone()),
-            mode: error.map(|error| f.jobs(&[("fingerprint", &error.fingerprint.to_string())])),
+            mode: error.map(|error| alike(f, job, error.fingerprint)),
             log: format!("{}/attempts/{}/log", f.job(job.view.id), attempt.attempt),
         });
         before = attempt.ended_at.unwrap_or(now);

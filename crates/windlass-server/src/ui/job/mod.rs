@@ -9,6 +9,7 @@ mod flow;
 use askama::Template;
 use axum::extract::Path;
 use windlass_api::spell::{option, retry};
+use windlass_core::fingerprint::Fingerprint;
 use windlass_core::job::JobDetail;
 use windlass_core::why::Why;
 use windlass_core::{JobId, State, Time};
@@ -139,7 +140,7 @@ pub(crate) async fn page(visit: Visit, Path(id): Path<String>) -> Reply {
         why: why.map(|why| why_view(why, visit.now)),
         cause: job.view.cause.map(windlass_core::event::Cause::as_str),
         error: job.view.last_error.clone(),
-        mode: job.view.fingerprint.map(|print| f.jobs(&[("fingerprint", &print.to_string())])),
+        mode: job.view.fingerprint.map(|print| alike(&f, &job, print)),
         progress: job
             .progress
             .clone()
@@ -165,6 +166,12 @@ pub(crate) async fn page(visit: Visit, Path(id): Path<String>) -> Reply {
         f,
     };
     show(&page)
+}
+
+/// The jobs of its queue that failed the same way and are not done: in those states they are found at once.
+fn alike(f: &Frame, job: &JobDetail, print: Fingerprint) -> String {
+    let (queue, print) = (job.view.queue.as_str(), print.to_string());
+    f.jobs(&[("queue", queue), ("state", "dead,retrying"), ("fingerprint", &print)])
 }
 
 fn why_view(why: Why, now: Time) -> WhyView {
