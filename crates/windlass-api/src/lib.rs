@@ -11,6 +11,8 @@
 //! - [`bulk`]: what is done to all of them;
 //! - [`key`], [`audit`]: who may do what, and who did;
 //! - [`target`]: where a queue's jobs are pushed;
+//! - [`flow`]: jobs that wait for each other;
+//! - [`idempotency`]: requests that may be sent again;
 //! - [`problem`]: how a request fails (RFC 9457);
 //! - [`payload`], [`spell`], [`time`]: how bytes, spans, rates and instants are written.
 //!
@@ -23,8 +25,11 @@ pub mod bulk;
 pub mod event;
 pub mod failure;
 pub mod filter;
+pub mod flow;
+pub mod idempotency;
 pub mod job;
 pub mod key;
+mod object;
 pub mod page;
 pub mod payload;
 pub mod problem;

@@ -48,7 +48,7 @@ const OTHERS: [(&str, u16, &str); 16] = [
     ("too_many_tries", 429, "too many tries with what opens nothing"),
     ("too_busy", 503, "the server has as many requests as it takes"),
     ("shutting_down", 503, "the server shuts down"),
-    ("idempotency_mismatch", 422, "the key was used for another request"),
+    ("idempotency_key_reused", 422, "the key was used for another request"),
     ("target_forbidden", 422, "the server may not send to that address"),
     ("internal", 500, "the server has a fault"),
 ];

@@ -5,10 +5,13 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use windlass_core::State;
+use windlass_core::bounds::BATCH_ITEMS_MAX;
 
+use crate::flow::Named;
+use crate::idempotency::{IdempotencyKey, KEY_BYTES_MAX};
 use crate::page::{Done, ItemAnswer, Refusal};
 use crate::queue::ByState;
-use crate::work::LeaseText;
+use crate::work::{JobRequest, LeaseText};
 
 macro_rules! spelled {
     ($($(#[$doc:meta])* $type:ident $schema:tt;)*) => {$(
@@ -124,6 +127,69 @@ spelled! {
         "contentEncoding": "base64",
         "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
     };
+}
+
+impl<T: JsonSchema> JsonSchema for Named<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("NamedOf{}", T::schema_name()).into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "additionalProperties": schemas.subschema_for::<T>(),
+            "propertyNames": { "pattern": "^[^=]+$" },
+            "minProperties": 1,
+            "maxProperties": BATCH_ITEMS_MAX,
+        })
+    }
+}
+
+/// A job of a flow: as any other, save that it names those it waits for by their names too.
+#[derive(Debug)]
+pub enum FlowJobRequest {}
+
+impl JsonSchema for FlowJobRequest {
+    fn schema_name() -> Cow<'static, str> {
+        "FlowJobRequest".into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        let mut job = JobRequest::<'static>::json_schema(schemas);
+        if let Some(after) = job.pointer_mut("/properties/after/items") {
+            *after = serde_json::json!({
+                "type": "string",
+                "description": "A job to wait for: its name in the flow or its id, and `=always` if its end counts \
+                    however it comes.",
+                "examples": ["extract", "extract=always"],
+            });
+        }
+        job
+    }
+}
+
+impl JsonSchema for IdempotencyKey {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "IdempotencyKey".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": r"^[!#-\[\]-~]([ !#-\[\]-~]*[!#-\[\]-~])?$",
+            "minLength": 1,
+            "maxLength": KEY_BYTES_MAX,
+            "examples": ["8e03978e-40d5-43dd-bc93-6894a57f9324"],
+        })
+    }
 }
 
 impl JsonSchema for LeaseText {

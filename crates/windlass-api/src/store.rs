@@ -31,6 +31,7 @@ pub struct HelloShape {
     /// Its own version.
     pub version: String,
     /// Its queues.
+    #[serde(deserialize_with = "crate::object::list")]
     pub queues: Vec<Slots>,
 }
 

@@ -87,6 +87,8 @@ pub const KINDS_MAX: usize = 60_000;
 pub const COUNTED_PER_QUEUE_MAX: usize = 1_000;
 /// Jobs examined by one page of a list when no index answers it.
 pub const LIST_BUDGET_DEFAULT: usize = 10_000;
+/// The most jobs that one request over HTTP looks at: some tenths of a second of a store that holds them in memory.
+pub const LIST_BUDGET_MAX: usize = 1_000_000;
 /// Items of one page of a list.
 pub const PAGE_MAX: usize = 1_000;
 /// Delay of a job given back because no handler knows it: from 1 s, doubled, up to 1 min.

@@ -50,6 +50,23 @@ impl JobId {
     pub fn time(self) -> Time {
         Time((self.0 >> 80) as u64)
     }
+
+    /// Refuses an id whose time lies too far ahead, and says so of one that has no time at all.
+    ///
+    /// # Errors
+    /// [`Rejection::Invalid`] with what is wrong.
+    pub fn validate(self, now: Time) -> Result<(), Rejection> {
+        if self.time() <= now.plus_ms(bounds::ID_AHEAD_MS_MAX) {
+            return Ok(());
+        }
+        let version = (self.0 >> 76) & 0xf;
+        let why = if version == 7 {
+            format!("{self} lies more than 1 h in the future; check this machine's clock")
+        } else {
+            format!("{self} is a UUID of version {version}, which holds no time; an id is one of version 7")
+        };
+        Err(Rejection::Invalid { what: "id", why })
+    }
 }
 
 impl fmt::Display for JobId {
@@ -378,12 +395,7 @@ impl NewJob {
         if !(bounds::PRIORITY_MIN..=bounds::PRIORITY_MAX).contains(&self.priority) {
             return refuse("priority", format!("{} is not between -9 and 9", self.priority));
         }
-        if self.id.time() > now.plus_ms(bounds::ID_AHEAD_MS_MAX) {
-            return refuse(
-                "id",
-                format!("{} lies more than 1 h in the future; check this machine's clock", self.id),
-            );
-        }
+        self.id.validate(now)?;
         if self.run_at.is_some() && self.delay_ms.is_some() {
             return refuse("delay", "run_at and delay exclude each other".into());
         }

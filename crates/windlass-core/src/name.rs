@@ -1,6 +1,6 @@
 //! Names and keys, validated once at the border and carried as types from there on.
 //!
-//! A *name* (queue, kind, limit, schedule) is `[A-Za-z0-9._:-]{1,128}`; a *key* (group, unique) is
+//! A *name* (queue, kind, limit, schedule) is `[A-Za-z0-9._:-]{1,128}`, and neither `.` nor `..`; a *key* (group, unique) is
 //! any UTF-8 without control characters, 1 to 255 bytes.
 
 use crate::bounds::{KEY_BYTES_MAX, NAME_BYTES_MAX};
@@ -17,6 +17,9 @@ pub fn check_name(what: &'static str, text: &str) -> Result<(), Rejection> {
         "is longer than 128 characters"
     } else if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-')) {
         "may hold only letters, digits and . _ : -"
+    } else if matches!(text, "." | "..") {
+        // Browsers and libraries take such a part of an address away before anybody sees it, encoded or not.
+        "cannot stand in an address, where it means this place or the one above"
     } else {
         return Ok(());
     };
@@ -139,7 +142,7 @@ mod tests {
     #[test]
     fn a_bad_name_is_refused_with_what_is_wrong() {
         assert!(QueueName::new("mail:eu-1.v2_x").is_ok());
-        for bad in ["", "a b", "ä", "a/b", "a\n", &"x".repeat(129)] {
+        for bad in ["", "a b", "ä", "a/b", "a\n", ".", "..", &"x".repeat(129)] {
             let said = QueueName::new(bad).expect_err(bad).to_string();
             assert!(said.contains("queue name"), "{said}");
         }

@@ -30,7 +30,7 @@ macro_rules! texts {
 }
 
 fn name(description: &str) -> Schema {
-    json_schema!({ "type": "string", "description": description, "pattern": "^[A-Za-z0-9._:-]{1,128}$" })
+    json_schema!({ "type": "string", "description": description, "pattern": "^(?!\\.{1,2}$)[A-Za-z0-9._:-]{1,128}$" })
 }
 
 fn key(description: &str) -> Schema {

@@ -14,6 +14,7 @@ use windlass_api::queue::{GroupShape, LimitShape, QueueSeriesShape, QueueShape};
 use windlass_api::schedule::ScheduleShape;
 use windlass_api::store::{Version, Versioned, WorkerShape};
 use windlass_api::work::{EditRequest, EditShape, Ids};
+use windlass_core::bounds::{LIST_BUDGET_MAX, PAGE_MAX};
 use windlass_core::job::{JobBody, JobDetail, JobView};
 use windlass_core::limit::LimitSettings;
 use windlass_core::name::{GroupKey, LimitName, QueueName, ScheduleName};
@@ -89,6 +90,11 @@ impl HttpStore {
     }
 }
 
+/// The length of a page within what a server gives: a store gives as many as it may, a server refuses what is no page.
+fn length(limit: usize) -> usize {
+    limit.clamp(1, PAGE_MAX)
+}
+
 impl Admin for HttpStore {
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<JobDetail>> {
         Box::pin(async move {
@@ -127,6 +133,7 @@ impl Admin for HttpStore {
         budget: usize,
     ) -> StoreFuture<'_, Result<Page<JobView>, Rejection>> {
         Box::pin(async move {
+            let (limit, budget) = (length(limit), budget.clamp(1, LIST_BUDGET_MAX));
             let search = Search { filter: FilterShape::of(&filter), cursor, limit, budget };
             self.ask("list", "/v1/jobs/search").json(&search)?.ruled(page::<JobRow, _>).await
         })
@@ -236,7 +243,7 @@ impl Admin for HttpStore {
     ) -> StoreFuture<'_, Page<GroupInfo>> {
         Box::pin(async move {
             let after = after.as_ref().map(GroupKey::as_str);
-            let limit = limit.to_string();
+            let limit = length(limit).to_string();
             let path = with_query(
                 &format!("/v1/queues/{queue}/groups"),
                 &[("after", after), ("limit", Some(&limit))],
@@ -260,7 +267,7 @@ impl Admin for HttpStore {
     fn limits(&self, after: Option<LimitName>, limit: usize) -> StoreFuture<'_, Page<LimitInfo>> {
         Box::pin(async move {
             let after = after.as_ref().map(LimitName::as_str);
-            let limit = limit.to_string();
+            let limit = length(limit).to_string();
             let path = with_query("/v1/limits", &[("after", after), ("limit", Some(&limit))]);
             self.look("limits", path).done(page::<LimitShape, _>).await
         })
@@ -318,7 +325,7 @@ impl Admin for HttpStore {
                     Begin::Latest => "latest".to_owned(),
                     Begin::After(cursor) => cursor.to_string(),
                 };
-                let (limit, ms) = (limit.to_string(), wait.as_millis().to_string());
+                let (limit, ms) = (length(limit).to_string(), wait.as_millis().to_string());
                 let path = with_query(
                     "/v1/events",
                     &[("from", Some(&start)), ("limit", Some(&limit)), ("wait_ms", Some(&ms))],
@@ -362,7 +369,7 @@ impl Admin for HttpStore {
     fn errors(&self, queue: Option<QueueName>, limit: usize) -> StoreFuture<'_, Vec<FailureMode>> {
         Box::pin(async move {
             let queue = queue.as_ref().map(QueueName::as_str);
-            let limit = limit.to_string();
+            let limit = length(limit).to_string();
             let path = with_query("/v1/errors", &[("queue", queue), ("limit", Some(&limit))]);
             self.look("errors", path).done(items::<FailureModeShape, _>).await
         })

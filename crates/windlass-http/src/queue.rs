@@ -88,6 +88,10 @@ impl Queue for HttpStore {
         Box::pin(async move {
             by_the_servers_clock("claim", at)?;
             let settled = claim.settle_first.len();
+            if settled == 0 && claim.wants.is_empty() {
+                // Whoever asks a server for nothing has forgotten something; whoever asks a store gets nothing.
+                return Ok(Claimed::default());
+            }
             if settled > BATCH_ITEMS_MAX {
                 let settled = refuse_all(settled, "more than 1,000 settlements; send several batches");
                 return Ok(Claimed { settled, ..Claimed::default() });

@@ -136,24 +136,21 @@ pub(crate) async fn preview(
 }
 
 /// Begins an operation; it goes on by itself.
-pub(crate) async fn begin(app: &App, request: BulkRequest, filter: FilterShape) -> Result<Bulk, Fault> {
+pub(crate) async fn begin(
+    app: &App,
+    id: JobId,
+    request: BulkRequest,
+    filter: FilterShape,
+) -> Result<Bulk, Fault> {
     if let Some(text) = &request.rate {
         rate::parse(text).map_err(|why| Fault::bad_request(format!("rate: {why}")))?;
     }
-    let mut expected = count::known(app, &filter).await?;
-    if let Some(expect) = request.expect {
-        let seen = preview(app, &filter, None).await?;
-        expected = seen.complete.then_some(seen.matched).or(expected);
-        if seen.matched > expect + expect / 10 {
-            let more = if seen.complete { "" } else { " or more" };
-            let detail = format!("the filter means {}{more} jobs, and {expect} were expected", seen.matched);
-            return Err(Fault::bad_request(detail).hint("look at a dry run, and name the jobs more closely"));
-        }
-    }
+    let expected = count::known(app, &filter).await?;
     // Looked at as whoever asks: what they may not name, or may not search, is refused and not begun.
     app.store().list(filter.filter(app.client().now()).map_err(Fault::bad_request)?, None, 1, 1).await??;
-    let bulk = Bulk {
-        id: app.client().new_id().to_string(),
+    let expect = request.expect;
+    let mut bulk = Bulk {
+        id: id.to_string(),
         action: request.action,
         filter,
         rate: request.rate,
@@ -173,19 +170,46 @@ pub(crate) async fn begin(app: &App, request: BulkRequest, filter: FilterShape) 
         owned_until: None,
         lost: 0,
     };
-    change(app, |list| {
+    if let Some(there) = repeated(&all(app).await?, &bulk)? {
+        return Ok(there);
+    }
+    if let Some(expect) = expect {
+        let seen = preview(app, &bulk.filter, None).await?;
+        bulk.expected = seen.complete.then_some(seen.matched).or(bulk.expected);
+        if seen.matched > expect.saturating_add(expect / 10) {
+            let more = if seen.complete { "" } else { " or more" };
+            let detail = format!("the filter means {}{more} jobs, and {expect} were expected", seen.matched);
+            return Err(Fault::bad_request(detail).hint("look at a dry run, and name the jobs more closely"));
+        }
+    }
+    let begun = change(app, |list| {
+        if let Some(there) = repeated(list, &bulk)? {
+            return Ok(there);
+        }
         if list.iter().filter(|bulk| bulk.stage.is_open()).count() >= OPEN_MOST {
             let fault = Fault::new("too_busy", format!("{OPEN_MOST} operations are open already"));
             return Err(fault.hint("wait for one, or abort one"));
         }
         list.push(bulk.clone());
-        Ok(())
+        Ok(bulk.clone())
     })
     .await?;
     app.desk().rung.notify_one();
-    let meant = serde_json::to_string(&bulk.filter).unwrap_or_default();
-    app.note(&format!("begin operation {}: {} {meant}", bulk.id, bulk.action.as_str()));
-    Ok(bulk)
+    let meant = serde_json::to_string(&begun.filter).unwrap_or_default();
+    app.note(&format!("begin operation {}: {} {meant}", begun.id, begun.action.as_str()));
+    Ok(begun)
+}
+
+/// The operation of that id, if there is one: the request that began it has come again, or its key with another one.
+fn repeated(list: &[Bulk], asked: &Bulk) -> Result<Option<Bulk>, Fault> {
+    let Some(there) = list.iter().find(|bulk| bulk.id == asked.id) else { return Ok(None) };
+    let same = (there.action, &there.filter, &there.rate) == (asked.action, &asked.filter, &asked.rate);
+    if same {
+        return Ok(Some(there.clone()));
+    }
+    let detail = format!("the key was used for another request, which began operation {}", there.id);
+    Err(Fault::new("idempotency_key_reused", detail)
+        .hint("give every request a key of its own, and the same one only to its repetition"))
 }
 
 /// Moves an operation to another stage, if it is open.

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
+use percent_encoding::percent_decode_str;
 use windlass_core::Rejection;
 
 use crate::answer::Fault;
@@ -75,6 +76,9 @@ fn mark_tls(headers: &mut HeaderMap, origin: Origin) {
 }
 
 async fn check(app: &App, request: &Parts, origin: Origin) -> Result<Caller, Fault> {
+    if percent_decode_str(request.uri.path()).decode_utf8().is_err() {
+        return Err(Fault::bad_request("the address is not UTF-8"));
+    }
     if let Some(hosts) = &app.options().hosts {
         let host = host_of(request).unwrap_or_default();
         if !hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(&host)) {

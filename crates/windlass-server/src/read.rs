@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use windlass_api::spell::span;
-use windlass_core::bounds::PAGE_MAX;
+use windlass_core::bounds::{BATCH_ITEMS_MAX, PAGE_MAX};
 use windlass_core::{JobId, Rejection};
 
 use crate::answer::Fault;
@@ -57,6 +57,23 @@ where
     text.parse().map_err(|refused: T::Err| refused.into().into())
 }
 
+/// A number of things that is asked for, from 1 to that many: neither none nor too many quietly means another number.
+pub(crate) fn between(what: &str, asked: usize, most: usize) -> Result<usize, Fault> {
+    if (1..=most).contains(&asked) {
+        return Ok(asked);
+    }
+    Err(Fault::bad_request(format!("{what}: {asked} is not between 1 and {most}")))
+}
+
+/// Refuses a request with more items than a batch holds.
+pub(crate) fn batch<T>(items: Vec<T>) -> Result<Vec<T>, Fault> {
+    if items.len() <= BATCH_ITEMS_MAX {
+        return Ok(items);
+    }
+    let why = format!("{} items are more than {BATCH_ITEMS_MAX}", items.len());
+    Err(Fault::from(Rejection::Invalid { what: "batch", why }).hint("send several requests"))
+}
+
 /// The pairs of the query, in their order.
 pub(crate) struct Pairs(pub(crate) Vec<(String, String)>);
 
@@ -95,7 +112,7 @@ impl Pairs {
     pub(crate) fn take_limit(&mut self) -> Result<usize, Fault> {
         /// What a screen shows.
         const USUAL: usize = 50;
-        Ok(self.take_value("limit")?.unwrap_or(USUAL).clamp(1, PAGE_MAX))
+        between("limit", self.take_value("limit")?.unwrap_or(USUAL), PAGE_MAX)
     }
 
     /// Takes a wait out: a span, at most as long as requests wait.

@@ -9,8 +9,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use windlass::Client;
 
 use crate::api::{
-    audit, bulk, claim, enqueue, errors, events, front, groups, health, info, jobs, keys, limits, meta,
-    metrics, queues, schedules, targets, workers,
+    audit, bulk, claim, enqueue, errors, events, flows, front, groups, health, info, jobs, keys, limits,
+    meta, metrics, queues, schedules, targets, workers,
 };
 use crate::app::{App, Options, Root};
 use crate::gate;
@@ -18,7 +18,7 @@ use crate::openapi;
 use crate::ui;
 
 /// The largest body of a batch: a thousand results of 64 KiB, or a bulk of payloads in base64.
-const BATCH_BYTES_MAX: usize = 64 << 20;
+pub(crate) const BATCH_BYTES_MAX: usize = 64 << 20;
 
 /// What a caller must be allowed to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -147,6 +147,7 @@ fn api() -> Vec<Route> {
         post "/v1/jobs" Produce enqueue::any;
         post "/v1/jobs/batch" Produce enqueue::batch;
         post "/v1/queues/{queue}/jobs" Produce enqueue::raw;
+        post "/v1/flows" Produce flows::begin;
 
         post "/v1/claim" Work claim::claim;
         post "/v1/settle" Work claim::settle;
@@ -168,6 +169,7 @@ fn api() -> Vec<Route> {
         post "/v1/jobs/bodies" Payloads jobs::bodies;
         get "/v1/jobs/{id}" Read jobs::get;
         get "/v1/jobs/{id}/why" Read jobs::why;
+        get "/v1/jobs/{id}/flow" Read flows::of;
         get "/v1/jobs/{id}/attempts/{attempt}/log" Payloads jobs::log;
         patch "/v1/jobs/{id}" Operate jobs::edit_one;
         delete "/v1/jobs/{id}" Operate jobs::delete_one;

@@ -50,7 +50,8 @@ pub struct ClaimRequest<'a> {
     #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Span>"))]
     pub wait: Option<Cow<'a, str>>,
     /// Settled before anything is claimed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::object::list")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 1000)))]
     pub settle: Vec<Settlement<'a>>,
 }
 

@@ -65,6 +65,7 @@ impl<'a> EditShape<'a> {
 #[serde(deny_unknown_fields)]
 pub struct EditRequest<'a> {
     /// The changes.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "crate::object::list")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 1000)))]
     pub edits: Vec<EditShape<'a>>,
 }

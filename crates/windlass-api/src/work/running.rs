@@ -16,6 +16,8 @@ use crate::payload::{self, Encoding};
 #[serde(deny_unknown_fields)]
 pub struct HeartbeatRequest {
     /// The leases.
+    #[serde(deserialize_with = "crate::object::list")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 1000)))]
     pub leases: Vec<Held>,
 }
 
@@ -103,7 +105,8 @@ impl<'a> ReportShape<'a> {
 #[serde(deny_unknown_fields)]
 pub struct ReportRequest<'a> {
     /// The reports.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "crate::object::list")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 1000)))]
     pub reports: Vec<ReportShape<'a>>,
 }
 
@@ -113,6 +116,7 @@ pub struct ReportRequest<'a> {
 #[serde(deny_unknown_fields)]
 pub struct Ids {
     /// The ids.
+    #[cfg_attr(feature = "schema", schemars(length(max = 1000)))]
     pub ids: Vec<JobId>,
 }
 
@@ -134,6 +138,7 @@ pub struct WatchRequest {
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::WorkerText"))]
     pub worker: WorkerId,
     /// Its queues with the free slots of each.
+    #[serde(deserialize_with = "crate::object::list")]
     pub queues: Vec<crate::store::Slots>,
 }
 

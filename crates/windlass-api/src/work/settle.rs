@@ -93,7 +93,7 @@ pub struct Settlement<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_encoding: Option<Encoding>,
     /// `complete`: jobs that exist if and only if this completion does.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::object::list")]
     pub then: Vec<JobRequest<'a>>,
     /// `fail`: what went wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -252,6 +252,7 @@ fn release_reason(text: &str) -> Result<ReleaseReason, String> {
 #[serde(deny_unknown_fields)]
 pub struct SettleRequest<'a> {
     /// What ended, and how.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "crate::object::list")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 1000)))]
     pub settle: Vec<Settlement<'a>>,
 }

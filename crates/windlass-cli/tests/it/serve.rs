@@ -178,7 +178,10 @@ fn keys_are_made_through_the_server_and_on_the_store_alone() {
     let (_, told) = by(&made["secret"], &["queues", "ls"]);
     assert!(told.contains("WINDLASS_TOKEN"), "{told}");
     let audit = shell.ok(&["audit", "--plain"]);
-    assert!(audit.contains("revoke key before") && audit.contains("socket") && audit.contains("command"), "{audit}");
+    assert!(
+        audit.contains("revoke key before") && audit.contains("socket") && audit.contains("command"),
+        "{audit}"
+    );
     assert_eq!(server.end(), 0);
     let left = shell.ok(&["keys", "ls", "--plain"]);
     assert!(left.contains("ci") && !left.contains("before"), "{left}");
@@ -190,7 +193,10 @@ fn nobody_listens_beyond_this_machine_without_a_token() {
     for (arguments, word) in [
         (vec!["serve", "--listen", "0.0.0.0:0"], "no token"),
         (vec!["serve", "--listen", "0.0.0.0:0", "--token", TOKEN], "unencrypted"),
-        (vec!["serve", "--listen", "127.0.0.1:0", "--tls-cert", "nowhere.pem", "--tls-key", "nowhere.pem"], "nowhere.pem"),
+        (
+            vec!["serve", "--listen", "127.0.0.1:0", "--tls-cert", "nowhere.pem", "--tls-key", "nowhere.pem"],
+            "nowhere.pem",
+        ),
         (vec!["serve", "--listen", "127.0.0.1:0", "--token", "short"], "guessed"),
         (vec!["serve", "--listen", "nowhere"], "invalid"),
     ] {

@@ -2,10 +2,11 @@
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use windlass_api::bulk::{BulkRequest, Stage};
 use windlass_api::filter::FilterShape;
 
+use super::idempotency::Keyed;
 use crate::answer::{Answer, Fault, items, json, json_with};
 use crate::app::App;
 use crate::bulk;
@@ -17,7 +18,8 @@ pub(crate) async fn list(State(app): State<App>) -> Answer {
 }
 
 /// `POST /v1/bulk`: begins one (202), or only counts with `dry_run`.
-pub(crate) async fn begin(State(app): State<App>, body: Bytes) -> Answer {
+pub(crate) async fn begin(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Answer {
+    let keyed = Keyed::of(&headers)?;
     let request: BulkRequest = read::json(&body)?;
     let mut filter = FilterShape::default();
     filter.add(&request.filter).map_err(Fault::bad_request)?;
@@ -30,7 +32,7 @@ pub(crate) async fn begin(State(app): State<App>, body: Bytes) -> Answer {
     if request.dry_run {
         return json(&bulk::preview(&app, &filter, None).await?);
     }
-    json_with(StatusCode::ACCEPTED, &bulk::begin(&app, request, filter).await?)
+    json_with(StatusCode::ACCEPTED, &bulk::begin(&app, keyed.id(&app, 0), request, filter).await?)
 }
 
 /// `GET /v1/bulk/{id}`.

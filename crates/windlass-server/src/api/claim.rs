@@ -9,7 +9,6 @@ use windlass_api::work::{
     BeatShape, ClaimRequest, ClaimedShape, HeartbeatRequest, Op, ReportRequest, ReportShape, SettleRequest,
     Settlement, SignalShape, Want, WatchRequest,
 };
-use windlass_core::bounds::BATCH_ITEMS_MAX;
 use windlass_core::fingerprint::fingerprint;
 use windlass_core::store::{Claim, Claimed, PerItem, ReleaseReason, Settle, Signal, Watch};
 use windlass_core::{QueueName, Rejection, WorkerId};
@@ -21,6 +20,10 @@ use crate::read;
 /// `POST /v1/claim`: settles, then claims, and waits for a first job if it is asked to.
 pub(crate) async fn claim(State(app): State<App>, body: Bytes) -> Answer {
     let request: ClaimRequest<'_> = read::json(&body)?;
+    if request.queues.is_empty() && request.settle.is_empty() {
+        let fault = Fault::bad_request("the claim names no queues, and settles nothing");
+        return Err(fault.hint(r#"say of which queues jobs are wanted: {"queues":["email"],"wait":"20s"}"#));
+    }
     let wait = request.wait.as_deref().map(read::wait_ms).transpose()?.unwrap_or(0);
     let max = request.max.unwrap_or(1);
     let wants: Vec<(QueueName, u32)> = request
@@ -109,10 +112,7 @@ async fn ask(app: &App, claim: Claim) -> Result<Claimed, Fault> {
 
 /// Each settlement as a store takes it, or what is wrong with it.
 async fn settlements(app: &App, said: Vec<Settlement<'_>>) -> Result<Vec<Result<Settle, Rejection>>, Fault> {
-    if said.len() > BATCH_ITEMS_MAX {
-        let why = format!("{} settlements are more than {BATCH_ITEMS_MAX}", said.len());
-        return Err(Rejection::Invalid { what: "batch", why }.into());
-    }
+    let said = read::batch(said)?;
     let now = app.client().now();
     let mut all = Vec::with_capacity(said.len());
     for settlement in said {
@@ -213,7 +213,7 @@ pub(crate) async fn release(State(app): State<App>, Path(id): Path<String>, body
 /// `POST /v1/heartbeat`: moves the deadlines of leases that are still current.
 pub(crate) async fn heartbeat(State(app): State<App>, body: Bytes) -> Answer {
     let request: HeartbeatRequest = read::json(&body)?;
-    let leases = request.leases.into_iter().map(windlass_api::work::Held::lease).collect();
+    let leases = read::batch(request.leases)?.into_iter().map(windlass_api::work::Held::lease).collect();
     results_of::<_, BeatShape>(app.store().heartbeat(leases, None).await?)
 }
 
@@ -227,7 +227,8 @@ pub(crate) async fn heartbeat_one(State(app): State<App>, Path(id): Path<String>
 /// `POST /v1/report`: progress, log and checkpoint of running attempts.
 pub(crate) async fn report(State(app): State<App>, body: Bytes) -> Answer {
     let request: ReportRequest<'_> = read::json(&body)?;
-    let reports = request.reports.into_iter().map(ReportShape::report).collect::<Result<_, _>>()?;
+    let reports =
+        read::batch(request.reports)?.into_iter().map(ReportShape::report).collect::<Result<_, _>>()?;
     results(app.store().report(reports, None).await?)
 }
 

@@ -13,8 +13,9 @@ use windlass_api::payload;
 use windlass_api::work::{EnqueuedShape, JobRequest, Results};
 use windlass_core::bounds::BATCH_ITEMS_MAX;
 use windlass_core::store::{EnqueueStatus, Enqueued, PerItem};
-use windlass_core::{NewJob, QueueName, Rejection};
+use windlass_core::{JobId, NewJob, QueueName, Rejection};
 
+use super::idempotency::Keyed;
 use super::ndjson;
 use crate::answer::{Answer, Fault, json, json_with};
 use crate::app::App;
@@ -29,7 +30,7 @@ pub(crate) async fn raw(
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer {
-    let queue = QueueName::new(queue)?;
+    let (queue, keyed) = (QueueName::new(queue)?, Keyed::of(&headers)?);
     if is_ndjson(&headers) {
         return Err(Fault::new("unsupported_media_type", "a queue's address takes one payload")
             .hint("send lines of jobs to POST /v1/jobs, each with its queue"));
@@ -40,8 +41,8 @@ pub(crate) async fn raw(
         request.payload = Some(payload);
         request.payload_encoding = encoding;
     }
-    let job = request.job(Some(&queue), app.client().new_id(), app.client().now())?;
-    one(&app, job).await
+    let job = request.job(Some(&queue), keyed.id(&app, 0), app.client().now())?;
+    one(&app, &keyed, job).await
 }
 
 /// Options as a query spells them; what may be said several times is a list.
@@ -87,13 +88,17 @@ fn is_ndjson(headers: &HeaderMap) -> bool {
 
 /// Enqueues one job: 201 when it is new, 200 with the one that was there otherwise. Single jobs that come at the same
 /// time share one step of the store.
-async fn one(app: &App, job: NewJob) -> Answer {
+async fn one(app: &App, keyed: &Keyed, job: NewJob) -> Answer {
+    let asked = keyed.is_there().then(|| job.clone());
     let enqueued = match app.client().enqueue_raw(job).await {
         Ok(enqueued) => enqueued,
         Err(windlass::Error::Rejected(rejection)) => return Err(rejection.into()),
         Err(windlass::Error::Store(error)) => return Err(error.into()),
         Err(error) => return Err(Fault::new("internal", error.to_string())),
     };
+    if let Some(asked) = asked {
+        keyed.confirm(app, &[asked], &vec![Ok(enqueued)]).await?;
+    }
     let new = enqueued.status == EnqueueStatus::Created;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = json_with(status, &EnqueuedShape::from(enqueued))?;
@@ -107,13 +112,14 @@ async fn one(app: &App, job: NewJob) -> Answer {
 pub(crate) async fn any(State(app): State<App>, mut query: Pairs, request: Request) -> Answer {
     let all_or_nothing = query.take_value::<bool>("all_or_nothing")?.unwrap_or(false);
     query.end("all_or_nothing")?;
+    let keyed = Keyed::of(request.headers())?;
     if is_ndjson(request.headers()) {
         if all_or_nothing {
             return Err(Fault::bad_request(
                 "lines come one after the other, so all_or_nothing is not for them",
             ));
         }
-        let body = ndjson::enqueue(app, request.into_body());
+        let body = ndjson::enqueue(app, keyed, request.into_body());
         return Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response());
     }
     let body = whole(request).await?;
@@ -121,11 +127,11 @@ pub(crate) async fn any(State(app): State<App>, mut query: Pairs, request: Reque
     if first == Some(&b'[') {
         let list: Vec<&RawValue> = serde_json::from_slice(&body)
             .map_err(|error| Fault::new("bad_json", format!("the body is no list of jobs: {error}")))?;
-        return several(&app, &list, all_or_nothing).await;
+        return several(&app, &keyed, &list, all_or_nothing).await;
     }
     let job: JobRequest<'_> = read::json(&body)?;
-    let job = job.job(None, app.client().new_id(), app.client().now())?;
-    one(&app, job).await
+    let job = job.job(None, keyed.id(&app, 0), app.client().now())?;
+    one(&app, &keyed, job).await
 }
 
 async fn whole(request: Request<Body>) -> Result<Bytes, Fault> {
@@ -146,14 +152,19 @@ pub(crate) struct Batch<'a> {
 }
 
 /// `POST /v1/jobs/batch`: several in one step of the store, with an answer for each.
-pub(crate) async fn batch(State(app): State<App>, mut query: Pairs, body: Bytes) -> Answer {
+pub(crate) async fn batch(
+    State(app): State<App>,
+    mut query: Pairs,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
     let all_or_nothing = query.take_value::<bool>("all_or_nothing")?.unwrap_or(false);
     query.end("all_or_nothing")?;
     let batch: Batch<'_> = read::json(&body)?;
-    several(&app, &batch.jobs, all_or_nothing).await
+    several(&app, &Keyed::of(&headers)?, &batch.jobs, all_or_nothing).await
 }
 
-async fn several(app: &App, jobs: &[&RawValue], all_or_nothing: bool) -> Answer {
+async fn several(app: &App, keyed: &Keyed, jobs: &[&RawValue], all_or_nothing: bool) -> Answer {
     if jobs.len() > BATCH_ITEMS_MAX {
         let why = format!("{} jobs are more than {BATCH_ITEMS_MAX}", jobs.len());
         return Err(Fault::from(Rejection::Invalid { what: "batch", why }).hint(
@@ -161,8 +172,15 @@ async fn several(app: &App, jobs: &[&RawValue], all_or_nothing: bool) -> Answer 
         ));
     }
     // Each by itself, so that one that cannot be read stops no other.
-    let read = jobs.iter().map(|job| item(app, job.get().as_bytes()));
-    let answers = enqueue(app, read.collect(), all_or_nothing).await?;
+    let place = |(place, job): (usize, &&RawValue)| item(app, job.get().as_bytes(), keyed.id(app, place));
+    let read: Vec<Result<NewJob, Rejection>> = jobs.iter().enumerate().map(place).collect();
+    let asked: Vec<NewJob> =
+        if keyed.is_there() { read.iter().flatten().cloned().collect() } else { Vec::new() };
+    keyed.expect(app, &asked).await?;
+    let taken: Vec<bool> = read.iter().map(Result::is_ok).collect();
+    let answers = enqueue(app, read, all_or_nothing).await?;
+    let told = answers.iter().zip(taken).filter(|(_, taken)| *taken).map(|(answer, _)| answer.clone());
+    keyed.confirm(app, &asked, &told.collect()).await?;
     let results = answers.into_iter().map(|answer| ItemAnswer(answer.map(EnqueuedShape::from))).collect();
     json(&Results { results })
 }
@@ -200,7 +218,7 @@ pub(super) async fn enqueue(
 }
 
 /// One job of several, as it stands in a body.
-pub(super) fn item(app: &App, text: &[u8]) -> Result<NewJob, Rejection> {
+pub(super) fn item(app: &App, text: &[u8], id: JobId) -> Result<NewJob, Rejection> {
     let invalid = |why: String| Rejection::Invalid { what: "batch", why };
     if text.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(invalid("a job is a JSON object".to_owned()));
@@ -210,5 +228,5 @@ pub(super) fn item(app: &App, text: &[u8]) -> Result<NewJob, Rejection> {
         let why = why.split(" at line ").next().unwrap_or(&why).to_owned();
         invalid(format!("this is no job: {why} (column {})", error.column()))
     })?;
-    request.job(None, app.client().new_id(), app.client().now())
+    request.job(None, id, app.client().now())
 }

@@ -9,15 +9,14 @@ use windlass_api::filter::FilterShape;
 use windlass_api::job::{BodyShape, JobRecord, JobRow, WhyRecord};
 use windlass_api::page::PageShape;
 use windlass_api::work::{CancelledShape, EditRequest, EditShape, Ids};
-use windlass_core::bounds::{LIST_BUDGET_DEFAULT, PAGE_MAX};
+use windlass_core::JobId;
+use windlass_core::bounds::{LIST_BUDGET_DEFAULT, LIST_BUDGET_MAX, PAGE_MAX};
 use windlass_core::store::{Cancelled, PerItem};
 
 use crate::answer::{Answer, Fault, done, json, only, results, text};
 use crate::app::App;
 use crate::read::{self, Pairs, job_id};
 
-/// The most jobs that one request looks at: some tenths of a second of a store that holds them in memory.
-pub(crate) const BUDGET_MOST: usize = 1_000_000;
 /// What may be said of a list.
 const KNOWN: &str = "filter, queue, state, group, kind, fingerprint, tag, after, before, error, payload, id, cursor, limit and budget";
 
@@ -43,7 +42,7 @@ pub(crate) struct SearchRequest<'a> {
     #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
     /// Jobs that are looked at.
-    #[schemars(range(min = 1, max = BUDGET_MOST))]
+    #[schemars(range(min = 1, max = LIST_BUDGET_MAX))]
     budget: Option<usize>,
 }
 
@@ -76,8 +75,8 @@ pub(crate) async fn search(State(app): State<App>, body: Bytes) -> Answer {
 
 async fn page(app: &App, search: Search) -> Answer {
     let filter = search.filter.filter(app.client().now()).map_err(Fault::bad_request)?;
-    let limit = search.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
-    let budget = search.budget.unwrap_or(LIST_BUDGET_DEFAULT).clamp(1, BUDGET_MOST);
+    let limit = read::between("limit", search.limit.unwrap_or(PAGE_MAX), PAGE_MAX)?;
+    let budget = read::between("budget", search.budget.unwrap_or(LIST_BUDGET_DEFAULT), LIST_BUDGET_MAX)?;
     let page = app.store().list(filter, search.cursor, limit, budget).await??;
     json(&PageShape::<JobRow>::from(page))
 }
@@ -113,9 +112,15 @@ pub(crate) struct Bodies {
 
 /// `POST /v1/jobs/bodies`: what these jobs bring to their handlers, as many of them as fit in an answer.
 pub(crate) async fn bodies(State(app): State<App>, body: Bytes) -> Answer {
-    let Ids { ids } = read::json(&body)?;
+    let ids = ids(&body)?;
     let bodies = app.store().bodies(ids).await?;
     json(&Bodies { results: bodies.into_iter().map(|body| body.map(BodyShape::from)).collect() })
+}
+
+/// The ids of a body, no more than a batch has.
+fn ids(body: &[u8]) -> Result<Vec<JobId>, Fault> {
+    let Ids { ids } = read::json(body)?;
+    read::batch(ids)
 }
 
 fn cancelled(all: PerItem<Cancelled>) -> Answer {
@@ -126,7 +131,7 @@ fn cancelled(all: PerItem<Cancelled>) -> Answer {
 
 /// `POST /v1/jobs/cancel`.
 pub(crate) async fn cancel(State(app): State<App>, body: Bytes) -> Answer {
-    let Ids { ids } = read::json(&body)?;
+    let ids = ids(&body)?;
     cancelled(app.store().cancel(ids, None).await?)
 }
 
@@ -138,7 +143,7 @@ pub(crate) async fn cancel_one(State(app): State<App>, Path(id): Path<String>) -
 
 /// `POST /v1/jobs/retry`.
 pub(crate) async fn retry(State(app): State<App>, body: Bytes) -> Answer {
-    let Ids { ids } = read::json(&body)?;
+    let ids = ids(&body)?;
     results(app.store().retry(ids, None).await?)
 }
 
@@ -150,7 +155,7 @@ pub(crate) async fn retry_one(State(app): State<App>, Path(id): Path<String>) ->
 
 /// `POST /v1/jobs/run-now`.
 pub(crate) async fn run_now(State(app): State<App>, body: Bytes) -> Answer {
-    let Ids { ids } = read::json(&body)?;
+    let ids = ids(&body)?;
     results(app.store().run_now(ids, None).await?)
 }
 
@@ -162,7 +167,7 @@ pub(crate) async fn run_now_one(State(app): State<App>, Path(id): Path<String>) 
 
 /// `POST /v1/jobs/delete`.
 pub(crate) async fn delete(State(app): State<App>, body: Bytes) -> Answer {
-    let Ids { ids } = read::json(&body)?;
+    let ids = ids(&body)?;
     results(app.store().delete(ids, None).await?)
 }
 
@@ -175,7 +180,7 @@ pub(crate) async fn delete_one(State(app): State<App>, Path(id): Path<String>) -
 /// `POST /v1/jobs/edit`.
 pub(crate) async fn edit(State(app): State<App>, body: Bytes) -> Answer {
     let request: EditRequest<'_> = read::json(&body)?;
-    let edits = request.edits.into_iter().map(EditShape::edit).collect::<Result<_, _>>()?;
+    let edits = read::batch(request.edits)?.into_iter().map(EditShape::edit).collect::<Result<_, _>>()?;
     results(app.store().edit(edits, None).await?)
 }
 

@@ -15,6 +15,7 @@ use windlass_core::store::EnqueueStatus;
 use windlass_core::{NewJob, Rejection};
 
 use super::enqueue;
+use super::idempotency::Keyed;
 use crate::app::App;
 
 /// Longest line: a payload of 1 MiB whose every byte is an escape of six, and room for the rest.
@@ -77,11 +78,11 @@ struct Failed<'a> {
 }
 
 /// Enqueues every line of the body; the answer is lines as well.
-pub(super) fn enqueue(app: App, body: Body) -> Body {
+pub(super) fn enqueue(app: App, keyed: Keyed, body: Body) -> Body {
     let (answers, mut answered) = mpsc::channel::<Bytes>(ANSWERS_AHEAD);
     tokio::spawn(async move {
         let mut lines =
-            Lines { app, tally: Summary::default(), number: 0, batch: Vec::new(), bytes: 0, answers };
+            Lines { app, keyed, tally: Summary::default(), number: 0, batch: Vec::new(), bytes: 0, answers };
         // A sender who has gone away wants no answer.
         let _ = lines.run(body.into_data_stream()).await;
     });
@@ -91,6 +92,7 @@ pub(super) fn enqueue(app: App, body: Body) -> Body {
 
 struct Lines {
     app: App,
+    keyed: Keyed,
     tally: Summary,
     number: u64,
     batch: Vec<(u64, Result<NewJob, Rejection>)>,
@@ -151,7 +153,9 @@ impl Lines {
             let why = format!("a line of more than {LINE_BYTES_MAX} bytes is no job");
             Err(Rejection::Invalid { what: "batch", why })
         } else {
-            enqueue::item(&self.app, text)
+            // A line is known by its number, so that a stream that broke off can be sent again from its beginning.
+            let id = self.keyed.id(&self.app, usize::try_from(self.number).unwrap_or(usize::MAX));
+            enqueue::item(&self.app, text, id)
         };
         self.bytes += job.as_ref().map_or(0, |job| job.payload.len());
         self.batch.push((self.number, job));

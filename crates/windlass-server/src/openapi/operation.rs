@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
+use windlass_api::idempotency::IdempotencyKey;
 use windlass_api::problem::{MEDIA_TYPE, Problem, codes};
 
 use super::schemas::{Make, Schemas, of};
-use crate::routes::Scope;
+use crate::routes::{BATCH_BYTES_MAX, Scope};
 
 /// Lines of JSON.
 pub(super) const NDJSON: &str = "application/x-ndjson";
@@ -100,6 +101,15 @@ impl Operation {
     pub(super) fn header<T: JsonSchema>(mut self, name: &'static str, about: &'static str) -> Self {
         self.parameters.push(Parameter { place: "header", name, about, schema: of::<T>, repeated: false });
         self
+    }
+
+    /// A request that may have an idempotency key.
+    pub(super) fn keyed(self) -> Self {
+        self.header::<IdempotencyKey>(
+            "Idempotency-Key",
+            "Names the request: sent again with the same key it is done once, at every server of the store.",
+        )
+        .refuses(&["idempotency_key_reused"])
     }
 
     /// A body of JSON.
@@ -222,7 +232,12 @@ impl Operation {
             }
             content.insert(media.kind.into(), written);
         }
-        (!content.is_empty()).then(|| json!({ "required": !self.body_may_be_empty, "content": content }))
+        if content.is_empty() {
+            return None;
+        }
+        let lines = if content.contains_key(NDJSON) { " Of lines there may be any number." } else { "" };
+        let bound = format!("At most {} MiB.{lines}", BATCH_BYTES_MAX >> 20);
+        Some(json!({ "required": !self.body_may_be_empty, "description": bound, "content": content }))
     }
 
     fn responses(&self, scope: Scope, schemas: &mut Schemas) -> Value {

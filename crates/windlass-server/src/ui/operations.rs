@@ -217,7 +217,7 @@ pub(crate) async fn begin(visit: Visit, fields: Fields) -> Reply {
         dry_run: false,
         expect: fields.filled("expect").map(|n| read::value("expect", n)).transpose()?,
     };
-    match bulk::begin(&visit.app, request, asked.shape.clone()).await {
+    match bulk::begin(&visit.app, visit.app.client().new_id(), request, asked.shape.clone()).await {
         Ok(begun) => Ok(visit.go(&at(&visit.frame(""), &begun.id), None)),
         // More jobs than were shown, or as many operations as there may be: the question is asked again as it is now.
         Err(fault) if matches!(fault.0.code.as_str(), "bad_request" | "too_busy") => {

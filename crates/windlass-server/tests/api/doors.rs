@@ -48,6 +48,15 @@ async fn nonsense_is_refused_with_a_code_and_words() {
         ("POST", "/v1/queues/q/jobs?delay=soon".to_owned(), "{}", 400, "invalid"),
         ("POST", "/v1/queues/q/jobs?colour=red".to_owned(), "{}", 400, "bad_request"),
         ("POST", "/v1/claim".to_owned(), "[]", 400, "bad_json"),
+        ("POST", "/v1/claim".to_owned(), "", 400, "bad_request"),
+        ("POST", "/v1/claim".to_owned(), r#"{"queues":[],"settle":[]}"#, 400, "bad_request"),
+        ("POST", "/v1/settle".to_owned(), r#"{"settle":[["complete"]]}"#, 400, "bad_json"),
+        ("POST", "/v1/jobs".to_owned(), r#"{"queue":".."}"#, 400, "bad_json"),
+        ("GET", "/v1/jobs?limit=0".to_owned(), "", 400, "bad_request"),
+        ("GET", "/v1/jobs?limit=1001".to_owned(), "", 400, "bad_request"),
+        ("GET", "/v1/events?limit=0".to_owned(), "", 400, "bad_request"),
+        ("POST", "/v1/jobs/search".to_owned(), r#"{"budget":0}"#, 400, "bad_request"),
+        ("GET", "/v1/queues/%ff".to_owned(), "", 400, "bad_request"),
         ("POST", "/v1/claim".to_owned(), r#"{"queues":["q"],"wait":"soon"}"#, 400, "bad_request"),
         ("POST", "/v1/jobs/search".to_owned(), r#"{"filter":[]}"#, 400, "bad_json"),
         ("POST", "/v1/jobs/search".to_owned(), r#"{"cursor":"x"}"#, 400, "bad_cursor"),
@@ -69,6 +78,13 @@ async fn nonsense_is_refused_with_a_code_and_words() {
         let kind = reply.text_at("/type");
         assert_eq!(talk.get(&kind).await.status, 200, "{kind} leads somewhere");
     }
+    let many = talk
+        .post("/v1/jobs/cancel", format!(r#"{{"ids":[{}"{id}"]}}"#, format!("\"{id}\",").repeat(1_000)))
+        .await;
+    assert_eq!((many.status, many.text_at("/code")), (400, "invalid".into()));
+    assert!(many.text_at("/detail").contains("1001 items are more than 1000"), "{}", many.text);
+    let random = talk.post("/v1/jobs", r#"{"queue":"q","id":"8e03978e-40d5-43dd-bc93-6894a57f9324"}"#).await;
+    assert!(random.text_at("/detail").contains("version 4"), "{}", random.text);
     let large = talk.post("/v1/queues/q/jobs", vec![b'x'; (1 << 20) + 1]).await;
     assert_eq!((large.status, large.text_at("/code")), (400, "invalid".into()));
     let huge = talk.send(talk.ask("POST", "/v1/claim").body(vec![b' '; 65 << 20])).await;

@@ -6,8 +6,11 @@ mod asker;
 mod bounds;
 mod bulk;
 mod doors;
+mod examples;
+mod flows;
 #[path = "../home/mod.rs"]
 mod home;
+mod idempotency;
 mod jobs;
 mod keys;
 mod lines;

@@ -45,7 +45,15 @@ impl Talk {
     }
 
     pub(crate) async fn with(options: Options) -> Self {
-        let store = windlass::open("memory:").await.expect("memory");
+        Self::set_up(windlass::open("memory:").await.expect("memory"), options)
+    }
+
+    /// A server before that store.
+    pub(crate) async fn over(store: Client) -> Self {
+        Self::set_up(store, Options::default())
+    }
+
+    fn set_up(store: Client, options: Options) -> Self {
         Self {
             home: Home::with(&store, options),
             http: asker().redirect(reqwest::redirect::Policy::none()).build().expect("a client"),

@@ -22,7 +22,8 @@ pub(super) fn operations() -> Vec<Operation> {
             json!({ "action": "retry", "filter": "queue:email state:dead", "dry_run": true }),
         )
         .answers::<Preview>(200, "What it would do: of a dry run.")
-        .answers::<Bulk>(202, "The operation, begun."),
+        .answers::<Bulk>(202, "The operation, begun.")
+        .keyed(),
         get("/v1/bulk/{id}", "getBulk", "One operation")
             .answers::<Bulk>(200, "The operation.")
             .refuses(&["not_found"]),

@@ -2,6 +2,7 @@
 
 use schemars::json_schema;
 use serde_json::json;
+use windlass_api::flow::{FlowEnqueued, FlowRequest};
 use windlass_api::schema::{ConflictText, Instant, LimitText, ParentText, RetryText, Span, UniqueText};
 use windlass_api::work::{EnqueuedShape, JobRequest, Results};
 use windlass_core::bounds::BATCH_ITEMS_MAX;
@@ -80,6 +81,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .optional_body()
             .answers::<EnqueuedShape>(201, "A new job; `Location` is its address.")
             .answers::<EnqueuedShape>(200, "The job was there already, or holds the unique key.")
+            .keyed()
             .refuses(&ONE)
             .refuses(&["unsupported_media_type"]),
         post("/v1/jobs", "enqueue", "Enqueues a job, up to 1,000 of them, or lines without end")
@@ -91,11 +93,24 @@ pub(super) fn operations() -> Vec<Operation> {
             .answers::<EnqueuedShape>(201, "One new job; `Location` is its address.")
             .answers::<KnownOrResults>(200, "One job that was there already; or of a list an answer for each; or of lines those that were refused, and a count.")
             .answers_as(200, "", NDJSON, Some(of::<Told>))
+            .keyed()
             .refuses(&ONE),
         post("/v1/jobs/batch", "enqueueBatch", "Enqueues up to 1,000 jobs in one step")
             .query::<bool>("all_or_nothing", "One refused job refuses all.")
             .takes::<Batch<'static>>(json!({ "jobs": [job] }))
             .answers::<Results<EnqueuedShape>>(200, "An answer for each job, in order.")
+            .keyed()
             .refuses(&["invalid"]),
+        post("/v1/flows", "enqueueFlow", "Enqueues jobs that wait for each other, all or none")
+            .detail("A job names those that it waits for in `after`: by their names in this request, or by the ids of jobs that there are. The first refusal refuses all, and its problem says in `job` whose it is.")
+            .takes::<FlowRequest<'static>>(json!({ "jobs": {
+                "extract": { "queue": "etl" },
+                "load": { "queue": "etl", "after": ["extract"] },
+                "tell": { "queue": "email", "after": ["load=always"], "payload": { "to": "a@b.c" } },
+            } }))
+            .answers::<FlowEnqueued>(201, "What became of each job, under its name.")
+            .answers::<FlowEnqueued>(200, "The same of a flow that was there already.")
+            .keyed()
+            .refuses(&ONE),
     ]
 }

@@ -3,10 +3,12 @@
 use schemars::json_schema;
 use serde_json::json;
 use windlass_api::filter::CONDITIONS;
+use windlass_api::flow::FlowShape;
 use windlass_api::job::{JobRecord, JobRow, WhyRecord};
 use windlass_api::page::{Done, PageShape};
 use windlass_api::schema::{IdsText, Past, StatesText};
 use windlass_api::work::{CancelledShape, EditRequest, EditShape, Ids, Results};
+use windlass_core::bounds::LIST_BUDGET_MAX;
 use windlass_core::fingerprint::Fingerprint;
 use windlass_core::name::Tag;
 use windlass_core::{GroupKey, Kind, QueueName};
@@ -14,11 +16,11 @@ use windlass_core::{GroupKey, Kind, QueueName};
 use super::super::operation::{Operation, delete, get, patch, post};
 use super::super::schemas::{Make, of};
 use super::{PageLength, spelled};
-use crate::api::jobs::{BUDGET_MOST, Bodies, SearchRequest};
+use crate::api::jobs::{Bodies, SearchRequest};
 
 spelled! {
     /// How many jobs a page looks at.
-    Budget |_schemas| json_schema!({ "type": "integer", "minimum": 1, "maximum": BUDGET_MOST, "default": 10_000 });
+    Budget |_schemas| json_schema!({ "type": "integer", "minimum": 1, "maximum": LIST_BUDGET_MAX, "default": 10_000 });
 }
 
 /// The schema of a condition's value.
@@ -72,6 +74,14 @@ pub(super) fn operations() -> Vec<Operation> {
         get("/v1/jobs/{id}/why", "whyJob", "Why a job is not running")
             .answers::<WhyRecord>(200, "The reason.")
             .refuses(&["not_found", "wrong_state"]),
+        get(
+            "/v1/jobs/{id}/flow",
+            "getFlow",
+            "The jobs that a job waits for and those that wait for it, near and far",
+        )
+        .query::<PageLength>("limit", "Jobs that are shown; 100 unless said.")
+        .answers::<FlowShape>(200, "The jobs, parents before their children.")
+        .refuses(&["not_found"]),
         get("/v1/jobs/{id}/attempts/{attempt}/log", "getLog", "What the handler of an attempt wrote")
             .answers_as(200, "The log.", "text/plain", None)
             .refuses(&["not_found"]),
