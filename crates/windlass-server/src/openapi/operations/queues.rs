@@ -85,6 +85,8 @@ pub(super) fn operations() -> Vec<Operation> {
         put("/v1/limits/{limit}", "setLimit", "Sets a named limit that jobs of any queue share")
             .may_take::<LimitSettings>(json!({ "concurrency": 10 }))
             .done(),
-        delete("/v1/limits/{limit}", "removeLimit", "The limit admits everything").done(),
+        delete("/v1/limits/{limit}", "removeLimit", "The limit admits everything")
+            .done()
+            .refuses(&["not_found"]),
     ]
 }
