@@ -28,12 +28,30 @@ CREATE OR REPLACE FUNCTION windlass.bodies(p_ids uuid[], p_bytes bigint) RETURNS
   SELECT x.payload, x.prio, x.options FROM (SELECT u.n, j.payload, j.prio, j.options, sum(coalesce(octet_length(j.payload), 0)) OVER (ORDER BY u.n) AS bytes
     FROM unnest(p_ids) WITH ORDINALITY u(id, n) LEFT JOIN windlass.job j ON j.id = u.id) x WHERE x.n = 1 OR x.bytes <= p_bytes ORDER BY x.n $$;
 
+-- The jobs of a queue that has at most 1,000, from wherever one may stand; none of a larger one, nor where some wait for
+-- parents: those stand in no order of queues.
+CREATE OR REPLACE FUNCTION windlass.few_of(p_queue text) RETURNS uuid[] LANGUAGE plpgsql STABLE AS $$
+DECLARE v_most CONSTANT int := 1000; v_jobs uuid[];
+BEGIN
+  IF (SELECT s.counts[5] FROM windlass.qstate s WHERE s.queue = p_queue ORDER BY s.v DESC LIMIT 1) > 0 THEN RETURN NULL; END IF;
+  SELECT array_agg(x.job) INTO v_jobs FROM (
+    SELECT u.job FROM windlass.incoming i CROSS JOIN LATERAL unnest(i.jobs) u(job) WHERE i.queue = p_queue
+    UNION ALL SELECT r.job FROM windlass.ready r WHERE r.queue = p_queue AND r.job IS NOT NULL
+    UNION ALL SELECT u.job FROM windlass.ready r CROSS JOIN LATERAL unnest(r.jobs) u(job) WHERE r.queue = p_queue AND r.jobs IS NOT NULL
+    UNION ALL SELECT d.job FROM windlass.deferred d WHERE d.queue = p_queue
+    UNION ALL SELECT u.job FROM windlass.term t CROSS JOIN LATERAL unnest(t.jobs) u(job) WHERE t.queue = p_queue
+    UNION ALL SELECT e.job FROM windlass.ended e WHERE e.queue = p_queue
+    UNION ALL SELECT u.job FROM windlass.finished f CROSS JOIN LATERAL unnest(f.jobs) u(job) WHERE f.queue = p_queue
+    LIMIT v_most + 1) x;
+  RETURN CASE WHEN coalesce(cardinality(v_jobs), 0) <= v_most THEN coalesce(v_jobs, '{}') END;
+END $$;
+
 -- One page of jobs, and a last row where it would go on. Ended jobs of one queue and state come newest first; anything
--- else by id.
+-- else by id, in a small queue without a look at the jobs of others.
 CREATE OR REPLACE FUNCTION windlass.list(p jsonb, p_after uuid, p_before bigint, p_limit int, p_budget bigint, p_needle bytea)
 RETURNS TABLE (view jsonb, id uuid, seq bigint, n bigint, matches boolean) LANGUAGE plpgsql STABLE AS $$
 DECLARE v_states int[] := ARRAY(SELECT array_position(ARRAY['scheduled','ready','running','retrying','blocked','completed','dead','cancelled'], x) - 1 FROM jsonb_array_elements_text(coalesce(p->'states', '[]')) x);
-  r record; v_got int := 0; v_queue text := p->>'queue'; v_rows refcursor;
+  r record; v_got int := 0; v_queue text := p->>'queue'; v_rows refcursor; v_few uuid[];
 BEGIN
   n := 0;
   IF v_queue IS NOT NULL AND v_states = '{5}' THEN
@@ -46,8 +64,14 @@ BEGIN
     OPEN v_rows FOR SELECT e.job, e.seq FROM windlass.ended e WHERE e.queue = v_queue AND e.state = v_states[1] AND NOT e.shut
       AND e.seq < coalesce(p_before, 9223372036854775807) ORDER BY e.seq DESC LIMIT p_budget + 1;
   ELSE
-    OPEN v_rows FOR SELECT j.id AS job, 0::bigint AS seq FROM windlass.job j
-      WHERE j.id > coalesce(p_after, '00000000-0000-0000-0000-000000000000') ORDER BY j.id LIMIT p_budget + 1;
+    IF v_queue IS NOT NULL THEN v_few := windlass.few_of(v_queue); END IF;
+    IF v_few IS NOT NULL THEN
+      OPEN v_rows FOR SELECT j.id AS job, 0::bigint AS seq FROM windlass.job j
+        WHERE j.id = ANY (v_few) AND j.queue = v_queue AND j.id > coalesce(p_after, '00000000-0000-0000-0000-000000000000') ORDER BY j.id LIMIT p_budget + 1;
+    ELSE
+      OPEN v_rows FOR SELECT j.id AS job, 0::bigint AS seq FROM windlass.job j
+        WHERE j.id > coalesce(p_after, '00000000-0000-0000-0000-000000000000') ORDER BY j.id LIMIT p_budget + 1;
+    END IF;
   END IF;
   LOOP
     FETCH v_rows INTO r;

@@ -7,7 +7,9 @@ use tokio_postgres::Client;
 use windlass_core::job::{ErrorReport, OnConflict, Progress, Unique, UniqueScope};
 use windlass_core::name::UniqueKey;
 use windlass_core::queue::QueueSettings;
-use windlass_core::store::{Admin, Claim, Filter, From, Queue, ReleaseReason, Report, Settle, Upkeep};
+use windlass_core::store::{
+    Admin, Claim, Edit, Filter, From, Hello, Queue, ReleaseReason, Report, Settle, Upkeep,
+};
 use windlass_core::{GroupKey, JobId, Lease, NewJob, QueueName, State, WorkerId};
 use windlass_postgres::{Options, PostgresStore};
 
@@ -135,16 +137,33 @@ impl Subject {
             self.store.why(*id, None).await.expect("an answer").expect("a job");
         }
         self.store.bodies(ids.clone()).await.expect("bodies");
+        self.store.logs(ids[0], 1).await.expect("an answer").expect("a log");
         self.store.cancel(ids, None).await.expect("cancelled");
         let filter = Filter { states: vec![State::Completed], ..Filter::default() };
         let page = self.store.list(filter, None, FEW, FEW).await.expect("an answer").expect("a page");
         let ids = page.items.iter().map(|job| job.id).collect();
         self.store.delete(ids, None).await.expect("deleted");
+        let edit = |id: &JobId| Edit { id: *id, payload: None, priority: Some(1), run_at: None };
+        self.store.edit(self.scheduled.iter().map(edit).collect(), None).await.expect("edited");
         self.store.run_now(self.scheduled.clone(), None).await.expect("run now");
+        let hello = Hello { worker: WorkerId(7), host: "here".into(), version: "1".into(), queues: vec![] };
+        self.store.hello(hello, None).await.expect("heard");
+        let of_one = Filter { ids: self.scheduled.clone(), ..Filter::default() };
+        self.store.list(of_one, None, FEW, FEW).await.expect("an answer").expect("a page");
+        self.store
+            .series(QueueName::new("q").expect("a name"), None)
+            .await
+            .expect("an answer")
+            .expect("charts");
+        self.store.limits(None, FEW).await.expect("limits");
+        self.store.schedules().await.expect("schedules");
+        self.store.readers().await.expect("readers");
+        self.store.info().await.expect("info");
         self.store.groups(QueueName::new("g").expect("a name"), None, FEW).await.expect("groups");
         self.store.queues(None, None).await.expect("queues");
         self.store.errors(None, FEW).await.expect("errors");
         self.store.workers(None).await.expect("workers");
+        self.store.bye(WorkerId(7), None).await.expect("heard");
         self.store.events(From::Earliest, FEW, 0).await.expect("an answer").expect("events");
         self.store.upkeep(FEW, None).await.expect("upkeep");
     }

@@ -39,6 +39,7 @@ cases![
     the_age_of_the_oldest_ready_job_is_known,
     jobs_that_failed_alike_are_one_failure_mode,
     groups_and_limits_are_listed_in_pages_by_name,
+    a_page_of_a_small_queue_examines_no_job_of_another,
     workers_say_hello_and_bye_and_show_what_they_run,
     a_worker_that_crashed_is_gone_a_minute_after_its_last_word_once_its_leases_have_run_out,
     a_silent_worker_that_claims_or_says_hello_again_is_there_again,
@@ -579,6 +580,29 @@ fn groups_and_limits_are_listed_in_pages_by_name(host: &dyn Host) {
         }
     }
     assert_eq!(names, (0..25).map(|i| format!("l{i:02}")).collect::<Vec<_>>());
+}
+
+fn a_page_of_a_small_queue_examines_no_job_of_another(host: &dyn Host) {
+    let s = Subject::new(host);
+    s.put_many("crowd", 1_000);
+    // One that waits, is held, comes later, has failed, is done, is dead and is cancelled.
+    let small: Vec<JobId> = (0..7).map(|_| s.put(s.job("small"))).collect();
+    s.put_many("crowd", 1_000);
+    s.call_off(small[6]);
+    s.kill(&s.take("small"));
+    s.complete(&s.take("small"));
+    s.fail(&s.take("small"));
+    s.snooze(&s.take("small"), 60_000);
+    s.take("small");
+    for states in [vec![], vec![Ready], vec![Ready, Running, Scheduled, Retrying], vec![Dead]] {
+        let filter = Filter { queue: Some(queue("small")), states: states.clone(), ..Filter::default() };
+        let page = s.wait(s.store().list(filter, None, 50, 100)).unwrap();
+        let wanted = |id: &&JobId| states.is_empty() || states.contains(&s.state(**id));
+        let told: BTreeSet<JobId> = page.items.iter().map(|view| view.id).collect();
+        assert_eq!(told, small.iter().filter(wanted).copied().collect(), "{states:?}");
+        assert!(page.examined <= small.len(), "{} examined for {states:?}", page.examined);
+        assert_eq!(page.next, None, "{states:?}");
+    }
 }
 
 fn workers_say_hello_and_bye_and_show_what_they_run(host: &dyn Host) {
