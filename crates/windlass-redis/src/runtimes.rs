@@ -63,7 +63,7 @@ mod tests {
     fn each_runtime_has_a_connection_of_its_own_and_they_stay_few() {
         let all = Runtimes::default();
         assert!(all.own().is_err(), "without a runtime there is none");
-        let runtimes: Vec<_> = (0..RUNTIMES_MAX + 2)
+        let runtimes: Vec<_> = (0..=RUNTIMES_MAX)
             .map(|_| tokio::runtime::Builder::new_current_thread().build().expect("a runtime"))
             .collect();
         let of = |at: usize| runtimes[at].block_on(async { all.own() }).expect("a runtime");
