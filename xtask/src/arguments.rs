@@ -1,12 +1,13 @@
 //! The command line of `cargo xtask`, parsed into one [`Task`].
 //!
-//! Written by hand because seven commands with a handful of options do not repay compiling an argument parser before
+//! Written by hand because eight commands with a handful of options do not repay compiling an argument parser before
 //! every check. An option that a command does not have is an error here, never ignored.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::peers::Kind;
+use crate::tasks::{SCHEMATHESIS_EXAMPLES, Schemathesis};
 
 /// How many times `torture` kills the engine when the caller does not say: what CI runs.
 pub(crate) const TORTURE_CYCLES: u32 = 100;
@@ -49,6 +50,8 @@ pub(crate) enum Task {
     Deny,
     /// The kill -9 test of the embedded engine.
     Torture { cycles: u32, seed: Option<u64> },
+    /// The API's document against a running server.
+    Schemathesis(Schemathesis),
     /// The benchmark profiles, one JSON line each.
     Bench(Bench),
     /// The comparison with other queues.
@@ -124,6 +127,7 @@ pub(crate) fn parse(line: &[String]) -> Result<Task, UsageError> {
         "tidy" => bare("tidy", HELP_TIDY, Task::Tidy, rest),
         "deny" => bare("deny", HELP_DENY, Task::Deny, rest),
         "torture" => torture(rest),
+        "schemathesis" => schemathesis(rest),
         "bench" => bench(rest),
         other => Err(UsageError::UnknownCommand(other.to_owned())),
     }
@@ -177,6 +181,23 @@ fn torture(rest: &[String]) -> Result<Task, UsageError> {
     }
     words.nothing_after_dashes("torture")?;
     Ok(Task::Torture { cycles, seed })
+}
+
+fn schemathesis(rest: &[String]) -> Result<Task, UsageError> {
+    let mut words = Words::new(rest);
+    let mut asked = Schemathesis { examples: SCHEMATHESIS_EXAMPLES, seed: None };
+    while let Some((word, attached)) = words.next_option() {
+        match word {
+            "--help" | "-h" => return Ok(Task::Help(HELP_SCHEMATHESIS)),
+            "--examples" => {
+                asked.examples = at_least_one("--examples", words.value("--examples", attached)?)?
+            }
+            "--seed" => asked.seed = Some(number("--seed", words.value("--seed", attached)?)?),
+            _ => return Err(unknown("schemathesis", word)),
+        }
+    }
+    words.nothing_after_dashes("schemathesis")?;
+    Ok(Task::Schemathesis(asked))
 }
 
 fn bench(rest: &[String]) -> Result<Task, UsageError> {
@@ -354,6 +375,7 @@ Usage: cargo xtask <COMMAND> [OPTIONS]
   tidy      only the tidy rules: file names, unfinished code, sleeping tests
   deny      licences, banned crates and sources of the dependencies (needs cargo-deny)
   torture   kill the embedded engine over and over and compare it with an outside ledger
+  schemathesis  make requests of the OpenAPI document, and hold a server's answers against it (needs Python)
   bench     run the benchmark profiles and keep their figures as JSON lines; with --peers, compare with other queues
 
 `cargo xtask <COMMAND> --help` lists a command's options.
@@ -399,6 +421,15 @@ Usage: cargo xtask torture [--cycles N] [--seed S]
 
   --cycles N   how many kills (default 100, as in CI)
   --seed S     repeat the run that printed this seed";
+
+const HELP_SCHEMATHESIS: &str = "\
+Start `windlass serve` on a fresh store, make requests of its OpenAPI document, valid ones and others, and fail on an
+answer that the document does not allow, on a request that should have been refused and was not, and on every 5xx.
+
+Usage: cargo xtask schemathesis [--examples N] [--seed S]
+
+  --examples N   random requests of each operation and phase (default 5; deep: 200)
+  --seed S       repeat the run that printed this seed";
 
 const HELP_BENCH: &str = "\
 Build the release binary, run `windlass bench --json` for each profile, write one JSON object per line.
@@ -449,7 +480,7 @@ mod tests {
 
     #[test]
     fn every_command_has_its_own_help() {
-        for command in ["check", "test", "imports", "tidy", "deny", "torture", "bench"] {
+        for command in ["check", "test", "imports", "tidy", "deny", "torture", "schemathesis", "bench"] {
             let Ok(Task::Help(text)) = parsed(&format!("{command} --help")) else {
                 panic!("{command} --help is not answered with help");
             };

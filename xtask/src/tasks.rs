@@ -8,9 +8,12 @@ mod bench;
 mod check;
 mod deny;
 mod peers;
+mod schemathesis;
 mod services;
 mod test;
 mod torture;
+
+pub(crate) use schemathesis::{EXAMPLES as SCHEMATHESIS_EXAMPLES, Schemathesis};
 
 use crate::arguments::Task;
 use crate::step::{Failure, timed};
@@ -31,6 +34,7 @@ pub(crate) fn run(task: Task) -> Result<(), Failure> {
         Task::Tidy => timed("tidy", "cargo xtask tidy", || tidy::check(&root)),
         Task::Deny => deny::run(&root),
         Task::Torture { cycles, seed } => torture::run(&root, cycles, seed),
+        Task::Schemathesis(asked) => schemathesis::run(&root, asked),
         Task::Bench(bench) => bench::run(&root, bench),
         Task::Peers(asked) => peers::run(&root, &asked),
     }
