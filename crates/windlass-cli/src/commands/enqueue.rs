@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use clap::Args;
+use windlass_api::idempotency::{IdempotencyKey, is_same};
 use windlass_api::work::{EnqueuedShape, JobRequest};
 use windlass_core::job::{OnConflict, Parent, UniqueScope};
 use windlass_core::limit::LimitUse;
@@ -13,7 +14,7 @@ use windlass_core::{GroupKey, JobId, Kind, QueueName, Time};
 use crate::arguments::Global;
 use crate::commands::{closing, ndjson};
 use crate::connect::{self, Intent};
-use crate::fault::Fault;
+use crate::fault::{Exit, Fault};
 use crate::output::Output;
 use crate::values::retry::{self, Policy};
 use crate::values::span::{self, Span};
@@ -23,6 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   windlass enqueue email send_email '{\"to\":\"a@b.c\"}'
   windlass enqueue email send_email @mail.json --delay 10m --group campaign-7
+  windlass enqueue email send_email @mail.json --idempotency-key order-7
   windlass enqueue reports build --unique daily --unique-for 1h --on-conflict refuse
   jq -c '.[] | {payload: .}' contacts.json | windlass enqueue email send_email --ndjson -
 ";
@@ -43,6 +45,10 @@ pub(crate) struct EnqueueArgs {
     /// Take one job from each line of FILE (`-`: stdin); a bad line is told and stops no other
     #[arg(long, value_name = "FILE")]
     ndjson: Option<String>,
+    /// Name the command, so that it can be given again: with the same key it enqueues once. With --ndjson lines are
+    /// known by their numbers, so that a file that broke off can be sent again
+    #[arg(long, value_name = "KEY", conflicts_with = "id")]
+    idempotency_key: Option<IdempotencyKey>,
     /// Send the payload's bytes as they are, JSON or not
     #[arg(long)]
     raw: bool,
@@ -151,7 +157,12 @@ fn told(enqueued: &Enqueued) -> (&'static str, String) {
 /// Runs the command.
 pub(crate) async fn run(global: &Global, out: &Output, args: EnqueueArgs) -> Result<(), Fault> {
     if let Some(file) = &args.ndjson {
-        let defaults = ndjson::Defaults { queue: args.queue, kind: args.kind, options: args.options };
+        let defaults = ndjson::Defaults {
+            queue: args.queue,
+            kind: args.kind,
+            key: args.idempotency_key,
+            options: args.options,
+        };
         let source = ndjson::Source::open(file)?;
         let open = connect::open(global, Intent::Put).await?;
         let result = ndjson::run(global, &open, out, source, defaults).await;
@@ -162,15 +173,17 @@ pub(crate) async fn run(global: &Global, out: &Output, args: EnqueueArgs) -> Res
     };
     let bytes = payload::read(args.payload.as_deref(), args.raw)?;
     let open = connect::open(global, Intent::Put).await?;
-    let result = one(global, &open, out, args.options, queue, kind, bytes).await;
+    let result = one(global, &open, out, args.options, args.idempotency_key, queue, kind, bytes).await;
     closing(open, result).await
 }
 
+#[expect(clippy::too_many_arguments, reason = "what the command line says, in its order")]
 async fn one(
     global: &Global,
     open: &connect::Open,
     out: &Output,
     options: JobOptions,
+    key: Option<IdempotencyKey>,
     queue: QueueName,
     kind: Kind,
     bytes: Vec<u8>,
@@ -179,10 +192,19 @@ async fn one(
     let (queue, kind, payload) = (Some(queue), Some(kind), Some(payload));
     let mut request = JobRequest { queue, kind, payload, payload_encoding, ..JobRequest::default() };
     options.fill(&mut request);
-    let job = request.job(None, open.client().new_id(), moment::now())?;
-    let answers = open.store().enqueue(vec![job], false, None).await?;
+    let id = key.as_ref().map_or_else(|| open.client().new_id(), |key| key.id(0));
+    let job = request.job(None, id, moment::now())?;
+    let answers = open.store().enqueue(vec![job.clone()], false, None).await?;
     let answer = answers.into_iter().next().ok_or_else(|| Fault::failed("the store gave no answer"))?;
     let enqueued = answer.map_err(Fault::from)?;
+    if key.is_some() && enqueued.status == EnqueueStatus::Known {
+        let there = open.store().get(enqueued.id).await?;
+        if there.is_some_and(|there| !is_same(&job, &there.view, &there.payload)) {
+            let message = format!("the idempotency key was used for another job, {}", enqueued.id);
+            return Err(Fault::new(Exit::Refused, "idempotency_key_reused", message)
+                .next("give every job a key of its own, and the same one only to its repetition"));
+        }
+    }
     let (word, sentence) = told(&enqueued);
     let id = enqueued.id.to_string();
     out.done(&EnqueuedShape::from(enqueued), &sentence, &[&id, word, enqueued.state.as_str()])?;

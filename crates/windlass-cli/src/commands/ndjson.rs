@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader, Read};
 
 use indicatif::{HumanCount, ProgressBar};
 use serde::Serialize;
+use windlass_api::idempotency::IdempotencyKey;
 use windlass_api::payload;
 use windlass_api::work::{EnqueuedShape, JobRequest};
 use windlass_core::bounds::{BATCH_ITEMS_MAX, PAYLOAD_BYTES_MAX};
@@ -78,6 +79,8 @@ impl Source {
 pub(crate) struct Defaults {
     pub(crate) queue: Option<QueueName>,
     pub(crate) kind: Option<Kind>,
+    /// Names all lines, which are then known by their numbers.
+    pub(crate) key: Option<IdempotencyKey>,
     pub(crate) options: JobOptions,
 }
 
@@ -162,7 +165,8 @@ pub(crate) async fn run(
             continue;
         }
         tally.lines += 1;
-        let read = job(&line, &defaults, open.client().new_id());
+        let id = defaults.key.as_ref().map_or_else(|| open.client().new_id(), |key| key.id(number));
+        let read = job(&line, &defaults, id);
         bytes += read.as_ref().map_or(0, |job| job.payload.len());
         batch.push((number, read));
         if batch.len() == BATCH_ITEMS_MAX || bytes >= BATCH_BYTES {
@@ -285,6 +289,7 @@ mod tests {
         let defaults = Defaults {
             queue: Some(QueueName::new("q").expect("a name")),
             kind: None,
+            key: None,
             options: JobOptions { priority: Some(3), ..JobOptions::default() },
         };
         job(line.as_bytes(), &defaults, JobId::from_parts(Time(1_763_700_000_000), 1))
@@ -326,7 +331,7 @@ mod tests {
             ..JobOptions::default()
         };
         let (queue, kind) = ("q".parse().expect("a name"), "k".parse().expect("a name"));
-        let defaults = Defaults { queue: Some(queue), kind: Some(kind), options };
+        let defaults = Defaults { queue: Some(queue), kind: Some(kind), key: None, options };
         let read = |line: &str| job(line.as_bytes(), &defaults, parent).expect("a job");
         let plain = read("{}");
         assert_eq!((plain.queue.as_str(), plain.kind.as_str(), plain.priority), ("q", "k", -3));
