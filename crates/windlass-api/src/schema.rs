@@ -11,7 +11,7 @@ use crate::flow::Named;
 use crate::idempotency::{IdempotencyKey, KEY_BYTES_MAX};
 use crate::page::{Done, ItemAnswer, Refusal};
 use crate::queue::ByState;
-use crate::work::{JobRequest, LeaseText};
+use crate::work::{JobRequest, LeaseText, Settlement};
 
 macro_rules! spelled {
     ($($(#[$doc:meta])* $type:ident $schema:tt;)*) => {$(
@@ -145,6 +145,27 @@ impl<T: JsonSchema> JsonSchema for Named<T> {
             "propertyNames": { "pattern": "^[^=]+$" },
             "minProperties": 1,
             "maxProperties": BATCH_ITEMS_MAX,
+        })
+    }
+}
+
+/// A settlement of several.
+#[derive(Debug)]
+pub enum SettlementItem {}
+
+impl JsonSchema for SettlementItem {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "SettlementItem".into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A settlement. One whose values break a rule is refused by itself, and stops no other.",
+            "anyOf": [schemas.subschema_for::<Settlement<'static>>(), { "type": "object" }],
         })
     }
 }

@@ -117,10 +117,10 @@ impl Pairs {
 
     /// Takes a wait out: a span, at most as long as requests wait.
     pub(crate) fn take_wait(&mut self) -> Result<Duration, Fault> {
-        let spelled = self.take("wait")?;
-        let ms = match self.take_value::<u64>("wait_ms")? {
-            Some(ms) => ms,
-            None => spelled.map(|text| wait_ms(&text)).transpose()?.unwrap_or(0),
+        let spelled = self.take("wait")?.map(|text| wait_ms(&text)).transpose()?;
+        let ms = match (self.take_value::<u64>("wait_ms")?, spelled) {
+            (Some(_), Some(_)) => return Err(Fault::bad_request("wait and wait_ms exclude each other")),
+            (counted, spelled) => counted.or(spelled).unwrap_or(0),
         };
         Ok(Duration::from_millis(ms).min(WAIT_MOST))
     }

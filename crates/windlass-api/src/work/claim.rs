@@ -51,7 +51,10 @@ pub struct ClaimRequest<'a> {
     pub wait: Option<Cow<'a, str>>,
     /// Settled before anything is claimed.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::object::list")]
-    #[cfg_attr(feature = "schema", schemars(length(max = 1000)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<crate::schema::SettlementItem>", length(max = 1000))
+    )]
     pub settle: Vec<Settlement<'a>>,
 }
 

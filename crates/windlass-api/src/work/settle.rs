@@ -253,6 +253,9 @@ fn release_reason(text: &str) -> Result<ReleaseReason, String> {
 pub struct SettleRequest<'a> {
     /// What ended, and how.
     #[serde(borrow, deserialize_with = "crate::object::list")]
-    #[cfg_attr(feature = "schema", schemars(length(max = 1000)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<crate::schema::SettlementItem>", length(max = 1000))
+    )]
     pub settle: Vec<Settlement<'a>>,
 }

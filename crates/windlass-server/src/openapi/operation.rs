@@ -128,6 +128,12 @@ impl Operation {
         self
     }
 
+    /// A body of lines, each of that type. Without an example: one line is no example of lines, and several are no JSON.
+    pub(super) fn takes_lines<T: JsonSchema>(mut self) -> Self {
+        self.body.push(Media { kind: NDJSON, schema: Some(of::<T>), example: None });
+        self
+    }
+
     /// A body may be left out.
     pub(super) fn optional_body(mut self) -> Self {
         self.body_may_be_empty = true;

@@ -55,6 +55,7 @@ async fn nonsense_is_refused_with_a_code_and_words() {
         ("GET", "/v1/jobs?limit=0".to_owned(), "", 400, "bad_request"),
         ("GET", "/v1/jobs?limit=1001".to_owned(), "", 400, "bad_request"),
         ("GET", "/v1/events?limit=0".to_owned(), "", 400, "bad_request"),
+        ("GET", "/v1/events?wait=soon&wait_ms=0".to_owned(), "", 400, "bad_request"),
         ("POST", "/v1/jobs/search".to_owned(), r#"{"budget":0}"#, 400, "bad_request"),
         ("GET", "/v1/queues/%ff".to_owned(), "", 400, "bad_request"),
         ("POST", "/v1/claim".to_owned(), r#"{"queues":["q"],"wait":"soon"}"#, 400, "bad_request"),

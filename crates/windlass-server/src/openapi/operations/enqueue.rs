@@ -89,7 +89,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .query::<bool>("all_or_nothing", "Of a list: one refused job refuses all.")
             .takes_as("application/json", of::<OneOrMore>, job.clone())
             .optional_body()
-            .takes_as(NDJSON, of::<Listed>, job.clone())
+            .takes_lines::<Listed>()
             .answers::<EnqueuedShape>(201, "One new job; `Location` is its address.")
             .answers::<KnownOrResults>(200, "One job that was there already; or of a list an answer for each; or of lines those that were refused, and a count.")
             .answers_as(200, "", NDJSON, Some(of::<Told>))
