@@ -14,8 +14,8 @@ use windlass_core::job::{JobBody, JobDetail, JobView};
 use windlass_core::limit::LimitSettings;
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::{
-    Admin, Beat, Cancelled, Claim, Claimed, Edit, Enqueued, EventPage, FailureMode, Filter, From, GroupInfo,
-    Hello, LimitInfo, Page, PerItem, Queue, QueueInfo, QueueSeries, Reader, Report, ScheduleInfo,
+    Admin, Backup, Beat, Cancelled, Claim, Claimed, Edit, Enqueued, EventPage, FailureMode, Filter, From,
+    GroupInfo, Hello, LimitInfo, Page, PerItem, Queue, QueueInfo, QueueSeries, Reader, Report, ScheduleInfo,
     ScheduleSpec, Signal, Store, StoreFuture, StoreInfo, Upkeep, UpkeepReport, Watch, WorkerInfo,
 };
 use windlass_core::why::Why;
@@ -317,6 +317,10 @@ where
 
     fn info(&self) -> StoreFuture<'_, StoreInfo> {
         self.store.info()
+    }
+
+    fn backup(&self) -> StoreFuture<'_, Backup> {
+        self.store.backup()
     }
 
     fn meta(&self, key: String) -> StoreFuture<'_, (Vec<u8>, u64)> {

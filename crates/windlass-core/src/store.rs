@@ -693,6 +693,26 @@ pub struct QueueSeries {
     pub failed: Vec<Series>,
 }
 
+/// A store as it was at a moment, as one file that comes piece by piece.
+pub struct Backup {
+    /// The length of the file.
+    pub bytes: u64,
+    /// Its pieces.
+    pub pieces: Box<dyn Pieces>,
+}
+
+impl std::fmt::Debug for Backup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Backup").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+/// A file that comes piece by piece. It is whole only when the end has come without an error.
+pub trait Pieces: Send {
+    /// The next piece, none behind the last.
+    fn next(&mut self) -> StoreFuture<'_, Option<Vec<u8>>>;
+}
+
 /// The verbs of people and dashboards.
 pub trait Admin: Send + Sync {
     /// Everything about one job; none when it is not known (or no longer).
@@ -789,6 +809,12 @@ pub trait Admin: Send + Sync {
     fn workers(&self, at: Option<Time>) -> StoreFuture<'_, Vec<WorkerInfo>>;
     /// What this store is and gives.
     fn info(&self) -> StoreFuture<'_, StoreInfo>;
+    /// A copy of the whole store as it is when asked, with everything acknowledged before, made while it goes on working.
+    /// Stores on a server of their own have none: that server's tools make one.
+    fn backup(&self) -> StoreFuture<'_, Backup> {
+        let refused = StoreError::refused("backup", "this store makes no backup of itself");
+        Box::pin(async { Err(refused) })
+    }
     /// A value kept for the server, with its version; version 0 when there is none.
     fn meta(&self, key: String) -> StoreFuture<'_, (Vec<u8>, u64)>;
     /// Replaces the value if `version` is current; answers the new version.

@@ -76,9 +76,9 @@ impl Compactor {
         let mut segments = journal.segments();
         let oldest = segments.next()?;
         segments.next()?;
-        let held = machine.readers.values().map(ReaderPlace::segment).min();
-        let overdue = used > 2 * live + self.slack_bytes + self.readers_bytes;
-        if held.is_some_and(|reader| reader <= oldest.sequence) && !overdue {
+        let read_from = machine.readers.values().map(ReaderPlace::segment).min();
+        let held = read_from.into_iter().chain(journal.held_from()).min();
+        if held.is_some_and(|held| held <= oldest.sequence) && !self.is_overdue(journal, machine) {
             return None;
         }
         match self.settled {
@@ -88,6 +88,12 @@ impl Compactor {
                 self.settled
             }
         }
+    }
+
+    /// Whether readers and backups have held back as much as they may: the store goes on without them then.
+    pub(crate) fn is_overdue(&self, journal: &Journal, machine: &Machine) -> bool {
+        let used = journal.disk_bytes().saturating_sub(journal.spare_bytes());
+        used > 2 * machine.live.total() + self.slack_bytes + self.readers_bytes
     }
 
     /// The oldest of these segments (oldest first) that is within the bytes that readers may hold back: what they keep

@@ -72,6 +72,8 @@ pub(crate) enum Message {
     Call(Request),
     /// Every fact that made the segment useless is durable: it can be given back.
     Reclaim(u32),
+    /// A backup has let go of the segments that it held.
+    Released,
     /// A clock that does not run by itself was moved, or spare space may be back.
     Wake,
     /// Finish and stop; told when it is done.
@@ -126,6 +128,11 @@ impl Shared {
     /// Why the engine takes no more work.
     pub(crate) fn stopped(&self) -> StoreError {
         lock(&self.stopped).clone().unwrap_or_else(|| StoreError::stopped("call", "the store is closed"))
+    }
+
+    /// Whether it takes no more work: from then on the files may be somebody else's.
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.inbox).closed
     }
 
     fn stop(&self, why: &StoreError) {
@@ -345,6 +352,7 @@ impl Engine {
             match message {
                 Message::Call(request) => self.call(request)?,
                 Message::Reclaim(segment) => self.give_back(segment)?,
+                Message::Released => self.check_compaction = true,
                 Message::Wake => {}
                 Message::Close(told) => *closing = Some(told),
             }
@@ -573,11 +581,22 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether a backup still reads that segment, and may.
+    fn is_held(&self, segment: u32) -> bool {
+        self.journal.held_from().is_some_and(|held| held <= segment)
+            && !self.core.space_low
+            && !self.compactor.is_overdue(&self.journal, &self.core.machine)
+    }
+
     /// Gives back the oldest segment when too much of the disk holds nothing that is needed.
     fn compact(&mut self) -> Result<(), JournalError> {
         if let Some((segment, lsn)) = self.giving_back {
             if self.syncer.durable_lsn() < lsn {
                 self.syncs.push(&mut Vec::new());
+                return Ok(());
+            }
+            if self.is_held(segment) {
+                // The backup that began meanwhile reads it, and wakes the engine when it has.
                 return Ok(());
             }
             self.giving_back = None;
@@ -644,6 +663,6 @@ fn refuse(message: Message, why: &StoreError) {
             send(None);
         }
         Message::Close(told) => told(None),
-        Message::Reclaim(_) | Message::Wake => {}
+        Message::Reclaim(_) | Message::Released | Message::Wake => {}
     }
 }

@@ -8,6 +8,7 @@
 //! The bytes on disk are in `FORMAT.md`. Clocks, files and random numbers are seams with a real and
 //! a simulated form ([`clock`], [`disk`]); a lint bans them everywhere else.
 
+pub mod backup;
 pub mod clock;
 mod codec;
 mod compact;

@@ -137,6 +137,15 @@ impl EmbeddedStore {
     }
 }
 
+/// Opens the store in a directory that is locked already.
+pub(crate) fn open_locked(
+    disk: Arc<FileDisk>,
+    options: EmbeddedOptions,
+    lock: DirectoryLock,
+) -> Result<EmbeddedStore, OpenError> {
+    start(disk, "embedded", AckLevel::Power, options, Some(lock))
+}
+
 /// Jobs that a replay makes room for at once: what a snapshot says is checked by nothing else than this.
 const OUTLOOK_JOBS_MAX: usize = 1 << 28;
 /// Jobs below which a replay ends before a thread of its own would pay.

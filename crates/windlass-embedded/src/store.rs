@@ -22,10 +22,10 @@ use windlass_core::limit::LimitSettings;
 use windlass_core::name::{GroupKey, LimitName, QueueName, ScheduleName};
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::{
-    AckLevel, Admin, Beat, Cancelled, Claim, Claimed, ClaimedJob, Edit, Enqueued, EventPage, FailureMode,
-    Filter, From, GroupInfo, Hello, LimitInfo, Page, PerItem, Queue, QueueInfo, QueueSeries, Reader, Report,
-    ScheduleInfo, ScheduleSpec, Settle, Signal, Store, StoreFuture, StoreInfo, Upkeep, UpkeepReport, Watch,
-    WorkerInfo,
+    AckLevel, Admin, Backup, Beat, Cancelled, Claim, Claimed, ClaimedJob, Edit, Enqueued, EventPage,
+    FailureMode, Filter, From, GroupInfo, Hello, LimitInfo, Page, PerItem, Queue, QueueInfo, QueueSeries,
+    Reader, Report, ScheduleInfo, ScheduleSpec, Settle, Signal, Store, StoreFuture, StoreInfo, Upkeep,
+    UpkeepReport, Watch, WorkerInfo,
 };
 use windlass_core::why::Why;
 use windlass_core::{Lease, Rejection, State, StoreError, Time, WorkerId};
@@ -89,7 +89,7 @@ impl EmbeddedStore {
     }
 
     /// As `call`, for a verb that changes nothing.
-    async fn look<T: Send + 'static>(
+    pub(crate) async fn look<T: Send + 'static>(
         &self,
         at: Option<Time>,
         wait: Wait,
@@ -665,6 +665,10 @@ impl Admin for EmbeddedStore {
             memory_bytes: None,
             warnings: Vec::new(),
         })
+    }
+
+    fn backup(&self) -> StoreFuture<'_, Backup> {
+        Box::pin(crate::backup::begin(self))
     }
 
     fn meta(&self, key: String) -> StoreFuture<'_, (Vec<u8>, u64)> {

@@ -17,8 +17,9 @@ use windlass_core::job::{AttemptRecord, ErrorReport, JobBody, JobDetail, JobView
 use windlass_core::limit::LimitSettings;
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::{
-    Admin, Edit, EventPage, FailureMode, Filter, From, GroupInfo, LimitInfo, Page, PerItem, QueueInfo,
-    QueueSeries, Reader, ScheduleInfo, ScheduleSpec, Series, Store, StoreFuture, StoreInfo, WorkerInfo,
+    Admin, Backup, Edit, EventPage, FailureMode, Filter, From, GroupInfo, LimitInfo, Page, PerItem,
+    QueueInfo, QueueSeries, Reader, ScheduleInfo, ScheduleSpec, Series, Store, StoreFuture, StoreInfo,
+    WorkerInfo,
 };
 use windlass_core::why::{Full, Reason, Why};
 use windlass_core::{
@@ -556,6 +557,13 @@ impl Admin for PostgresStore {
 
     fn info(&self) -> StoreFuture<'_, StoreInfo> {
         Box::pin(self.read_info())
+    }
+
+    fn backup(&self) -> StoreFuture<'_, Backup> {
+        let cause = "a PostgreSQL database is backed up by its own tools: pg_dump --schema=NAMESPACE, or pg_basebackup with an \
+                     archive of its log; see docs/backup.md";
+        let refused = StoreError::refused("backup", cause);
+        Box::pin(async { Err(refused) })
     }
 
     fn meta(&self, key: String) -> StoreFuture<'_, (Vec<u8>, u64)> {

@@ -8,8 +8,8 @@ use windlass_core::limit::LimitSettings;
 use windlass_core::name::{GroupKey, LimitName, QueueName, ScheduleName};
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::{
-    Admin, Edit, EventPage, FailureMode, Filter, From, GroupInfo, LimitInfo, Page, PerItem, QueueInfo,
-    QueueSeries, Reader, ScheduleInfo, ScheduleSpec, StoreFuture, StoreInfo, WorkerInfo,
+    Admin, Backup, Edit, EventPage, FailureMode, Filter, From, GroupInfo, LimitInfo, Page, PerItem,
+    QueueInfo, QueueSeries, Reader, ScheduleInfo, ScheduleSpec, StoreFuture, StoreInfo, WorkerInfo,
 };
 use windlass_core::why::Why;
 use windlass_core::{JobId, Rejection, State, StoreError, Time};
@@ -562,6 +562,13 @@ impl Admin for RedisStore {
                 warnings: server.warnings(),
             })
         })
+    }
+
+    fn backup(&self) -> StoreFuture<'_, Backup> {
+        let cause = "a Redis server backs itself up: redis-cli BGSAVE, then copy its dump.rdb (and its appendonlydir), or \
+                     keep a replica; see docs/backup.md";
+        let refused = StoreError::refused("backup", cause);
+        Box::pin(async { Err(refused) })
     }
 
     fn meta(&self, key: String) -> StoreFuture<'_, (Vec<u8>, u64)> {

@@ -129,6 +129,11 @@ impl FileDisk {
         let _ = std::fs::remove_dir(&self.path);
     }
 
+    /// Makes the directory its owner's alone.
+    pub(crate) fn make_private(&self) -> io::Result<()> {
+        Ok(rustix::fs::fchmod(&self.directory, Mode::RWXU)?)
+    }
+
     /// What the system refused to do with this directory.
     pub(crate) fn failed(&self, operation: &'static str, source: io::Error) -> OpenDirectoryError {
         io_failure(operation, &self.path, source)
@@ -226,6 +231,16 @@ impl DiskFile for RealFile {
         let advice = if sequential { Advice::Sequential } else { Advice::Normal };
         let _ = rustix::fs::fadvise(&self.0, 0, None, advice);
     }
+}
+
+/// Opens one file for reading, wherever it lies.
+pub(crate) fn open_file(path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    Ok(Arc::new(RealFile(file)))
 }
 
 fn make_directory(path: &Path) -> Result<(), OpenDirectoryError> {

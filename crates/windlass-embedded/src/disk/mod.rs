@@ -14,6 +14,7 @@ mod file;
 mod memory;
 mod sim;
 
+pub(crate) use file::open_file;
 pub use file::{FileDisk, OpenDirectoryError};
 pub use memory::MemoryDisk;
 pub use sim::{Fate, Operation, SimDisk, Unsynced};

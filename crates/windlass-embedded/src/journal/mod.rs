@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 mod batch;
 mod doctor;
 mod error;
+mod hold;
 mod open;
 mod reader;
 mod recovery;
@@ -28,6 +29,7 @@ mod sync;
 pub use batch::{BATCH_HEADER_BYTES, BatchBuffer};
 pub use doctor::{Cut, Problem, RepairReport, SegmentReport, VerifyReport, newest, repair, verify};
 pub use error::{JournalError, OpenError, ReadError, ReplayError};
+pub(crate) use hold::{HOLDS_MAX, Hold};
 pub use open::{Recovery, Replayed};
 pub use reader::{BatchRun, Reader, StoredBatch};
 pub(crate) use segment::unused_segment_name;
@@ -308,6 +310,11 @@ impl Journal {
     pub fn retry_spares(&self) {
         self.spares.retry();
         self.run_inline();
+    }
+
+    /// The oldest segment that a reader holds; see [`Reader::hold`].
+    pub(crate) fn held_from(&self) -> Option<u32> {
+        self.library.held_from()
     }
 
     /// The store's random id.

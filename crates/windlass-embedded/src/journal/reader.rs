@@ -29,7 +29,9 @@ pub(super) struct Library {
     pub(super) live: RwLock<BTreeMap<u32, Arc<Segment>>>,
     tail: Mutex<Tail>,
     blocks: Mutex<Blocks>,
-    durability: Arc<Durability>,
+    pub(super) durability: Arc<Durability>,
+    /// The oldest segment of each hold.
+    pub(super) holds: Mutex<Vec<u32>>,
 }
 
 /// The newest batches, as they were appended.
@@ -61,7 +63,13 @@ impl Library {
         tail_bytes_max: usize,
     ) -> Self {
         let tail = Tail { batches: VecDeque::new(), bytes: 0, bytes_max: tail_bytes_max };
-        Self { live: RwLock::new(live), tail: Mutex::new(tail), blocks: Mutex::default(), durability }
+        Self {
+            live: RwLock::new(live),
+            tail: Mutex::new(tail),
+            blocks: Mutex::default(),
+            durability,
+            holds: Mutex::default(),
+        }
     }
 
     pub(super) fn remember(&self, position: Position, batch: Arc<Vec<u8>>) {

@@ -51,6 +51,11 @@ impl Durability {
         written.files.entry(segment.sequence()).or_insert_with(|| Arc::clone(&segment.file));
     }
 
+    /// The newest batch that was written, durable or not.
+    pub(super) fn written_lsn(&self) -> u64 {
+        self.written().lsn
+    }
+
     /// Stops the journal for good; the first reason is kept.
     pub(super) fn poison(&self, operation: &str, error: &io::Error) -> JournalError {
         let reason = self.reason.get_or_init(|| {
