@@ -20,7 +20,7 @@ use windlass_core::limit::LimitSettings;
 use windlass_core::name::{GroupKey, LimitName, QueueName, ScheduleName};
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::{
-    Admin, Edit, EventPage, FailureMode, Filter, From as Begin, GroupInfo, LimitInfo, Page, PerItem,
+    Admin, Backup, Edit, EventPage, FailureMode, Filter, From as Begin, GroupInfo, LimitInfo, Page, PerItem,
     QueueInfo, QueueSeries, Reader, ScheduleInfo, ScheduleSpec, StoreFuture, StoreInfo, WorkerInfo,
 };
 use windlass_core::why::Why;
@@ -396,6 +396,12 @@ impl Admin for HttpStore {
             };
             self.look("info", "/v1/info").done(read).await
         })
+    }
+
+    fn backup(&self) -> StoreFuture<'_, Backup> {
+        Box::pin(
+            async move { self.look("backup", "/v1/backup").streamed().await.and_then(crate::backup::of) },
+        )
     }
 
     fn meta(&self, key: String) -> StoreFuture<'_, (Vec<u8>, u64)> {

@@ -18,7 +18,7 @@ use windlass_core::error::Outcome;
 use windlass_core::store::PerItem;
 use windlass_core::{Rejection, StoreError};
 
-use crate::link::{Broken, Link, Reply};
+use crate::link::{Broken, Link, Reply, Streamed};
 
 /// As much of an answer as is shown when it makes no sense.
 const EXCERPT_CHARS: usize = 200;
@@ -133,14 +133,29 @@ impl<'a> Call<'a> {
     pub(crate) async fn exchange(&mut self) -> Result<Reply, StoreError> {
         let body = self.body.take();
         let told = self.link.exchange(self.method.clone(), &self.path, body, self.waits).await;
-        told.map_err(|why| {
-            let (cause, outcome, retryable) = match why {
-                Broken::NotSent(cause) => (cause, Outcome::NotDone, true),
-                Broken::Unanswered(cause) => (cause, Outcome::Unknown, true),
-                Broken::Impossible(cause) => (cause, Outcome::NotDone, false),
-            };
-            self.error(cause, outcome, retryable)
-        })
+        told.map_err(|why| self.unanswered(why))
+    }
+
+    /// Makes a call whose good answer comes piece by piece.
+    pub(crate) async fn streamed(self) -> Result<Streamed, StoreError> {
+        let told =
+            self.link.begin(self.method.clone(), &self.path).await.map_err(|why| self.unanswered(why))?;
+        match told {
+            Ok(streamed) => Ok(streamed),
+            Err(reply) => match self.judge(reply) {
+                Ok(answer) => Err(answer.misread("it did not come piece by piece")),
+                Err(failure) => Err(failure.into_error(self.operation)),
+            },
+        }
+    }
+
+    fn unanswered(&self, why: Broken) -> StoreError {
+        let (cause, outcome, retryable) = match why {
+            Broken::NotSent(cause) => (cause, Outcome::NotDone, true),
+            Broken::Unanswered(cause) => (cause, Outcome::Unknown, true),
+            Broken::Impossible(cause) => (cause, Outcome::NotDone, false),
+        };
+        self.error(cause, outcome, retryable)
     }
 
     /// What a reply means.

@@ -10,6 +10,7 @@
 
 mod address;
 mod admin;
+mod backup;
 mod call;
 mod link;
 mod path;

@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -54,6 +54,13 @@ pub(crate) struct Reply {
     /// The version of the Windlass server that answered; none when somebody else did.
     pub(crate) version: Option<String>,
     pub(crate) body: Bytes,
+}
+
+/// An answer that goes on coming.
+pub(crate) struct Streamed {
+    /// How long it will be.
+    pub(crate) bytes: Option<u64>,
+    pub(crate) body: Incoming,
 }
 
 /// Why nothing came back, in words.
@@ -110,17 +117,41 @@ impl Link {
         let http = self.http()?;
         let exchange = async {
             let response = http.request(request).await.map_err(|why| self.broken(&why))?;
-            let (head, body) = response.into_parts();
-            let body = body.collect().await.map_err(|why| {
-                Broken::Unanswered(format!("{} broke off in its answer: {}", self.shown(), words(&why)))
-            })?;
-            let version = head
-                .headers
-                .get(&VERSION)
-                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-            Ok(Reply { status: head.status, version, body: body.to_bytes() })
+            self.whole(response).await
         };
-        let within = self.call_timeout.saturating_add(more);
+        self.in_time(self.call_timeout.saturating_add(more), exchange).await
+    }
+
+    /// Sends one request and waits for the beginning of the answer; one that is not good, or no server's, comes whole.
+    pub(crate) async fn begin(&self, method: Method, path: &str) -> Result<Result<Streamed, Reply>, Broken> {
+        let request = self.request(method, path, None).map_err(|why| Broken::Impossible(why.to_string()))?;
+        let http = self.http()?;
+        let beginning = async {
+            let response = http.request(request).await.map_err(|why| self.broken(&why))?;
+            if response.status().is_success() && response.headers().contains_key(&VERSION) {
+                let body = response.into_body();
+                return Ok(Ok(Streamed { bytes: body.size_hint().exact(), body }));
+            }
+            self.whole(response).await.map(Err)
+        };
+        self.in_time(self.call_timeout, beginning).await
+    }
+
+    async fn whole(&self, response: hyper::Response<Incoming>) -> Result<Reply, Broken> {
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(|why| {
+            Broken::Unanswered(format!("{} broke off in its answer: {}", self.shown(), words(&why)))
+        })?;
+        let version =
+            head.headers.get(&VERSION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        Ok(Reply { status: head.status, version, body: body.to_bytes() })
+    }
+
+    async fn in_time<T>(
+        &self,
+        within: Duration,
+        exchange: impl Future<Output = Result<T, Broken>>,
+    ) -> Result<T, Broken> {
         tokio::time::timeout(within, exchange).await.unwrap_or_else(|_| {
             Err(Broken::Unanswered(format!("{} has not answered within {within:?}", self.shown())))
         })

@@ -204,7 +204,7 @@ pub(crate) async fn allow(
         return refused(caller.lacks(scope), is_page);
     }
     let app = app.seen_by(caller);
-    if audit::is_recorded(scope, request.method()) {
+    if audit::is_recorded(scope, &request) {
         return audit::recorded(app, request, next, is_page).await;
     }
     as_asked(app, next.run(request)).await

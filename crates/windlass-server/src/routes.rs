@@ -9,8 +9,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use windlass::Client;
 
 use crate::api::{
-    audit, bulk, claim, enqueue, errors, events, flows, front, groups, health, info, jobs, keys, limits,
-    meta, metrics, queues, schedules, targets, workers,
+    audit, backup, bulk, claim, enqueue, errors, events, flows, front, groups, health, info, jobs, keys,
+    limits, meta, metrics, queues, schedules, targets, workers,
 };
 use crate::app::{App, Options, Root};
 use crate::gate;
@@ -226,6 +226,7 @@ fn api() -> Vec<Route> {
         post "/v1/errors/{fingerprint}/resolve" Operate errors::resolve;
         post "/v1/errors/{fingerprint}/reopen" Operate errors::reopen;
 
+        get "/v1/backup" Admin backup::backup;
         get "/v1/info" Read info::info;
         post "/v1/upkeep" Admin info::upkeep;
         get "/v1/keys" Admin keys::list;

@@ -52,7 +52,7 @@ pub(crate) async fn begin(store: &EmbeddedStore) -> Result<Backup, StoreError> {
     let noted = store.look(None, Wait::Every, move |core| Noted::of(core, shared)).await?;
     let noted = noted.ok_or_else(|| {
         let cause = format!("{HOLDS_MAX} backups of this store are being made; wait for one to end");
-        StoreError { operation: "backup", cause, outcome: Outcome::NotDone, retryable: true }
+        StoreError { operation: "backup", cause, outcome: Outcome::NotDone, retryable: true, hint: None }
     })?;
     let text = serde_json::to_vec_pretty(&noted.manifest)
         .map_err(|why| StoreError::refused("backup", why.to_string()))?;
@@ -156,7 +156,13 @@ fn write(noted: &Noted, text: &[u8], pipe: &mut Pipe) -> Result<(), Stop> {
 fn too_slow() -> StoreError {
     let cause = "the backup was read so slowly that the store had to give back what it had not read yet; \
                  write it to a faster place, or make it when less is going on";
-    StoreError { operation: "backup", cause: cause.into(), outcome: Outcome::NotDone, retryable: true }
+    StoreError {
+        operation: "backup",
+        cause: cause.into(),
+        outcome: Outcome::NotDone,
+        retryable: true,
+        hint: None,
+    }
 }
 
 /// The pieces as they come; the store stays open for them.

@@ -1,6 +1,7 @@
 //! The handlers: one module for each noun.
 
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod bulk;
 pub(crate) mod claim;
 pub(crate) mod enqueue;

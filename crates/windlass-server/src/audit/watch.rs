@@ -19,9 +19,14 @@ use crate::routes::Scope;
 /// Bytes of an address that a record keeps.
 const TARGET_BYTES_MOST: usize = 500;
 
+/// The one look that is recorded: it takes everything along.
+const COPY: &str = "/v1/backup";
+
 /// Whether a call of that scope leaves a record: it may change something that only some may change.
-pub(crate) fn is_recorded(scope: Scope, method: &Method) -> bool {
-    matches!(scope, Scope::Operate | Scope::Admin) && !matches!(*method, Method::GET | Method::HEAD)
+pub(crate) fn is_recorded(scope: Scope, request: &Request) -> bool {
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let copies = request.extensions().get::<MatchedPath>().is_some_and(|path| path.as_str().ends_with(COPY));
+    matches!(scope, Scope::Operate | Scope::Admin) && (changes || copies)
 }
 
 /// Answers the request, and records it.

@@ -8,8 +8,8 @@ use windlass_core::limit::LimitSettings;
 use windlass_core::name::{GroupKey, LimitName, QueueName, ScheduleName};
 use windlass_core::queue::{GroupSettings, QueueSettings};
 use windlass_core::store::{
-    Admin, Edit, EventPage, FailureMode, Filter, From, GroupInfo, LimitInfo, Page, PerItem, QueueInfo,
-    QueueSeries, Reader, ScheduleInfo, ScheduleSpec, StoreFuture, StoreInfo, WorkerInfo,
+    Admin, Backup, Edit, EventPage, FailureMode, Filter, From, GroupInfo, LimitInfo, Page, PerItem,
+    QueueInfo, QueueSeries, Reader, ScheduleInfo, ScheduleSpec, StoreFuture, StoreInfo, WorkerInfo,
 };
 use windlass_core::why::Why;
 use windlass_core::{JobId, Rejection, StoreError, Time};
@@ -520,6 +520,15 @@ impl Admin for Fenced {
                 memory_bytes: None,
                 warnings: Vec::new(),
             })
+        })
+    }
+
+    fn backup(&self) -> StoreFuture<'_, Backup> {
+        Box::pin(async move {
+            self.alive().await?;
+            self.whole("copies of the store").map_err(refused)?;
+            self.note(|| "copy the store".to_owned());
+            self.inner.backup().await
         })
     }
 

@@ -3,6 +3,7 @@
 
 #[path = "../asker/mod.rs"]
 mod asker;
+mod backup;
 mod bounds;
 mod bulk;
 mod doors;

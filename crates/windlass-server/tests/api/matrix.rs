@@ -188,6 +188,7 @@ const ROWS: &[Row] = &[
     ("POST /v1/errors/{fingerprint}/mute", Scope::Operate, Refused, ""),
     ("POST /v1/errors/{fingerprint}/resolve", Scope::Operate, Refused, ""),
     ("POST /v1/errors/{fingerprint}/reopen", Scope::Operate, Refused, ""),
+    ("GET /v1/backup", Scope::Admin, Never, ""),
     ("GET /v1/info", Scope::Read, Hides, ""),
     ("POST /v1/upkeep", Scope::Admin, Never, ""),
     ("GET /v1/keys", Scope::Admin, Never, ""),

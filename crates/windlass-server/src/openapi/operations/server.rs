@@ -37,6 +37,12 @@ pub(super) fn operations() -> Vec<Operation> {
         get("/problems/{code}", "problem", "What a problem's code means")
             .answers_as(200, "In words.", "text/plain", None)
             .refuses(&["not_found"]),
+        get("/v1/backup", "backup", "A copy of the whole store, as one file").answers_as(
+            200,
+            "A tar archive; its length is told first.",
+            "application/x-tar",
+            None,
+        ),
         get("/v1/info", "info", "What the store is and gives").answers::<StoreInfo>(200, "The store."),
         post("/v1/upkeep", "upkeep", "Does what is due, of which a store takes care by itself")
             .takes::<UpkeepRequest>(json!({ "budget": 1000 }))
