@@ -14,6 +14,7 @@ mod room;
 mod show;
 mod worker;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -22,6 +23,7 @@ use windlass_campaigns::contacts::MAX_CONTACTS;
 use windlass_campaigns::day::Sharing;
 
 use crate::arguments::Global;
+use crate::commands::{closing, serve};
 use crate::connect;
 use crate::fault::Fault;
 use crate::interrupt::interrupted;
@@ -48,6 +50,7 @@ Examples:
   windlass demo --no-fairness               small campaigns wait for the whale
   windlass demo --contacts people.csv       your own list; nothing leaves this machine
   windlass demo --store redis://localhost   the same on a server, in namespaces of its own
+  windlass demo --serve                     look at the day in a browser when it is over
   windlass demo --json                      only the summary, as JSON
 ";
 
@@ -79,6 +82,9 @@ pub(crate) struct DemoArgs {
     /// Keep the data, to look at it with the other commands
     #[arg(long)]
     keep: bool,
+    /// At the end of the day, leave its dashboard open until Ctrl-C
+    #[arg(long)]
+    serve: bool,
 }
 
 /// Runs the day, then the comparison, and tells the story.
@@ -91,12 +97,14 @@ pub(crate) async fn run(global: &Global, out: &Output, args: DemoArgs) -> Result
     };
     // Before there is anything to leave behind; and since the system does nothing about a signal that is listened to, it is
     // listened to throughout.
-    let interrupted = interrupted();
+    let mut interrupted = std::pin::pin!(interrupted());
     let room = Room::make(args.dir.as_deref(), args.keep, server)?;
+    let dashboard = free_address().await?;
+    out.hint(&format!("watch it in a browser: http://{dashboard}"));
     let mut show = Show::new(out);
     let day = tokio::select! {
-        day = passes(&args, &people, &room, &mut show) => day,
-        () = interrupted => Err(pass::stopped()),
+        day = passes(&args, &people, &room, &mut show, dashboard) => day,
+        () = &mut interrupted => Err(pass::stopped()),
     };
     show.end();
     let (day, comparison) = match day {
@@ -110,8 +118,39 @@ pub(crate) async fn run(global: &Global, out: &Output, args: DemoArgs) -> Result
     };
     let outcome = Outcome::new(&people, &args, day, comparison, begun.elapsed());
     outcome.tell(out, &room)?;
+    if args.serve {
+        leave_open(out, &room, dashboard, interrupted).await?;
+    }
     room.leave().await?;
     outcome.verdict()
+}
+
+/// An address of this machine that nobody listens at. It is found once, so that the dashboard is where it was after a kill.
+async fn free_address() -> Result<SocketAddr, Fault> {
+    Ok(serve::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?.local_addr()?)
+}
+
+/// Shows the day that is over, until somebody has seen enough.
+async fn leave_open(
+    out: &Output,
+    room: &Room,
+    address: SocketAddr,
+    ended: impl Future<Output = ()>,
+) -> Result<(), Fault> {
+    let store = room.first_store();
+    let listener = serve::listen(address).await?;
+    let open = connect::open_here(&store).await?;
+    let drain = windlass_server::Drain::default();
+    let options = windlass_server::Options { drain: drain.clone(), ..Default::default() };
+    let router = windlass_server::router(open.client(), options);
+    out.hint(&format!("the day is open at http://{address} until Ctrl-C"));
+    let ending = drain.clone();
+    let served = windlass_server::serve(vec![(windlass_server::Listen::Tcp(listener), router)], drain);
+    let (served, ()) = tokio::join!(served, async {
+        ended.await;
+        ending.begin();
+    });
+    closing(open, served.map_err(Fault::from)).await
 }
 
 /// The server that `--store` names, if it does: the demo makes namespaces of its own on it.
@@ -137,11 +176,13 @@ async fn passes(
     people: &People,
     room: &Room,
     show: &mut Show,
+    dashboard: SocketAddr,
 ) -> Result<(pass::Finished, Option<Comparison>), Fault> {
     let sharing = if args.no_fairness { Sharing::OneGroup } else { Sharing::FairGroups };
     let list = people.list.clone();
     let mut day = Pass::new("the day", room.part("day")?, list.clone(), args.seed, sharing)?
-        .with_faults(people.may_be_refused);
+        .with_faults(people.may_be_refused)
+        .with_dashboard(dashboard);
     if !args.no_kill {
         day = day.with_kills();
     }

@@ -54,6 +54,7 @@ pub(super) struct Pass {
     sharing: Sharing,
     rehearsal: Rehearsal,
     kills: Vec<u64>,
+    dashboard: Option<SocketAddr>,
 }
 
 /// A day that has run.
@@ -112,12 +113,29 @@ impl Pass {
         let plan = Plan::new(&list).map_err(|error| Fault::usage(error.to_string()))?;
         let rehearsal = Rehearsal::quiet(seed);
         let Part { dir, store } = part;
-        Ok(Self { name, dir, store, list, plan, seed, sharing, rehearsal, kills: Vec::new() })
+        Ok(Self {
+            name,
+            dir,
+            store,
+            list,
+            plan,
+            seed,
+            sharing,
+            rehearsal,
+            kills: Vec::new(),
+            dashboard: None,
+        })
     }
 
     /// With providers on a bad day.
     pub(super) fn with_faults(mut self, refuse: bool) -> Self {
         self.rehearsal = Rehearsal::bad_day(self.seed, &self.plan, &self.list, refuse);
+        self
+    }
+
+    /// With a dashboard at that address of this machine.
+    pub(super) fn with_dashboard(mut self, address: SocketAddr) -> Self {
+        self.dashboard = Some(address);
         self
     }
 
@@ -138,7 +156,8 @@ impl Pass {
         let mail = smtp::start(any_port, &logs[0], self.rehearsal.mail.clone()).await?;
         let phone = provider::start(any_port, &logs[1], self.rehearsal.phone.clone()).await?;
         let day = self.day();
-        Orders { day, providers: providers(&mail, &phone) }.write(&self.dir, &self.list)?;
+        Orders { day, providers: providers(&mail, &phone), dashboard: self.dashboard }
+            .write(&self.dir, &self.list)?;
 
         let mut progress = DayProgress::new(logs.clone());
         let kills = self.until_idle(begun, &mut progress, [&mail, &phone], show).await?;
@@ -174,6 +193,9 @@ impl Pass {
         show: &mut Show,
     ) -> Result<Vec<Kill>, Fault> {
         let mut scene = Scene::new(self.name, &self.plan, &self.rehearsal.refused, begun);
+        if let Some(address) = self.dashboard {
+            scene.note(format!("watch it in a browser: http://{address}"));
+        }
         let mut pending = std::mem::take(&mut self.kills).into_iter().peekable();
         let mut kills: Vec<Kill> = Vec::new();
         let mut killed_at: Option<Instant> = None;

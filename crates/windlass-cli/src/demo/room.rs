@@ -79,10 +79,13 @@ impl Room {
 
     /// A command on the store of the first pass, as it can be given to a shell.
     pub(super) fn command(&self, command: &str) -> String {
+        connect::on_made_store(command, &self.first_store())
+    }
+
+    /// The store of the first pass.
+    pub(super) fn first_store(&self) -> String {
         let first = self.made.borrow().first().cloned();
-        let store =
-            first.unwrap_or_else(|| format!("file:{}", self.path.join("day").join("store").display()));
-        connect::on_made_store(command, &store)
+        first.unwrap_or_else(|| format!("file:{}", self.path.join("day").join("store").display()))
     }
 
     /// Erases what was made on a server, unless it is to be kept.

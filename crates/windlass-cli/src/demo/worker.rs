@@ -4,6 +4,7 @@
 //! again. It ends when its stdin does: the process that started it has asked, or is no more.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use windlass_campaigns::contacts::ContactList;
 use windlass_campaigns::day::Day;
 use windlass_campaigns::handlers::{App, Providers};
 use windlass_campaigns::plan::{Plan, QUEUES};
+use windlass_server::{Drain, Listen, Options};
 
 use super::beat::Beat;
 use crate::arguments::Global;
@@ -44,6 +46,9 @@ pub(super) struct Orders {
     pub(super) day: Day,
     /// Where the messages go.
     pub(super) providers: Providers,
+    /// Where to show the dashboard.
+    #[serde(default)]
+    pub(super) dashboard: Option<SocketAddr>,
 }
 
 impl Orders {
@@ -78,12 +83,16 @@ fn contacts_file(dir: &Path) -> PathBuf {
 /// Works until stdin ends, then shuts down in order.
 pub(crate) async fn run(global: &Global, args: WorkerArgs) -> Result<(), Fault> {
     die_with_parent();
-    let (Orders { day, providers }, list) = Orders::read(&args.dir)?;
+    let (Orders { day, providers, dashboard }, list) = Orders::read(&args.dir)?;
     let plan = Plan::new(&list).map_err(|error| Fault::failed(error.to_string()))?;
     let app = App::new(list, &providers, WATCH_EVERY).map_err(|error| Fault::failed(error.to_string()))?;
     let open = connect::open_url(&global.store, Intent::Work).await?;
     let client = open.client().clone();
     let worker = app.work(&client).await.map_err(|error| Fault::failed(error.to_string()))?;
+    let drain = Drain::default();
+    if let Some(address) = dashboard {
+        show(&client, address, drain.clone()).await;
+    }
     day.launch(&plan, &client).await.map_err(|error| Fault::failed(error.to_string()))?;
 
     let mut asked = stdin_ends();
@@ -102,8 +111,23 @@ pub(crate) async fn run(global: &Global, args: WorkerArgs) -> Result<(), Fault> 
             break;
         }
     }
+    drain.begin();
     worker.shutdown().await;
     open.close().await
+}
+
+/// Serves the dashboard beside the work. The day goes on without it when somebody else has taken the port.
+async fn show(client: &windlass::Client, address: SocketAddr, drain: Drain) {
+    let listener = match tokio::net::TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            eprintln!("no dashboard at {address}: {error}");
+            return;
+        }
+    };
+    let options = Options { drain: drain.clone(), ..Options::default() };
+    let router = windlass_server::router(client, options);
+    tokio::spawn(windlass_server::serve(vec![(Listen::Tcp(listener), router)], drain));
 }
 
 /// A demo that is killed must not leave a worker behind. Where the system cannot promise that, the end of stdin does.
