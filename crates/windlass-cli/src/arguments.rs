@@ -7,9 +7,10 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench;
 use crate::commands::{
-    archive, audit, dev, doctor, enqueue, erase, errors, events, groups, info, jobs, keys, limits, migrate,
-    outbox, queues, schedules, serve, worker,
+    archive, audit, backup, config as configuration, dev, doctor, enqueue, erase, errors, events, groups,
+    health, info, jobs, keys, limits, migrate, outbox, pages, queues, schedules, serve, worker,
 };
+use crate::config::origin;
 use crate::connect;
 use crate::demo;
 use crate::fault::{Exit, Fault};
@@ -112,11 +113,19 @@ pub(crate) enum Command {
     Keys(keys::KeysCommand),
     Audit(audit::AuditArgs),
     Archive(archive::ArchiveArgs),
+    /// What a server is started with: environment, file, defaults
+    #[command(subcommand)]
+    Config(configuration::ConfigCommand),
+    Health(health::HealthArgs),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
     Verify(doctor::VerifyArgs),
     Doctor(doctor::DoctorArgs),
     Migrate(migrate::MigrateArgs),
     Erase(erase::EraseArgs),
     Bench(bench::BenchArgs),
+    Man(pages::ManArgs),
+    Completions(pages::CompletionsArgs),
     #[command(hide = true)]
     DemoWorker(demo::WorkerArgs),
 }
@@ -125,6 +134,14 @@ impl Command {
     /// Whether it stays until somebody ends it.
     pub(crate) fn stays(&self) -> bool {
         matches!(self, Command::Dev(_) | Command::Serve(_) | Command::Worker(_))
+    }
+
+    /// How it logs.
+    pub(crate) fn log_format(&self) -> serve::LogFormat {
+        match self {
+            Command::Serve(args) => args.log_format(),
+            _ => serve::LogFormat::default(),
+        }
     }
 }
 
@@ -149,9 +166,7 @@ pub(crate) fn read() -> Cli {
         || std::env::args_os().any(|argument| argument == "--no-color");
     let command =
         if plain { command().styles(Styles::plain()).color(clap::ColorChoice::Never) } else { command() };
-    let parsed =
-        command.try_get_matches().and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    let (mut cli, matches) = match parsed {
+    let (mut cli, matches) = match parse(command, plain) {
         Ok(parsed) => parsed,
         Err(error) => refuse(&error),
     };
@@ -160,11 +175,31 @@ pub(crate) fn read() -> Cli {
     cli
 }
 
+/// Reads them; below those of `serve` lie the environment and a file (`config`).
+fn parse(command: clap::Command, plain: bool) -> Result<(Cli, clap::ArgMatches), clap::Error> {
+    let mut matches = command.try_get_matches()?;
+    if let Some(file) = origin::named_by(&matches) {
+        let below = origin::resolve(file.as_deref()).unwrap_or_else(|fault| end_with(&fault)).command;
+        let below = if plain { below.styles(Styles::plain()).color(clap::ColorChoice::Never) } else { below };
+        matches = below.try_get_matches()?;
+    }
+    Ok((Cli::from_arg_matches(&matches)?, matches))
+}
+
+/// Ends the process for what is wrong before the command begins, in the form that was asked for.
+fn end_with(fault: &Fault) -> ! {
+    let form = if asks_for_json() { Form::Json } else { Form::Human };
+    Output::new(form, true, false).fault(fault);
+    std::process::exit(fault.exit as i32);
+}
+
+fn asks_for_json() -> bool {
+    std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
 /// Ends the process: with the help that was asked for, or with what is wrong, in the form that was asked for.
 fn refuse(error: &clap::Error) -> ! {
-    let json =
-        std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
-    if !error.use_stderr() || !json {
+    if !error.use_stderr() || !asks_for_json() {
         error.exit();
     }
     let text = error.render().to_string();

@@ -84,7 +84,7 @@ pub(crate) async fn open_url(url: &str, intent: Intent) -> Result<Open, Fault> {
         Some("redis" | "rediss") => Some("create="),
         _ => None,
     };
-    if let Some(making) = making.filter(|making| intent == Intent::Look && !url.contains(making)) {
+    if let Some(making) = making.filter(|making| intent != Intent::Put && !url.contains(making)) {
         looked = format!("{url}{}{making}false", mark(url));
     }
     match options.open(&looked).await {
@@ -106,7 +106,7 @@ pub(crate) async fn open_here(url: &str) -> Result<Open, Fault> {
 }
 
 /// The name of the socket that an owner listens at, in its directory.
-const SOCKET: &str = "windlass.sock";
+pub(crate) const SOCKET: &str = "windlass.sock";
 
 /// The socket at which the owner of a `file:` store's directory answers.
 pub(crate) fn socket_of(url: &str) -> Option<PathBuf> {

@@ -7,6 +7,7 @@
 mod arguments;
 mod bench;
 mod commands;
+mod config;
 mod connect;
 mod demo;
 mod fault;
@@ -19,9 +20,10 @@ mod values;
 use std::process::ExitCode;
 
 use crate::arguments::{Cli, Command};
+use crate::commands::serve::LogFormat;
 use crate::commands::{
-    archive, audit, dev, doctor, enqueue, erase, errors, events, groups, info, jobs, keys, limits, migrate,
-    outbox, queues, schedules, serve, worker,
+    archive, audit, backup, config as configuration, dev, doctor, enqueue, erase, errors, events, groups,
+    health, info, jobs, keys, limits, migrate, outbox, pages, queues, schedules, serve, worker,
 };
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
         _ => Form::Human,
     };
     let out = Output::new(form, cli.global.quiet, !cli.global.no_color);
-    log_to_stderr(cli.command.stays());
+    log_to_stderr(cli.command.stays(), cli.command.log_format());
     let global = cli.global.clone();
     let exit = match start(cli, &out) {
         Ok(()) => Exit::Done,
@@ -77,6 +79,12 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Keys(command) => keys::run(global, out, command).await,
         Command::Audit(args) => audit::run(global, out, args).await,
         Command::Archive(args) => archive::run(global, out, args).await,
+        Command::Config(command) => configuration::run(global, out, command).await,
+        Command::Health(args) => health::run(out, args).await,
+        Command::Man(args) => pages::man(out, args),
+        Command::Completions(args) => pages::completions(out, args),
+        Command::Backup(args) => backup::backup(global, out, args).await,
+        Command::Restore(args) => backup::restore(out, args).await,
         Command::Verify(args) => doctor::verify(global, out, args).await,
         Command::Doctor(args) => doctor::doctor(global, out, args).await,
         Command::Migrate(args) => migrate::run(global, out, args).await,
@@ -89,7 +97,7 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
 
 /// What the libraries log goes to stderr if `WINDLASS_LOG` asks for it (`WINDLASS_LOG=debug`); of a command that stays,
 /// what goes wrong does in any case, since nobody would learn of it otherwise, and who changed what.
-fn log_to_stderr(stays: bool) {
+fn log_to_stderr(stays: bool, format: LogFormat) {
     let filter = match std::env::var("WINDLASS_LOG") {
         Ok(filter) => filter,
         Err(_) if stays => "warn,audit=info".to_owned(),
@@ -97,5 +105,9 @@ fn log_to_stderr(stays: bool) {
     };
     let filter = tracing_subscriber::EnvFilter::new(filter);
     let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(color).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(color).init(),
+        LogFormat::Json => log.json().with_ansi(false).flatten_event(true).init(),
+    }
 }

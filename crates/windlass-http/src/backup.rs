@@ -40,5 +40,11 @@ impl Pieces for Coming {
 }
 
 fn broken(cause: impl Into<String>) -> StoreError {
-    StoreError { operation: "backup", cause: cause.into(), outcome: Outcome::NotDone, retryable: true }
+    StoreError {
+        operation: "backup",
+        cause: cause.into(),
+        outcome: Outcome::NotDone,
+        retryable: true,
+        hint: None,
+    }
 }

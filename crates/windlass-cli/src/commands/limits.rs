@@ -69,6 +69,16 @@ struct Change {
     rate: Option<Maybe<Rate>>,
 }
 
+impl SetArgs {
+    /// The settings as they shall be.
+    pub(crate) fn settings(self, old: LimitSettings) -> LimitSettings {
+        LimitSettings {
+            concurrency: self.change.concurrency.map_or(old.concurrency, |maybe| maybe.0),
+            rate: self.change.rate.map_or(old.rate, |maybe| maybe.0),
+        }
+    }
+}
+
 /// The answer to `set` and `rm`.
 #[derive(Serialize)]
 struct Changed {
@@ -118,7 +128,7 @@ fn unknown(name: &LimitName) -> Fault {
 }
 
 /// The limit, found by walking the names: there is no verb for one.
-async fn find(store: &dyn Store, name: &LimitName) -> Result<Option<LimitInfo>, Fault> {
+pub(crate) async fn find(store: &dyn Store, name: &LimitName) -> Result<Option<LimitInfo>, Fault> {
     let mut after = None;
     loop {
         let page = store.limits(after, PAGE_MAX).await?;
@@ -132,10 +142,8 @@ async fn find(store: &dyn Store, name: &LimitName) -> Result<Option<LimitInfo>, 
 }
 
 async fn set(store: &dyn Store, out: &Output, args: SetArgs) -> Result<(), Fault> {
-    let SetArgs { name, change } = args;
-    let mut settings = find(store, &name).await?.map(|info| info.settings).unwrap_or_default();
-    settings.concurrency = change.concurrency.map_or(settings.concurrency, |maybe| maybe.0);
-    settings.rate = change.rate.map_or(settings.rate, |maybe| maybe.0);
+    let name = args.name.clone();
+    let settings = args.settings(find(store, &name).await?.map(|info| info.settings).unwrap_or_default());
     store.set_limit(name.clone(), Some(settings), None).await?.map_err(Fault::from)?;
     let told = limits_text(&settings);
     let sentence = format!("limit {name}: {told}");

@@ -2,6 +2,8 @@
 
 pub(crate) mod archive;
 pub(crate) mod audit;
+pub(crate) mod backup;
+pub(crate) mod config;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod enqueue;
@@ -9,6 +11,7 @@ pub(crate) mod erase;
 pub(crate) mod errors;
 pub(crate) mod events;
 pub(crate) mod groups;
+pub(crate) mod health;
 pub(crate) mod info;
 pub(crate) mod jobs;
 pub(crate) mod keys;
@@ -16,11 +19,13 @@ pub(crate) mod limits;
 pub(crate) mod migrate;
 pub(crate) mod ndjson;
 pub(crate) mod outbox;
+pub(crate) mod pages;
 pub(crate) mod place;
 pub(crate) mod program;
 pub(crate) mod queues;
 pub(crate) mod schedules;
 pub(crate) mod serve;
+pub(crate) mod supervise;
 pub(crate) mod targets;
 pub(crate) mod worker;
 

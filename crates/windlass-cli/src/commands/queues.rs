@@ -114,6 +114,14 @@ struct Change {
     on_head_death: Option<OnHeadDeath>,
 }
 
+impl SetArgs {
+    /// The settings as they shall be.
+    pub(crate) fn settings(self, mut settings: QueueSettings) -> QueueSettings {
+        self.change.apply(&mut settings);
+        settings
+    }
+}
+
 /// Reads what a dead head does.
 pub(crate) fn on_head_death(text: &str) -> Result<OnHeadDeath, String> {
     match text {

@@ -148,7 +148,7 @@ impl SetArgs {
     }
 
     /// The schedule as it shall be.
-    fn spec(self, old: Option<ScheduleSpec>) -> Result<ScheduleSpec, Fault> {
+    pub(crate) fn spec(self, old: Option<ScheduleSpec>) -> Result<ScheduleSpec, Fault> {
         let timing = self.timing(old.as_ref().map(|spec| &spec.timing))?;
         timing.validate().map_err(Fault::usage)?;
         let given = self.payload.as_deref().map(|text| payload::read(Some(text), self.raw)).transpose()?;
@@ -219,7 +219,7 @@ fn shape(info: ScheduleInfo) -> ScheduleShape {
     ScheduleShape::new(info, moment::now())
 }
 
-async fn find(store: &dyn Store, name: &ScheduleName) -> Result<Option<ScheduleInfo>, Fault> {
+pub(crate) async fn find(store: &dyn Store, name: &ScheduleName) -> Result<Option<ScheduleInfo>, Fault> {
     Ok(store.schedules().await?.into_iter().find(|info| info.spec.name == *name))
 }
 

@@ -5,16 +5,20 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tokio::net::{TcpListener, UnixListener};
 use windlass::Client;
+use windlass_core::store::Store;
 use windlass_core::url::without_password;
 use windlass_server::{Access, Drain, Listen, Options, Push, Secret, Tls, router, serve};
 use windlass_webhook::{Allowed, Guard};
 
 use crate::arguments::Global;
-use crate::commands::closing;
+use crate::commands::config;
+use crate::commands::{closing, supervise};
+use crate::config::origin::{self, Setting};
+use crate::config::sections::{self, Outcome};
 use crate::connect;
 use crate::fault::{Exit, Fault};
 use crate::interrupt::interrupted;
@@ -26,6 +30,7 @@ Examples:
   windlass serve --store postgres://me@db/app             the same API on the database's queue
   WINDLASS_TOKEN=… windlass serve --listen 0.0.0.0:7979 --tls-cert cert.pem --tls-key key.pem
                                                           for whoever shows the token, or a key of `windlass keys`
+  windlass serve --config windlass.toml                   settings in a file
 ";
 
 /// The shortest token that is taken: 128 bits in hexadecimal.
@@ -53,6 +58,12 @@ pub(crate) struct ServeArgs {
     /// A proxy stands before it, which puts TLS before it and says who asks (X-Forwarded-For)
     #[arg(long)]
     behind_proxy: bool,
+    /// Settings in a file: options of this command, and queues, limits and schedules (docs/configuration.md)
+    #[arg(long, value_name = "FILE", env = "WINDLASS_CONFIG")]
+    config: Option<PathBuf>,
+    /// How the log is written: text for people, json for machines
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
     /// Listen beyond this machine without a token or without TLS: whoever reaches the port may do everything, and whoever
     /// listens on the way learns everything
     #[arg(long)]
@@ -61,6 +72,23 @@ pub(crate) struct ServeArgs {
     /// without (10.0.0.0/8, localhost:8080, *.svc.cluster.local); may be repeated
     #[arg(long = "allow-target", value_name = "WHAT", env = "WINDLASS_ALLOW_TARGET", value_delimiter = ',')]
     allow_targets: Vec<Allowed>,
+}
+
+/// How the log is written, one event a line, control characters escaped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+impl ServeArgs {
+    /// How it logs.
+    pub(crate) fn log_format(&self) -> LogFormat {
+        self.log_format
+    }
 }
 
 /// What `--json` says once it listens.
@@ -84,14 +112,79 @@ pub(crate) async fn run(global: &Global, out: &Output, args: ServeArgs) -> Resul
         let push = Push::new(Guard::new(args.allow_targets.iter().cloned()));
         let options =
             Options { hosts: hosts(&args, &access, ip), access, behind_proxy, push, ..Options::default() };
+        let store = open.store().clone();
+        let settings = Applied::at_start(args.config, store.as_ref()).await?;
         let doors = doors(open.client(), &global.store, listener, tls, options)?;
-        let Ready { url, store, .. } = doors.ready();
-        out.done(doors.ready(), &format!("{store} is served at {url}"), &[url, store])?;
+        let Ready { url, store: shown, .. } = doors.ready();
+        out.done(doors.ready(), &format!("{shown} is served at {url}"), &[url, shown])?;
         out.hint(&format!("open it in a browser, or try: curl {url}; end it with Ctrl-C"));
-        doors.serve(ended).await
+        supervise::ready(url);
+        let ended = async {
+            ended.await;
+            supervise::stopping();
+        };
+        tokio::select! {
+            served = doors.serve(ended) => served,
+            () = supervise::never(supervise::watchdog(store.clone())) => Ok(()),
+            () = settings.follow(store) => Ok(()),
+        }
     };
     let result = result.await;
     closing(open, result).await
+}
+
+/// The file that was applied, to be applied again when it has changed.
+struct Applied {
+    /// Where it is, and what it said of this command's options.
+    file: Option<(PathBuf, Vec<Setting>)>,
+    asked: Option<tokio::signal::unix::Signal>,
+}
+
+impl Applied {
+    async fn at_start(path: Option<PathBuf>, store: &dyn Store) -> Result<Self, Fault> {
+        let Some(path) = path else { return Ok(Self { file: None, asked: None }) };
+        // Listened for from here on: without a file the signal ends the process, as it always does.
+        let asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+        let options = Self::apply(&path, store).await?;
+        Ok(Self { file: Some((path, options)), asked: Some(asked) })
+    }
+
+    /// Brings the file's queues, limits and schedules into the store; answers what it says of this command's options.
+    async fn apply(path: &Path, store: &dyn Store) -> Result<Vec<Setting>, Fault> {
+        let resolved = origin::resolve(Some(path))?;
+        if let Some(file) = &resolved.file {
+            for step in sections::bring(file, store, false).await? {
+                match step.outcome {
+                    Outcome::Same => {}
+                    Outcome::Set => tracing::info!("{}", config::told(&step)),
+                    Outcome::Kept => tracing::warn!("{}", config::told(&step)),
+                }
+            }
+        }
+        resolved.settings()
+    }
+
+    /// Applies the file again at each SIGHUP. One that is wrong changes nothing, and the server goes on.
+    async fn follow(self, store: Arc<dyn Store>) {
+        let (Some((path, options)), Some(mut asked)) = (self.file, self.asked) else {
+            return std::future::pending().await;
+        };
+        loop {
+            if asked.recv().await.is_none() {
+                return std::future::pending().await;
+            }
+            match Self::apply(&path, store.as_ref()).await {
+                Err(fault) => tracing::error!("{}: nothing of it is applied", fault.message),
+                Ok(now) => {
+                    let differ = now.iter().filter(|now| !options.iter().any(|old| old.is_like(now)));
+                    for Setting { key, .. } in differ {
+                        tracing::warn!("{key} has changed in {}: it takes a restart", path.display());
+                    }
+                    tracing::info!("{} is applied", path.display());
+                }
+            }
+        }
+    }
 }
 
 /// Listens at that address.

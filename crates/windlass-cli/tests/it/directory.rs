@@ -138,7 +138,10 @@ fn verify_and_doctor_find_a_sound_directory_sound() {
     assert!(shell.ok(&["verify", &shell.data()]).contains("sound"));
     let checks = shell.json(&["doctor", &shell.data()]);
     let names: Vec<String> = checks.iter().map(|check| text(&check["check"])).collect();
-    assert_eq!(names, ["rights", "file system", "free space", "sync", "open files", "lock", "content"]);
+    assert_eq!(
+        names,
+        ["rights", "file system", "free space", "sync", "open files", "socket", "lock", "content"]
+    );
     assert_eq!(keys(&checks[0]), sorted("check status found advice"));
     assert!(checks.iter().all(|check| check["status"] != "bad"), "{checks:?}");
     assert!(shell.ok(&["doctor", &shell.data(), "--repair"]).contains("sound"));

@@ -6,8 +6,10 @@
 mod archive;
 #[path = "../../../windlass-postgres/tests/server/authority.rs"]
 mod authority;
+mod backup;
 mod bench;
 mod blocked;
+mod config;
 mod directory;
 mod enqueue;
 mod erase;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::shell::{Shell, text};
 
 /// How long something may take that must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process of ours, ended when dropped.
 pub(crate) struct Running(pub(crate) Child);
@@ -29,6 +29,13 @@ impl Running {
     pub(crate) fn ask_to_end(&self) {
         let pid = Pid::from_raw(i32::try_from(self.0.id()).expect("a process id")).expect("a process");
         kill_process(pid, Signal::TERM).expect("it runs");
+    }
+}
+
+impl Running {
+    /// It has been asked; says how it ended.
+    pub(crate) fn end_by_itself(mut self) -> i32 {
+        self.0.wait().expect("it ends").code().unwrap_or(-1)
     }
 }
 
@@ -161,7 +168,7 @@ fn keys_are_made_through_the_server_and_on_the_store_alone() {
     // Through the owner's socket, and through the server's address with the key that was made before.
     let limited = shell.object(&["keys", "add", "ci", "--scope", "produce", "--queue", "own-*"]);
     let by = |key: &Value, arguments: &[&str]| {
-        let arguments = [arguments, &["--store", text(&ready["url"])]].concat();
+        let arguments = [arguments, &["--store", &text(&ready["url"])]].concat();
         let output = shell.command(&arguments).env("WINDLASS_TOKEN", text(key)).output().expect("it runs");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };

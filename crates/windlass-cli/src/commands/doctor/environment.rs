@@ -62,12 +62,29 @@ pub(super) fn holder(path: &Path) -> Option<String> {
     }
 }
 
-/// All checks that do not read the journal.
-pub(super) fn checks(path: &Path) -> Vec<Check> {
+/// All checks that do not read the journal; `holder` is the process that has the directory open.
+pub(super) fn checks(path: &Path, holder: Option<&str>) -> Vec<Check> {
     let mut checks = vec![rights(path), file_system(path), space(path)];
     checks.push(sync_cost(path));
-    checks.push(open_files());
+    checks.push(open_files(holder));
+    checks.push(socket(path, holder.is_some()));
     checks
+}
+
+/// Whether whoever has the directory can be reached by the other commands.
+fn socket(path: &Path, held: bool) -> Check {
+    let socket = path.join(crate::connect::SOCKET);
+    let answers = std::os::unix::net::UnixStream::connect(&socket).is_ok();
+    let there = socket.symlink_metadata().is_ok();
+    match (held, there, answers) {
+        (true, true, true) => Check::new("socket", Status::Ok, "a server answers there"),
+        (true, true, false) => Check::new("socket", Status::Warn, "nobody answers there").advise(
+            "the server ends, has no more files, or runs as another user: commands on this directory are refused",
+        ),
+        (true, false, _) => Check::new("socket", Status::Ok, "none: the program that has it is no server"),
+        (false, true, _) => Check::new("socket", Status::Ok, "left by a server that was killed; the next one takes it away"),
+        (false, false, _) => Check::new("socket", Status::Ok, "none: no server runs here"),
+    }
 }
 
 fn rights(path: &Path) -> Check {
@@ -155,9 +172,12 @@ fn measure_syncs(path: &Path) -> std::io::Result<Vec<u128>> {
     Ok(times)
 }
 
-fn open_files() -> Check {
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    match limit.current {
+/// The limit of the process that has the directory, where the system tells it; else our own, which a server started from
+/// the same shell would have.
+fn open_files(holder: Option<&str>) -> Check {
+    let own = || rustix::process::getrlimit(Resource::Nofile).current;
+    let limit = holder.and_then(limit_of).map_or_else(own, Some);
+    match limit {
         Some(current) if current < OPEN_FILES_LOW => {
             Check::new("open files", Status::Warn, current.to_string()).advise(format!(
                 "raise the limit to {OPEN_FILES_LOW} or more: ulimit -n, or LimitNOFILE= in its unit"
@@ -166,4 +186,12 @@ fn open_files() -> Check {
         Some(current) => Check::new("open files", Status::Ok, current.to_string()),
         None => Check::new("open files", Status::Ok, "unlimited"),
     }
+}
+
+/// What `process 4711: …` may open.
+fn limit_of(holder: &str) -> Option<u64> {
+    let pid: u32 = holder.strip_prefix("process ")?.split(':').next()?.parse().ok()?;
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }

@@ -26,18 +26,19 @@ const VERIFY_EXAMPLES: &str = "\
 Examples:
   windlass verify                                     the directory of the store
   windlass verify /var/lib/app --json | jq .problems
+  windlass verify monday.backup                       a backup, byte by byte
   windlass verify --history run.jsonl                 what clients saw, against the contract
 ";
 
-/// Check every byte of a data directory, or a history of what clients saw; changes nothing
+/// Check every byte of a data directory or a backup, or a history of what clients saw; changes nothing
 ///
 /// Exit code 1 when there is damage, or when a history breaks an invariant; 5 when another process has the directory
 /// open. A file that is no history is refused with the number of the line, and so is one without any call (code 1).
 #[derive(Debug, Args)]
 #[command(before_help = VERIFY_EXAMPLES)]
 pub(crate) struct VerifyArgs {
-    /// The data directory (or its file: URL); that of the store if left out
-    #[arg(value_name = "DIR")]
+    /// The data directory (or its file: URL), or a backup; the directory of the store if left out
+    #[arg(value_name = "DIR|FILE")]
     directory: Option<String>,
     /// Hold this history (JSON lines, docs/history.md) against the contract's invariants instead; `-` reads stdin
     #[arg(long, value_name = "FILE", conflicts_with = "directory")]
@@ -89,6 +90,9 @@ pub(crate) async fn verify(global: &Global, out: &Output, args: VerifyArgs) -> R
         return history::verify(out, file, args.complete);
     }
     let path = path_of(global, args.directory.as_deref())?;
+    if path.is_file() {
+        return super::backup::verify(out, &path);
+    }
     let disk = FileDisk::open_read_only(&path).map_err(|error| directory_fault(&error))?;
     if let Some(holder) = environment::holder(&path) {
         return Err(held(&path, &holder));
@@ -106,8 +110,9 @@ pub(crate) async fn doctor(global: &Global, out: &Output, args: DoctorArgs) -> R
         drop(disk);
         return repair(out, &path, args.yes);
     }
-    let mut checks = environment::checks(&path);
-    let verdict = match environment::holder(&path) {
+    let holder = environment::holder(&path);
+    let mut checks = environment::checks(&path, holder.as_deref());
+    let verdict = match holder {
         Some(holder) => {
             let told = format!("in use by {holder}");
             checks.push(Check::new("lock", Status::Ok, told));
