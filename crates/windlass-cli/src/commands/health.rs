@@ -39,6 +39,17 @@ pub(crate) struct HealthArgs {
     timeout: u64,
 }
 
+/// An error with what lies behind it, which is the part that helps.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut behind = error.source();
+    while let Some(why) = behind {
+        words = format!("{words}: {why}");
+        behind = why.source();
+    }
+    words
+}
+
 #[derive(Serialize)]
 struct Healthy<'a> {
     url: &'a str,
@@ -58,7 +69,7 @@ pub(crate) async fn run(out: &Output, args: HealthArgs) -> Result<(), Fault> {
     let nobody = |why: String| Fault::new(Exit::Unreachable, "unreachable", format!("{url}: {why}"));
     let ask = async {
         let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
-        let answer = client.get(uri).await.map_err(|why| nobody(why.to_string()))?;
+        let answer = client.get(uri).await.map_err(|why| nobody(words(&why)))?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         Ok::<_, Fault>((head.status, body.map(|body| body.to_bytes()).unwrap_or_else(|_| Bytes::new())))
