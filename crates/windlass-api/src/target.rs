@@ -7,6 +7,7 @@ use windlass_core::{QueueName, Time};
 
 /// A target is set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TargetRequest {
     /// The address: `https://…`.
@@ -20,6 +21,7 @@ pub struct TargetRequest {
     pub concurrency: Option<u32>,
     /// How long the target may take for an answer (`30s` unless said).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Span>"))]
     pub timeout: Option<String>,
     /// Headers that every request bears.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -28,15 +30,18 @@ pub struct TargetRequest {
 
 /// A secret is made anew.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RotateRequest {
     /// How long the old one still signs, beside the new one (`24h` unless said).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Span>"))]
     pub keep: Option<String>,
 }
 
 /// A target as it may be shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TargetShape {
     /// The queue.
     pub queue: QueueName,
@@ -55,6 +60,7 @@ pub struct TargetShape {
     pub secret: Option<String>,
     /// When it was last changed.
     #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
     pub changed_at: Time,
     /// How it goes, as far as the server that answers knows.
     pub health: Health,
@@ -62,6 +68,7 @@ pub struct TargetShape {
 
 /// Whether a target is sent to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Circuit {
     /// It is.
@@ -86,6 +93,7 @@ impl Circuit {
 
 /// How it goes with a target, as one server knows since it works on it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Health {
     /// Whether this server works on it.
     pub works: bool,
@@ -93,6 +101,7 @@ pub struct Health {
     pub circuit: Circuit,
     /// Until when nothing is sent.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub open_until: Option<Time>,
     /// Failures since the last answer that was none.
     pub failures_in_a_row: u32,
@@ -100,6 +109,7 @@ pub struct Health {
     pub requests: u64,
     /// When the last one ended.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub last_at: Option<Time>,
     /// The status that it was answered with, if it was.
     pub last_status: Option<u16>,
@@ -107,5 +117,6 @@ pub struct Health {
     pub last_error: Option<String>,
     /// See `last_error`.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub last_error_at: Option<Time>,
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use percent_encoding::{CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::sync::Notify;
 use windlass::{Ctx, JobError, Outcome, RawJob};
 use windlass_api::target::{Circuit, Health};
@@ -34,6 +34,9 @@ const PAUSE_LEAST: Duration = Duration::from_secs(1);
 const EXCERPT_BYTES: usize = 1_024;
 /// By which a target says that another try would not help.
 const RETRY: &str = "windlass-retry";
+
+/// What of a name or key is percent-encoded in a header, beside all that is not ASCII.
+const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// What this server has of one target.
 pub(crate) struct Line {
@@ -272,7 +275,7 @@ fn headers(cx: &Ctx, now: Time, within: Duration) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut set = |name: &'static str, value: &str| {
         // A group may have any character, and a header may not.
-        let value = utf8_percent_encode(value, CONTROLS).to_string();
+        let value = utf8_percent_encode(value, ENCODED).to_string();
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(HeaderName::from_static(name), value);
         }

@@ -11,6 +11,7 @@ mod jobs;
 mod queues;
 mod schedules;
 mod server;
+mod targets;
 mod work;
 
 use schemars::json_schema;
@@ -31,6 +32,7 @@ pub(super) const TAGS: [(&str, &str); 9] = [
     ("jobs", "Jobs as people see and change them."),
     ("bulk", "All jobs that a filter means."),
     ("queues", "Queues, their groups, and named limits."),
+    ("push", "Queues whose jobs are sent to an address."),
     ("schedules", "Jobs on a clock."),
     ("events", "What has happened, and failure modes."),
     ("access", "Who may do what, and who did."),
@@ -45,6 +47,7 @@ pub(super) fn all() -> Vec<Operation> {
         ("jobs", jobs::operations()),
         ("bulk", bulk::operations()),
         ("queues", queues::operations()),
+        ("push", targets::operations()),
         ("schedules", schedules::operations()),
         ("events", events::operations()),
         ("access", access::operations()),

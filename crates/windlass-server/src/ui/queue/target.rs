@@ -106,7 +106,7 @@ impl Set {
             _ if !health.works => ("this server does not send yet", "scheduled"),
             Circuit::Closed if health.failures_in_a_row > 0 => ("fails", "warning"),
             Circuit::Closed => ("sending", "running"),
-            Circuit::Open => ("down: jobs wait, no try is spent", "warning"),
+            Circuit::Open => ("down: jobs wait", "warning"),
             Circuit::HalfOpen => ("down: one job finds out", "warning"),
         };
         let when = |at: Option<windlass_core::Time>| When::some(at, visit.now);
