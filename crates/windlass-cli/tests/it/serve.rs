@@ -168,7 +168,8 @@ fn keys_are_made_through_the_server_and_on_the_store_alone() {
     // Through the owner's socket, and through the server's address with the key that was made before.
     let limited = shell.object(&["keys", "add", "ci", "--scope", "produce", "--queue", "own-*"]);
     let by = |key: &Value, arguments: &[&str]| {
-        let arguments = [arguments, &["--store", &text(&ready["url"])]].concat();
+        let url = text(&ready["url"]);
+        let arguments = [arguments, &["--store", &url]].concat();
         let output = shell.command(&arguments).env("WINDLASS_TOKEN", text(key)).output().expect("it runs");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
