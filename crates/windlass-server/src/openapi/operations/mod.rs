@@ -26,7 +26,7 @@ use super::operation::Operation;
 use super::schemas::{Make, of};
 
 /// The nouns, in the order in which a reader meets them.
-pub(super) const TAGS: [(&str, &str); 9] = [
+pub(super) const TAGS: [(&str, &str); 10] = [
     ("enqueue", "Jobs come in."),
     ("work", "Jobs are claimed, and their attempts end."),
     ("jobs", "Jobs as people see and change them."),
