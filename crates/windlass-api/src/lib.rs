@@ -13,6 +13,7 @@
 //! - [`target`]: where a queue's jobs are pushed;
 //! - [`flow`]: jobs that wait for each other;
 //! - [`idempotency`]: requests that may be sent again;
+//! - [`monitor`]: what is watched for, and who is told;
 //! - [`problem`]: how a request fails (RFC 9457);
 //! - [`payload`], [`spell`], [`time`]: how bytes, spans, rates and instants are written.
 //!
@@ -29,6 +30,7 @@ pub mod flow;
 pub mod idempotency;
 pub mod job;
 pub mod key;
+pub mod monitor;
 mod object;
 pub mod page;
 pub mod payload;

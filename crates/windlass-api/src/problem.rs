@@ -34,7 +34,7 @@ pub struct Problem {
 }
 
 /// Every code that is not a rejection of the contract: its status, and its title.
-const OTHERS: [(&str, u16, &str); 16] = [
+const OTHERS: [(&str, u16, &str); 17] = [
     ("store", 503, "the store failed"),
     ("bad_request", 400, "the request makes no sense"),
     ("bad_json", 400, "the body is not what it should be"),
@@ -50,6 +50,7 @@ const OTHERS: [(&str, u16, &str); 16] = [
     ("shutting_down", 503, "the server shuts down"),
     ("idempotency_key_reused", 422, "the key was used for another request"),
     ("target_forbidden", 422, "the server may not send to that address"),
+    ("not_delivered", 502, "what was to be told did not arrive"),
     ("internal", 500, "the server has a fault"),
 ];
 

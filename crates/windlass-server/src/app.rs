@@ -16,6 +16,7 @@ use crate::bulk::Desk;
 use crate::caller::{Caller, Origin, Who};
 use crate::fence::Fenced;
 use crate::keys::ring::Ring;
+use crate::monitor::Monitor;
 use crate::push::Push;
 use crate::ui::session::Sessions;
 
@@ -35,6 +36,10 @@ pub struct Options {
     pub drain: Drain,
     /// Sends the jobs of queues that have a target.
     pub push: Push,
+    /// The address under which people reach this server, for links in notices; none leaves them out.
+    pub public_url: Option<String>,
+    /// Whether it watches the store and sends notices. Of several routers of one process one does.
+    pub monitors: bool,
 }
 
 impl Default for Options {
@@ -47,6 +52,8 @@ impl Default for Options {
             behind_proxy: false,
             drain: Drain::default(),
             push: Push::default(),
+            public_url: None,
+            monitors: true,
         }
     }
 }
@@ -127,6 +134,7 @@ pub(crate) struct Inner {
     closed: OnceLock<Client>,
     options: Options,
     desk: Arc<Desk>,
+    monitor: Arc<Monitor>,
     sessions: Sessions,
     ring: Arc<Ring>,
     backoff: Backoff,
@@ -159,6 +167,7 @@ impl App {
         Self::of(Arc::new(Inner {
             client: client.clone(),
             closed: OnceLock::new(),
+            monitor: Arc::new(Monitor::reaching(options.push.guard().clone())),
             options,
             desk: Arc::default(),
             sessions: Sessions::default(),
@@ -246,6 +255,15 @@ impl App {
 
     pub(crate) fn shared_desk(&self) -> Arc<Desk> {
         self.inner.desk.clone()
+    }
+
+    /// What is watched, and who is told.
+    pub(crate) fn monitor(&self) -> &Monitor {
+        &self.inner.monitor
+    }
+
+    pub(crate) fn shared_monitor(&self) -> Arc<Monitor> {
+        self.inner.monitor.clone()
     }
 
     pub(crate) fn client(&self) -> &Client {

@@ -146,6 +146,17 @@ impl Caller {
         }
     }
 
+    /// Refuses what belongs to all queues to whoever is limited to some.
+    ///
+    /// # Errors
+    /// This caller is limited.
+    pub(crate) fn whole(&self, what: &str) -> Result<(), Rejection> {
+        let Some(queues) = self.queues() else { return Ok(()) };
+        let own = queues.join(", ");
+        let what = format!("{self} is limited to the queues {own}, and {what} belong to all queues");
+        Err(Rejection::Forbidden { what })
+    }
+
     /// What is said to this caller who lacks that scope.
     pub(crate) fn lacks(&self, scope: Scope) -> String {
         let own: Vec<&str> = self.scopes().words().collect();

@@ -83,6 +83,12 @@ impl Marks {
         }
     }
 
+    /// When it was said that a mode was dealt with, if it has come again since.
+    pub(crate) fn resolved_before(&self, mode: &FailureMode) -> Option<Time> {
+        let mark = self.0.iter().find(|mark| mark.fingerprint == mode.fingerprint)?;
+        (self.state(mode) == FailureState::Regressed).then_some(mark.at)
+    }
+
     /// The mode with its state.
     pub(crate) fn marked(&self, mode: FailureMode, now: Time) -> MarkedFailureMode {
         let (state, new) = (self.state(&mode), is_new(&mode, now));
@@ -101,13 +107,7 @@ pub(crate) async fn say(
     fingerprint: Fingerprint,
     word: Word,
 ) -> Result<Vec<MarkedFailureMode>, Fault> {
-    if let Some(queues) = app.caller().queues() {
-        let (who, own) = (app.caller(), queues.join(", "));
-        let what = format!(
-            "{who} is limited to the queues {own}, and what is said of a failure mode holds in all queues"
-        );
-        return Err(Rejection::Forbidden { what }.into());
-    }
+    app.caller().whole("words about failure modes")?;
     let mut modes = app.store().errors(None, usize::MAX).await?;
     modes.retain(|mode| mode.fingerprint == fingerprint);
     if modes.is_empty() {

@@ -29,10 +29,12 @@ mod failures;
 mod fence;
 mod gate;
 pub mod keys;
+mod monitor;
 mod openapi;
 mod push;
 mod read;
 mod routes;
+mod standing;
 mod tls;
 mod ui;
 

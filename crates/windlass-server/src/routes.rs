@@ -10,7 +10,7 @@ use windlass::Client;
 
 use crate::api::{
     audit, backup, bulk, claim, enqueue, errors, events, flows, front, groups, health, info, jobs, keys,
-    limits, meta, metrics, queues, schedules, targets, workers,
+    limits, meta, metrics, monitor, queues, schedules, targets, workers,
 };
 use crate::app::{App, Options, Root};
 use crate::gate;
@@ -227,6 +227,20 @@ fn api() -> Vec<Route> {
         post "/v1/errors/{fingerprint}/reopen" Operate errors::reopen;
 
         get "/v1/backup" Admin backup::backup;
+
+        get "/v1/monitor/rules" Read monitor::rules;
+        get "/v1/monitor/rules/{rule}" Read monitor::rule;
+        put "/v1/monitor/rules/{rule}" Operate monitor::set_rule;
+        delete "/v1/monitor/rules/{rule}" Operate monitor::remove_rule;
+        get "/v1/monitor/channels" Read monitor::channels;
+        get "/v1/monitor/channels/{channel}" Read monitor::channel;
+        put "/v1/monitor/channels/{channel}" Admin monitor::set_channel;
+        delete "/v1/monitor/channels/{channel}" Admin monitor::remove_channel;
+        post "/v1/monitor/channels/{channel}/test" Operate monitor::test;
+        get "/v1/monitor/incidents" Read monitor::incidents;
+        post "/v1/monitor/incidents/{incident}/acknowledge" Operate monitor::acknowledge;
+        post "/v1/monitor/incidents/{incident}/silence" Operate monitor::silence;
+
         get "/v1/info" Read info::info;
         post "/v1/upkeep" Admin info::upkeep;
         get "/v1/keys" Admin keys::list;
@@ -255,6 +269,9 @@ pub fn router(client: &Client, options: Options) -> Router {
         let push = app.options().push.clone();
         if push.takes() {
             runtime.spawn(crate::push::drive(push, app.downgrade()));
+        }
+        if app.options().monitors {
+            runtime.spawn(crate::monitor::keep(app.downgrade()));
         }
     }
     let mut router = Router::new();

@@ -1,10 +1,14 @@
 //! Spans of time: `250ms`, `10m`, `1h30m`, `7d`.
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+
 /// Units in milliseconds, the longest first, which is also the order in which a span names them.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// A span in milliseconds as an argument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A span in milliseconds as an argument, or as a text in JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
     /// Its length.
     pub ms: u64,
@@ -14,6 +18,18 @@ impl std::str::FromStr for Span {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         parse(text).map(|ms| Self { ms })
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&exact(self.ms))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Cow::<'de, str>::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }
 

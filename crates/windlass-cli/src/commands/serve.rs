@@ -68,6 +68,9 @@ pub(crate) struct ServeArgs {
     /// listens on the way learns everything
     #[arg(long)]
     insecure: bool,
+    /// The address under which people reach it, for links in notices: https://queue.example.com
+    #[arg(long, value_name = "URL", env = "WINDLASS_PUBLIC_URL")]
+    public_url: Option<String>,
     /// What queues may be pushed to beside https at public addresses: a network, an address or a name, with a port or
     /// without (10.0.0.0/8, localhost:8080, *.svc.cluster.local); may be repeated
     #[arg(long = "allow-target", value_name = "WHAT", env = "WINDLASS_ALLOW_TARGET", value_delimiter = ',')]
@@ -110,8 +113,16 @@ pub(crate) async fn run(global: &Global, out: &Output, args: ServeArgs) -> Resul
         let ip = listener.local_addr()?.ip();
         let behind_proxy = args.behind_proxy;
         let push = Push::new(Guard::new(args.allow_targets.iter().cloned()));
-        let options =
-            Options { hosts: hosts(&args, &access, ip), access, behind_proxy, push, ..Options::default() };
+        let options = Options {
+            hosts: hosts(&args, &access, ip),
+            access,
+            behind_proxy,
+            push,
+            public_url: public_url(args.public_url.as_deref())?,
+            // A server before another server's store leaves the watch to that one.
+            monitors: !global.store.starts_with("http"),
+            ..Options::default()
+        };
         let store = open.store().clone();
         let settings = Applied::at_start(args.config, store.as_ref()).await?;
         let doors = doors(open.client(), &global.store, listener, tls, options)?;
@@ -221,6 +232,7 @@ pub(crate) fn doors(
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}", reachable(listener.local_addr()?));
     let (drain, push) = (options.drain.clone(), options.push.clone());
+    let beside = options.clone();
     if let Some(tls) = &tls {
         reload_on_hang_up(tls.clone())?;
     }
@@ -232,8 +244,8 @@ pub(crate) fn doors(
     let socket = connect::socket_of(store);
     if let Some(path) = &socket {
         // Who may open the socket may open the directory.
-        let (drain, push) = (drain.clone(), push.clone());
-        let options = Options { access: Access::Anyone, hosts: None, behind_proxy: false, drain, push };
+        let options =
+            Options { access: Access::Anyone, hosts: None, behind_proxy: false, monitors: false, ..beside };
         doors.push((Listen::Unix(listen_at(path)?), router(client, options)));
     }
     Ok(Doors { ready: Ready { url, socket, store: without_password(store) }, doors, drain, push })
@@ -322,6 +334,15 @@ fn reload_on_hang_up(tls: Arc<Tls>) -> Result<(), Fault> {
         }
     });
     Ok(())
+}
+
+/// The address for links, if it can be one.
+fn public_url(said: Option<&str>) -> Result<Option<String>, Fault> {
+    let Some(url) = said else { return Ok(None) };
+    match windlass_webhook::TargetUrl::parse(url) {
+        Ok(url) => Ok(Some(url.as_str().trim_end_matches('/').to_owned())),
+        Err(why) => Err(Fault::usage(format!("--public-url {url}: {why}"))),
+    }
 }
 
 /// The names that a request may give: all of them where a token is wanted and none was named.

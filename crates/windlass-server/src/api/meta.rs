@@ -27,7 +27,7 @@ fn free(segment: &str) -> Result<&str, Fault> {
     if key.starts_with(OWN) {
         let what = format!("the value {key} is the server's own");
         return Err(Fault::from(Rejection::Forbidden { what }).hint(
-            "what the server keeps has routes of its own: /v1/keys, /v1/audit, /v1/targets, /v1/bulk",
+            "what the server keeps has routes of its own: /v1/keys, /v1/audit, /v1/targets, /v1/bulk, /v1/monitor",
         ));
     }
     Ok(key)

@@ -18,6 +18,7 @@ pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod meta;
 pub(crate) mod metrics;
+pub(crate) mod monitor;
 pub(crate) mod ndjson;
 pub(crate) mod queues;
 pub(crate) mod schedules;

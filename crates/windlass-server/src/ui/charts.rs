@@ -10,11 +10,12 @@ use windlass_core::{StoreError, Time};
 use super::chart::{Chart, RANGES, Range};
 use super::form::spelled;
 use super::page::{Reply, show};
-use super::rows::{Count, OLD_MS};
+use super::rows::Count;
 use super::visit::{Frame, Visit};
 use super::words::{self, When};
 use crate::answer::Fault;
 use crate::read::Pairs;
+use crate::standing::is_old;
 
 /// Queues that are charted, those with most to do; more take longer than a page should.
 const QUEUES_CHARTED: usize = 100;
@@ -142,7 +143,7 @@ impl Row {
             waiting_said: words::count(waiting),
             running: Count::of(f, info, State::Running),
             oldest: When::some(info.oldest_ready, now),
-            is_old: info.oldest_ready.is_some_and(|at| now.since(at) > OLD_MS),
+            is_old: is_old(info, now),
             enqueued: range.chart(&series.enqueued, now),
             completed: range.chart(&series.completed, now),
             failed: range.chart(&series.failed, now),

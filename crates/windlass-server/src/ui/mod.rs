@@ -41,5 +41,5 @@ pub(crate) mod schedules;
 pub(crate) mod session;
 mod trouble;
 pub(crate) mod visit;
-mod words;
+pub(crate) mod words;
 pub(crate) mod workers;

@@ -2,11 +2,13 @@
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use windlass_core::store::{QueueInfo, WorkerInfo};
-use windlass_core::{QueueName, State, StoreError};
+use windlass_core::{State, StoreError};
 
 use super::chart::{Chart, HOUR};
 use super::visit::{Frame, Visit};
 use super::words::{self, When};
+use crate::standing::is_old;
+pub(crate) use crate::standing::{Standing, has_worker};
 
 /// The states that a table of queues has a column for, in the order of the columns.
 pub(crate) const COLUMNS: [State; 6] =
@@ -30,73 +32,6 @@ impl Count {
     }
 }
 
-/// How a queue does: its word, and the icon of the word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    Paused,
-    Closed,
-    NoWorker,
-    Full,
-    Working,
-    Waiting,
-    Idle,
-}
-
-impl Standing {
-    /// How that queue does among those workers; what a person has to look into comes first.
-    pub(crate) fn of(info: &QueueInfo, has_worker: bool) -> Self {
-        let ready = info.counts.of(State::Ready);
-        let settings = &info.settings;
-        if settings.paused {
-            Standing::Paused
-        } else if settings.limits.concurrency == Some(0) {
-            Standing::Closed
-        } else if ready > 0 && !has_worker {
-            Standing::NoWorker
-        } else if settings.max_waiting.is_some_and(|most| info.counts.waiting() >= most) {
-            Standing::Full
-        } else if info.counts.of(State::Running) > 0 {
-            Standing::Working
-        } else if info.counts.waiting() > 0 {
-            Standing::Waiting
-        } else {
-            Standing::Idle
-        }
-    }
-
-    /// Its word.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Standing::Paused => "paused",
-            Standing::Closed => "closed",
-            Standing::NoWorker => "no worker",
-            Standing::Full => "full",
-            Standing::Working => "working",
-            Standing::Waiting => "waiting",
-            Standing::Idle => "idle",
-        }
-    }
-
-    /// Its icon, which the colour follows too.
-    pub(crate) fn icon(self) -> &'static str {
-        match self {
-            Standing::Paused => "paused",
-            Standing::Closed | Standing::NoWorker | Standing::Full => "warning",
-            Standing::Working => "running",
-            Standing::Waiting => "scheduled",
-            Standing::Idle => "idle",
-        }
-    }
-}
-
-/// Whether somebody takes jobs of that queue: a worker that said so, or one that said nothing and did it.
-pub(crate) fn has_worker(info: &QueueInfo, workers: &[WorkerInfo]) -> bool {
-    let asks = |(queue, slots): &(QueueName, u32)| *queue == info.name && *slots > 0;
-    workers.iter().any(|worker| worker.hello.queues.iter().any(asks))
-        || info.counts.of(State::Running) > 0
-        || info.completed_last_minute > 0
-}
-
 /// One queue in a table.
 pub(crate) struct QueueRow {
     pub(crate) name: String,
@@ -111,9 +46,6 @@ pub(crate) struct QueueRow {
     pub(crate) wait: String,
     pub(crate) run: String,
 }
-
-/// A ready job that waits for longer is worth a look.
-pub(crate) const OLD_MS: u64 = 60_000;
 
 /// The rows of those queues, each with its last hour.
 pub(crate) async fn rows(
@@ -132,7 +64,7 @@ pub(crate) async fn rows(
             standing: Standing::of(info, has_worker(info, workers)),
             counts: COLUMNS.into_iter().map(|state| Count::of(&frame, info, state)).collect(),
             oldest: When::some(info.oldest_ready, visit.now),
-            is_old: info.oldest_ready.is_some_and(|at| visit.now.since(at) > OLD_MS),
+            is_old: is_old(info, visit.now),
             completed_a_minute: info.completed_last_minute,
             completed_said: words::count(info.completed_last_minute),
             hour: HOUR.chart(&completed, visit.now),

@@ -8,10 +8,10 @@ use windlass_core::store::{FailureMode, Filter, LimitInfo, QueueInfo, StoreInfo,
 use windlass_core::why::Reason;
 use windlass_core::{State, StoreError, Time};
 
-use super::rows::{OLD_MS, Standing, has_worker};
 use super::visit::{Frame, Visit};
 use super::words::{self, When};
 use crate::failures::Marks;
+use crate::standing::{Standing, has_worker, is_old, is_silent};
 
 /// Queues that are asked why their jobs wait, or which of their groups are shut.
 const ASKED_MOST: usize = 20;
@@ -21,8 +21,6 @@ const GROUPS_LOOKED_AT: usize = 100;
 const BUDGET: usize = 10_000;
 /// Failure modes told of one queue.
 const MODES_TOLD: usize = 3;
-/// A worker that holds jobs and was not heard of for so long has missed several heartbeats.
-const SILENT_MS: u64 = 30_000;
 /// A rate that closes a limit for less is at work, not in the way.
 const CLOSED_MS: u64 = 5_000;
 
@@ -84,10 +82,6 @@ pub(crate) async fn find(visit: &Visit, seen: &Seen<'_>) -> Result<Vec<Trouble>,
 
 fn trouble(is_bad: bool, what: impl Into<String>, at: String, text: impl Into<String>) -> Trouble {
     Trouble { is_bad, what: what.into(), at, text: text.into(), when: None, when_word: "", modes: Vec::new() }
-}
-
-fn is_old(info: &QueueInfo, now: Time) -> bool {
-    info.oldest_ready.is_some_and(|at| now.since(at) > OLD_MS)
 }
 
 fn of_store(f: &Frame, info: &StoreInfo) -> Vec<Trouble> {
@@ -225,11 +219,6 @@ fn of_limit(f: &Frame, limit: &LimitInfo, now: Time) -> Option<Trouble> {
     let mut told = trouble(false, format!("limit {}", limit.name), format!("{}/limits", f.base), text);
     told.when = When::some(until, now);
     Some(told)
-}
-
-/// Whether a worker that holds jobs sends no heartbeats. One that holds none has nothing to say, however long.
-pub(crate) fn is_silent(worker: &WorkerInfo, now: Time) -> bool {
-    worker.running > 0 && now.since(worker.seen_at) > SILENT_MS
 }
 
 fn of_worker(f: &Frame, worker: &WorkerInfo, now: Time) -> Option<Trouble> {

@@ -5,9 +5,9 @@ use windlass_core::Time;
 use windlass_core::store::{StoreInfo, WorkerInfo};
 
 use super::page::{Reply, show};
-use super::trouble::is_silent;
 use super::visit::{Frame, Visit};
 use super::words::{self, When};
+use crate::standing::is_silent;
 
 struct WorkerRow {
     id: String,
