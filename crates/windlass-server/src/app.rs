@@ -18,6 +18,7 @@ use crate::fence::Fenced;
 use crate::keys::ring::Ring;
 use crate::monitor::Monitor;
 use crate::push::Push;
+use crate::traffic::Traffic;
 use crate::ui::session::Sessions;
 
 /// How a server is set up.
@@ -135,6 +136,7 @@ pub(crate) struct Inner {
     options: Options,
     desk: Arc<Desk>,
     monitor: Arc<Monitor>,
+    traffic: Traffic,
     sessions: Sessions,
     ring: Arc<Ring>,
     backoff: Backoff,
@@ -169,6 +171,7 @@ impl App {
             closed: OnceLock::new(),
             monitor: Arc::new(Monitor::reaching(options.push.guard().clone())),
             options,
+            traffic: Traffic::default(),
             desk: Arc::default(),
             sessions: Sessions::default(),
             ring: Ring::new(client.store().clone()),
@@ -255,6 +258,11 @@ impl App {
 
     pub(crate) fn shared_desk(&self) -> Arc<Desk> {
         self.inner.desk.clone()
+    }
+
+    /// What routes are asked.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.inner.traffic
     }
 
     /// What is watched, and who is told.

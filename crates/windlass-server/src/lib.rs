@@ -13,7 +13,7 @@
 //!
 //! `keys` is who may do what, `fence` the queue as one key sees it, `audit` who changed what.
 //! `routes` is the table of everything there is, each with who may use it; `gate` stands before all of it; `api/` has
-//! one module for each noun; `ui/` has the pages of the dashboard. The words of requests and answers are `windlass_api`'s. No rule of the queue is here: a
+//! one module for each noun; `ui/` has the pages of the dashboard; `monitor/` watches the store and tells people. The words of requests and answers are `windlass_api`'s. No rule of the queue is here: a
 //! handler reads a request, calls a verb of the store and writes its answer.
 
 mod answer;
@@ -36,6 +36,7 @@ mod read;
 mod routes;
 mod standing;
 mod tls;
+mod traffic;
 mod ui;
 
 pub use app::{Access, Drain, Options, Secret};

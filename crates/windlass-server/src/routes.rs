@@ -15,7 +15,7 @@ use crate::api::{
 use crate::app::{App, Options, Root};
 use crate::gate;
 use crate::openapi;
-use crate::ui;
+use crate::{traffic, ui};
 
 /// The largest body of a batch: a thousand results of 64 KiB, or a bulk of payloads in base64.
 pub(crate) const BATCH_BYTES_MAX: usize = 64 << 20;
@@ -123,6 +123,14 @@ fn pages() -> Vec<Route> {
         post "/limits" Operate ui::limits::set;
         post "/limits/{limit}/remove" Operate ui::limits::remove;
         get "/workers" Read ui::workers::page;
+        get "/monitor" Read ui::monitor::page;
+        post "/monitor/rules" Operate ui::monitor::set_rule;
+        post "/monitor/rules/{rule}/remove" Operate ui::monitor::remove_rule;
+        post "/monitor/channels" Admin ui::monitor::set_channel;
+        post "/monitor/channels/{channel}/test" Operate ui::monitor::test;
+        post "/monitor/channels/{channel}/remove" Admin ui::monitor::remove_channel;
+        post "/monitor/incidents/{incident}/acknowledge" Operate ui::monitor::acknowledge;
+        post "/monitor/incidents/{incident}/silence" Operate ui::monitor::silence;
         get "/keys" Admin ui::keys::page;
         post "/keys" Admin ui::keys::add;
         post "/keys/{key}/revoke" Admin ui::keys::revoke;
@@ -281,6 +289,8 @@ pub fn router(client: &Client, options: Options) -> Router {
         if route.is_page {
             scoped = scoped.layer(middleware::from_fn_with_state(app.clone(), ui::page::around));
         }
+        let counted = (app.clone(), (route.method, route.path));
+        scoped = scoped.layer(middleware::from_fn_with_state(counted, traffic::count));
         router = router.route(route.path, scoped);
     }
     router

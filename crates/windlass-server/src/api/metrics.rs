@@ -1,10 +1,12 @@
 //! Metrics for Prometheus: what the store counts, as it stands when somebody scrapes.
 //!
-//! Nothing is counted here and nothing is kept: each scrape asks the store, whose counts are never scanned. Labels are
-//! queues and states and nothing else, so the number of series follows the number of queues, up to [`QUEUES_MOST`].
+//! Nothing of the queue is counted here: each scrape asks the store, whose counts are never scanned, and adds what this
+//! server counts of its own requests. Labels are queues and states, routes and statuses, and channels, so the number of
+//! series follows the number of queues, up to [`QUEUES_MOST`]. `operations/` has a dashboard and alerts over these names.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::header;
@@ -15,12 +17,15 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use windlass_api::monitor::{ChannelShape, Incident, Severity, Stage};
 use windlass_core::histogram::Histogram;
 use windlass_core::store::{QueueInfo, StoreInfo, Totals, WorkerInfo};
 use windlass_core::{State as JobState, Time};
 
 use crate::answer::{Answer, Fault};
 use crate::app::App;
+use crate::monitor;
+use crate::traffic::{Counted, Route};
 
 /// Queues that are told one by one, those with the most jobs first: a store may have tens of thousands, a time-series
 /// database had better not.
@@ -34,13 +39,21 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// `GET /metrics`.
 pub(crate) async fn metrics(State(app): State<App>) -> Answer {
     let store = app.store();
+    let began = Instant::now();
     let (queues, workers, info) =
         tokio::try_join!(store.queues(None, None), store.workers(None), store.info())?;
+    let answered = began.elapsed();
+    let (incidents, channels) =
+        tokio::try_join!(monitor::incidents_shown(&app), monitor::channels_shown(&app))?;
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape {
         queues: most(queues),
         workers,
         info,
+        answered,
+        incidents,
+        channels,
+        traffic: app.traffic().counted(),
         now: app.client().now(),
     }));
     let mut body = String::new();
@@ -62,6 +75,10 @@ struct Scrape {
     queues: Vec<QueueInfo>,
     workers: Vec<WorkerInfo>,
     info: StoreInfo,
+    answered: Duration,
+    incidents: Vec<Incident>,
+    channels: Vec<ChannelShape>,
+    traffic: Vec<(Route, Counted)>,
     now: Time,
 }
 
@@ -88,14 +105,16 @@ impl Collector for Scrape {
         self.store(&mut encoder)?;
         self.queues(&mut encoder)?;
         self.durations(&mut encoder)?;
-        self.workers(&mut encoder)
+        self.workers(&mut encoder)?;
+        self.monitor(&mut encoder)?;
+        self.requests(&mut encoder)
     }
 }
 
 impl Scrape {
     fn store(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let version = [("version", env!("CARGO_PKG_VERSION")), ("store", self.info.store.as_str())];
-        let mut build = gauge(encoder, "windlass_build", "The version that runs, and its store")?;
+        let mut build = gauge(encoder, "windlass_build_info", "The version that runs, and its store")?;
         ConstGauge::new(1u64).encode(build.encode_family(&version)?)?;
         let mut bytes =
             gauge(encoder, "windlass_store_bytes", "Bytes of the store: on disk, and of live records")?;
@@ -107,7 +126,13 @@ impl Scrape {
             "windlass_store_space_low",
             "1 while enqueues are refused because space runs out",
         )?;
-        ConstGauge::new(u64::from(self.info.space_low)).encode(low)
+        ConstGauge::new(u64::from(self.info.space_low)).encode(low)?;
+        let answered = gauge(
+            encoder,
+            "windlass_store_answer_seconds",
+            "How long the store took to answer for this scrape",
+        )?;
+        ConstGauge::new(self.answered.as_secs_f64()).encode(answered)
     }
 
     fn queues(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
@@ -132,6 +157,16 @@ impl Scrape {
         for queue in &self.queues {
             let ms = queue.oldest_ready.map_or(0, |at| self.now.since(at));
             ConstGauge::new(ms as f64 / 1_000.0).encode(age.encode_family(&of_queue(queue))?)?;
+        }
+        let mut most = gauge(
+            encoder,
+            "windlass_queue_waiting_limit",
+            "Jobs that may wait in a queue before it refuses; queues without a bound have none",
+        )?;
+        for queue in &self.queues {
+            if let Some(limit) = queue.settings.max_waiting {
+                ConstGauge::new(limit).encode(most.encode_family(&of_queue(queue))?)?;
+            }
         }
         let mut paused = gauge(encoder, "windlass_queue_paused", "1 while nothing is claimed from a queue")?;
         for queue in &self.queues {
@@ -177,6 +212,56 @@ impl Scrape {
             gauge(encoder, "windlass_worker_slots", "Jobs of a queue that all workers may run at once")?;
         for (queue, (_, count)) in &of_queues {
             ConstGauge::new(*count).encode(slots.encode_family(&[("queue", *queue)])?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Scrape {
+    fn monitor(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut incidents = gauge(encoder, "windlass_monitor_incidents", "What the monitor finds wrong now")?;
+        for stage in [Stage::Pending, Stage::Firing] {
+            for severity in [Severity::Warning, Severity::Critical] {
+                let is = |incident: &&Incident| incident.stage == stage && incident.severity == severity;
+                let labels = [("stage", stage.as_str()), ("severity", severity.as_str())];
+                let n = self.incidents.iter().filter(is).count() as u64;
+                ConstGauge::new(n).encode(incidents.encode_family(&labels)?)?;
+            }
+        }
+        let mut failures = gauge(
+            encoder,
+            "windlass_monitor_channel_failures",
+            "Tries that failed since the channel took a notice",
+        )?;
+        for channel in &self.channels {
+            let labels = [("channel", channel.name.as_str())];
+            ConstGauge::new(u64::from(channel.failures)).encode(failures.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let name = "windlass_http_requests";
+        let mut requests =
+            encoder.encode_descriptor(name, "Requests answered by this server", None, MetricType::Counter)?;
+        for ((method, route), counted) in &self.traffic {
+            for (status, n) in &counted.by_status {
+                let status = status.to_string();
+                let labels = [("method", *method), ("route", route), ("status", status.as_str())];
+                ConstCounter::new(*n).encode(requests.encode_family(&labels)?)?;
+            }
+        }
+        let (name, help) = (
+            "windlass_http_request_seconds",
+            "From a request to its answer, the wait that it asks for included",
+        );
+        let mut took = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for ((method, route), counted) in &self.traffic {
+            let labels = [("method", *method), ("route", *route)];
+            let histogram = &counted.took_ms;
+            let (sum, count) = (histogram.sum() as f64 / 1_000.0, histogram.count());
+            let mut encoder = took.encode_family(&labels)?;
+            encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets(histogram), None)?;
         }
         Ok(())
     }

@@ -40,10 +40,10 @@ use crate::answer::Fault;
 use crate::app::{App, Inner};
 
 use channel::Channels;
-pub(crate) use config::KEY as CONFIG_KEY;
+
 pub(crate) use verbs::{
-    acknowledge, channel, channels, incidents, remove_channel, remove_rule, rule, rules, set_channel,
-    set_rule, silence, test,
+    acknowledge, channel, channels, channels_shown, incidents, incidents_shown, remove_channel, remove_rule,
+    rule, rules, set_channel, set_rule, silence, test,
 };
 
 /// The shortest time between two looks.

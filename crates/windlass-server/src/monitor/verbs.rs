@@ -237,6 +237,16 @@ pub(crate) async fn incidents(app: &App) -> Result<Vec<Incident>, Fault> {
     Ok(all)
 }
 
+/// What [`incidents`] says, beside other things: nothing to a key that is limited to queues.
+pub(crate) async fn incidents_shown(app: &App) -> Result<Vec<Incident>, Fault> {
+    if app.caller().whole(WHAT).is_err() { Ok(Vec::new()) } else { incidents(app).await }
+}
+
+/// What [`channels`] says, in the same way.
+pub(crate) async fn channels_shown(app: &App) -> Result<Vec<ChannelShape>, Fault> {
+    if app.caller().whole(WHAT).is_err() { Ok(Vec::new()) } else { channels(app).await }
+}
+
 /// Somebody looks into it: no reminders come, until it is over or for that long.
 pub(crate) async fn acknowledge(app: &App, id: &str, quiet: &Quiet) -> Result<Incident, Fault> {
     app.caller().whole(WHAT)?;

@@ -11,7 +11,7 @@
 //! - [`visit`], [`page`]: the frame, answers, and what is said when something is wrong; [`form`], [`flash`]: what comes
 //!   in, and what is told of it; [`session`], [`login`]: who it is;
 //! - [`overview`] with [`trouble`] and [`rows`], [`queues`], [`queue`], [`jobs`] with [`bulk`], [`operations`], [`job`],
-//!   [`errors`], [`charts`], [`schedules`], [`limits`], [`workers`], [`keys`], [`audit`]: a page each;
+//!   [`errors`], [`charts`], [`schedules`], [`limits`], [`workers`], [`monitor`], [`keys`], [`audit`]: a page each;
 //! - [`words`], [`chart`], [`json`], [`cron`]: how things are said.
 
 pub(crate) mod assets;
@@ -31,6 +31,7 @@ pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod live;
 pub(crate) mod login;
+pub(crate) mod monitor;
 pub(crate) mod operations;
 pub(crate) mod overview;
 pub(crate) mod page;

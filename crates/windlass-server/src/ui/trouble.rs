@@ -3,6 +3,7 @@
 //! Everything is read from counts, and the questions that go beyond them are bounded: a store with a thousand troubled
 //! queues is asked about [`ASKED_MOST`] of them.
 
+use windlass_api::monitor::{Incident, Severity, Stage, When as Watched};
 use windlass_core::fingerprint::Fingerprint;
 use windlass_core::store::{FailureMode, Filter, LimitInfo, QueueInfo, StoreInfo, WorkerInfo};
 use windlass_core::why::Reason;
@@ -10,7 +11,9 @@ use windlass_core::{State, StoreError, Time};
 
 use super::visit::{Frame, Visit};
 use super::words::{self, When};
+use crate::answer::Fault;
 use crate::failures::Marks;
+use crate::monitor;
 use crate::standing::{Standing, has_worker, is_old, is_silent};
 
 /// Queues that are asked why their jobs wait, or which of their groups are shut.
@@ -60,7 +63,7 @@ pub(crate) struct Seen<'a> {
 }
 
 /// Everything that is wrong.
-pub(crate) async fn find(visit: &Visit, seen: &Seen<'_>) -> Result<Vec<Trouble>, StoreError> {
+pub(crate) async fn find(visit: &Visit, seen: &Seen<'_>) -> Result<Vec<Trouble>, Fault> {
     let f = visit.frame("overview");
     let mut all = of_store(&f, seen.info);
     let mut asked = 0;
@@ -76,6 +79,8 @@ pub(crate) async fn find(visit: &Visit, seen: &Seen<'_>) -> Result<Vec<Trouble>,
     }
     all.extend(seen.limits.iter().filter_map(|limit| of_limit(&f, limit, visit.now)));
     all.extend(seen.workers.iter().filter_map(|worker| of_worker(&f, worker, visit.now)));
+    let incidents = monitor::incidents_shown(&visit.app).await?;
+    all.extend(incidents.into_iter().filter_map(|incident| of_incident(&f, incident, visit.now)));
     all.sort_by_key(|trouble| !trouble.is_bad);
     Ok(all)
 }
@@ -204,6 +209,31 @@ async fn of_groups(visit: &Visit, f: &Frame, info: &QueueInfo) -> Result<Vec<Tro
         all.push(trouble(false, info.name.as_str(), at(), text));
     }
     Ok(all)
+}
+
+/// What a rule has found that is seen only over time. What can be seen by a look at the counts is told above.
+fn of_incident(f: &Frame, incident: Incident, now: Time) -> Option<Trouble> {
+    let is_news = match incident.when {
+        Watched::Dead
+        | Watched::DeadAge
+        | Watched::OldestReady
+        | Watched::NoWorker
+        | Watched::Paused
+        | Watched::SpaceLow => false,
+        Watched::DeadRate
+        | Watched::DeadShare
+        | Watched::NewFailureMode
+        | Watched::NearlyFull
+        | Watched::ScheduleMissed
+        | Watched::StoreSilent => true,
+    };
+    if !is_news || incident.stage != Stage::Firing || incident.acknowledged_until.is_some() {
+        return None;
+    }
+    let at = format!("{}{}", f.base, incident.page);
+    let mut told = trouble(incident.severity == Severity::Critical, incident.subject, at, incident.text);
+    (told.when, told.when_word) = (Some(When::new(incident.since, now)), "since");
+    Some(told)
 }
 
 fn of_limit(f: &Frame, limit: &LimitInfo, now: Time) -> Option<Trouble> {

@@ -21,7 +21,7 @@ use crate::routes::Scope;
 const AGAIN: &str = "x-windlass-again";
 
 /// The pages of the navigation, each with the key that leads to it after `g`.
-const PLACES: [(&str, &str, &str); 11] = [
+const PLACES: [(&str, &str, &str); 12] = [
     ("overview", "Overview", "o"),
     ("queues", "Queues", "q"),
     ("jobs", "Jobs", "j"),
@@ -31,6 +31,7 @@ const PLACES: [(&str, &str, &str); 11] = [
     ("schedules", "Schedules", "s"),
     ("limits", "Limits", "l"),
     ("workers", "Workers", "w"),
+    ("monitor", "Monitor", "m"),
     ("keys", "Keys", "k"),
     ("audit", "Audit", "a"),
 ];

@@ -16,6 +16,8 @@ mod jobs;
 mod keys;
 mod lines;
 mod matrix;
+mod metrics;
+mod monitor;
 mod push;
 mod talk;
 mod tls;

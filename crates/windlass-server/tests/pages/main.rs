@@ -9,6 +9,7 @@ mod forms;
 #[path = "../home/mod.rs"]
 mod home;
 mod markup;
+mod monitor;
 mod operations;
 mod schedules;
 mod sign_in;

@@ -17,6 +17,7 @@ use windlass_embedded::{EmbeddedOptions, EmbeddedStore};
 use super::receiver::Receiver;
 use crate::app::{App, Options};
 use crate::monitor;
+use crate::push::Push;
 
 pub(super) const SECOND: u64 = 1_000;
 pub(super) const MINUTE: u64 = 60 * SECOND;
@@ -189,7 +190,7 @@ pub(super) fn server(client: &Client) -> App {
     let here = ["127.0.0.1".parse().expect("an address")];
     let targets = windlass_webhook::Guard::new(here);
     let public_url = Some("https://q.example/".to_owned());
-    App::new(client, Options { targets, public_url, ..Options::default() })
+    App::new(client, Options { push: Push::new(targets), public_url, ..Options::default() })
 }
 
 /// One look of that server, and what came of it has gone out.
