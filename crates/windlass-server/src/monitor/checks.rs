@@ -65,8 +65,7 @@ fn of_queue(rule: &Rule, info: &QueueInfo, sight: &Sight, record: &Record) -> Op
     match rule.when {
         When::Dead => (dead > above).then(|| of_dead(format!("has {dead_said}"))),
         When::DeadAge => (dead > 0).then(|| {
-            let age = words::span(rule.longer_than.unwrap_or_default().ms);
-            let text = format!("has had dead jobs for more than {age}; {} now", words::count(dead));
+            let text = format!("has had dead jobs without a break; {} now", words::count(dead));
             Finding { since: dead_since(info, sight), ..of_dead(text) }
         }),
         When::DeadRate => {

@@ -45,7 +45,7 @@ async fn dead_jobs_that_nobody_looks_at_fire_when_they_are_old() {
     place.after(23 * HOUR).await;
     let told = place.after(GATHER).await;
     assert_eq!(said(&told), (vec!["mail"], vec![]));
-    assert_eq!(told[0].data.firing[0].text, "has had dead jobs for more than 1d; 1 now");
+    assert_eq!(told[0].data.firing[0].text, "has had dead jobs without a break; 1 now");
 }
 
 #[tokio::test]
