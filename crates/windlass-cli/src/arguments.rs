@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::bench;
 use crate::commands::{
     archive, audit, backup, config as configuration, dev, doctor, enqueue, erase, errors, events, groups,
-    health, info, jobs, keys, limits, migrate, outbox, pages, queues, schedules, serve, worker,
+    health, info, jobs, keys, limits, migrate, monitor, outbox, pages, queues, schedules, serve, worker,
 };
 use crate::config::origin;
 use crate::connect;
@@ -102,6 +102,9 @@ pub(crate) enum Command {
     /// Jobs on a clock
     #[command(subcommand, visible_alias = "schedule")]
     Schedules(schedules::SchedulesCommand),
+    /// What the server watches for, whom it tells, and what it has found
+    #[command(subcommand)]
+    Monitor(monitor::MonitorCommand),
     /// Jobs enqueued in a database transaction, on their way to the queue
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),

@@ -2,7 +2,7 @@
 //!
 //! The only place that knows how stores are opened, and which of the failures means what to a script.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use windlass::{Client, OpenError, OpenOptions};
@@ -11,6 +11,7 @@ use windlass_core::url::without_password;
 use windlass_embedded::OpenError as EmbeddedError;
 use windlass_embedded::disk::OpenDirectoryError;
 use windlass_embedded::lock::LockError;
+use windlass_http::{HttpOptions, HttpStore};
 use windlass_postgres::{OpenError as PostgresError, PostgresStore};
 use windlass_redis::{OpenError as RedisError, RedisStore};
 
@@ -256,6 +257,20 @@ pub(crate) fn lock_fault(error: &LockError) -> Fault {
         _ => Fault::new(Exit::Unreachable, "unreachable", error.to_string())
             .next("the user that runs this command must own the directory and be able to write to it"),
     }
+}
+
+/// The server that `--store` names, or that owns the directory which it names.
+pub(crate) async fn server(global: &Global) -> Result<Option<HttpStore>, Fault> {
+    let token = std::env::var("WINDLASS_TOKEN").ok().filter(|token| !token.is_empty());
+    let options = HttpOptions { token, ..HttpOptions::default() };
+    if global.store.starts_with("http") {
+        let server = HttpStore::open(&global.store, options).await;
+        return server.map(Some).map_err(|error| unreachable(&global.store, &error));
+    }
+    let socket = socket_of(&global.store).filter(|socket| Path::exists(socket));
+    let Some(socket) = socket else { return Ok(None) };
+    // A socket that nobody listens at is a dead server's.
+    Ok(HttpStore::open(&format!("http+unix:{}", socket.display()), options).await.ok())
 }
 
 #[cfg(test)]

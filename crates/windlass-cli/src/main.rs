@@ -23,7 +23,7 @@ use crate::arguments::{Cli, Command};
 use crate::commands::serve::LogFormat;
 use crate::commands::{
     archive, audit, backup, config as configuration, dev, doctor, enqueue, erase, errors, events, groups,
-    health, info, jobs, keys, limits, migrate, outbox, pages, queues, schedules, serve, worker,
+    health, info, jobs, keys, limits, migrate, monitor, outbox, pages, queues, schedules, serve, worker,
 };
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
@@ -71,6 +71,7 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Queues(command) => queues::run(global, out, command).await,
         Command::Groups(command) => groups::run(global, out, command).await,
         Command::Limits(command) => limits::run(global, out, command).await,
+        Command::Monitor(command) => monitor::run(global, out, command).await,
         Command::Schedules(command) => schedules::run(global, out, command).await,
         Command::Outbox(command) => outbox::run(global, out, command).await,
         Command::Info(args) => info::run(global, out, args).await,

@@ -7,7 +7,6 @@ use windlass_core::bounds::PAGE_MAX;
 
 use crate::arguments::Global;
 use crate::commands::closing;
-use crate::commands::keys::server;
 use crate::connect::{self, Intent};
 use crate::fault::Fault;
 use crate::output::Output;
@@ -33,7 +32,7 @@ struct Records {
 /// Runs the command.
 pub(crate) async fn run(global: &Global, out: &Output, args: AuditArgs) -> Result<(), Fault> {
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let (records, next) = match server(global).await? {
+    let (records, next) = match connect::server(global).await? {
         Some(server) => {
             let (mut all, mut before) = (Vec::new(), args.before);
             loop {

@@ -1,13 +1,11 @@
 //! `windlass keys`: who may do what on servers of the store.
 
-use std::path::Path;
-
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use windlass_api::key::{KeyRequest, KeyShape, NewKeyShape};
 use windlass_api::spell::span::{self, Span};
 use windlass_core::Time;
-use windlass_http::{HttpOptions, HttpStore};
+use windlass_http::HttpStore;
 use windlass_server::keys;
 
 use crate::arguments::Global;
@@ -64,7 +62,7 @@ struct Items<T> {
 
 /// Runs the verb: through the server where there is one, whose audit log tells of it; else on the store itself.
 pub(crate) async fn run(global: &Global, out: &Output, command: KeysCommand) -> Result<(), Fault> {
-    match server(global).await? {
+    match connect::server(global).await? {
         Some(server) => through(&server, out, command).await,
         None => {
             let intent = if matches!(command, KeysCommand::Add(_)) { Intent::Put } else { Intent::Look };
@@ -73,20 +71,6 @@ pub(crate) async fn run(global: &Global, out: &Output, command: KeysCommand) -> 
             closing(open, result).await
         }
     }
-}
-
-/// The server that `--store` names, or that owns the directory which it names.
-pub(crate) async fn server(global: &Global) -> Result<Option<HttpStore>, Fault> {
-    let token = std::env::var("WINDLASS_TOKEN").ok().filter(|token| !token.is_empty());
-    let options = HttpOptions { token, ..HttpOptions::default() };
-    if global.store.starts_with("http") {
-        let server = HttpStore::open(&global.store, options).await;
-        return server.map(Some).map_err(|error| connect::unreachable(&global.store, &error));
-    }
-    let socket = connect::socket_of(&global.store).filter(|socket| Path::exists(socket));
-    let Some(socket) = socket else { return Ok(None) };
-    // A socket that nobody listens at is a dead server's.
-    Ok(HttpStore::open(&format!("http+unix:{}", socket.display()), options).await.ok())
 }
 
 fn request(args: AddArgs) -> KeyRequest {

@@ -17,6 +17,7 @@ pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod migrate;
+pub(crate) mod monitor;
 pub(crate) mod ndjson;
 pub(crate) mod outbox;
 pub(crate) mod pages;

@@ -6,6 +6,7 @@
 pub(crate) mod event;
 pub(crate) mod job;
 pub(crate) mod key;
+mod monitor;
 pub(crate) mod outbox;
 pub(crate) mod queue;
 pub(crate) mod schedule;
