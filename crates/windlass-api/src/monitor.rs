@@ -7,6 +7,7 @@ use crate::spell::span::Span;
 
 /// What a rule watches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum When {
     /// A queue has more dead jobs than `above`.
@@ -104,6 +105,7 @@ impl std::str::FromStr for When {
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Somebody should look into it today.
@@ -137,6 +139,8 @@ impl std::str::FromStr for Severity {
 
 /// A rule: what is watched for, where, for how long before somebody is told, and who that is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(!deny_unknown_fields))]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// What it watches for.
@@ -206,6 +210,7 @@ impl Rule {
 
 /// A rule as it is shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RuleShape {
     /// Its name.
     pub name: String,
@@ -218,6 +223,7 @@ pub struct RuleShape {
 
 /// How a connection to a mail server is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Tls {
     /// TLS from the first byte (port 465).
@@ -253,6 +259,8 @@ impl std::str::FromStr for Tls {
 
 /// Where notices go. What is secret of it is written and never shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(!deny_unknown_fields))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Channel {
     /// Lines of the server's own log, with the target `alert`.
@@ -319,6 +327,7 @@ impl Channel {
 
 /// A channel as it is shown, and how it does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChannelShape {
     /// Its name.
     pub name: String,
@@ -331,6 +340,7 @@ pub struct ChannelShape {
     pub has_secret: bool,
     /// When it took its last notice.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub delivered_at: Option<Time>,
     /// Findings that wait to be told.
     pub waiting: u64,
@@ -340,11 +350,13 @@ pub struct ChannelShape {
     pub error: Option<String>,
     /// When the next one comes.
     #[serde(with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub next_try_at: Option<Time>,
 }
 
 /// A channel that was set. A secret that the server made is here, and nowhere again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChannelSet {
     /// Its name.
     pub name: String,
@@ -355,6 +367,7 @@ pub struct ChannelSet {
 
 /// A notice that was sent to try a channel out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tested {
     /// The channel.
     pub channel: String,
@@ -364,6 +377,7 @@ pub struct Tested {
 
 /// Where a finding stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// It is so, but not for long enough.
@@ -387,6 +401,7 @@ impl Stage {
 
 /// Something that a rule has found, from its beginning to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Incident {
     /// Its id.
     pub id: String,
@@ -407,21 +422,27 @@ pub struct Incident {
     pub stage: Stage,
     /// Since when it is so.
     #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
     pub since: Time,
     /// When it had been so for long enough.
     #[serde(default, with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub fired_at: Option<Time>,
     /// When it was over.
     #[serde(default, with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub recovered_at: Option<Time>,
     /// When channels were told last.
     #[serde(default, with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub told_at: Option<Time>,
     /// Somebody looks into it: no reminder comes before this time.
     #[serde(default, with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub acknowledged_until: Option<Time>,
     /// Nothing is told of this rule and subject before this time.
     #[serde(default, with = "crate::time::or_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Instant>"))]
     pub silenced_until: Option<Time>,
     /// The page to look at, below the server's address.
     pub page: String,
@@ -429,6 +450,7 @@ pub struct Incident {
 
 /// For how long an incident is acknowledged or silenced.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Quiet {
     /// The span: until it is over for an acknowledgement and an hour for a silence unless said; `0s` ends it.
@@ -438,12 +460,14 @@ pub struct Quiet {
 
 /// A notice: what a channel is told, and the JSON that a webhook gets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Notice {
     /// `windlass.alert`.
     #[serde(rename = "type")]
     pub kind: String,
     /// When it was made.
     #[serde(with = "crate::time")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Instant"))]
     pub timestamp: Time,
     /// What it tells.
     pub data: NoticeData,
@@ -451,6 +475,7 @@ pub struct Notice {
 
 /// What a notice tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NoticeData {
     /// The notice's id, the same at every try.
     pub id: String,

@@ -280,3 +280,13 @@ impl<T: JsonSchema> JsonSchema for ItemAnswer<T> {
         })
     }
 }
+
+impl JsonSchema for crate::spell::span::Span {
+    fn schema_name() -> Cow<'static, str> {
+        Span::schema_name()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        Span::json_schema(schemas)
+    }
+}

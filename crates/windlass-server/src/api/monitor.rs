@@ -12,9 +12,9 @@ use crate::monitor;
 use crate::read;
 
 /// What an answer says of a rule beside the rule; it may stand in what is sent back, and means nothing there.
-const OF_RULES: [&str; 1] = ["is_default"];
+pub(crate) const OF_RULES: [&str; 1] = ["is_default"];
 /// The same for a channel.
-const OF_CHANNELS: [&str; 7] =
+pub(crate) const OF_CHANNELS: [&str; 7] =
     ["is_default", "has_secret", "delivered_at", "waiting", "failures", "error", "next_try_at"];
 
 /// Reads what is set under a name, so that what was read can be changed and sent back.

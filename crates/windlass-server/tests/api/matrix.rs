@@ -84,6 +84,14 @@ const ROWS: &[Row] = &[
     ("POST /keys", Scope::Admin, Never, ""),
     ("POST /keys/{key}/revoke", Scope::Admin, Never, ""),
     ("GET /audit", Scope::Admin, Never, ""),
+    ("GET /monitor", Scope::Read, Refused, ""),
+    ("POST /monitor/rules", Scope::Operate, Same, "name=r&when=dead&above=1"),
+    ("POST /monitor/rules/{rule}/remove", Scope::Operate, Same, "confirmed=1"),
+    ("POST /monitor/channels", Scope::Admin, Never, ""),
+    ("POST /monitor/channels/{channel}/test", Scope::Operate, Same, ""),
+    ("POST /monitor/channels/{channel}/remove", Scope::Admin, Never, ""),
+    ("POST /monitor/incidents/{incident}/acknowledge", Scope::Operate, Same, ""),
+    ("POST /monitor/incidents/{incident}/silence", Scope::Operate, Same, ""),
     ("GET /live", Scope::Read, Same, ""),
     ("GET /login", Scope::Open, Same, ""),
     ("POST /login", Scope::Open, Same, "token=x"),
@@ -188,6 +196,18 @@ const ROWS: &[Row] = &[
     ("POST /v1/errors/{fingerprint}/mute", Scope::Operate, Refused, ""),
     ("POST /v1/errors/{fingerprint}/resolve", Scope::Operate, Refused, ""),
     ("POST /v1/errors/{fingerprint}/reopen", Scope::Operate, Refused, ""),
+    ("GET /v1/monitor/rules", Scope::Read, Refused, ""),
+    ("GET /v1/monitor/rules/{rule}", Scope::Read, Refused, ""),
+    ("PUT /v1/monitor/rules/{rule}", Scope::Operate, Refused, r#"{"when":"dead","above":1}"#),
+    ("DELETE /v1/monitor/rules/{rule}", Scope::Operate, Refused, ""),
+    ("GET /v1/monitor/channels", Scope::Read, Refused, ""),
+    ("GET /v1/monitor/channels/{channel}", Scope::Read, Refused, ""),
+    ("PUT /v1/monitor/channels/{channel}", Scope::Admin, Never, ""),
+    ("DELETE /v1/monitor/channels/{channel}", Scope::Admin, Never, ""),
+    ("POST /v1/monitor/channels/{channel}/test", Scope::Operate, Refused, ""),
+    ("GET /v1/monitor/incidents", Scope::Read, Refused, ""),
+    ("POST /v1/monitor/incidents/{incident}/acknowledge", Scope::Operate, Refused, "{}"),
+    ("POST /v1/monitor/incidents/{incident}/silence", Scope::Operate, Refused, "{}"),
     ("GET /v1/backup", Scope::Admin, Never, ""),
     ("GET /v1/info", Scope::Read, Hides, ""),
     ("POST /v1/upkeep", Scope::Admin, Never, ""),
@@ -269,6 +289,9 @@ fn filled(path: &str, id: &str) -> String {
         .replace("{act}", "retry")
         .replace("{code}", "stale")
         .replace("{fingerprint}", "0000000000000001")
+        .replace("{rule}", "r")
+        .replace("{channel}", "log")
+        .replace("{incident}", "i")
         .replace("{word}", "mute")
         .replace("{stage}", "pause")
         .replace("{queue}", "secret-1")

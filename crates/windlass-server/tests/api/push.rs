@@ -269,7 +269,7 @@ async fn while_a_target_is_down_jobs_wait_without_spending_tries_and_go_on_once_
     drop(down);
     let mut ids = Vec::new();
     for _ in 0..20 {
-        ids.push(enqueue(&talk, "?retry=fixed(1ms,max=3)", "{}").await);
+        ids.push(enqueue(&talk, "?retry=fixed(1ms,max=10)", "{}").await);
     }
     let open = until("the circuit opens", async || {
         let health = talk.get("/v1/queues/q/target").await.at("/health");

@@ -70,8 +70,15 @@ impl Document {
     }
 
     fn validate(&self, place: String, schema: &Value, body: &[u8]) {
-        let Ok(body) = serde_json::from_slice::<Value>(body) else {
-            return self.fault(format!("{place}: is not JSON: {}", String::from_utf8_lossy(body)));
+        let body = match serde_json::from_slice::<Value>(body) {
+            Ok(body) => body,
+            // Deeper than any schema looks.
+            Err(error) if error.to_string().contains("recursion limit") => return,
+            Err(_) => {
+                let text = String::from_utf8_lossy(body);
+                return self
+                    .fault(format!("{place}: is not JSON: {}", text.chars().take(500).collect::<String>()));
+            }
         };
         let validator = {
             let mut all = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,9 +122,19 @@ impl Document {
     }
 }
 
-/// Lets every object have the fields that it names and no others.
+/// Lets every object have the fields that it names and no others, by itself or in one of the objects that it may be.
 fn close(schema: &mut Value) {
     match schema {
+        Value::Object(fields)
+            if fields.contains_key("properties") && fields.get("oneOf").is_some_and(Value::is_array) =>
+        {
+            fields.insert("unevaluatedProperties".into(), false.into());
+            fields.get_mut("properties").into_iter().for_each(close);
+            let variants = fields.get_mut("oneOf").and_then(Value::as_array_mut);
+            for properties in variants.into_iter().flatten().filter_map(|one| one.get_mut("properties")) {
+                close(properties);
+            }
+        }
         Value::Object(fields) => {
             if fields.get("properties").is_some_and(Value::is_object)
                 && !fields.contains_key("additionalProperties")

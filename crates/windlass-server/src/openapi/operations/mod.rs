@@ -8,6 +8,7 @@ mod bulk;
 mod enqueue;
 mod events;
 mod jobs;
+mod monitor;
 mod queues;
 mod schedules;
 mod server;
@@ -26,7 +27,7 @@ use super::operation::Operation;
 use super::schemas::{Make, of};
 
 /// The nouns, in the order in which a reader meets them.
-pub(super) const TAGS: [(&str, &str); 10] = [
+pub(super) const TAGS: [(&str, &str); 11] = [
     ("enqueue", "Jobs come in."),
     ("work", "Jobs are claimed, and their attempts end."),
     ("jobs", "Jobs as people see and change them."),
@@ -35,6 +36,7 @@ pub(super) const TAGS: [(&str, &str); 10] = [
     ("push", "Queues whose jobs are sent to an address."),
     ("schedules", "Jobs on a clock."),
     ("events", "What has happened, and failure modes."),
+    ("monitor", "What is watched for, who is told, and what was found."),
     ("access", "Who may do what, and who did."),
     ("server", "The server itself, its store and its workers."),
 ];
@@ -50,6 +52,7 @@ pub(super) fn all() -> Vec<Operation> {
         ("push", targets::operations()),
         ("schedules", schedules::operations()),
         ("events", events::operations()),
+        ("monitor", monitor::operations()),
         ("access", access::operations()),
         ("server", server::operations()),
     ];
@@ -77,6 +80,9 @@ pub(super) fn path_parameter(path: &str, name: &str) -> (&'static str, Make) {
         "limit" => ("The limit.", of::<LimitName>),
         "schedule" => ("The schedule.", of::<ScheduleName>),
         "fingerprint" => ("The failure mode.", of::<Fingerprint>),
+        "rule" => ("The rule.", of::<String>),
+        "channel" => ("The channel.", of::<String>),
+        "incident" => ("The incident.", of::<String>),
         "code" => ("The problem's code.", of::<String>),
         _ => panic!("{path}: say in openapi/operations/mod.rs what {{{name}}} is"),
     }
