@@ -31,6 +31,8 @@ const COUNTED_WITHIN: Duration = Duration::from_millis(80);
 const DELETED_LIGHTLY: u64 = 1_000;
 /// Seconds after which the page of an open operation is fetched again, whatever happens meanwhile.
 const AGAIN_EVERY: u32 = 1;
+/// How long after its end the counts of an operation may still move.
+const SETTLES_MS: u64 = 10_000;
 
 /// Something that can be done to all jobs of a filter.
 pub(crate) struct Offer {
@@ -348,7 +350,9 @@ pub(crate) async fn page(visit: Visit, Path(id): Path<String>) -> Reply {
     let hint = "the last fifty operations that ended are remembered";
     let bulk = found.ok_or_else(|| Fault::not_found(format!("operation {id}")).hint(hint))?;
     let mut f = visit.frame("bulk");
-    f.every = if bulk.stage.is_open() { AGAIN_EVERY } else { 0 };
+    // The step that was under way when it was ended is counted a moment later, and no event says so.
+    let settles = bulk.ended_at.is_some_and(|at| visit.now.since(at) < SETTLES_MS);
+    f.every = if bulk.stage.is_open() || settles { AGAIN_EVERY } else { 0 };
     let reasons = bulk.refused.iter().map(|(code, n)| Refused {
         title: Problem::new(code, "").title,
         code: code.clone(),
