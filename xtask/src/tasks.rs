@@ -4,6 +4,7 @@
 //! build: clippy and the documentation share the metadata of the dependencies, the test runner and the doctests share
 //! the compiled code.
 
+mod axe;
 mod bench;
 mod check;
 mod deny;

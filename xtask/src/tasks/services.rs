@@ -1,7 +1,8 @@
-//! The servers that the tests of the stores start for themselves: here it is seen to that their programs are there.
+//! The servers that the tests of the stores start for themselves, and the browser of those of the dashboard: here it is
+//! seen to that their programs are there.
 //!
-//! No server is started here: each test starts its own, on a free port and in a temporary directory, and stops it by
-//! its process id. What Debian's packages bring is installed when that can be done without asking anybody.
+//! Nothing is started here: each test starts its own, on a free port and in a temporary directory, and stops it by its
+//! process id. What Debian's packages bring is installed when that can be done without asking anybody.
 
 use std::path::Path;
 
@@ -14,7 +15,7 @@ struct Service {
     package: &'static str,
 }
 
-const SERVICES: [Service; 7] = [
+const SERVICES: [Service; 10] = [
     Service { programs: &["redis-server"], package: "redis-server" },
     Service {
         programs: &[
@@ -34,6 +35,14 @@ const SERVICES: [Service; 7] = [
     Service { programs: &["jq"], package: "jq" },
     Service { programs: &["python3"], package: "python3" },
     Service { programs: &["node"], package: "nodejs" },
+    Service {
+        programs: &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
+        package: "chromium",
+    },
+    // Of the browser's own version: Debian builds both from one source.
+    Service { programs: &["chromedriver"], package: "chromium-driver" },
+    // It brings what the pages are judged with: see `axe`.
+    Service { programs: &["npm"], package: "npm" },
 ];
 
 /// Installs what is missing, or says what to install.
@@ -70,7 +79,7 @@ fn may_install(root: &Path) -> bool {
 
 fn needs(missing: &[&str]) -> String {
     format!(
-        "the tests start servers that are not installed: install {0} (Debian: sudo apt-get install {0})",
+        "the tests start programs that are not installed: install {0} (Debian: sudo apt-get install {0})",
         missing.join(" ")
     )
 }

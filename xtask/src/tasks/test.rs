@@ -4,13 +4,17 @@
 //! process of its own; `cargo test` runs the same tests otherwise, so nothing needs to be installed. Doctests are a step
 //! of their own since nextest leaves them out.
 //!
-//! Tests that need a server start it themselves; [`services`] sees to it that its program is there.
+//! Tests that need a server or a browser start it themselves; [`services`] sees to it that its program is there, and
+//! [`axe`] to what pages are judged with.
 
 use std::path::Path;
 
-use super::services;
+use super::{axe, services};
 use crate::step::{Failure, Step};
 use crate::workspace::{self, Workspace};
+
+/// The package whose tests open pages in a browser.
+const OF_THE_DASHBOARD: &str = "windlass-server";
 
 /// Runs the tests of the named packages, or of all; `extra` goes to the runner and leaves the doctests out.
 pub(super) fn run(root: &Path, packages: &[String], extra: Vec<String>) -> Result<(), Failure> {
@@ -19,6 +23,9 @@ pub(super) fn run(root: &Path, packages: &[String], extra: Vec<String>) -> Resul
     let nextest = Step::cargo("nextest", ["nextest", "--version"]).succeeds(root);
     let doctests = if extra.is_empty() { doctests(&workspace, packages) } else { None };
     services::must_be_there(root)?;
+    if packages.is_empty() || packages.iter().any(|name| name == OF_THE_DASHBOARD) {
+        axe::must_be_there(root, &workspace.target_directory)?;
+    }
     let apart = nextest && packages.is_empty() && extra.is_empty();
     if apart {
         runner(nextest, packages, vec!["--filter-expr".into(), "not binary(certificate)".into()])

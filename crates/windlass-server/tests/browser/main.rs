@@ -1,0 +1,20 @@
+//! The dashboard in a real browser: what people do with it, that everybody can, and that nothing stored ever runs.
+//!
+//! Each test is one story in a headless Chromium of its own, before a real server with real workers. `chromium` drives
+//! the browser, `person` is who uses it; `operator` and `visitor` are their stories; `everybody` has axe judge the pages.
+
+#[path = "../asker/mod.rs"]
+mod asker;
+mod chromium;
+mod crew;
+mod everybody;
+#[path = "../home/mod.rs"]
+mod home;
+mod hostile;
+mod operator;
+mod pages;
+mod person;
+#[allow(dead_code, reason = "each test target uses its part")]
+#[path = "../pages/stock.rs"]
+mod stock;
+mod visitor;
