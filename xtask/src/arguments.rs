@@ -56,6 +56,8 @@ pub(crate) enum Task {
     Bench(Bench),
     /// The comparison with other queues.
     Peers(Peers),
+    /// The pictures of the README.
+    Screenshots,
 }
 
 /// What `bench --peers` compares, and how much of it.
@@ -129,6 +131,7 @@ pub(crate) fn parse(line: &[String]) -> Result<Task, UsageError> {
         "torture" => torture(rest),
         "schemathesis" => schemathesis(rest),
         "bench" => bench(rest),
+        "screenshots" => bare("screenshots", HELP_SCREENSHOTS, Task::Screenshots, rest),
         other => Err(UsageError::UnknownCommand(other.to_owned())),
     }
 }
@@ -377,6 +380,7 @@ Usage: cargo xtask <COMMAND> [OPTIONS]
   torture   kill the embedded engine over and over and compare it with an outside ledger
   schemathesis  make requests of the OpenAPI document, and hold a server's answers against it (needs Python)
   bench     run the benchmark profiles and keep their figures as JSON lines; with --peers, compare with other queues
+  screenshots  take the pictures of the dashboard again that the README shows
 
 `cargo xtask <COMMAND> --help` lists a command's options.
 Exit codes: 0 all passed, 1 something failed, 2 the command line was not understood.";
@@ -413,6 +417,12 @@ const HELP_DENY: &str = "\
 Check all dependencies against deny.toml: licences, banned crates, sources, advisories.
 
 Usage: cargo xtask deny";
+
+const HELP_SCREENSHOTS: &str = "\
+Take the pictures of the dashboard again that the README shows, and write them to docs/images.
+They show a server with an hour of made-up work, told to it by the verbs that every program has. Needs chromium.
+
+Usage: cargo xtask screenshots";
 
 const HELP_TORTURE: &str = "\
 Kill a process that owns an embedded store with SIGKILL, reopen it, compare with an outside ledger, repeat.
@@ -480,7 +490,9 @@ mod tests {
 
     #[test]
     fn every_command_has_its_own_help() {
-        for command in ["check", "test", "imports", "tidy", "deny", "torture", "schemathesis", "bench"] {
+        for command in
+            ["check", "test", "imports", "tidy", "deny", "torture", "schemathesis", "bench", "screenshots"]
+        {
             let Ok(Task::Help(text)) = parsed(&format!("{command} --help")) else {
                 panic!("{command} --help is not answered with help");
             };

@@ -1,4 +1,5 @@
-//! The house's own commands: `cargo xtask check | test | imports | tidy | deny | torture | schemathesis | bench`.
+//! The house's own commands: `cargo xtask check | test | imports | tidy | deny | torture | schemathesis | bench |
+//! screenshots`.
 //!
 //! This crate knows how the workspace is checked, never what it computes: it starts cargo and the built `windlass`
 //! binary, and imports nothing of ours. [`arguments`] turns the command line into one [`arguments::Task`];

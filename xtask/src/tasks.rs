@@ -10,6 +10,7 @@ mod check;
 mod deny;
 mod peers;
 mod schemathesis;
+mod screenshots;
 mod services;
 mod test;
 mod torture;
@@ -38,5 +39,6 @@ pub(crate) fn run(task: Task) -> Result<(), Failure> {
         Task::Schemathesis(asked) => schemathesis::run(&root, asked),
         Task::Bench(bench) => bench::run(&root, bench),
         Task::Peers(asked) => peers::run(&root, &asked),
+        Task::Screenshots => screenshots::run(&root),
     }
 }

@@ -14,7 +14,9 @@ mod hostile;
 mod operator;
 mod pages;
 mod person;
+mod pictures;
 #[allow(dead_code, reason = "each test target uses its part")]
 #[path = "../pages/stock.rs"]
 mod stock;
+mod traffic;
 mod visitor;

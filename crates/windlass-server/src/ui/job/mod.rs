@@ -137,9 +137,9 @@ pub(crate) async fn page(visit: Visit, Path(id): Path<String>) -> Reply {
         holder: job
             .worker
             .map(|worker| (worker.to_string(), When::new(job.deadline.unwrap_or(visit.now), visit.now))),
+        error: job.view.last_error.clone().filter(|error| !says(&why, error)),
         why: why.map(|why| why_view(why, visit.now)),
         cause: job.view.cause.map(windlass_core::event::Cause::as_str),
-        error: job.view.last_error.clone(),
         mode: job.view.fingerprint.map(|print| alike(&f, &job, print)),
         progress: job
             .progress
@@ -172,6 +172,11 @@ pub(crate) async fn page(visit: Visit, Path(id): Path<String>) -> Reply {
 fn alike(f: &Frame, job: &JobDetail, print: Fingerprint) -> String {
     let (queue, print) = (job.view.queue.as_str(), print.to_string());
     f.jobs(&[("queue", queue), ("state", "dead,retrying"), ("fingerprint", &print)])
+}
+
+/// Whether why it does not run is said with the error itself.
+fn says(why: &Option<Why>, error: &str) -> bool {
+    why.as_ref().is_some_and(|why| why.detail.contains(error))
 }
 
 fn why_view(why: Why, now: Time) -> WhyView {
