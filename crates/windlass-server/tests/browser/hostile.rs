@@ -13,6 +13,7 @@ use windlass_core::queue::QueueSettings;
 use windlass_core::store::Settle;
 
 use crate::home::Home;
+use crate::pages::begin;
 use crate::person::{Person, story};
 use crate::stock::Stock;
 
@@ -218,13 +219,34 @@ fn what_is_stored_never_runs() {
             person.opens("/workers").await;
             looks(person, &home, "workers", texts).await;
         }
-        for path in
-            ["/", "/queues", "/queues/mail", "/queues/javascript:canary", "/jobs", "/errors", "/limits"]
-        {
+        for path in [
+            "/",
+            "/queues",
+            "/queues/mail",
+            "/queues/javascript:canary",
+            "/jobs",
+            "/errors",
+            "/limits",
+            "/charts",
+        ] {
             person.now(format!("looks at {path}"));
             person.opens(path).await;
             looks(person, &home, path, &[]).await;
         }
+        for (n, text) in TEXTS.iter().enumerate().step_by(6) {
+            person.now("looks at a schedule");
+            person.opens(&format!("/schedules/s{n}")).await;
+            looks(person, &home, "a schedule", &[text]).await;
+        }
+        for text in TEXTS.iter().filter(|text| !text.contains(['"', '\\'])).step_by(5) {
+            person.now("looks at an operation");
+            let id = begin(&home, &format!("queue:nowhere group:\"{text}\"")).await;
+            person.opens(&format!("/bulk/{id}")).await;
+            looks(person, &home, "an operation", &[text]).await;
+        }
+        person.now("looks at the operations");
+        person.opens("/bulk").await;
+        looks(person, &home, "operations", &[TEXTS[0]]).await;
         person.now("looks at the schedules");
         person.opens("/schedules").await;
         looks(person, &home, "schedules", &TEXTS).await;
@@ -317,6 +339,7 @@ fn what_is_asked_for_never_runs() {
                 ("/queues/mail".to_owned(), ".settings"),
                 ("/queues/mail?edit=~campaign+7".to_owned(), "#group-form"),
                 (format!("/jobs/{dead}/edit"), "form.panel"),
+                ("/new-schedule".to_owned(), "#schedule-form"),
                 ("/bulk/new?action=retry&filter=state:dead&back=/jobs".to_owned(), "#begin"),
             ] {
                 person.now(format!("sends {form} of {path}"));
@@ -328,16 +351,12 @@ fn what_is_asked_for_never_runs() {
     });
 }
 
-/// Writes the value into every field of a form, and sends it.
+/// Writes the value into every field of a form, sends it, and waits for the page that refuses it.
 async fn sends(person: &Person, form: &str, value: &str) {
-    const FILL: &str = "
+    const SEND: &str = "
         const form = document.querySelector(arguments[0]);
-        for (const field of form.querySelectorAll('input:not([type=hidden], [type=checkbox]), textarea')) field.value = arguments[1];";
-    person.runs(FILL, json!([form, value])).await;
-    person
-        .clicks_at(
-            "//form[.//textarea or .//input[not(@type)]]//button[contains(@class, 'main')]",
-            "the form's button",
-        )
-        .await;
+        for (const field of form.querySelectorAll('input:not([type=hidden], [type=checkbox]), textarea')) field.value = arguments[1];
+        form.requestSubmit(form.querySelector('button.main'));";
+    person.runs(SEND, json!([form, value])).await;
+    person.finds("//*[@aria-invalid='true']", "what is refused").await;
 }

@@ -67,7 +67,8 @@ async fn mends(person: &Person, dead: JobId) {
     person.clicks("Edit and retry").await;
     person.fills("Payload", "{\"card\": \"4111\", \"order\": 4711}").await;
     person.clicks("Save and retry").await;
-    person.reads(&format!("This is the changed copy of job {dead}")).await;
+    person.reads("The job is changed. It is retried.").await;
+    assert_eq!(person.path().await, format!("/jobs/{dead}"), "it stays the same job");
 }
 
 #[test]
@@ -77,11 +78,13 @@ fn a_dead_job_is_found_read_mended_and_seen_to_complete() {
         let home = Home::of(&client);
         person.visits(&home);
         mends(person, dead).await;
-        person.now("watches the copy run and complete, without loading the page again");
+        person.now("watches it run and complete, without loading the page again");
         person.reads_in("head", "running").await;
         person.marks_the_page().await;
         crew.let_go(1);
         person.reads_in("head", "completed").await;
+        person.reads_in("attempts", "#2").await;
+        person.reads_in("attempts", "insufficient_funds").await;
         assert!(person.is_still_there().await, "the page was loaded again");
         crew.goes_home().await;
     });
@@ -99,14 +102,12 @@ fn without_scripts_a_dead_job_is_mended_by_forms_and_reloads() {
             person.now(format!("looks for the control {id}, which would do nothing"));
             person.finds(&format!("//*[@id='{id}'][@hidden]"), "a hidden control").await;
         }
-        person.now("loads the page of the copy until it has completed");
-        let copy = person.path().await;
-        let id = copy.rsplit('/').next().and_then(|id| id.parse().ok()).expect("the page of a job");
+        person.now("loads the page until the job has completed");
         crew.runs(1).await;
         person.reloads().await;
         person.reads_in("head", "running").await;
         crew.let_go(1);
-        becomes(&client, id, State::Completed).await;
+        becomes(&client, dead, State::Completed).await;
         person.reads_in("head", "running").await;
         person.reloads().await;
         person.reads_in("head", "completed").await;

@@ -6,8 +6,8 @@ use crate::home::Home;
 use crate::stock::Stock;
 
 /// What answers GET outside of the API and is no page.
-const NO_PAGES: [&str; 6] =
-    ["/live", "/assets/{file}", "/healthz", "/readyz", "/problems/{code}", "/metrics"];
+const NO_PAGES: [&str; 7] =
+    ["/live", "/openapi.json", "/assets/{file}", "/healthz", "/readyz", "/problems/{code}", "/metrics"];
 
 /// The addresses of a page: with what there is, or with a path that means nothing.
 fn addresses(route: &str, known: &Known) -> Vec<String> {
@@ -34,7 +34,9 @@ fn addresses(route: &str, known: &Known) -> Vec<String> {
             vec![format!("/jobs/{running}/attempts/1/log"), format!("/jobs/{dead}/attempts/1/log")]
         }
         "/jobs/{id}/edit" => vec![format!("/jobs/{dead}/edit")],
-        "/errors" => vec!["/errors".into(), "/errors?queue=mail".into()],
+        "/errors" => {
+            vec!["/errors".into(), "/errors?queue=mail".into(), "/errors?queue=nothing-there".into()]
+        }
         "/bulk" => vec!["/bulk".into()],
         "/bulk/new" => vec![
             "/bulk/new?action=retry&filter=state:dead&back=/jobs".into(),
@@ -42,6 +44,9 @@ fn addresses(route: &str, known: &Known) -> Vec<String> {
         ],
         "/bulk/{id}" => vec![format!("/bulk/{operation}")],
         "/schedules" => vec!["/schedules".into()],
+        "/schedules/{schedule}" => vec!["/schedules/morning".into(), "/schedules/no-such-schedule".into()],
+        "/new-schedule" => vec!["/new-schedule".into()],
+        "/charts" => vec!["/charts".into()],
         "/limits" => vec!["/limits".into(), "/limits?edit=smtp".into()],
         "/workers" => vec!["/workers".into()],
         "/login" => vec!["/login?next=/jobs".into()],
@@ -61,7 +66,7 @@ pub(crate) async fn all(stock: &Stock, home: &Home) -> Vec<String> {
     let known = Known {
         dead: stock.first(State::Dead).await,
         running: stock.first(State::Running).await,
-        operation: begin(home).await,
+        operation: begin(home, "state:dead tag:nobody").await,
     };
     let pages = windlass_server::table()
         .into_iter()
@@ -69,16 +74,12 @@ pub(crate) async fn all(stock: &Stock, home: &Home) -> Vec<String> {
     pages.flat_map(|(_, path, _)| addresses(path, &known)).collect()
 }
 
-/// An operation that refuses nothing and changes nothing: no job has such a tag.
-async fn begin(home: &Home) -> String {
+/// Begins an operation that retries the jobs which that filter means, and tells its id.
+pub(crate) async fn begin(home: &Home, filter: &str) -> String {
     let request = crate::asker::asker().build().expect("a client").post(format!("{}/v1/bulk", home.url()));
-    let request = request.header("content-type", "application/json");
-    let answer = request
-        .body(r#"{"action":"retry","filter":"state:dead tag:nobody"}"#)
-        .send()
-        .await
-        .expect("an answer");
-    let text = answer.text().await.expect("a text");
+    let asked = serde_json::json!({ "action": "retry", "filter": filter });
+    let request = request.header("content-type", "application/json").body(asked.to_string());
+    let text = request.send().await.expect("an answer").text().await.expect("a text");
     let bulk: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     bulk["id"].as_str().unwrap_or_else(|| panic!("no operation: {text}")).to_owned()
 }

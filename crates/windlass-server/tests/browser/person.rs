@@ -114,9 +114,9 @@ impl Person {
         self.patiently(what, async || self.browser.click(&self.browser.find(path).await?).await).await;
     }
 
-    /// Writes into the field with that label, in the place of what stood there.
+    /// Writes into the first field whose label begins so, in the place of what stood there.
     pub(crate) async fn fills(&self, label: &str, text: &str) {
-        let path = format!("//*[@id = //label[normalize-space()={}]/@for]", quoted(label));
+        let path = format!("//*[@id = //label[starts-with(normalize-space(), {})]/@for]", quoted(label));
         self.patiently(label, async || {
             let field = self.browser.find(&path).await?;
             self.browser.clear(&field).await?;
