@@ -336,7 +336,7 @@ fn what_is_asked_for_never_runs() {
             }
             for (path, form) in [
                 ("/limits".to_owned(), "#set"),
-                ("/queues/mail".to_owned(), ".settings"),
+                ("/queues/mail".to_owned(), "form[action$='/settings']"),
                 ("/queues/mail?edit=~campaign+7".to_owned(), "#group-form"),
                 (format!("/jobs/{dead}/edit"), "form.panel"),
                 ("/new-schedule".to_owned(), "#schedule-form"),

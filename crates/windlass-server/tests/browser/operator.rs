@@ -14,6 +14,9 @@ use crate::stock::{Stock, queue};
 /// Jobs of the failure mode that is retried.
 const DEAD: usize = 10_000;
 
+/// The field among the settings of a queue; groups and the target have fields with that label too.
+const CONCURRENCY: &str = "//*[@id='s-concurrency']";
+
 async fn store() -> Client {
     windlass::open("memory:").await.expect("a store")
 }
@@ -169,8 +172,7 @@ fn a_concurrency_that_is_saved_in_a_form_holds_in_a_running_worker() {
         person.now("sets a concurrency of 2");
         person.opens("/queues/email").await;
         person.reads_in("head", "8").await;
-        person.fills("Concurrency", "2").await;
-        person.clicks("Save").await;
+        person.fills_at(CONCURRENCY, "the queue's concurrency", "2\n").await;
         person.reads("concurrency: none → 2").await;
         crew.let_go(8);
         crew.runs(2).await;
@@ -183,14 +185,12 @@ fn a_concurrency_that_is_saved_in_a_form_holds_in_a_running_worker() {
         assert_eq!(crew.most(), 2, "the concurrency did not hold");
 
         person.now("writes nonsense into the form");
-        person.fills("Concurrency", "lots").await;
-        person.clicks("Save").await;
+        person.fills_at(CONCURRENCY, "the queue's concurrency", "lots\n").await;
         person
             .finds("//*[@id='s-concurrency'][@aria-invalid='true'][@value='lots']", "what was written")
             .await;
         person.now("sets a concurrency of 5");
-        person.fills("Concurrency", "5").await;
-        person.clicks("Save").await;
+        person.fills_at(CONCURRENCY, "the queue's concurrency", "5\n").await;
         crew.runs(5).await;
         person.now("looks at the job that waits for it");
         person.opens("/jobs?filter=queue:email+state:ready").await;

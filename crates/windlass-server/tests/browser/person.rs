@@ -117,8 +117,13 @@ impl Person {
     /// Writes into the first field whose label begins so, in the place of what stood there.
     pub(crate) async fn fills(&self, label: &str, text: &str) {
         let path = format!("//*[@id = //label[starts-with(normalize-space(), {})]/@for]", quoted(label));
-        self.patiently(label, async || {
-            let field = self.browser.find(&path).await?;
+        self.fills_at(&path, label, text).await;
+    }
+
+    /// Writes into the field at that XPath, in the place of what stood there.
+    pub(crate) async fn fills_at(&self, path: &str, what: &str, text: &str) {
+        self.patiently(what, async || {
+            let field = self.browser.find(path).await?;
             self.browser.clear(&field).await?;
             self.browser.write(&field, text).await
         })
