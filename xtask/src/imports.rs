@@ -214,7 +214,11 @@ mod tests {
             ("windlass-macros", json!([on("syn")])),
             ("windlass-api", json!([on("windlass-core")])),
             ("windlass-http", json!([on("windlass-core"), on("windlass-api"), in_tests("windlass-server")])),
-            ("windlass-server", json!([on("windlass"), on("windlass-core"), on("windlass-api")])),
+            ("windlass-webhook", json!([on("hyper")])),
+            (
+                "windlass-server",
+                json!([on("windlass"), on("windlass-core"), on("windlass-api"), on("windlass-webhook")]),
+            ),
             ("windlass-testkit", json!([on("windlass-core")])),
             ("windlass-check", json!([on("windlass-core")])),
             ("windlass-survival", json!([on("windlass-core"), on("windlass-check"), on("windlass-testkit")])),

@@ -21,7 +21,7 @@ fn channel(schemas: &mut SchemaGenerator) -> Schema {
 /// The schema with the fields that only answers have: they may stand in what is sent back, and mean nothing there.
 fn as_read(schema: Schema, fields: &[&str]) -> Schema {
     let mut schema = schema.to_value();
-    let mut beside = |object: &mut Value| {
+    let beside = |object: &mut Value| {
         if let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) {
             for field in fields.iter().chain(&["name"]) {
                 properties.insert((*field).to_owned(), true.into());
