@@ -1,20 +1,23 @@
 //! `windlass queues target`: where a queue's jobs are pushed.
 //!
-//! It is written to the store, from where every server takes it up; whether the address may be reached is for the
-//! server to decide that sends to it.
+//! A server that is there is asked; without one it is written to the store, from where every server takes it up, and
+//! whether the address may be reached is for the server to decide that sends to it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use serde::Deserialize;
 use windlass_api::problem::Problem;
 use windlass_api::target::{RotateRequest, TargetRequest, TargetShape};
 use windlass_core::store::Store;
 use windlass_core::{QueueName, Time};
+use windlass_http::HttpStore;
 use windlass_server::targets;
 use windlass_webhook::{Guard, NoWay, TargetUrl};
 
 use crate::arguments::Global;
+use crate::connect;
 use crate::fault::{Exit, Fault};
 use crate::output::Output;
 use crate::values::span::{self, Span};
@@ -78,7 +81,99 @@ pub(crate) struct TargetSetArgs {
     secrets: Option<PathBuf>,
 }
 
-/// Runs the verb.
+/// Where targets are kept.
+enum Place<'a> {
+    /// On the store itself.
+    Store(&'a Arc<dyn Store>, Time),
+    /// By a server, which answers for them.
+    Server(HttpStore),
+}
+
+#[derive(Deserialize)]
+struct Items {
+    items: Vec<TargetShape>,
+}
+
+impl Place<'_> {
+    async fn list(&self) -> Result<Vec<TargetShape>, Fault> {
+        match self {
+            Place::Store(store, now) => targets::list(store, *now).await.map_err(|problem| fault(*problem)),
+            Place::Server(server) => {
+                let all: Items = server.beside("targets", "GET", "/v1/targets", None::<&()>).await??;
+                Ok(all.items)
+            }
+        }
+    }
+
+    /// What would set the target of a queue again as it is.
+    async fn request(&self, queue: &QueueName) -> Result<Option<TargetRequest>, Fault> {
+        match self {
+            Place::Store(store, _) => targets::request(store, queue).await.map_err(|problem| fault(*problem)),
+            Place::Server(_) => {
+                let known = self.list().await?.into_iter().find(|shape| shape.queue == *queue);
+                Ok(known.map(|shape| TargetRequest {
+                    url: shape.url,
+                    concurrency: Some(shape.concurrency),
+                    timeout: Some(span::exact(shape.timeout_ms)),
+                    // Their values are told by nobody: each has to be said again.
+                    headers: shape.headers.into_iter().map(|name| (name, String::new())).collect(),
+                    ..TargetRequest::default()
+                }))
+            }
+        }
+    }
+
+    async fn set(&self, queue: &QueueName, request: TargetRequest) -> Result<TargetShape, Fault> {
+        match self {
+            Place::Store(store, now) => {
+                targets::set(store, *now, queue, request).await.map_err(|problem| fault(*problem))
+            }
+            Place::Server(server) => {
+                let again = |what| {
+                    Fault::usage(format!(
+                        "the target of queue {queue} has {what} that the server does not tell"
+                    ))
+                    .next("name all of it again: the address, and each --header")
+                };
+                if request.url.ends_with("?…") {
+                    return Err(again("a query"));
+                }
+                if request.headers.values().any(String::is_empty) {
+                    return Err(again("headers"));
+                }
+                Ok(server.beside("targets", "PUT", &at(queue), Some(&request)).await??)
+            }
+        }
+    }
+
+    async fn rotate(&self, queue: &QueueName, request: RotateRequest) -> Result<TargetShape, Fault> {
+        match self {
+            Place::Store(store, now) => {
+                targets::rotate(store, *now, queue, request).await.map_err(|problem| fault(*problem))
+            }
+            Place::Server(server) => {
+                let path = format!("{}/rotate", at(queue));
+                Ok(server.beside("targets", "POST", &path, Some(&request)).await??)
+            }
+        }
+    }
+
+    async fn remove(&self, queue: &QueueName) -> Result<(), Fault> {
+        match self {
+            Place::Store(store, _) => targets::remove(store, queue).await.map_err(|problem| fault(*problem)),
+            Place::Server(server) => {
+                Ok(server.beside::<()>("targets", "DELETE", &at(queue), None::<&()>).await??)
+            }
+        }
+    }
+}
+
+/// The route of a queue's target. What a queue's name has needs no encoding.
+fn at(queue: &QueueName) -> String {
+    format!("/v1/queues/{queue}/target")
+}
+
+/// Runs the verb: through the server where there is one, which looks at the address at once; else on the store itself.
 pub(crate) async fn run(
     global: &Global,
     store: &Arc<dyn Store>,
@@ -86,40 +181,39 @@ pub(crate) async fn run(
     out: &Output,
     command: TargetCommand,
 ) -> Result<(), Fault> {
+    let place = match connect::server(global).await? {
+        Some(server) => Place::Server(server),
+        None => Place::Store(store, now),
+    };
+    let place = &place;
     match command {
         TargetCommand::Ls => {
-            let all = targets::list(store, now).await.map_err(fault)?;
+            let all = place.list().await?;
             if all.is_empty() {
                 let first = global.again("windlass queues target set QUEUE https://…");
                 out.hint(&format!("no queue is pushed: {first}"));
             }
             out.list(&all)
         }
-        TargetCommand::Show { queue } => out.record(&find(store, now, &queue).await?),
-        TargetCommand::Set(args) => set(global, store, now, out, args).await,
+        TargetCommand::Show { queue } => out.record(&find(place, &queue).await?),
+        TargetCommand::Set(args) => set(global, place, out, args).await,
         TargetCommand::Rotate { queue, keep } => {
             let request = RotateRequest { keep: Some(span::exact(keep.ms)) };
-            let shape = targets::rotate(store, now, &queue, request).await.map_err(fault)?;
+            let shape = place.rotate(&queue, request).await?;
             let sentence =
                 format!("queue {queue}: a new secret signs; the old one too, for {}", span::exact(keep.ms));
             told(out, &shape, &sentence)
         }
         TargetCommand::Rm { queue } => {
-            let shape = find(store, now, &queue).await?;
-            targets::remove(store, &queue).await.map_err(fault)?;
+            let shape = find(place, &queue).await?;
+            place.remove(&queue).await?;
             out.done(&shape, &format!("jobs of queue {queue} are sent nowhere any more"), &[queue.as_str()])
         }
     }
 }
 
-async fn set(
-    global: &Global,
-    store: &Arc<dyn Store>,
-    now: Time,
-    out: &Output,
-    args: TargetSetArgs,
-) -> Result<(), Fault> {
-    let before = targets::request(store, &args.queue).await.map_err(fault)?;
+async fn set(global: &Global, place: &Place<'_>, out: &Output, args: TargetSetArgs) -> Result<(), Fault> {
+    let before = place.request(&args.queue).await?;
     let url = args.url.or_else(|| before.as_ref().map(|before| before.url.clone()));
     let url = url.ok_or_else(|| {
         let first = format!("windlass queues target set {} https://…", args.queue);
@@ -145,10 +239,11 @@ async fn set(
         request.secrets = Some(text.split_whitespace().map(str::to_owned).collect());
     }
     let url = request.url.clone();
-    let shape = targets::set(store, now, &args.queue, request).await.map_err(fault)?;
+    let shape = place.set(&args.queue, request).await?;
     let sentence = format!("jobs of queue {} are sent to {}", shape.queue, shape.url);
     told(out, &shape, &sentence)?;
-    if let Some(why) = closed(&url).await {
+    // A server has looked at it already.
+    if let (Place::Store(..), Some(why)) = (place, closed(&url).await) {
         let serve = global.again("windlass serve --allow-target …");
         out.hint(&format!("{why}: a server sends there only if it was started so: {serve}"));
     }
@@ -178,8 +273,8 @@ fn told(out: &Output, shape: &TargetShape, sentence: &str) -> Result<(), Fault> 
     out.done(shape, &first, &[shape.queue.as_str(), &shape.url, secret.unwrap_or("-")])
 }
 
-async fn find(store: &Arc<dyn Store>, now: Time, queue: &QueueName) -> Result<TargetShape, Fault> {
-    let all = targets::list(store, now).await.map_err(fault)?;
+async fn find(place: &Place<'_>, queue: &QueueName) -> Result<TargetShape, Fault> {
+    let all = place.list().await?;
     all.into_iter().find(|shape| shape.queue == *queue).ok_or_else(|| {
         Fault::not_found(format!("a target of queue {queue}"))
             .proposing("set one:", format!("windlass queues target set {queue} https://…"))
@@ -187,7 +282,7 @@ async fn find(store: &Arc<dyn Store>, now: Time, queue: &QueueName) -> Result<Ta
 }
 
 /// What the list of targets refuses, as a command refuses it.
-fn fault(problem: Box<Problem>) -> Fault {
+fn fault(problem: Problem) -> Fault {
     let fault = match problem.status {
         404 => Fault::new(Exit::NotFound, "not_found", problem.detail),
         400 => Fault::usage(problem.detail),

@@ -112,7 +112,8 @@ pub(crate) struct Bodies {
 
 /// `POST /v1/jobs/bodies`: what these jobs bring to their handlers, as many of them as fit in an answer.
 pub(crate) async fn bodies(State(app): State<App>, body: Bytes) -> Answer {
-    let ids = ids(&body)?;
+    // What does not fit in one answer is for the next, so there may be any number.
+    let Ids { ids } = read::json(&body)?;
     let bodies = app.store().bodies(ids).await?;
     json(&Bodies { results: bodies.into_iter().map(|body| body.map(BodyShape::from)).collect() })
 }

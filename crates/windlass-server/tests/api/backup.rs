@@ -1,12 +1,12 @@
 //! `GET /v1/backup`: a whole store as one answer.
 
 use crate::asker::asker;
-use crate::home::Home;
+use crate::document::held;
 
 #[tokio::test]
 async fn a_backup_comes_with_its_length_and_one_that_breaks_off_is_seen_to() {
     let client = windlass::open("memory:").await.expect("a store");
-    let home = Home::of(&client);
+    let home = held(&client);
     let ask = asker().build().expect("a client");
     for n in 0..40 {
         let sent = ask

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use windlass_server::Options;
 
 use crate::asker::asker;
-use crate::home::Home;
+use crate::document::held_with;
 use crate::talk::{Reply, Talk};
 
 /// Something that must happen, and does not.
@@ -97,7 +97,7 @@ async fn an_operation_outlives_its_server() {
     let id = begun.text_at("/id");
     until(&talk, &id, |bulk| bulk["done"].as_u64().is_some_and(|done| done > 0)).await;
     // The next server comes before the first one has gone, as in a rolling restart.
-    let next = Home::with(&talk.store, Options::default());
+    let next = held_with(&talk.store, Options::default());
     let url = next.url();
     talk.end();
     let http = asker().build().expect("a client");
@@ -135,7 +135,7 @@ async fn an_operation_whose_server_was_killed_goes_on_and_says_that_its_counts_m
     list[0]["rate"] = Value::Null;
     let value = serde_json::to_vec(&list).expect("json");
     store.set_meta("windlass.bulk".to_owned(), value, version).await.expect("an answer").expect("current");
-    let next = Home::with(&client, Options::default());
+    let next = held_with(&client, Options::default());
     let http = asker().build().expect("a client");
     let seen = async {
         loop {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use windlass_server::Options;
 
-use crate::home::Home;
+use crate::document::held_with;
 use crate::talk::{Reply, Talk};
 
 async fn keyed(talk: &Talk, path: &str, key: &str, body: impl Into<String>) -> Reply {
@@ -74,7 +74,7 @@ async fn a_list_and_lines_that_broke_off_are_sent_again_whole() {
 async fn requests_with_one_key_at_the_same_time_are_one() {
     let talk = Talk::begin().await;
     // A second server before the same store.
-    let beside = Home::with(&talk.store, Options::default());
+    let beside = held_with(&talk.store, Options::default());
     let asks = (0..20).map(|n| {
         let url = if n % 2 == 0 { talk.url("/v1/queues/q/jobs") } else { beside.url() + "/v1/queues/q/jobs" };
         let request = crate::asker::asker().build().expect("a client").post(url);

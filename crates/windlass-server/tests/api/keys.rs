@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use windlass_server::{Access, Options, Secret};
 
 use crate::asker::asker;
-use crate::home::Home;
+use crate::document::held_with;
 use crate::matrix::{ROOT, asked, guarded, key};
 use crate::talk::{Reply, Talk};
 
@@ -23,7 +23,7 @@ fn options() -> Options {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_key_is_refused_within_a_second_by_every_server_of_the_store() {
     let talk = Talk::with(options()).await;
-    let beside = Home::with(&talk.store, options());
+    let beside = held_with(&talk.store, options());
     let http = asker().build().expect("a client");
     let there = |token: String| {
         let request = http.get(format!("{}/v1/queues", beside.url())).bearer_auth(token);
@@ -107,7 +107,7 @@ async fn a_request_for_a_key_that_makes_no_sense_is_refused_in_words() {
 async fn the_secret_of_a_key_lies_in_no_file_and_in_no_answer_but_the_first() {
     let home = tempfile::tempdir().expect("a directory");
     let store = windlass::open(&format!("file:{}", home.path().display())).await.expect("a store");
-    let server = Home::with(&store, options());
+    let server = held_with(&store, options());
     let http = asker().build().expect("a client");
     let ask = |method: &str, path: &str, token: &str| {
         http.request(method.parse().expect("a method"), format!("{}{path}", server.url())).bearer_auth(token)

@@ -6,6 +6,8 @@ mod asker;
 mod backup;
 mod bounds;
 mod bulk;
+#[path = "../document/mod.rs"]
+mod document;
 mod doors;
 mod examples;
 mod flows;

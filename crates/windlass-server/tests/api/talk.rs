@@ -5,6 +5,7 @@ use windlass::Client;
 use windlass_server::Options;
 
 use crate::asker::asker;
+use crate::document::held_with;
 use crate::home::Home;
 
 /// A server and a client of it.
@@ -55,7 +56,7 @@ impl Talk {
 
     fn set_up(store: Client, options: Options) -> Self {
         Self {
-            home: Home::with(&store, options),
+            home: held_with(&store, options),
             http: asker().redirect(reqwest::redirect::Policy::none()).build().expect("a client"),
             store,
         }

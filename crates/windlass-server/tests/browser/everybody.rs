@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use windlass_server::{Access, Options, Secret};
 
 use crate::chromium::{WIDE, shelf};
+use crate::document::{held, held_with};
 use crate::home::Home;
 use crate::pages;
 use crate::person::{Person, story};
@@ -84,7 +85,7 @@ async fn looks_at_all(person: &Person, stock: &Stock, home: &Home) {
 fn nothing_stands_against_any_page_with_content() {
     story("axe content", async |person| {
         let stock = Stock::varied().await;
-        let home = Home::of(&stock.client);
+        let home = held(&stock.client);
         person.visits(&home);
         looks_at_all(person, &stock, &home).await;
     });
@@ -94,7 +95,7 @@ fn nothing_stands_against_any_page_with_content() {
 fn nothing_stands_against_any_page_without_content() {
     story("axe empty", async |person| {
         let stock = Stock::empty().await;
-        let home = Home::of(&stock.client);
+        let home = held(&stock.client);
         person.visits(&home);
         looks_at_all(person, &stock, &home).await;
     });
@@ -105,7 +106,7 @@ fn nothing_stands_against_questions_refused_forms_and_the_login() {
     story("axe forms", async |person| {
         let stock = Stock::varied().await;
         let access = Access::Bearer(Secret::new(TOKEN));
-        let home = Home::with(&stock.client, Options { access, ..Options::default() });
+        let home = held_with(&stock.client, Options { access, ..Options::default() });
         person.visits(&home);
         let axe = axe();
         let looks = async |what: &str| {

@@ -12,6 +12,7 @@ use windlass::{Draft, JobId};
 use windlass_core::queue::QueueSettings;
 use windlass_core::store::Settle;
 
+use crate::document::held;
 use crate::home::Home;
 use crate::pages::begin;
 use crate::person::{Person, story};
@@ -196,7 +197,7 @@ fn spelled(text: &str) -> String {
 fn what_is_stored_never_runs() {
     story("stored", async |person| {
         let stock = Stock::empty().await;
-        let (client, home) = (stock.client.clone(), Home::of(&stock.client));
+        let (client, home) = (stock.client.clone(), held(&stock.client));
         client.set_queue("mail", QueueSettings::default()).await.expect("a queue");
         person.visits(&home);
         watches(person).await;
@@ -305,7 +306,7 @@ async fn live(person: &Person, home: &Home, stock: &Stock) {
 fn what_is_asked_for_never_runs() {
     story("asked", async |person| {
         let stock = Stock::varied().await;
-        let home = Home::of(&stock.client);
+        let home = held(&stock.client);
         person.visits(&home);
         watches(person).await;
         let dead = stock.one(windlass_core::State::Dead).await;

@@ -7,6 +7,8 @@
 mod asker;
 mod chromium;
 mod crew;
+#[path = "../document/mod.rs"]
+mod document;
 mod everybody;
 #[path = "../home/mod.rs"]
 mod home;

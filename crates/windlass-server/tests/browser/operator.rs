@@ -7,7 +7,7 @@ use windlass_core::store::{Counts, From};
 
 use crate::chromium::PATIENCE;
 use crate::crew::{BAD_CARD, Crew};
-use crate::home::Home;
+use crate::document::held;
 use crate::person::{Person, story};
 use crate::stock::{Stock, queue};
 
@@ -78,7 +78,7 @@ async fn mends(person: &Person, dead: JobId) {
 fn a_dead_job_is_found_read_mended_and_seen_to_complete() {
     story("mend", async |person| {
         let (client, crew, dead) = payments().await;
-        let home = Home::of(&client);
+        let home = held(&client);
         person.visits(&home);
         mends(person, dead).await;
         person.now("watches it run and complete, without loading the page again");
@@ -97,7 +97,7 @@ fn a_dead_job_is_found_read_mended_and_seen_to_complete() {
 fn without_scripts_a_dead_job_is_mended_by_forms_and_reloads() {
     story("mend without scripts", async |person| {
         let (client, crew, dead) = payments().await;
-        let home = Home::of(&client);
+        let home = held(&client);
         person.visits(&home);
         person.browser.without_scripts().await;
         mends(person, dead).await;
@@ -124,7 +124,7 @@ fn a_paused_queue_gives_nothing_out_until_it_is_resumed() {
         let client = store().await;
         let crew = Crew::of(&client, &["email", "sms"], 4).await;
         client.set_queue("email", windlass_core::queue::QueueSettings::default()).await.expect("a queue");
-        let home = Home::of(&client);
+        let home = held(&client);
         person.visits(&home);
         person.now("pauses the queue");
         person.opens("/queues/email").await;
@@ -167,7 +167,7 @@ fn a_concurrency_that_is_saved_in_a_form_holds_in_a_running_worker() {
             client.enqueue(Draft::raw("email", "send", *b"{}")).await.expect("an enqueue");
         }
         crew.runs(8).await;
-        let home = Home::of(&client);
+        let home = held(&client);
         person.visits(&home);
         person.now("sets a concurrency of 2");
         person.opens("/queues/email").await;
@@ -205,7 +205,7 @@ fn a_failure_mode_is_retried_at_a_rate_and_the_operation_aborted_half_way() {
     story("operation", async |person| {
         let stock = Stock::empty().await;
         stock.kill_many("email", DEAD).await;
-        let home = Home::of(&stock.client);
+        let home = held(&stock.client);
         person.visits(&home);
         person.now("finds the failure mode");
         person.opens("/errors").await;

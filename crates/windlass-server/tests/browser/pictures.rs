@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::chromium::shelf;
-use crate::home::Home;
+use crate::document::held;
 use crate::person::story;
 use crate::traffic::Traffic;
 
@@ -23,7 +23,7 @@ fn folder() -> PathBuf {
 fn the_pictures_of_the_readme_can_be_taken() {
     story("pictures", async |person| {
         let traffic = Traffic::of_an_hour().await;
-        let home = Home::of(&traffic.client);
+        let home = held(&traffic.client);
         person.visits(&home);
         std::fs::create_dir_all(folder()).expect("a folder");
         let job = format!("/jobs/{}", traffic.troubled);

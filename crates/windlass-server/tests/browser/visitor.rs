@@ -7,7 +7,7 @@ use windlass::Draft;
 use windlass_core::State;
 use windlass_server::{Access, Options, Secret};
 
-use crate::home::Home;
+use crate::document::{held, held_with};
 use crate::person::{ENTER, ESCAPE, Person, SPACE, TAB, story};
 use crate::stock::Stock;
 
@@ -24,7 +24,7 @@ fn who_has_signed_out_sees_nothing_when_going_back() {
     story("sign in", async |person| {
         let stock = Stock::varied().await;
         let access = Access::Bearer(Secret::new(TOKEN));
-        let home = Home::with(&stock.client, Options { access, ..Options::default() });
+        let home = held_with(&stock.client, Options { access, ..Options::default() });
         person.visits(&home);
         person.now("opens a page and is asked for the token");
         person.opens("/queues/mail?range=24h").await;
@@ -60,7 +60,7 @@ fn a_page_that_stays_open_follows_what_happens_within_a_second() {
     story("live", async |person| {
         let stock = Stock::empty().await;
         stock.bulk(1).await;
-        let home = Home::of(&stock.client);
+        let home = held(&stock.client);
         person.visits(&home);
         person.opens("/").await;
         person.now("waits for the page to be live");
@@ -91,7 +91,7 @@ fn a_page_that_stays_open_follows_what_happens_within_a_second() {
 fn everything_can_be_done_with_the_keyboard() {
     story("keyboard", async |person| {
         let stock = Stock::varied().await;
-        let home = Home::of(&stock.client);
+        let home = held(&stock.client);
         person.visits(&home);
         for path in ["/", "/queues/mail", "/jobs", "/errors", "/schedules", "/limits"] {
             person.now(format!("goes through {path} with Tab"));

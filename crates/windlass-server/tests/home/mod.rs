@@ -1,25 +1,19 @@
-//! A server on a free port, on a runtime of its own, that ends when it is dropped. What it is asked and what it answers
-//! is held against the OpenAPI document.
-
-mod document;
+//! A server on a free port, on a runtime of its own, that ends when it is dropped.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use axum::middleware::from_fn_with_state;
+use axum::Router;
 use tokio::net::TcpListener;
 use windlass::Client;
 use windlass_server::{Drain, Listen, Options, router, serve};
-
-use document::Document;
 
 /// A running server.
 pub(crate) struct Home {
     address: SocketAddr,
     drain: Drain,
-    document: Arc<Document>,
     thread: Option<JoinHandle<()>>,
+    last_word: Option<Box<dyn FnOnce() + Send>>,
 }
 
 #[allow(dead_code, reason = "each test target uses its part")]
@@ -31,10 +25,18 @@ impl Home {
 
     /// The same, set up so; its own drain takes the place of the options'.
     pub(crate) fn with(client: &Client, options: Options) -> Self {
+        Self::around(client, options, |router| router, || {})
+    }
+
+    /// The same with something around its routes, and a last word when it has ended.
+    pub(crate) fn around(
+        client: &Client,
+        options: Options,
+        layer: impl FnOnce(Router) -> Router,
+        last_word: impl FnOnce() + Send + 'static,
+    ) -> Self {
         let drain = Drain::default();
-        let document = Document::new();
-        let router = router(client, Options { drain: drain.clone(), ..options })
-            .layer(from_fn_with_state(document.clone(), document::hold));
+        let router = layer(router(client, Options { drain: drain.clone(), ..options }));
         let (tell, told) = std::sync::mpsc::channel();
         let ending = drain.clone();
         let thread = std::thread::spawn(move || {
@@ -47,7 +49,7 @@ impl Home {
             });
         });
         let address = told.recv().expect("the server listens");
-        Self { address, drain, document, thread: Some(thread) }
+        Self { address, drain, thread: Some(thread), last_word: Some(Box::new(last_word)) }
     }
 
     /// Where it is.
@@ -67,11 +69,8 @@ impl Drop for Home {
         if let Some(thread) = self.thread.take() {
             thread.join().expect("the server does not panic");
         }
-        let faults = self.document.faults();
-        assert!(
-            faults.is_empty() || std::thread::panicking(),
-            "the OpenAPI document says otherwise:\n{}",
-            faults.join("\n")
-        );
+        if let Some(last_word) = self.last_word.take() {
+            last_word();
+        }
     }
 }

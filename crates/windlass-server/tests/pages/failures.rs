@@ -4,7 +4,7 @@ use serde_json::Value;
 use windlass::Draft;
 
 use crate::browser::Browser;
-use crate::home::Home;
+use crate::document::held;
 use crate::stock::Stock;
 
 async fn fails(stock: &Stock, message: &str) {
@@ -25,7 +25,7 @@ async fn a_muted_mode_is_nobodys_trouble_and_a_resolved_one_until_it_fails_again
     let stock = Stock::empty().await;
     fails(&stock, "declined").await;
     fails(&stock, "mailbox full").await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let page = browser.get("/errors").await;
     assert!(page.text.contains("is-warning\">new</span>"), "{}", page.text);

@@ -7,7 +7,7 @@ use windlass_core::State;
 use windlass_core::store::{QueueInfo, Settle};
 
 use crate::browser::Browser;
-use crate::home::Home;
+use crate::document::held;
 use crate::stock::{Stock, queue};
 
 async fn info(stock: &Stock, name: &str) -> QueueInfo {
@@ -17,7 +17,7 @@ async fn info(stock: &Stock, name: &str) -> QueueInfo {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_is_paused_and_goes_on_and_the_page_tells_once() {
     let stock = Stock::varied().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let page = browser.submit("/queues/mail/pause", &[("back", "/queues/mail?range=1h")]).await;
     assert!(info(&stock, "mail").await.settings.paused);
@@ -62,7 +62,7 @@ fn pairs(fields: &[(String, String)]) -> Vec<(&str, &str)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_are_in_force_at_once_and_the_difference_is_told() {
     let stock = Stock::varied().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let untouched = settings_form(&browser, &[]).await;
     let page = browser.submit("/queues/mail/settings", &pairs(&untouched)).await;
@@ -103,7 +103,7 @@ async fn settings_are_in_force_at_once_and_the_difference_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_gets_settings_of_its_own_and_the_defaults_again() {
     let stock = Stock::varied().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let find = async |key: &str| {
         let page = stock.client.store().groups(queue("mail"), None, 100).await.expect("groups");
@@ -141,7 +141,7 @@ async fn a_group_gets_settings_of_its_own_and_the_defaults_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_are_retried_and_made_ready_at_once_but_cancelled_and_deleted_after_a_question() {
     let stock = Stock::varied().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let (dead, later) = (stock.one(State::Dead).await, stock.one(State::Scheduled).await);
     let page = browser.submit(&format!("/jobs/{dead}/retry"), &[]).await;
@@ -192,7 +192,7 @@ async fn jobs_are_retried_and_made_ready_at_once_but_cancelled_and_deleted_after
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_edited_where_it_waits_or_is_dead_and_one_that_has_completed_is_copied() {
     let stock = Stock::empty().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let draft = Draft::raw("mail", "send", *b"{\"a\":1.0,\"b\":[]}").group("g").tag("t").priority(2);
     let id = stock.enqueue(draft.delay(Duration::from_secs(3_600)).unique("u")).await;
@@ -260,7 +260,7 @@ async fn a_job_is_edited_where_it_waits_or_is_dead_and_one_that_has_completed_is
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_are_set_and_removed_and_schedules_stopped_and_deleted() {
     let stock = Stock::varied().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let names = async || {
         let page = stock.client.store().limits(None, 100).await.expect("limits");
@@ -299,7 +299,7 @@ async fn limits_are_set_and_removed_and_schedules_stopped_and_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_is_given_a_target_whose_secret_is_shown_once_and_loses_it_when_somebody_is_sure() {
     let stock = Stock::varied().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let fields = |url| [("url", url), ("concurrency", "3"), ("timeout", "5s")];
     // What the server may not reach is said beside the form, which keeps what stood in it.

@@ -4,6 +4,8 @@
 #[path = "../asker/mod.rs"]
 mod asker;
 mod browser;
+#[path = "../document/mod.rs"]
+mod document;
 mod failures;
 mod forms;
 #[path = "../home/mod.rs"]
@@ -18,13 +20,13 @@ mod stock;
 use windlass_core::State;
 
 use crate::browser::Browser;
-use crate::home::Home;
+use crate::document::held;
 use crate::stock::Stock;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_page_says_what_there_is() {
     let stock = Stock::varied().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let (dead, running) = (stock.one(State::Dead).await, stock.one(State::Running).await);
     let (waiting, parent) = (stock.one(State::Scheduled).await, stock.one(State::Completed).await);
@@ -112,7 +114,7 @@ async fn each_page_says_what_there_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_store_says_what_to_do_next() {
     let client = windlass::open("memory:").await.expect("a store");
-    let home = Home::of(&client);
+    let home = held(&client);
     let browser = Browser::at(&home);
     for path in ["/", "/queues", "/jobs", "/errors", "/bulk", "/charts", "/schedules", "/limits", "/workers"]
     {
@@ -126,7 +128,7 @@ async fn an_empty_store_says_what_to_do_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_and_what_makes_no_sense_is_said_on_a_page() {
     let stock = Stock::varied().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let gone = "/jobs/01999999-9999-7999-8999-999999999999";
     for (path, status, word) in [
@@ -153,7 +155,7 @@ async fn what_is_not_there_and_what_makes_no_sense_is_said_on_a_page() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shell_gets_a_sheet_and_a_browser_the_overview() {
     let client = windlass::open("memory:").await.expect("a store");
-    let home = Home::of(&client);
+    let home = held(&client);
     let browser = Browser::at(&home);
     let sheet = browser.get_plain("/").await;
     assert!(
@@ -167,7 +169,7 @@ async fn a_shell_gets_a_sheet_and_a_browser_the_overview() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_in_the_search_box_opens_its_job() {
     let stock = Stock::varied().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let dead = stock.one(State::Dead).await;
     let page = Browser::at(&home).get(&format!("/jobs?filter={dead}")).await;
     assert_eq!((page.status, page.header("location")), (303, format!("/jobs/{dead}")));
@@ -177,7 +179,7 @@ async fn an_id_in_the_search_box_opens_its_job() {
 async fn a_long_list_goes_on_where_it_stopped() {
     let stock = Stock::varied().await;
     stock.bulk(120).await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let (mut at, mut seen) = ("/jobs?filter=queue:bulk".to_owned(), std::collections::HashSet::new());
     for _ in 0..5 {
@@ -197,7 +199,7 @@ async fn a_long_list_goes_on_where_it_stopped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn assets_are_kept_for_as_long_as_their_content_is_the_same() {
     let client = windlass::open("memory:").await.expect("a store");
-    let home = Home::of(&client);
+    let home = held(&client);
     let browser = Browser::at(&home);
     let page = browser.get("/").await;
     for (name, media_type) in
@@ -216,7 +218,7 @@ async fn assets_are_kept_for_as_long_as_their_content_is_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_is_told_when_something_happens_and_when_the_server_ends() {
     let stock = Stock::varied().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let mut stream = Browser::at(&home).open("/live").await;
     assert!(stream.headers()["content-type"].to_str().expect("text").starts_with("text/event-stream"));
     stock.bulk(3).await;

@@ -7,7 +7,7 @@ use windlass_core::queue::QueueSettings;
 use windlass_core::store::Settle;
 
 use crate::browser::Browser;
-use crate::home::Home;
+use crate::document::held;
 use crate::stock::Stock;
 
 /// What has worked somewhere: elements, attributes, endings of what they may stand in, half markup.
@@ -65,7 +65,7 @@ async fn what_is_stored_is_never_markup() {
         stock.client.schedule(format!("s{n}")).every(every).job(job).await.expect("a schedule");
     }
 
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let mut paths: Vec<String> = [
         "/",

@@ -4,7 +4,7 @@ use windlass::Draft;
 use windlass_core::queue::QueueSettings;
 
 use crate::browser::Browser;
-use crate::home::Home;
+use crate::document::held;
 use crate::stock::Stock;
 
 const RULE: [(&str, &str); 6] = [
@@ -19,7 +19,7 @@ const RULE: [(&str, &str); 6] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_is_set_by_its_form_and_edited_as_it_stands() {
     let stock = Stock::empty().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let page = browser.submit("/monitor/rules", &RULE).await;
     for part in ["Rule many-dead is set.", "more than 3 dead jobs", "mail*", "critical"] {
@@ -42,7 +42,7 @@ async fn a_rule_is_set_by_its_form_and_edited_as_it_stands() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_was_made_is_shown_once_and_travels_in_no_cookie() {
     let stock = Stock::empty().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let hook = [("name", "ops"), ("type", "webhook"), ("url", "https://hooks.example/T0/x")];
     let page = browser.post("/monitor/channels", &hook).await;
@@ -66,7 +66,7 @@ async fn a_secret_that_was_made_is_shown_once_and_travels_in_no_cookie() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fires_is_on_its_page_and_on_the_overview_until_somebody_takes_it() {
     let stock = Stock::empty().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let until = async |path: &str, part: &str| {
         let seen = async {

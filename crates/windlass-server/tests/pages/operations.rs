@@ -6,7 +6,7 @@ use windlass::Draft;
 use windlass_core::State;
 
 use crate::browser::{Browser, Page};
-use crate::home::Home;
+use crate::document::held;
 use crate::stock::Stock;
 
 /// Something that must happen, and does not.
@@ -50,7 +50,7 @@ fn link(page: &Page, name: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_mode_is_retried_with_a_count_a_rate_and_a_page_of_its_own() {
     let stock = graves(12).await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let question = link(&browser.get("/errors").await, "Retry all dead…");
     let asked = browser.get(&question).await;
@@ -107,7 +107,7 @@ async fn a_failure_mode_is_retried_with_a_count_a_rate_and_a_page_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_search_offers_what_can_be_done_to_all_that_it_means() {
     let stock = Stock::varied().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let all = browser.get("/jobs?filter=queue%3Amail").await;
     let retry = link(&all, "Retry all…");
@@ -134,7 +134,7 @@ async fn more_than_a_thousand_jobs_are_deleted_only_after_a_typed_word() {
     for _ in 0..2 {
         stock.bulk(600).await;
     }
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let fields = [("action", "delete"), ("filter", "queue:bulk state:ready"), ("typed", "")];
     let page = browser.post("/bulk", &fields).await;
@@ -154,7 +154,7 @@ async fn jobs_that_refuse_are_told_by_their_reason_and_named() {
         stock.enqueue(Draft::raw("other", "after", *b"{}").after(&[parent])).await;
         parent
     };
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let fields = [("action", "delete"), ("filter", "queue:mail state:ready")];
     let answer = browser.post("/bulk", &fields).await;

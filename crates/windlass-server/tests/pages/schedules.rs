@@ -6,7 +6,7 @@ use windlass_core::schedule::{CatchUp, Overlap, Timing};
 use windlass_core::store::{Filter, ScheduleSpec};
 
 use crate::browser::Browser;
-use crate::home::Home;
+use crate::document::held;
 use crate::stock::Stock;
 
 async fn spec(stock: &Stock, name: &str) -> Option<ScheduleSpec> {
@@ -22,7 +22,7 @@ fn with<'a>(fields: &[(&'a str, &'a str)], changes: &[(&'a str, &'a str)]) -> Ve
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schedule_is_made_after_a_look_at_its_next_ticks_and_changed() {
     let stock = Stock::empty().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let fields = [
         ("name", "morning"),
@@ -81,7 +81,7 @@ async fn a_schedules_page_tells_what_its_ticks_made_and_runs_one_apart_from_them
     let job = Draft::raw("reports", "report", *b"{\"day\":1}");
     let every = std::time::Duration::from_secs(1);
     stock.client.schedule("pulse").every(every).job(job).await.expect("a schedule");
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let now = stock.client.now();
     stock.client.store().upkeep(1_000, Some(now.plus_ms(3_500))).await.expect("upkeep");

@@ -4,6 +4,7 @@ use windlass_core::State;
 use windlass_server::{Access, Options, Secret};
 
 use crate::browser::{Browser, form};
+use crate::document::{held, held_with};
 use crate::home::Home;
 use crate::stock::{Stock, queue};
 
@@ -12,7 +13,7 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 async fn guarded() -> (Stock, Home) {
     let stock = Stock::varied().await;
     let access = Access::Bearer(Secret::new(TOKEN));
-    let home = Home::with(&stock.client, Options { access, ..Options::default() });
+    let home = held_with(&stock.client, Options { access, ..Options::default() });
     (stock, home)
 }
 
@@ -90,7 +91,7 @@ async fn a_link_on_another_site_finds_who_is_signed_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_token_there_is_no_login() {
     let stock = Stock::varied().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     assert_eq!(browser.get("/login").await.header("location"), "/");
     assert!(!browser.get("/").await.text.contains("Log out"));
@@ -99,7 +100,7 @@ async fn without_a_token_there_is_no_login() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_of_another_site_changes_nothing() {
     let stock = Stock::varied().await;
-    let home = Home::of(&stock.client);
+    let home = held(&stock.client);
     let browser = Browser::at(&home);
     let dead = stock.one(State::Dead).await;
     let paths = [

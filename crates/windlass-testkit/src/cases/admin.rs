@@ -596,7 +596,8 @@ fn a_page_of_a_small_queue_examines_no_job_of_another(host: &dyn Host) {
     s.take("small");
     for states in [vec![], vec![Ready], vec![Ready, Running, Scheduled, Retrying], vec![Dead]] {
         let filter = Filter { queue: Some(queue("small")), states: states.clone(), ..Filter::default() };
-        let page = s.wait(s.store().list(filter, None, 50, 100)).unwrap();
+        // Fewer than there are of the other queue.
+        let page = s.wait(s.store().list(filter, None, 50, 1_000)).unwrap();
         let wanted = |id: &&JobId| states.is_empty() || states.contains(&s.state(**id));
         let told: BTreeSet<JobId> = page.items.iter().map(|view| view.id).collect();
         assert_eq!(told, small.iter().filter(wanted).copied().collect(), "{states:?}");

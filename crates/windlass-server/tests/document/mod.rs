@@ -10,10 +10,14 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use jsonschema::Validator;
 use serde_json::{Value, json};
+use windlass::Client;
+use windlass_server::Options;
+
+use crate::home::Home;
 
 /// Bodies of tests that are looked at; a stream is longer, and is not.
 const BODY_MOST: usize = 16 << 20;
@@ -21,14 +25,14 @@ const BODY_MOST: usize = 16 << 20;
 const OPEN: [&str; 2] = ["Problem", "Refusal"];
 
 /// The document, and what was found against it.
-pub(crate) struct Document {
+struct Document {
     whole: Value,
     validators: Mutex<HashMap<String, Arc<Validator>>>,
     faults: Mutex<Vec<String>>,
 }
 
 impl Document {
-    pub(crate) fn new() -> Arc<Self> {
+    fn new() -> Arc<Self> {
         let mut whole: Value = serde_json::from_str(&windlass_server::openapi()).expect("a document");
         for (name, schema) in whole["components"]["schemas"].as_object_mut().expect("schemas") {
             if !OPEN.contains(&name.as_str()) {
@@ -39,7 +43,7 @@ impl Document {
     }
 
     /// What was found so far.
-    pub(crate) fn faults(&self) -> Vec<String> {
+    fn faults(&self) -> Vec<String> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -160,7 +164,7 @@ fn is_whole(headers: &HeaderMap) -> bool {
 }
 
 /// The layer.
-pub(crate) async fn hold(State(document): State<Arc<Document>>, request: Request, next: Next) -> Response {
+async fn hold(State(document): State<Arc<Document>>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let Some((place, operation)) = document.operation(&request.method().as_str().to_lowercase(), &path)
     else {
@@ -190,4 +194,29 @@ pub(crate) async fn hold(State(document): State<Arc<Document>>, request: Request
     }
     document.answer(&place, operation, parts.status, &parts.headers, &body);
     Response::from_parts(parts, Body::from(body))
+}
+
+/// A server for this machine alone, before that client's store, that is held to the document.
+#[allow(dead_code, reason = "each test target uses its part")]
+pub(crate) fn held(client: &Client) -> Home {
+    held_with(client, Options::default())
+}
+
+/// The same, set up so.
+pub(crate) fn held_with(client: &Client, options: Options) -> Home {
+    let document = Document::new();
+    let around = document.clone();
+    Home::around(
+        client,
+        options,
+        |router| router.layer(from_fn_with_state(around, hold)),
+        move || {
+            let faults = document.faults();
+            assert!(
+                faults.is_empty() || std::thread::panicking(),
+                "the OpenAPI document says otherwise:\n{}",
+                faults.join("\n")
+            );
+        },
+    )
 }
