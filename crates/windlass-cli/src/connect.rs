@@ -85,7 +85,7 @@ pub(crate) async fn open_url(url: &str, intent: Intent) -> Result<Open, Fault> {
         Some("redis" | "rediss") => Some("create="),
         _ => None,
     };
-    if let Some(making) = making.filter(|making| intent != Intent::Put && !url.contains(making)) {
+    if let Some(making) = making.filter(|making| intent == Intent::Look && !url.contains(making)) {
         looked = format!("{url}{}{making}false", mark(url));
     }
     match options.open(&looked).await {
