@@ -159,9 +159,11 @@ fn a_target_is_set_shown_and_taken_away_from_a_shell_and_its_secret_is_told_once
     let plain = shell.run(&[&set[..], &["--concurrency", "3"]].concat());
     assert_eq!((plain.code, plain.out.contains("whsec_")), (0, false), "{}", plain.out);
     assert!(plain.err.contains("--allow-target"), "{}", plain.err);
-    // By the server that owns the directory, too; what is not named stays.
+    // By the server that owns the directory, too, which tells neither a query nor what headers say: these are named again.
     let (_server, url) = serve_at(&shell, "127.0.0.1:0", &["--allow-target", "127.0.0.1"]);
-    let again = shell.object(&["queues", "target", "set", "q", "--timeout", "5s"]);
+    let less = shell.run(&["queues", "target", "set", "q", "--timeout", "5s"]);
+    assert!(less.code == 2 && less.err.contains("name all of it again"), "{}", less.err);
+    let again = shell.object(&[&set[..], &["--timeout", "5s"]].concat());
     assert_eq!((&again["concurrency"], &again["timeout_ms"]), (&json!(3), &json!(5_000)), "{again}");
     let shown = shell.object(&["queues", "target", "show", "q"]);
     assert_eq!((&shown["url"], &shown["headers"]), (&json!("http://127.0.0.1:9/in?…"), &json!(["x-key"])));
