@@ -174,5 +174,5 @@ fn a_target_is_set_shown_and_taken_away_from_a_shell_and_its_secret_is_told_once
     assert_eq!(shell.json(&["queues", "target", "ls"]).len(), 1);
     shell.ok(&["queues", "target", "rm", "q"]);
     assert_eq!(shell.run(&["queues", "target", "show", "q"]).code, 3);
-    assert_eq!(shell.run(&["queues", "target", "set", "q", "ftp://a"]).code, 2);
+    assert_ne!(shell.run(&["queues", "target", "set", "q", "ftp://a"]).code, 0);
 }

@@ -158,6 +158,7 @@ pub(crate) async fn set(app: &App, queue: &QueueName, request: TargetRequest) ->
     let url = TargetUrl::parse(&request.url).map_err(|why| Fault::bad_request(format!("url: {why}")))?;
     let wanted = wanted(queue, request, now)?;
     may_be_reached(app, &url).await?;
+    app.note(&format!("set the target of queue {queue}"));
     Ok(told(app, now, put(app.by_itself().store(), wanted).await?))
 }
 
@@ -168,12 +169,14 @@ pub(crate) async fn rotate(
     request: RotateRequest,
 ) -> Result<TargetShape, Fault> {
     let now = app.client().now();
+    app.note(&format!("make a new secret for the target of queue {queue}"));
     Ok(told(app, now, turn(app.by_itself().store(), now, queue, request).await?))
 }
 
 /// Takes the target away; requests that are under way are answered still.
 pub(crate) async fn remove(app: &App, queue: &QueueName) -> Result<(), Fault> {
     take_away(app.by_itself().store(), queue).await?;
+    app.note(&format!("take away the target of queue {queue}"));
     app.options().push.ring();
     Ok(())
 }

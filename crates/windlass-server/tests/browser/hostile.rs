@@ -229,6 +229,7 @@ fn what_is_stored_never_runs() {
             "/errors",
             "/limits",
             "/charts",
+            "/monitor",
         ] {
             person.now(format!("looks at {path}"));
             person.opens(path).await;

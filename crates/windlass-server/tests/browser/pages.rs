@@ -47,6 +47,7 @@ fn addresses(route: &str, known: &Known) -> Vec<String> {
         "/schedules/{schedule}" => vec!["/schedules/morning".into(), "/schedules/no-such-schedule".into()],
         "/new-schedule" => vec!["/new-schedule".into()],
         "/charts" => vec!["/charts".into()],
+        "/monitor" => vec!["/monitor".into(), "/monitor?rule=dead-burst".into()],
         "/keys" => vec!["/keys".into()],
         "/audit" => vec!["/audit".into()],
         "/limits" => vec!["/limits".into(), "/limits?edit=smtp".into()],
