@@ -32,17 +32,21 @@ impl Home {
     pub(crate) fn around(
         client: &Client,
         options: Options,
-        layer: impl FnOnce(Router) -> Router,
+        layer: impl FnOnce(Router) -> Router + Send + 'static,
         last_word: impl FnOnce() + Send + 'static,
     ) -> Self {
         let drain = Drain::default();
-        let router = layer(router(client, Options { drain: drain.clone(), ..options }));
+        let client = client.clone();
+        let options = Options { drain: drain.clone(), ..options };
         let (tell, told) = std::sync::mpsc::channel();
         let ending = drain.clone();
         let thread = std::thread::spawn(move || {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
             runtime.block_on(async {
+                // Here, because what it does beside requests belongs to the runtime in which it is made.
+                let router = layer(router(&client, options));
+                drop(client);
                 let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
                 tell.send(listener.local_addr().expect("an address")).expect("somebody waits");
                 serve(vec![(Listen::Tcp(listener), router)], ending).await.expect("the server ends in order");
