@@ -4,7 +4,7 @@
 //! journal as it stood, a whole segment of FORMAT.md cut to its length; last `SHA256SUMS`, the digest of everything before
 //! it, so that other programs can check it too. Every byte is determined or covered: one that differs is refused.
 //!
-//! [`copy`] makes it, on a thread of its own: the engine's thread only notes how far each segment goes. [`BackupFile`] reads
+//! `copy` makes it, on a thread of its own: the engine's thread only notes how far each segment goes. [`BackupFile`] reads
 //! and checks one. [`restore`] makes a store of it, in which the leases of that moment have ended.
 
 mod copy;

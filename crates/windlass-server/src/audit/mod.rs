@@ -2,7 +2,7 @@
 //!
 //! The answer to such a call leaves after its record is written, so that nothing is acknowledged that the log does not
 //! tell; records that come at the same time are written in one step. Where the store does not take them, the answer
-//! leaves after [`WRITTEN_WITHIN`] all the same, since what was done cannot be undone: the record stands in the server's
+//! leaves after two seconds all the same, since what was done cannot be undone: the record stands in the server's
 //! own log in any case (`target: audit`), waits in memory to be written, and if that fills up, the number of those that
 //! are missing is written in their place. The call runs to its end even if whoever asked goes away.
 //!

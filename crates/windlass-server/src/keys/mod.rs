@@ -2,8 +2,8 @@
 //!
 //! A key is a name, what it may do, the queues that it is limited to, and the digest of its text. The text is told once
 //! and kept nowhere. All keys are one value of the store, changed by compare-and-set, so that every server of a store
-//! knows the same ones; [`ring`] holds them in memory and looks again often enough that a revocation takes hold
-//! [within a second](ring::STALE_MOST).
+//! knows the same ones; `ring` holds them in memory and looks again often enough that a revocation takes hold
+//! within a second.
 
 pub(crate) mod ring;
 pub(crate) mod scopes;
