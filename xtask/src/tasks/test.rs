@@ -27,10 +27,11 @@ pub(super) fn run(root: &Path, packages: &[String], extra: Vec<String>) -> Resul
         axe::must_be_there(root, &workspace.target_directory)?;
     }
     let apart = nextest && packages.is_empty() && extra.is_empty();
+    // Of the whole workspace every failure is told, so that one round of mending answers them all.
     if apart {
-        runner(nextest, packages, vec!["--filter-expr".into(), "not binary(certificate)".into()])
-            .run(root)?;
-        certificates().run(root)?;
+        let others = ["--no-fail-fast", "--filter-expr", "not binary(certificate)"].map(str::to_owned);
+        let tests = runner(nextest, packages, others.into()).run(root);
+        tests.and(certificates().run(root))?;
     } else {
         runner(nextest, packages, extra).run(root)?;
     }
@@ -40,7 +41,7 @@ pub(super) fn run(root: &Path, packages: &[String], extra: Vec<String>) -> Resul
 /// The certificates of all stores, one process each: a process for each case would start a server for each. Of the
 /// whole workspace, so that what was compiled for the other tests serves here too.
 fn certificates() -> Step {
-    Step::cargo("certificates", ["test", "--workspace", "--test", "certificate"])
+    Step::cargo("certificates", ["test", "--workspace", "--no-fail-fast", "--test", "certificate"])
 }
 
 /// Runs the certificate of each store.
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn certificates_run_in_one_process_each() {
-        assert_eq!(certificates().to_string(), "cargo test --workspace --test certificate");
+        assert_eq!(certificates().to_string(), "cargo test --workspace --no-fail-fast --test certificate");
     }
 
     #[test]

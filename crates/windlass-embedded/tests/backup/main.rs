@@ -15,7 +15,7 @@ use windlass_check::{
     EventOrder, FaultKind, Follow, Header, Options, Recorder, Recording, VERSION, check, dump,
 };
 use windlass_core::store::{AckLevel, Admin, Backup, Claim, Queue, Settle, Store};
-use windlass_core::{Lease, Rejection, State, WorkerId};
+use windlass_core::{Lease, NewJob, Rejection, State, WorkerId};
 use windlass_embedded::backup::{BackupError, BackupFile, restore};
 use windlass_embedded::journal::JournalOptions;
 use windlass_embedded::{EmbeddedOptions, EmbeddedStore, OpenError};
@@ -275,10 +275,9 @@ async fn a_backup_that_nobody_takes_holds_up_nobody() {
 #[tokio::test]
 async fn backups_at_once_are_bounded_and_one_that_is_dropped_makes_room() {
     let store = EmbeddedStore::memory(busy());
-    store
-        .enqueue((0..2_000).map(|_| job("q")).collect::<Vec<_>>()[..900].to_vec(), false, None)
-        .await
-        .unwrap();
+    // 4 MiB: more than the pieces that wait for their taker, so that no backup ends before somebody takes it.
+    let large = |_| NewJob { payload: vec![b'x'; 16 << 10], ..job("q") };
+    store.enqueue((0..256).map(large).collect(), false, None).await.unwrap();
     let mut held = Vec::new();
     let refused = loop {
         match store.backup().await {
