@@ -7,6 +7,7 @@ use axum::extract::FromRef;
 use ring::digest;
 use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use windlass::Client;
 use windlass_core::store::Store;
 
@@ -91,24 +92,41 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// The signal that a server comes to its end. Clones are the same signal.
+/// The end of a server: the signal that it comes, and what the server does by itself and has to finish until then.
+/// Clones are the same. A program that serves the router itself begins it and waits for [`Drain::ended`].
 #[derive(Clone, Debug, Default)]
-pub struct Drain(CancellationToken);
+pub struct Drain {
+    signal: CancellationToken,
+    work: TaskTracker,
+}
 
 impl Drain {
     /// Lets the server come to its end.
     pub fn begin(&self) {
-        self.0.cancel();
+        self.signal.cancel();
     }
 
     /// Whether it has begun.
     pub fn has_begun(&self) -> bool {
-        self.0.is_cancelled()
+        self.signal.is_cancelled()
     }
 
     /// When it begins.
     pub async fn begun(&self) {
-        self.0.cancelled().await;
+        self.signal.cancelled().await;
+    }
+
+    /// When what the server does beside requests has ended after that: operations are handed on, pushed jobs answered or
+    /// given back, what was noted is written down.
+    pub async fn ended(&self) {
+        self.begun().await;
+        self.work.close();
+        self.work.wait().await;
+    }
+
+    /// Does that, as something that has an end of its own once this has begun. In a runtime.
+    pub(crate) fn waits_for(&self, work: impl Future<Output = ()> + Send + 'static) {
+        drop(self.work.spawn(work));
     }
 }
 

@@ -244,7 +244,7 @@ pub(crate) async fn keep(app: Weak<Inner>) {
         match take_those_that_nobody_has(&app, &me).await {
             Ok(taken) => {
                 for bulk in taken {
-                    tokio::spawn(run(app.clone(), bulk, me.clone()));
+                    drain.waits_for(run(app.clone(), bulk, me.clone()));
                 }
             }
             Err(fault) => tracing::debug!(why = fault.0.detail, "operations are not looked after"),
@@ -315,9 +315,6 @@ async fn pages(app: &App, mut bulk: Bulk, me: &str) -> Result<(), Fault> {
     let filter = bulk.filter.filter(bulk.began_at).map_err(Fault::bad_request)?;
     let mut pace = Pace::new(bulk.rate.as_deref().map(rate::parse).transpose().map_err(Fault::bad_request)?);
     loop {
-        if app.drain().has_begun() {
-            return give_up(app, &bulk.id).await;
-        }
         let page: Page<_> = store.list(filter.clone(), bulk.cursor.clone(), PAGE, BUDGET).await??;
         bulk.examined += page.examined as u64;
         let ended_since =
@@ -337,7 +334,10 @@ async fn pages(app: &App, mut bulk: Bulk, me: &str) -> Result<(), Fault> {
                     }
                 }
             }
-            pace.breathe(batch.len(), from.elapsed()).await;
+            tokio::select! {
+                () = pace.breathe(batch.len(), from.elapsed()) => {}
+                () = app.drain().begun() => return hand_on(app, &mut bulk, me).await,
+            }
             if !pace.is_quick() && !write_down(app, &mut bulk, me, Stage::Running).await? {
                 return Ok(());
             }
@@ -382,10 +382,13 @@ async fn write_down(app: &App, bulk: &mut Bulk, me: &str, stage: Stage) -> Resul
     }
 }
 
-/// Lets another server go on with it at once.
-async fn give_up(app: &App, id: &str) -> Result<(), Fault> {
+/// Writes down how far it is, and lets another server go on with it at once.
+async fn hand_on(app: &App, bulk: &mut Bulk, me: &str) -> Result<(), Fault> {
+    write_down(app, bulk, me, Stage::Running).await?;
     change(app, |list| {
-        if let Some(bulk) = list.iter_mut().find(|bulk| bulk.id == id) {
+        if let Some(bulk) =
+            list.iter_mut().find(|kept| kept.id == bulk.id && kept.owner.as_deref() == Some(me))
+        {
             (bulk.owner, bulk.owned_until) = (None, None);
         }
         Ok(())

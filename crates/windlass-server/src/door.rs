@@ -30,6 +30,8 @@ const HEADER_BYTES_MOST: usize = 64 << 10;
 const BUFFER_BYTES_MOST: usize = 128 << 10;
 /// How long running requests may take to finish once the server comes to its end.
 const FINISH_WITHIN: Duration = Duration::from_secs(20);
+/// How much longer what the server does by itself may take: what was finished in time is still to be told to the store.
+const SETTLE_WITHIN: Duration = Duration::from_secs(5);
 /// After an accept that failed: the process has no more files, most likely, and trying at once would only burn the processor.
 const BREATHE: Duration = Duration::from_millis(100);
 
@@ -44,7 +46,8 @@ pub enum Listen {
     Unix(UnixListener),
 }
 
-/// Answers at all of these places until the drain begins, then lets running requests finish.
+/// Answers at all of these places until the drain begins, then lets running requests finish, and what the server does by
+/// itself ([`Drain::ended`]).
 ///
 /// # Errors
 /// None at present: a connection that fails ends alone.
@@ -52,7 +55,13 @@ pub async fn serve(listeners: Vec<(Listen, Router)>, drain: Drain) -> io::Result
     let room = Arc::new(Semaphore::new(CONNECTIONS_MOST));
     let doors =
         listeners.into_iter().map(|(listen, router)| door(listen, router, drain.clone(), room.clone()));
-    futures_util::future::join_all(doors).await;
+    let own_work = async {
+        drain.begun().await;
+        if tokio::time::timeout(FINISH_WITHIN + SETTLE_WITHIN, drain.ended()).await.is_err() {
+            tracing::warn!("what the server does by itself did not finish in time and is cut off");
+        }
+    };
+    futures_util::future::join(futures_util::future::join_all(doors), own_work).await;
     Ok(())
 }
 

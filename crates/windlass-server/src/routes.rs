@@ -270,16 +270,17 @@ pub fn table() -> Vec<(String, &'static str, Scope)> {
 pub fn router(client: &Client, options: Options) -> Router {
     let app = App::new(client, options);
     // Outside of a runtime nobody goes on with what an earlier server began, until a request begins something.
-    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        runtime.spawn(crate::bulk::keep(app.downgrade()));
-        runtime.spawn(crate::keys::ring::keep(app.downgrade()));
-        runtime.spawn(crate::audit::keep(app.downgrade()));
+    if tokio::runtime::Handle::try_current().is_ok() {
+        let drain = app.drain();
+        drain.waits_for(crate::bulk::keep(app.downgrade()));
+        drain.waits_for(crate::keys::ring::keep(app.downgrade()));
+        drain.waits_for(crate::audit::keep(app.downgrade()));
         let push = app.options().push.clone();
         if push.takes() {
-            runtime.spawn(crate::push::drive(push, app.downgrade()));
+            drain.waits_for(crate::push::drive(push, app.downgrade()));
         }
         if app.options().monitors {
-            runtime.spawn(crate::monitor::keep(app.downgrade()));
+            drain.waits_for(crate::monitor::keep(app.downgrade()));
         }
     }
     let mut router = Router::new();

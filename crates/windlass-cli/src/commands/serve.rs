@@ -215,7 +215,6 @@ pub(crate) struct Doors {
     ready: Ready,
     doors: Vec<(Listen, axum::Router)>,
     drain: Drain,
-    push: Push,
 }
 
 /// Makes them, before the client of the store.
@@ -231,7 +230,7 @@ pub(crate) fn doors(
 ) -> Result<Doors, Fault> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}", reachable(listener.local_addr()?));
-    let (drain, push) = (options.drain.clone(), options.push.clone());
+    let drain = options.drain.clone();
     let beside = options.clone();
     if let Some(tls) = &tls {
         reload_on_hang_up(tls.clone())?;
@@ -248,7 +247,7 @@ pub(crate) fn doors(
             Options { access: Access::Anyone, hosts: None, behind_proxy: false, monitors: false, ..beside };
         doors.push((Listen::Unix(listen_at(path)?), router(client, options)));
     }
-    Ok(Doors { ready: Ready { url, socket, store: without_password(store) }, doors, drain, push })
+    Ok(Doors { ready: Ready { url, socket, store: without_password(store) }, doors, drain })
 }
 
 /// An address at which a listener is reached from this machine: one that listens everywhere is at none of that name.
@@ -278,7 +277,6 @@ impl Doors {
             ending.begin();
         });
         let served = serve(self.doors, self.drain).await;
-        self.push.ended().await;
         if let Some(path) = self.ready.socket {
             // A socket that is left behind is taken for a server's.
             let _ = std::fs::remove_file(path);

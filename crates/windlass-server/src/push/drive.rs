@@ -29,19 +29,8 @@ struct Running {
     slots: u32,
 }
 
-/// Says that nothing is under way any more, however it came to that: a server that ends waits for it.
-struct AtWork(Push);
-
-impl Drop for AtWork {
-    fn drop(&mut self) {
-        self.0.lines().clear();
-        self.0.0.at_work.send_replace(false);
-    }
-}
-
 /// Works on the targets until the server comes to its end.
 pub(crate) async fn drive(push: Push, app: Weak<app::Inner>) {
-    let _at_work = AtWork(push.clone());
     let mut running = BTreeMap::new();
     // Those whose target was taken away, or moved, while requests were under way.
     let mut leaving = JoinSet::new();
@@ -66,6 +55,7 @@ pub(crate) async fn drive(push: Push, app: Weak<app::Inner>) {
     }
     join_all(running.into_values().map(|one: Running| one.worker.shutdown())).await;
     leaving.join_all().await;
+    push.lines().clear();
 }
 
 /// Makes what is worked on what is asked for.

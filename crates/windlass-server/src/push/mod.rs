@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use windlass_api::target::Health;
 use windlass_core::{QueueName, Time};
 use windlass_webhook::{Failure, Guard, Sender};
@@ -39,8 +39,6 @@ struct Inner {
     rung: Arc<Notify>,
     is_driven: AtomicBool,
     lines: Mutex<BTreeMap<QueueName, Arc<Line>>>,
-    /// Whether requests may still be under way.
-    at_work: watch::Sender<bool>,
 }
 
 impl Default for Push {
@@ -65,14 +63,7 @@ impl Push {
             rung: Arc::default(),
             is_driven: AtomicBool::new(false),
             lines: Mutex::default(),
-            at_work: watch::Sender::new(false),
         }))
-    }
-
-    /// Waits until no request is under way any more, after the drain has begun. At once where none ever was.
-    pub async fn ended(&self) {
-        // The sender lives as long as this does.
-        let _ = self.0.at_work.subscribe().wait_for(|at_work| !at_work).await;
     }
 
     /// What decides on targets.
@@ -92,11 +83,7 @@ impl Push {
 
     /// Whether it falls to the caller to work on the targets: to the first who asks.
     pub(crate) fn takes(&self) -> bool {
-        let takes = !self.0.is_driven.swap(true, Ordering::SeqCst);
-        if takes {
-            self.0.at_work.send_replace(true);
-        }
-        takes
+        !self.0.is_driven.swap(true, Ordering::SeqCst)
     }
 
     fn sender(&self) -> Result<Sender, Failure> {

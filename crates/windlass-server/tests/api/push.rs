@@ -388,19 +388,15 @@ async fn requests_that_are_under_way_when_the_server_ends_are_finished() {
     set(&talk, json!({"url": receiver.url()})).await;
     let id = enqueue(&talk, "", "{}").await;
     receiver.until_came(1).await;
-    let store = talk.store.clone();
+    let (store, address) = (talk.store.clone(), talk.address());
     // Ending waits for the server's thread; the receiver lives on this one.
     let ending = tokio::task::spawn_blocking(move || talk.end());
-    let ended = tokio::time::timeout(NEVER, ending);
-    ended.await.expect("the server ends").expect("without panic");
+    until("nobody listens any more", async || tokio::net::TcpStream::connect(address).await.err()).await;
     *receiver.inner.held.lock().expect("no panic") = false;
     receiver.inner.go.notify_waiters();
-    let job_id = id.parse().expect("an id");
-    until("the job is completed", async || {
-        let job = store.get(job_id).await.expect("the store").expect("the job");
-        (job.view.state == windlass_core::State::Completed).then_some(())
-    })
-    .await;
+    tokio::time::timeout(NEVER, ending).await.expect("the server ends").expect("without panic");
+    let job = store.get(id.parse().expect("an id")).await.expect("the store").expect("the job");
+    assert_eq!(job.view.state, windlass_core::State::Completed, "it waited for the answer");
     assert_eq!(receiver.came().len(), 1);
 }
 
