@@ -2,7 +2,7 @@
 //!
 //! It owns no rule of the queue: every command is a verb of a store, reached through the same client that programs
 //! use. `arguments` is the table of commands, `commands/` has one module for each noun, `bench/` measures,
-//! `output/` is everything that reaches a terminal, and `fault` is how a command fails.
+//! `output/` is everything that reaches a terminal, `log` what the libraries say beside it, and `fault` is how a command fails.
 
 mod arguments;
 mod bench;
@@ -12,6 +12,7 @@ mod connect;
 mod demo;
 mod fault;
 mod interrupt;
+mod log;
 mod output;
 #[cfg(test)]
 mod reference;
@@ -20,12 +21,12 @@ mod values;
 use std::process::ExitCode;
 
 use crate::arguments::{Cli, Command};
-use crate::commands::serve::LogFormat;
 use crate::commands::{
     archive, audit, backup, config as configuration, dev, doctor, enqueue, erase, errors, events, groups,
     health, info, jobs, keys, limits, migrate, monitor, outbox, pages, queues, schedules, serve, worker,
 };
 use crate::fault::{Exit, Fault};
+use crate::log::Log;
 use crate::output::{Form, Output};
 
 fn main() -> ExitCode {
@@ -36,9 +37,8 @@ fn main() -> ExitCode {
         _ => Form::Human,
     };
     let out = Output::new(form, cli.global.quiet, !cli.global.no_color);
-    log_to_stderr(cli.command.stays(), cli.command.log_format());
     let global = cli.global.clone();
-    let exit = match start(cli, &out) {
+    let exit = match logged(cli, &out) {
         Ok(()) => Exit::Done,
         Err(fault) if fault.is_hang_up() => Exit::Done,
         Err(fault) => {
@@ -48,6 +48,13 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit as u8)
+}
+
+fn logged(cli: Cli, out: &Output) -> Result<(), Fault> {
+    let log = Log::begin(cli.command.stays(), cli.command.log_format())?;
+    let result = start(cli, out);
+    log.end();
+    result
 }
 
 fn start(cli: Cli, out: &Output) -> Result<(), Fault> {
@@ -93,22 +100,5 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Bench(args) => bench::run(global, out, args).await,
         Command::Demo(args) => demo::run(global, out, args).await,
         Command::DemoWorker(args) => demo::run_worker(global, args).await,
-    }
-}
-
-/// What the libraries log goes to stderr if `WINDLASS_LOG` asks for it (`WINDLASS_LOG=debug`); of a command that stays,
-/// what goes wrong does in any case, since nobody would learn of it otherwise, and who changed what.
-fn log_to_stderr(stays: bool, format: LogFormat) {
-    let filter = match std::env::var("WINDLASS_LOG") {
-        Ok(filter) => filter,
-        Err(_) if stays => "warn,audit=info".to_owned(),
-        Err(_) => return,
-    };
-    let filter = tracing_subscriber::EnvFilter::new(filter);
-    let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log.with_ansi(color).init(),
-        LogFormat::Json => log.json().with_ansi(false).flatten_event(true).init(),
     }
 }

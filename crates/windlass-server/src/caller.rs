@@ -73,6 +73,19 @@ fn forwarded(headers: &HeaderMap) -> Option<IpAddr> {
     last.rsplit(',').next()?.trim().parse().ok()
 }
 
+/// The header of W3C Trace Context.
+pub(crate) const TRACEPARENT: &str = "traceparent";
+
+/// Whether that is a context of version 00, <https://www.w3.org/TR/trace-context/>: version, trace, span, flags.
+fn is_traceparent(text: &str) -> bool {
+    let is_hex = |part: &str, digits| {
+        part.len() == digits && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let is_id = |part: &str, digits| is_hex(part, digits) && part.bytes().any(|byte| byte != b'0');
+    let parts: Vec<&str> = text.split('-').collect();
+    matches!(parts[..], ["00", trace, span, flags] if is_id(trace, 32) && is_id(span, 16) && is_hex(flags, 2))
+}
+
 /// Who asks.
 #[derive(Clone, Debug)]
 pub(crate) enum Who {
@@ -93,11 +106,20 @@ pub(crate) enum Who {
 pub(crate) struct Caller {
     pub(crate) who: Who,
     pub(crate) origin: Origin,
+    /// The trace that the request belongs to, as W3C `traceparent` says it.
+    pub(crate) trace: Option<String>,
 }
 
 impl Caller {
     pub(crate) fn new(who: Who, origin: Origin) -> Self {
-        Self { who, origin }
+        Self { who, origin, trace: None }
+    }
+
+    /// The same in the trace that the request names.
+    pub(crate) fn traced_by(mut self, headers: &HeaderMap) -> Self {
+        let said = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+        self.trace = said.filter(|text| is_traceparent(text)).map(str::to_owned);
+        self
     }
 
     /// The server itself.
@@ -180,6 +202,29 @@ impl std::fmt::Display for Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trace_is_taken_as_the_standard_spells_it_and_in_no_other_way() {
+        let of = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(TRACEPARENT, text.parse().expect("a header"));
+            Caller::server().traced_by(&headers).trace
+        };
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(of(good).as_deref(), Some(good));
+        for bad in [
+            "",
+            "00",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-02",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn an_address_is_the_connections_unless_a_proxy_is_trusted_to_say_another() {

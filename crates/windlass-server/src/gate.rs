@@ -90,7 +90,7 @@ async fn check(app: &App, request: &Parts, origin: Origin) -> Result<Caller, Fau
         return Err(Fault::new("cross_site", "a page of another site asked for this")
             .hint("call the API from a program, or from a page of this server"));
     }
-    Ok(Caller::new(who(app, &request.headers, origin).await?, origin))
+    Ok(Caller::new(who(app, &request.headers, origin).await?, origin).traced_by(&request.headers))
 }
 
 /// The name that the request was sent to, without its port.

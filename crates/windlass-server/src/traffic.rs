@@ -8,9 +8,12 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use tracing::Instrument as _;
+use windlass::trace;
 use windlass_core::histogram::Histogram;
 
 use crate::app::App;
+use crate::caller::TRACEPARENT;
 
 /// A route: its method and its path.
 pub(crate) type Route = (&'static str, &'static str);
@@ -42,14 +45,17 @@ impl Traffic {
     }
 }
 
-/// Counts a request of that route.
+/// Counts a request of that route, and traces it where traces are kept.
 pub(crate) async fn count(
     State((app, route)): State<(App, Route)>,
     request: Request,
     next: Next,
 ) -> Response {
     let began = Instant::now();
-    let response = next.run(request).await;
+    let parent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    let span = trace::request(request.method().as_str(), route.1, parent);
+    let response = next.run(request).instrument(span.clone()).await;
+    trace::answered(&span, response.status().as_u16());
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     app.traffic().note(route, response.status().as_u16(), took_ms);
     response

@@ -10,8 +10,10 @@ use crate::events::Events;
 use crate::gather::Gather;
 use crate::ids;
 use crate::schedule::ScheduleBuilder;
+use crate::trace;
 use crate::worker::{Control, WorkerBuilder};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tracing::Instrument as _;
 use windlass_core::bounds::BATCH_ITEMS_MAX;
 use windlass_core::job::JobDetail;
 use windlass_core::limit::LimitSettings;
@@ -126,11 +128,11 @@ impl Client {
     ///
     /// # Errors
     /// The store's rejection, or its failure.
-    pub async fn enqueue_raw(&self, job: NewJob) -> Result<Enqueued, Error> {
-        match self.inner.enqueues.submit(job).await {
-            Ok(answer) => answer,
-            Err(_) => Err(self.inner.enqueues.dropped()),
-        }
+    pub async fn enqueue_raw(&self, mut job: NewJob) -> Result<Enqueued, Error> {
+        let span = trace::send(std::slice::from_mut(&mut job));
+        let answer =
+            self.inner.enqueues.submit(job).await.unwrap_or_else(|_| Err(self.inner.enqueues.dropped()));
+        answer.inspect_err(|error| trace::unsent(&span, error))
     }
 
     /// Enqueues many jobs, in their order, a thousand in one step; one answer per job. A refused job
@@ -172,7 +174,10 @@ impl Client {
             }
             let full = batch.len() >= BATCH_ITEMS_MAX || bytes >= BULK_BYTES_MAX;
             if full || (jobs.peek().is_none() && !batch.is_empty()) {
-                let done = self.inner.store.enqueue(std::mem::take(&mut batch), false, None).await?;
+                let mut batch = std::mem::take(&mut batch);
+                let span = trace::send(&mut batch);
+                let sent = self.inner.store.enqueue(batch, false, None).instrument(span.clone()).await;
+                let done = sent.inspect_err(|error| trace::failed(&span, "store", &error.to_string()))?;
                 for (place, answer) in places.drain(..).zip(done) {
                     answers[place] = answer.map_err(Error::Rejected);
                 }

@@ -301,6 +301,12 @@ impl Ctx {
         self.held.job.trace.as_deref()
     }
 
+    /// The W3C trace context for calls to others: that of the current span when it is traced
+    /// ([`trace`](crate::trace)), that of the job's enqueuer otherwise.
+    pub fn traceparent(&self) -> Option<String> {
+        crate::trace::context(&tracing::Span::current()).or_else(|| self.held.job.trace.clone())
+    }
+
     /// The payload as it came.
     pub fn payload(&self) -> &[u8] {
         &self.held.job.payload
@@ -392,7 +398,8 @@ impl Ctx {
     /// # Errors
     /// An option that is wrong, a payload that does not serialise, or more than 1,000 follow-ups.
     pub fn enqueue(&self, job: impl IntoDraft) -> Result<JobId, JobError> {
-        let job = job.into_draft().into_new_job(self.held.client.now())?;
+        let mut job = job.into_draft().into_new_job(self.held.client.now())?;
+        crate::trace::continue_in(std::slice::from_mut(&mut job));
         let id = job.id;
         let mut said = self.held.said();
         if said.follow_ups.len() >= FOLLOW_UPS_MAX {

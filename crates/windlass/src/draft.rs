@@ -7,11 +7,13 @@ use crate::clock::{IntoTime, whole_ms};
 use crate::error::Error;
 use crate::ids;
 use crate::job::Job;
+use crate::trace;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tracing::Span;
 use windlass_core::job::{OnConflict, OnParent, Parent, Unique, UniqueScope};
 use windlass_core::limit::LimitUse;
 use windlass_core::name::{Tag, UniqueKey};
@@ -352,7 +354,7 @@ pub struct Enqueueing<'a> {
 
 enum EnqueueStep {
     Unsent(Box<Draft>),
-    Sent(oneshot::Receiver<Result<Enqueued, Error>>),
+    Sent(oneshot::Receiver<Result<Enqueued, Error>>, Span),
     Over,
 }
 
@@ -363,17 +365,20 @@ impl Future for Enqueueing<'_> {
         loop {
             match std::mem::replace(&mut self.step, EnqueueStep::Over) {
                 EnqueueStep::Unsent(draft) => match draft.into_new_job(self.client.now()) {
-                    Ok(job) => self.step = EnqueueStep::Sent(self.client.enqueues().submit(job)),
+                    Ok(mut job) => {
+                        let span = trace::send(std::slice::from_mut(&mut job));
+                        self.step = EnqueueStep::Sent(self.client.enqueues().submit(job), span);
+                    }
                     Err(fault) => return Poll::Ready(Err(fault)),
                 },
-                EnqueueStep::Sent(mut answer) => match Pin::new(&mut answer).poll(cx) {
-                    Poll::Ready(Ok(answer)) => return Poll::Ready(answer),
-                    Poll::Ready(Err(_)) => return Poll::Ready(Err(self.client.enqueues().dropped())),
-                    Poll::Pending => {
-                        self.step = EnqueueStep::Sent(answer);
+                EnqueueStep::Sent(mut answer, span) => {
+                    let Poll::Ready(answer) = Pin::new(&mut answer).poll(cx) else {
+                        self.step = EnqueueStep::Sent(answer, span);
                         return Poll::Pending;
-                    }
-                },
+                    };
+                    let answer = answer.unwrap_or_else(|_| Err(self.client.enqueues().dropped()));
+                    return Poll::Ready(answer.inspect_err(|error| trace::unsent(&span, error)));
+                }
                 EnqueueStep::Over => panic!("an enqueue was polled after its answer"),
             }
         }

@@ -305,8 +305,9 @@ fn on_a_thread(
     let cx = attempt.cx;
     cx.held().thread.store(THREAD_RUNS, Ordering::SeqCst);
     let end = End(cx);
+    let span = tracing::Span::current();
     let running = tokio::task::spawn_blocking(move || {
-        let end = end;
+        let (end, _inside) = (end, span.enter());
         // It may have waited for a thread until its time was up or its lease was gone.
         if end.0.held().is_over() {
             return Err(JobError::cancelled());

@@ -46,6 +46,7 @@
 //! - **The promise** is at least once, with exactly one recorded completion: a handler whose process is
 //!   killed runs again, so make its effects idempotent by [`Ctx::id`]. A handler that is late, slow or
 //!   cut off from its store can never end a job that somebody else holds.
+//! - **Traces** have [`trace`]: an attempt goes on with the trace of whoever enqueued its job.
 //! - **Tests** have [`testing`]: a queue in memory whose clock they move.
 //!
 //! Every limit, order and state is the contract's, in [`core`]; people's tools reach all of it through
@@ -66,6 +67,7 @@ mod outcome;
 mod schedule;
 #[cfg(feature = "embedded")]
 pub mod testing;
+pub mod trace;
 mod worker;
 
 pub use client::Client;

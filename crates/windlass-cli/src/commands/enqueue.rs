@@ -102,6 +102,9 @@ pub(crate) struct JobOptions {
     /// Its own retry policy: exponential(base=5s,cap=30m,max=12), fixed(10s,max=5), list(1s,10s), never
     #[arg(long, value_name = "POLICY")]
     pub(crate) retry: Option<Policy>,
+    /// The W3C trace context (`traceparent`) that its attempts go on with, as a worker gives it to its programs
+    #[arg(long, value_name = "CONTEXT", env = "TRACEPARENT")]
+    pub(crate) trace: Option<String>,
     /// Its id (a UUID): the same id sent twice is one job
     #[arg(long, value_name = "ID", conflicts_with = "ndjson")]
     pub(crate) id: Option<JobId>,
@@ -132,6 +135,7 @@ impl JobOptions {
         }
         request.limits = request.limits.take().or_else(|| list(&self.limits, option::spell_limit_use));
         request.after = request.after.take().or_else(|| list(&self.parents, option::spell_parent));
+        request.trace = request.trace.take().or_else(|| self.trace.clone().map(Cow::Owned));
         request.tags = request.tags.take().or_else(|| Some(self.tags.clone()));
         if request.retry.is_none() && request.max_failures.is_none() {
             request.retry = self.retry.as_ref().map(|policy| retry::spell(&policy.0).into());

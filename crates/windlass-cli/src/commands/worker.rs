@@ -30,7 +30,7 @@ Examples:
   windlass worker -q email -q sms -c 10 -- python3 send.py
 
 The program gets the payload on stdin and WINDLASS_JOB, WINDLASS_QUEUE, WINDLASS_KIND, WINDLASS_GROUP,
-WINDLASS_ATTEMPT and WINDLASS_CHECKPOINT in its environment. It ends with 0 (done), 75 (later; no try
+WINDLASS_ATTEMPT, WINDLASS_CHECKPOINT and TRACEPARENT in its environment. It ends with 0 (done), 75 (later; no try
 spent) or anything else (failed, tried again by the job's policy). What it prints is the log; lines mean
 more that begin with
   ::progress 40 resizing        how far it is
@@ -132,6 +132,9 @@ async fn attempt(program: &Program, job: &RawJob, cx: &Ctx) -> Result<Outcome, J
         .process_group(0);
     if let Some(group) = cx.group() {
         command.env("WINDLASS_GROUP", group.as_str());
+    }
+    if let Some(context) = cx.traceparent() {
+        command.env("TRACEPARENT", context);
     }
     if let Some(checkpoint) = cx.resume::<serde_json::Value>()? {
         command.env("WINDLASS_CHECKPOINT", checkpoint.to_string());

@@ -17,6 +17,7 @@ mod follow;
 mod info;
 mod jobs;
 mod ndjson;
+mod otel;
 mod outbox;
 mod output;
 /// Shared with the tests of `windlass-archive`: a database of a test's own, read by SQL.

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -54,8 +54,17 @@ pub(crate) fn serve(shell: &Shell) -> (Running, String) {
 
 /// The same at that address, with more arguments.
 pub(crate) fn serve_at(shell: &Shell, address: &str, more: &[&str]) -> (Running, String) {
-    let arguments = ["serve", "--listen", address, "--json", "--quiet"];
-    let mut command = shell.command(&[&arguments[..], more].concat());
+    started(shell.command(&[&["serve", "--listen", address, "--json", "--quiet"], more].concat()))
+}
+
+/// The same on a free port, with those variables.
+pub(crate) fn serve_with(shell: &Shell, variables: &[(&str, String)]) -> (Running, String) {
+    let mut command = shell.command(&["serve", "--listen", "127.0.0.1:0", "--json", "--quiet"]);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    started(command)
+}
+
+fn started(mut command: Command) -> (Running, String) {
     let mut child = command.env_remove("WINDLASS_TOKEN").stdout(Stdio::piped()).spawn().expect("it starts");
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");

@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use tracing::{Instrument as _, Span};
+use windlass::trace;
 use windlass_api::page::ItemAnswer;
 use windlass_api::payload;
 use windlass_api::work::{EnqueuedShape, JobRequest, Results};
@@ -90,6 +92,8 @@ fn is_ndjson(headers: &HeaderMap) -> bool {
 /// time share one step of the store.
 async fn one(app: &App, keyed: &Keyed, job: NewJob) -> Answer {
     let asked = keyed.is_there().then(|| job.clone());
+    let mut job = job;
+    go_on_with_trace(app, std::slice::from_mut(&mut job));
     let enqueued = match app.client().enqueue_raw(job).await {
         Ok(enqueued) => enqueued,
         Err(windlass::Error::Rejected(rejection)) => return Err(rejection.into()),
@@ -209,12 +213,24 @@ pub(super) async fn enqueue(
         return Ok(answers);
     }
     if !jobs.is_empty() {
-        let done = app.store().enqueue(jobs, all_or_nothing, None).await?;
+        go_on_with_trace(app, &mut jobs);
+        let span = trace::send(&mut jobs);
+        let done = app.store().enqueue(jobs, all_or_nothing, None).instrument(span.clone()).await;
+        let done = done.inspect_err(|error| trace::failed(&span, "store", &error.to_string()))?;
         for (place, answer) in places.into_iter().zip(done) {
             answers[place] = answer;
         }
     }
     Ok(answers)
+}
+
+/// Jobs that name no trace of their own belong to that of their request, where this server does not trace it itself.
+fn go_on_with_trace(app: &App, jobs: &mut [NewJob]) {
+    if let Some(parent) = &app.caller().trace
+        && trace::context(&Span::current()).is_none()
+    {
+        jobs.iter_mut().filter(|job| job.trace.is_none()).for_each(|job| job.trace = Some(parent.clone()));
+    }
 }
 
 /// One job of several, as it stands in a body.

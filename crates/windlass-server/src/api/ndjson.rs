@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 use windlass_api::page::ItemAnswer;
 use windlass_api::problem::Problem;
 use windlass_core::bounds::{BATCH_ITEMS_MAX, PAYLOAD_BYTES_MAX};
@@ -80,12 +81,13 @@ struct Failed<'a> {
 /// Enqueues every line of the body; the answer is lines as well.
 pub(super) fn enqueue(app: App, keyed: Keyed, body: Body) -> Body {
     let (answers, mut answered) = mpsc::channel::<Bytes>(ANSWERS_AHEAD);
-    tokio::spawn(async move {
+    let run = async move {
         let mut lines =
             Lines { app, keyed, tally: Summary::default(), number: 0, batch: Vec::new(), bytes: 0, answers };
         // A sender who has gone away wants no answer.
         let _ = lines.run(body.into_data_stream()).await;
-    });
+    };
+    tokio::spawn(run.in_current_span());
     let stream = futures_util::stream::poll_fn(move |cx| answered.poll_recv(cx));
     Body::from_stream(stream.map(Ok::<_, std::convert::Infallible>))
 }

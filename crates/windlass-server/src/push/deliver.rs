@@ -288,8 +288,8 @@ fn headers(cx: &Ctx, now: Time, within: Duration) -> HeaderMap {
     if let Some(group) = cx.group() {
         set("windlass-group", group.as_str());
     }
-    if let Some(trace) = cx.trace() {
-        set("traceparent", trace);
+    if let Some(trace) = cx.traceparent() {
+        set("traceparent", &trace);
     }
     headers
 }

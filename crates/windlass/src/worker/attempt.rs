@@ -6,6 +6,7 @@ use crate::clock::whole_ms;
 use crate::ctx::{Ctx, Held};
 use crate::handler::{Attempt, HandlerFuture, HandlerService, THREAD_LEFT, THREAD_NONE, THREAD_RUNS};
 use crate::outcome::{JobError, Outcome, Verdict, report};
+use crate::trace;
 use std::any::Any;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tracing::Instrument as _;
 use windlass_core::LeaseToken;
 use windlass_core::store::{ReleaseReason, Settle};
 
@@ -80,8 +82,15 @@ pub(crate) async fn run(routes: Arc<Routes>, held: Arc<Held>) {
     held.tell(Ended { token: held.job.lease.token, lane: held.lane, settle, frees, ran: true });
 }
 
-/// Runs the attempt and says what the store is to be told, if anything.
+/// Runs the attempt in a span of its own, and says what the store is to be told, if anything.
 pub(crate) async fn settle(routes: &Routes, held: &Arc<Held>) -> Option<Settle> {
+    let span = trace::process(&held.job);
+    let settle = attempt(routes, held).instrument(span.clone()).await;
+    trace::processed(&span, settle.as_ref());
+    settle
+}
+
+async fn attempt(routes: &Routes, held: &Arc<Held>) -> Option<Settle> {
     let lease = held.job.lease;
     let Some(route) = routes.of(held.job.kind.as_str()) else {
         return Some(Settle::Release { lease, reason: ReleaseReason::NoHandler });
