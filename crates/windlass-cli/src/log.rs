@@ -32,7 +32,6 @@ impl Log {
                 }
             }
         });
-        let subscriber = tracing_subscriber::registry().with(stderr);
         #[cfg(feature = "otel")]
         {
             let export =
@@ -40,7 +39,11 @@ impl Log {
             let export = export.transpose().map_err(|why| {
                 Fault::usage(why.to_string()).next("correct the variable, or set OTEL_SDK_DISABLED=true")
             })?;
-            subscriber.with(export.as_ref().map(windlass_otel::Export::layer)).init();
+            // Where nobody listens there is no subscriber, and a span costs nothing.
+            if stderr.is_some() || export.is_some() {
+                let spans = export.as_ref().map(windlass_otel::Export::layer);
+                tracing_subscriber::registry().with(stderr).with(spans).init();
+            }
             if export.is_some() {
                 windlass::trace::set_tracer(windlass_otel::OpenTelemetry::default())
                     .map_err(|why| Fault::failed(why.to_string()))?;
@@ -49,7 +52,9 @@ impl Log {
         }
         #[cfg(not(feature = "otel"))]
         {
-            subscriber.init();
+            if let Some(stderr) = stderr {
+                tracing_subscriber::registry().with(stderr).init();
+            }
             if std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some() {
                 tracing::warn!(
                     "this program was built without OpenTelemetry; build it with the feature otel"
