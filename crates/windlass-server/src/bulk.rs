@@ -17,15 +17,16 @@ use windlass_api::job::JobRow;
 use windlass_api::spell::rate;
 use windlass_core::rate::Rate;
 use windlass_core::store::{Page, PerItem, Store};
-use windlass_core::{JobId, Rejection, StoreError};
+use windlass_core::{JobId, StoreError};
 
 use crate::answer::Fault;
 use crate::app::{App, Inner};
 use crate::count;
 use crate::fence::{Fence, Fenced};
+use crate::kept::Place;
 
 /// Where the store keeps them.
-const KEY: &str = "windlass.bulk";
+const PLACE: Place<Vec<Bulk>> = Place::new("windlass.bulk", "the list of operations");
 /// Operations that are remembered, the newest: what a page of people shows.
 const KEPT: usize = 50;
 /// Operations at once: each takes from the store's time.
@@ -48,8 +49,6 @@ const REFUSED_NAMED: usize = 20;
 const OWNED_MS: u64 = 15_000;
 /// How often a server looks for operations that nobody has.
 const LOOK: Duration = Duration::from_secs(5);
-/// Writers that were faster, after which something is wrong.
-const TRIES: usize = 50;
 
 /// What this server knows of its own operations.
 #[derive(Default)]
@@ -71,21 +70,13 @@ fn is_seen(app: &App, bulk: &Bulk) -> bool {
 }
 
 async fn read(app: &App) -> Result<(Vec<Bulk>, u64), StoreError> {
-    let (value, version) = app.by_itself().store().meta(KEY.to_owned()).await?;
-    if value.is_empty() {
-        return Ok((Vec::new(), version));
-    }
-    let list = serde_json::from_slice(&value).map_err(|error| {
-        StoreError::refused("meta", format!("the list of operations is unreadable: {error}"))
-    })?;
-    Ok((list, version))
+    PLACE.read(app.by_itself().store().as_ref()).await
 }
 
-/// Changes the list, as often as somebody else was faster.
+/// Changes the list.
 async fn change<T>(app: &App, mut how: impl FnMut(&mut Vec<Bulk>) -> Result<T, Fault>) -> Result<T, Fault> {
-    for _ in 0..TRIES {
-        let (mut list, version) = read(app).await?;
-        let answer = how(&mut list)?;
+    let change = |list: &mut Vec<Bulk>| {
+        let answer = how(list)?;
         let ended = list.iter().filter(|bulk| !bulk.stage.is_open()).count();
         let mut surplus = ended.saturating_sub(KEPT);
         list.retain(|bulk| {
@@ -93,14 +84,9 @@ async fn change<T>(app: &App, mut how: impl FnMut(&mut Vec<Bulk>) -> Result<T, F
             surplus -= usize::from(goes);
             !goes
         });
-        let value = serde_json::to_vec(&list).map_err(|error| Fault::new("internal", error.to_string()))?;
-        match app.by_itself().store().set_meta(KEY.to_owned(), value, version).await? {
-            Ok(_) => return Ok(answer),
-            Err(Rejection::VersionConflict { .. }) => {}
-            Err(refused) => return Err(refused.into()),
-        }
-    }
-    Err(Fault::new("too_busy", "others change the operations all the time"))
+        Ok(answer)
+    };
+    PLACE.change(app.by_itself().store().as_ref(), change).await
 }
 
 /// What the operation would do. Jobs are counted one by one, for no longer than that, unless a count says how many there

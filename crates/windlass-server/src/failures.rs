@@ -10,19 +10,18 @@ use windlass_api::event::FailureModeShape;
 use windlass_api::failure::{FailureState, MarkedFailureMode};
 use windlass_core::fingerprint::Fingerprint;
 use windlass_core::store::FailureMode;
-use windlass_core::{Rejection, StoreError, Time};
+use windlass_core::{StoreError, Time};
 
 use crate::answer::Fault;
 use crate::app::App;
+use crate::kept::Place;
 
 /// Where the store keeps them.
-const KEY: &str = "windlass.failures";
+const PLACE: Place<Marks> = Place::new("windlass.failures", "the list of what was said about failure modes");
 /// Modes that something is kept of, those spoken of last: as many as a store tells apart in a queue.
 const MARKS_MOST: usize = 1_000;
 /// How long a mode is new: whoever looks once a day sees each new one once.
 const NEW_MS: u64 = 24 * 60 * 60 * 1_000;
-/// Writers that were faster, after which something is wrong.
-const TRIES: usize = 50;
 
 /// What somebody says about a mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,13 +63,13 @@ struct Mark {
 }
 
 /// Everything that was said and still holds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Marks(Vec<Mark>);
 
 impl Marks {
     /// What is said now.
     pub(crate) async fn read(app: &App) -> Result<Self, StoreError> {
-        Ok(read(app).await?.0)
+        Ok(PLACE.read(app.by_itself().store().as_ref()).await?.0)
     }
 
     /// What a person has to do with that mode.
@@ -114,35 +113,16 @@ pub(crate) async fn say(
         return Err(Fault::not_found(format!("failure mode {fingerprint}")));
     }
     let now = app.client().now();
-    for _ in 0..TRIES {
-        let (mut marks, version) = read(app).await?;
+    let change = |marks: &mut Marks| {
         marks.0.retain(|mark| mark.fingerprint != fingerprint);
         if word != Word::Reopen {
             marks.0.push(Mark { fingerprint, word, at: now });
         }
         let surplus = marks.0.len().saturating_sub(MARKS_MOST);
         marks.0.drain(..surplus);
-        let value =
-            serde_json::to_vec(&marks.0).map_err(|error| Fault::new("internal", error.to_string()))?;
-        match app.by_itself().store().set_meta(KEY.to_owned(), value, version).await? {
-            Ok(_) => {
-                app.note(&format!("{} failure mode {fingerprint}", word.as_str()));
-                return Ok(modes.into_iter().map(|mode| marks.marked(mode, now)).collect());
-            }
-            Err(Rejection::VersionConflict { .. }) => {}
-            Err(refused) => return Err(refused.into()),
-        }
-    }
-    Err(Fault::new("too_busy", "others speak of failure modes all the time"))
-}
-
-async fn read(app: &App) -> Result<(Marks, u64), StoreError> {
-    let (value, version) = app.by_itself().store().meta(KEY.to_owned()).await?;
-    if value.is_empty() {
-        return Ok((Marks::default(), version));
-    }
-    let marks = serde_json::from_slice(&value).map_err(|error| {
-        StoreError::refused("meta", format!("what was said about failure modes is unreadable: {error}"))
-    })?;
-    Ok((Marks(marks), version))
+        Ok(marks.clone())
+    };
+    let marks = PLACE.change(app.by_itself().store().as_ref(), change).await?;
+    app.note(&format!("{} failure mode {fingerprint}", word.as_str()));
+    Ok(modes.into_iter().map(|mode| marks.marked(mode, now)).collect())
 }

@@ -28,6 +28,7 @@ mod door;
 mod failures;
 mod fence;
 mod gate;
+mod kept;
 pub mod keys;
 mod monitor;
 mod openapi;

@@ -17,24 +17,23 @@ use windlass_api::problem::Problem;
 use windlass_api::spell::span;
 use windlass_core::name::check_name;
 use windlass_core::store::Store;
-use windlass_core::{Rejection, StoreError, Time};
+use windlass_core::{StoreError, Time};
 
 use self::scopes::Scopes;
 use crate::answer::Fault;
 use crate::audit;
 use crate::fence::Fence;
+use crate::kept::Place;
 use crate::routes::Scope;
 
 /// Where the store keeps them.
-pub(crate) const PLACE: &str = "windlass.keys";
+const PLACE: Place<Vec<Key>> = Place::new("windlass.keys", "the list of keys");
 /// Where the store keeps when each was last used, by its prefix: apart, so that use does not change the keys.
-pub(crate) const USES_PLACE: &str = "windlass.keys.used";
+const USES: Place<Uses> = Place::new("windlass.keys.used", "the use of keys");
 /// Keys of a store: a value of the store holds 1 MiB, and each takes some 300 bytes, or some thousand with many queues.
 const KEYS_MOST: usize = 500;
 /// Names and beginnings of names that one key may be limited to.
 const QUEUES_MOST: usize = 32;
-/// Writers that were faster, after which something is wrong.
-const TRIES: usize = 50;
 
 /// A key as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,35 +74,7 @@ pub(crate) type Uses = BTreeMap<String, Time>;
 
 /// Every key, and the version of the value.
 pub(crate) async fn read(store: &dyn Store) -> Result<(Vec<Key>, u64), StoreError> {
-    let (value, version) = store.meta(PLACE.to_owned()).await?;
-    Ok((parsed(&value, "the list of keys")?, version))
-}
-
-/// A value of the store; an absent one is empty. One that cannot be read opens no door.
-fn parsed<T: Default + for<'de> Deserialize<'de>>(value: &[u8], what: &str) -> Result<T, StoreError> {
-    if value.is_empty() {
-        return Ok(T::default());
-    }
-    serde_json::from_slice(value)
-        .map_err(|error| StoreError::refused("meta", format!("{what} is unreadable: {error}")))
-}
-
-/// Changes the keys, as often as somebody else was faster.
-async fn change<T>(
-    store: &dyn Store,
-    mut how: impl FnMut(&mut Vec<Key>) -> Result<T, Fault>,
-) -> Result<T, Fault> {
-    for _ in 0..TRIES {
-        let (mut keys, version) = read(store).await?;
-        let answer = how(&mut keys)?;
-        let value = serde_json::to_vec(&keys).map_err(|error| Fault::new("internal", error.to_string()))?;
-        match store.set_meta(PLACE.to_owned(), value, version).await? {
-            Ok(_) => return Ok(answer),
-            Err(Rejection::VersionConflict { .. }) => {}
-            Err(refused) => return Err(refused.into()),
-        }
-    }
-    Err(Fault::new("too_busy", "others change the keys all the time"))
+    PLACE.read(store).await
 }
 
 /// Makes a key. Its text is in the answer and nowhere else.
@@ -142,22 +113,23 @@ pub(crate) async fn make(
         created_by: by.to_owned(),
         expires_at,
     };
-    change(store, |keys| {
-        // What is over for good makes room.
-        keys.retain(|other| !other.is_over(now));
-        if keys.iter().any(|other| other.name == key.name) {
-            return Err(Fault::bad_request(format!("there is a key {} already", key.name)).hint(
-                "a key is replaced by a second one of another name; revoke the first once nobody uses it",
-            ));
-        }
-        if keys.len() >= KEYS_MOST {
-            let fault = Fault::bad_request(format!("there are {KEYS_MOST} keys, as many as may be"));
-            return Err(fault.hint("revoke those that nobody uses"));
-        }
-        keys.push(key.clone());
-        Ok(())
-    })
-    .await?;
+    PLACE
+        .change(store, |keys| {
+            // What is over for good makes room.
+            keys.retain(|other| !other.is_over(now));
+            if keys.iter().any(|other| other.name == key.name) {
+                return Err(Fault::bad_request(format!("there is a key {} already", key.name)).hint(
+                    "a key is replaced by a second one of another name; revoke the first once nobody uses it",
+                ));
+            }
+            if keys.len() >= KEYS_MOST {
+                let fault = Fault::bad_request(format!("there are {KEYS_MOST} keys, as many as may be"));
+                return Err(fault.hint("revoke those that nobody uses"));
+            }
+            keys.push(key.clone());
+            Ok(())
+        })
+        .await?;
     Ok(NewKeyShape { key: key.shape(&Uses::new()), secret: minted.text })
 }
 
@@ -170,19 +142,20 @@ pub(crate) fn said(key: &KeyShape) -> String {
 /// Every key by name, with when it was last used.
 pub(crate) async fn all(store: &dyn Store) -> Result<Vec<KeyShape>, Fault> {
     let (mut keys, _) = read(store).await?;
-    let uses: Uses = parsed(&store.meta(USES_PLACE.to_owned()).await?.0, "the use of keys")?;
+    let (uses, _) = USES.read(store).await?;
     keys.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(keys.iter().map(|key| key.shape(&uses)).collect())
 }
 
 /// Ends a key for good.
 pub(crate) async fn end(store: &dyn Store, name: &str) -> Result<(), Fault> {
-    change(store, |keys| {
-        let before = keys.len();
-        keys.retain(|key| key.name != name);
-        if keys.len() == before { Err(Fault::not_found(format!("key {name}"))) } else { Ok(()) }
-    })
-    .await
+    PLACE
+        .change(store, |keys| {
+            let before = keys.len();
+            keys.retain(|key| key.name != name);
+            if keys.len() == before { Err(Fault::not_found(format!("key {name}"))) } else { Ok(()) }
+        })
+        .await
 }
 
 /// Makes a key on a store that no server stands before. Its text is in the answer and nowhere else.

@@ -14,7 +14,8 @@ use windlass::Client;
 use windlass_core::store::Store;
 use windlass_core::{StoreError, Time};
 
-use super::{Key, USES_PLACE, Uses, parsed, read, text};
+use super::{Key, USES, Uses, read, text};
+use crate::answer::Fault;
 use crate::app::{App, Inner};
 use crate::fence::{Alive, Fenced};
 
@@ -211,7 +212,7 @@ impl Ring {
     }
 
     /// Writes down when keys were used since the last time.
-    pub(crate) async fn write_uses(&self) -> Result<(), StoreError> {
+    pub(crate) async fn write_uses(&self) -> Result<(), Fault> {
         let new: BTreeMap<String, Time> = {
             let uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
             uses.iter()
@@ -223,24 +224,22 @@ impl Ring {
             return Ok(());
         }
         let (keys, _) = read(self.store.as_ref()).await?;
-        let (value, version) = self.store.meta(USES_PLACE.to_owned()).await?;
-        let mut all: Uses = parsed(&value, "the use of keys").unwrap_or_default();
-        for (prefix, at) in &new {
-            let last = all.entry(prefix.clone()).or_default();
-            *last = (*last).max(*at);
-        }
-        all.retain(|prefix, _| keys.iter().any(|key| key.prefix == *prefix));
-        let value = serde_json::to_vec(&all).unwrap_or_default();
-        // Another server was faster: it is tried again with the next round.
-        if self.store.set_meta(USES_PLACE.to_owned(), value, version).await?.is_ok() {
-            let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-            for (prefix, at) in new {
-                if let Some(last) = uses.get_mut(&prefix).filter(|last| last.at == at) {
-                    last.written = true;
-                }
+        let change = |all: &mut Uses| {
+            for (prefix, at) in &new {
+                let last = all.entry(prefix.clone()).or_default();
+                *last = (*last).max(*at);
             }
-            uses.retain(|prefix, _| prefix == ROOT || keys.iter().any(|key| key.prefix == *prefix));
+            all.retain(|prefix, _| keys.iter().any(|key| key.prefix == *prefix));
+            Ok(())
+        };
+        USES.change(self.store.as_ref(), change).await?;
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        for (prefix, at) in new {
+            if let Some(last) = uses.get_mut(&prefix).filter(|last| last.at == at) {
+                last.written = true;
+            }
         }
+        uses.retain(|prefix, _| prefix == ROOT || keys.iter().any(|key| key.prefix == *prefix));
         Ok(())
     }
 }
@@ -254,8 +253,8 @@ pub(crate) async fn keep(app: Weak<Inner>) {
             () = drain.begun() => true,
         };
         let Some(ring) = app.upgrade().map(|inner| App::of(inner).ring().clone()) else { return };
-        if let Err(error) = ring.write_uses().await {
-            tracing::debug!(%error, "the use of keys is not written down");
+        if let Err(fault) = ring.write_uses().await {
+            tracing::debug!(why = fault.0.detail, "the use of keys is not written down");
         }
         if ends {
             return;

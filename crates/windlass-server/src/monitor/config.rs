@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use windlass_api::monitor::{Channel, Rule};
-use windlass_core::{Rejection, StoreError};
+use windlass_core::StoreError;
 
 use super::rules;
 use crate::answer::Fault;
 use crate::app::App;
+use crate::kept::Place;
 
 /// Where the store keeps them. Channels have secrets: `/v1/meta` shows this key to nobody.
-pub(crate) const KEY: &str = "windlass.monitor";
-/// Writers that were faster, after which something is wrong.
-const TRIES: usize = 50;
+const PLACE: Place<Set> = Place::new("windlass.monitor", "the list of the monitor's rules");
 
 /// Rules and channels that somebody has set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,37 +61,16 @@ impl Config {
 
 /// What is in force now.
 pub(super) async fn read(app: &App) -> Result<Config, StoreError> {
-    Ok(Config::of(read_set(app).await?.0))
+    Ok(Config::of(PLACE.read(app.by_itself().store().as_ref()).await?.0))
 }
 
-async fn read_set(app: &App) -> Result<(Set, u64), StoreError> {
-    let (value, version) = app.by_itself().store().meta(KEY.to_owned()).await?;
-    if value.is_empty() {
-        return Ok((Set::default(), version));
-    }
-    let set = serde_json::from_slice(&value).map_err(|error| {
-        StoreError::refused("meta", format!("the rules of the monitor are unreadable: {error}"))
-    })?;
-    Ok((set, version))
-}
-
-/// Changes what was set, as often as somebody else was faster.
+/// Changes what was set.
 pub(super) async fn change<T>(
     app: &App,
     mut how: impl FnMut(&Config, &mut Set) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    for _ in 0..TRIES {
-        let (mut set, version) = read_set(app).await?;
-        let answer = how(&Config::of(set.clone()), &mut set)?;
-        let value = serde_json::to_vec(&set).map_err(|error| Fault::new("internal", error.to_string()))?;
-        match app.by_itself().store().set_meta(KEY.to_owned(), value, version).await? {
-            Ok(_) => {
-                app.monitor().ring();
-                return Ok(answer);
-            }
-            Err(Rejection::VersionConflict { .. }) => {}
-            Err(refused) => return Err(refused.into()),
-        }
-    }
-    Err(Fault::new("too_busy", "others change the rules of the monitor all the time"))
+    let change = |set: &mut Set| how(&Config::of(set.clone()), set);
+    let answer = PLACE.change(app.by_itself().store().as_ref(), change).await?;
+    app.monitor().ring();
+    Ok(answer)
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use windlass_api::monitor::{Incident, Notice, Stage};
-use windlass_core::{Rejection, StoreError, Time};
+use windlass_core::{StoreError, Time};
 
 use crate::answer::Fault;
 use crate::app::App;
+use crate::kept::Place;
 
 /// Where the store keeps it.
-const KEY: &str = "windlass.monitor.record";
+const PLACE: Place<Record> = Place::new("windlass.monitor.record", "the record of the monitor");
 /// Incidents that go on at once. More are not told apart by any person; they come up as others end.
 pub(super) const OPEN_MOST: usize = 200;
 /// Incidents that are over and remembered, the newest: what a page of people shows.
@@ -19,8 +20,6 @@ pub(super) const ENDED_MOST: usize = 100;
 pub(super) const MODES_MOST: usize = 2_000;
 /// Queues whose deaths are followed, those with the newest.
 pub(super) const DEATHS_MOST: usize = 300;
-/// Writers that were faster, after which something is wrong.
-const TRIES: usize = 50;
 
 /// All of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -123,41 +122,20 @@ pub(super) struct Sending {
 
 /// The record as it stands.
 pub(super) async fn read(app: &App) -> Result<Record, StoreError> {
-    Ok(read_versioned(app).await?.0)
+    Ok(PLACE.read(app.by_itself().store().as_ref()).await?.0)
 }
 
-async fn read_versioned(app: &App) -> Result<(Record, u64), StoreError> {
-    let (value, version) = app.by_itself().store().meta(KEY.to_owned()).await?;
-    if value.is_empty() {
-        return Ok((Record::default(), version));
-    }
-    let record = serde_json::from_slice(&value).map_err(|error| {
-        StoreError::refused("meta", format!("the record of the monitor is unreadable: {error}"))
-    })?;
-    Ok((record, version))
-}
-
-/// Changes the record, as often as somebody else was faster. What is as it was is not written.
+/// Changes the record. What is as it was is not written.
 pub(super) async fn change<T>(
     app: &App,
     mut how: impl FnMut(&mut Record) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    for _ in 0..TRIES {
-        let (was, version) = read_versioned(app).await?;
-        let mut record = was.clone();
-        let answer = how(&mut record)?;
+    let change = |record: &mut Record| {
+        let answer = how(record)?;
         record.shorten();
-        if record == was {
-            return Ok(answer);
-        }
-        let value = serde_json::to_vec(&record).map_err(|error| Fault::new("internal", error.to_string()))?;
-        match app.by_itself().store().set_meta(KEY.to_owned(), value, version).await? {
-            Ok(_) => return Ok(answer),
-            Err(Rejection::VersionConflict { .. }) => {}
-            Err(refused) => return Err(refused.into()),
-        }
-    }
-    Err(Fault::new("too_busy", "others change the record of the monitor all the time"))
+        Ok(answer)
+    };
+    PLACE.change(app.by_itself().store().as_ref(), change).await
 }
 
 impl Record {

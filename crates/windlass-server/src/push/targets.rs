@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 use windlass_api::spell::span;
 use windlass_api::target::{Health, RotateRequest, TargetRequest, TargetShape};
 use windlass_core::store::Store;
-use windlass_core::{QueueName, Rejection, StoreError, Time};
+use windlass_core::{QueueName, StoreError, Time};
 use windlass_webhook::{NoWay, SECRETS_MAX, Secret, Target, TargetUrl, header};
 
 use crate::answer::Fault;
 use crate::app::App;
+use crate::kept::Place;
 
 /// Where the store keeps them.
-const KEY: &str = "windlass.targets";
+const PLACE: Place<Vec<Kept>> = Place::new("windlass.targets", "the list of targets");
 /// Targets of one store: each is a worker of its own on every server.
 const TARGETS_MAX: usize = 200;
 /// Headers of one target, and the bytes of all of them: every request bears them.
@@ -30,8 +31,6 @@ const TIMEOUT_MS_MAX: u64 = 3_600_000;
 /// How long an old secret still signs, unless said, and at most.
 const KEEP_MS: u64 = 24 * 3_600_000;
 const KEEP_MS_MAX: u64 = 30 * KEEP_MS;
-/// Writers that were faster, after which something is wrong.
-const TRIES: usize = 50;
 
 /// A target as it is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,33 +114,20 @@ pub(crate) fn without_query(url: &str) -> String {
 
 /// All of them, by queue, and the version of the list.
 pub(crate) async fn read(store: &Arc<dyn Store>) -> Result<(Vec<Kept>, u64), StoreError> {
-    let (value, version) = store.meta(KEY.to_owned()).await?;
-    if value.is_empty() {
-        return Ok((Vec::new(), version));
-    }
-    let list = serde_json::from_slice(&value).map_err(|error| {
-        StoreError::refused("meta", format!("the list of targets is unreadable: {error}"))
-    })?;
-    Ok((list, version))
+    PLACE.read(store.as_ref()).await
 }
 
-/// Changes the list, as often as somebody else was faster.
+/// Changes the list.
 async fn change<T>(
     store: &Arc<dyn Store>,
     mut how: impl FnMut(&mut Vec<Kept>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    for _ in 0..TRIES {
-        let (mut list, version) = read(store).await?;
-        let answer = how(&mut list)?;
+    let change = |list: &mut Vec<Kept>| {
+        let answer = how(list)?;
         list.sort_by(|a, b| a.queue.cmp(&b.queue));
-        let value = serde_json::to_vec(&list).map_err(|error| Fault::new("internal", error.to_string()))?;
-        match store.set_meta(KEY.to_owned(), value, version).await? {
-            Ok(_) => return Ok(answer),
-            Err(Rejection::VersionConflict { .. }) => {}
-            Err(refused) => return Err(refused.into()),
-        }
-    }
-    Err(Fault::new("too_busy", "others change the targets all the time"))
+        Ok(answer)
+    };
+    PLACE.change(store.as_ref(), change).await
 }
 
 /// The target of that queue.
