@@ -114,8 +114,13 @@ impl Server {
             server.pid(),
             server.directory.path().display()
         );
-        let guard =
-            Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        // What outlives a test must not hold its output open.
+        let guard = Command::new("sh")
+            .args(["-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
         // The pipe's other end closes when this process is gone.
         std::mem::forget(guard.expect("a shell"));
         server
