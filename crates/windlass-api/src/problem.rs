@@ -50,7 +50,7 @@ const OTHERS: [(&str, u16, &str); 17] = [
     ("shutting_down", 503, "the server shuts down"),
     ("idempotency_key_reused", 422, "the key was used for another request"),
     ("target_forbidden", 422, "the server may not send to that address"),
-    ("not_delivered", 502, "what was to be told did not arrive"),
+    ("not_delivered", 422, "what was to be told did not arrive"),
     ("internal", 500, "the server has a fault"),
 ];
 

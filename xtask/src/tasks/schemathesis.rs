@@ -15,6 +15,8 @@ use crate::step::{Failure, Step, timed};
 const RELEASE: &str = "schemathesis==4.32.5";
 /// Where its virtual environment is, below the workspace.
 const PLACE: &str = "target/schemathesis";
+/// What it has to be told about bodies of lines.
+const LINES: &str = "xtask/src/tasks/schemathesis_lines.py";
 /// Random requests of each operation unless said: a minute or two together with the others, which are systematic and
 /// always made.
 pub(crate) const EXAMPLES: u32 = 5;
@@ -82,6 +84,7 @@ fn step(url: &str, examples: u32, seed: u32) -> Step {
         .and(["--checks=all".to_owned(), format!("--exclude-checks={NOT_CHECKED}")])
         .and([format!("--exclude-path={NOT_ASKED}"), "--request-timeout=60".to_owned()])
         .and([format!("--max-examples={examples}"), format!("--seed={seed}"), format!("{url}/openapi.json")])
+        .with("SCHEMATHESIS_HOOKS", LINES)
         // The cache of an earlier run would be read by this one.
         .with("HYPOTHESIS_STORAGE_DIRECTORY", format!("{PLACE}/hypothesis"))
 }
@@ -103,6 +106,8 @@ impl Server {
         let failed = |why: String| Failure::plain(format!("schemathesis: windlass serve: {why}"));
         let mut child = Command::new(root.join("target/debug/windlass"))
             .args(["--store", "memory:", "--json", "serve", "--listen", "127.0.0.1:0"])
+            // Every change is told to the audit log: thousands of lines that say nothing here.
+            .env("WINDLASS_LOG", "warn,audit=off")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -219,7 +219,7 @@ async fn a_mail_arrives_as_text_and_html_under_the_id_of_its_notice() {
     refused["to"] = json!(["nobody@q.example"]);
     put(&talk, "/v1/monitor/channels/ops", refused).await;
     let failed = talk.post("/v1/monitor/channels/ops/test", "").await;
-    assert_eq!((failed.status, failed.text_at("/code")), (502, "not_delivered".into()), "{}", failed.text);
+    assert_eq!((failed.status, failed.text_at("/code")), (422, "not_delivered".into()), "{}", failed.text);
 }
 
 #[tokio::test]

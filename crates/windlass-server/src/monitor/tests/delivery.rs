@@ -68,7 +68,7 @@ async fn a_channel_that_nobody_answers_keeps_no_other_waiting() {
     let shown = monitor::channel(&place.app, "gone").await.expect("a channel");
     assert!(shown.error.is_some_and(|why| why.contains("cannot connect")));
     let failed = monitor::test(&place.app, "gone").await.expect_err("nobody is there");
-    assert_eq!((failed.0.status, failed.0.code.as_str()), (502, "not_delivered"));
+    assert_eq!((failed.0.status, failed.0.code.as_str()), (422, "not_delivered"));
 }
 
 #[tokio::test]
