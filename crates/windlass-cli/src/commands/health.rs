@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::http::Uri;
 use clap::Args;
 use http_body_util::{BodyExt, Limited};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
@@ -21,13 +22,13 @@ const TIMEOUT_S_MAX: u64 = 300;
 const EXAMPLES: &str = "\
 Examples:
   windlass health
-  windlass health http://127.0.0.1:7979 --timeout 2
+  windlass health https://queue.example.com --timeout 2
 ";
 
 /// Ask a server whether it is ready: its store answers, and it does not shut down
 ///
-/// Exit code 0 when it is, 1 when it says no, 5 when nobody answers in time. It needs no token. Over plain HTTP alone: ask
-/// on the machine itself.
+/// Exit code 0 when it is, 1 when it says no, 5 when nobody answers in time. It needs no token. Over https the server shows a
+/// certificate that this system believes, or one of the file that SSL_CERT_FILE names.
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct HealthArgs {
@@ -62,13 +63,20 @@ pub(crate) async fn run(out: &Output, args: HealthArgs) -> Result<(), Fault> {
     let begun = Instant::now();
     let url = args.url.trim_end_matches('/');
     let uri: Uri = format!("{url}/readyz").parse().map_err(|why| Fault::usage(format!("{url}: {why}")))?;
-    if uri.scheme_str() != Some("http") {
-        return Err(Fault::usage(format!("{url} is no http: address"))
-            .next("for https: windlass info --store https://…"));
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(Fault::usage(format!(
+            "{url} is no address of a server; one begins with http:// or https://"
+        )));
     }
     let nobody = |why: String| Fault::new(Exit::Unreachable, "unreachable", format!("{url}: {why}"));
     let ask = async {
-        let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
+        let connector = HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
+            .map_err(|why| Fault::failed(format!("the certificates of this system cannot be read: {why}")))?
+            .https_or_http()
+            .enable_http1()
+            .build();
+        let client = Client::builder(TokioExecutor::new()).build::<_, Body>(connector);
         let answer = client.get(uri).await.map_err(|why| nobody(words(&why)))?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;

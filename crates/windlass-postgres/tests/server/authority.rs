@@ -21,14 +21,21 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// A server whose certificate is for `localhost`.
-    pub(crate) fn server(&self) -> (Server, SocketAddr) {
+    /// A certificate for `localhost`, and its key, as PEM.
+    pub(crate) fn certificate(&self) -> (String, String) {
         let key = KeyPair::generate().expect("a certificate");
         let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a certificate");
+        let signed = params.signed_by(&key, &self.issuer).expect("a certificate");
+        (signed.pem(), key.serialize_pem())
+    }
+
+    /// A server whose certificate is for `localhost`.
+    pub(crate) fn server(&self) -> (Server, SocketAddr) {
+        let (certificate, key) = self.certificate();
         let address = free_address();
         let server = Server::prepare(&["ssl=on"], Some(address.port()));
-        server.put("server.crt", &params.signed_by(&key, &self.issuer).expect("a certificate").pem());
-        server.put("server.key", &key.serialize_pem());
+        server.put("server.crt", &certificate);
+        server.put("server.key", &key);
         server.run();
         (server, address)
     }
