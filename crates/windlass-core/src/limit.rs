@@ -28,10 +28,11 @@ impl LimitSettings {
         }
     }
 
-    /// The most that can ever be admitted at once; a cost above it would wait for ever.
+    /// The most that can ever be admitted at once; a cost above it would wait for ever. A concurrency of 0 closes the limit
+    /// for a while and says nothing of what it admits when it is open.
     pub fn most(&self) -> u32 {
         let by_rate = self.rate.map_or(u32::MAX, |rate| rate.burst);
-        self.concurrency.unwrap_or(u32::MAX).max(1).min(by_rate)
+        self.concurrency.filter(|most| *most > 0).unwrap_or(u32::MAX).min(by_rate)
     }
 }
 

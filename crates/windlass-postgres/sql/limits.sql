@@ -13,7 +13,7 @@ CREATE OR REPLACE FUNCTION windlass.cost(p_lset text, p_limit text) RETURNS bigi
 
 -- The most that a limit could ever admit at once.
 CREATE OR REPLACE FUNCTION windlass.most(p_concurrency bigint, p_burst bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
-  SELECT least(greatest(coalesce(p_concurrency, 4294967295), 1), coalesce(p_burst, 4294967295)) $$;
+  SELECT least(coalesce(nullif(p_concurrency, 0), 4294967295), coalesce(p_burst, 4294967295)) $$;
 
 CREATE OR REPLACE FUNCTION windlass.ensure_limits(p_lset text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN

@@ -200,7 +200,7 @@ BEGIN
       RETURN jsonb_build_array('rate_limited', format('the rate of limit %s is used up, or it is held', v_limit), coalesce(v_at, CASE WHEN l.timer_at > v_now THEN l.timer_at END), NULL);
     END IF;
   END IF;
-  IF NOT EXISTS (SELECT FROM windlass.worker w, jsonb_array_elements(w.hello->'queues') k WHERE k->>0 = s.queue AND (k->>1)::bigint > 0
+  IF q.counts[3] = 0 AND NOT EXISTS (SELECT FROM windlass.worker w, jsonb_array_elements(w.hello->'queues') k WHERE k->>0 = s.queue AND (k->>1)::bigint > 0
       AND (w.seen_at >= v_now - 60000 OR EXISTS (SELECT FROM windlass.term t WHERE t.worker = w.id AND t.held > 0))) THEN
     RETURN jsonb_build_array('no_worker', format('no worker asks for queue %s', s.queue), NULL, NULL);
   END IF;

@@ -32,7 +32,7 @@ impl Standing {
             Standing::Paused
         } else if settings.limits.concurrency == Some(0) {
             Standing::Closed
-        } else if ready > 0 && !has_worker {
+        } else if ready > 0 && !has_worker && info.counts.of(State::Running) == 0 {
             Standing::NoWorker
         } else if is_full_by(info, 100) {
             Standing::Full
@@ -92,6 +92,8 @@ pub(crate) fn is_old(info: &QueueInfo, now: Time) -> bool {
 pub(crate) fn is_full_by(info: &QueueInfo, percent: u64) -> bool {
     info.settings
         .max_waiting
+        // A queue that may hold none is closed, not full.
+        .filter(|most| *most > 0)
         .is_some_and(|most| u128::from(info.counts.waiting()) * 100 >= u128::from(most) * u128::from(percent))
 }
 

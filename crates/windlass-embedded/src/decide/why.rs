@@ -141,7 +141,7 @@ impl Core {
             let detail = format!("the rate of limit {limit_name} is used up, or it is held");
             return why(Reason::RateLimited, detail, at);
         }
-        if !machine.has_worker(name) {
+        if queue.running == 0 && !machine.has_worker(name) {
             return why(Reason::NoWorker, format!("no worker asks for queue {name}"), None);
         }
         let head = machine.head(slot.lane);

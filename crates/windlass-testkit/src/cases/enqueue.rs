@@ -314,6 +314,8 @@ fn a_cost_that_a_limit_could_never_admit_is_refused(host: &dyn Host) {
     assert!(costs("speed", 3).is_ok());
     assert_eq!(costs("speed", 4), Err(Rejection::CostTooHigh { limit: "speed".into(), cost: 4, most: 3 }));
     assert!(costs("nobody-has-set-it", 1_000_000).is_ok(), "a limit that nobody has set admits everything");
+    s.set_limit("slots", at_once(0));
+    assert!(costs("slots", 5).is_ok(), "a limit that is closed for a while refuses nothing for ever");
 }
 
 fn a_job_of_an_ordered_group_must_have_priority_0(host: &dyn Host) {

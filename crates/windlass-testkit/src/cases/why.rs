@@ -194,6 +194,12 @@ fn a_job_for_which_no_worker_asks_says_so(host: &dyn Host) {
     assert_eq!(s.reason(id), Reason::FairShare);
     s.wait(s.store().bye(WORKER, s.at()));
     assert_eq!(s.reason(id), Reason::NoWorker);
+    // Whoever holds a job is there, whether or not it has said so.
+    let held = s.take("q");
+    let next = s.put(s.job("q"));
+    assert_eq!(s.reason(next), Reason::FairShare);
+    s.complete(&held);
+    assert_eq!(s.reason(next), Reason::NoWorker);
 }
 
 fn a_job_that_no_handler_knows_says_so_until_one_takes_it(host: &dyn Host) {

@@ -86,7 +86,8 @@ do
   -- The most that a limit can ever admit at once.
   function most_of(m)
     local s = m.settings
-    local most = max(s.concurrency or 4294967295, 1)
+    -- A concurrency of 0 closes the limit for a while.
+    local most = s.concurrency ~= 0 and s.concurrency or 4294967295
     return s.rate and min(most, s.rate.burst) or most
   end
 

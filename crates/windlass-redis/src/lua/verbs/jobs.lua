@@ -126,7 +126,7 @@ local function why_ready(j)
     opens_at = opens_at or (m.timer > Now.at and m.timer) or nil
     return { 'rate_limited', 'the rate of limit ' .. m.name .. ' is used up, or it is held', opens_at and int(opens_at) or '' }
   end
-  if not has_worker(q.name) then return { 'no_worker', q.name } end
+  if q.running == 0 and not has_worker(q.name) then return { 'no_worker', q.name } end
   local _, first = Lane.peek(lane)
   local ahead = min(max(j.seq - (first or j.seq), 0), max(g.counts[READY + 1] - 1, 0))
   local standing = 0
