@@ -67,17 +67,53 @@ impl GroupSettings {
 #[serde(default)]
 pub struct Retention {
     /// Completed jobs, by age.
+    #[serde(deserialize_with = "whole")]
     pub completed_ms: u64,
     /// Completed jobs, by count.
+    #[serde(deserialize_with = "whole")]
     pub completed_count: u64,
     /// Cancelled jobs, by age.
+    #[serde(deserialize_with = "whole")]
     pub cancelled_ms: u64,
     /// Cancelled jobs, by count.
+    #[serde(deserialize_with = "whole")]
     pub cancelled_count: u64,
     /// Dead jobs, by age.
+    #[serde(deserialize_with = "whole")]
     pub dead_ms: u64,
     /// Dead jobs, by count.
+    #[serde(deserialize_with = "whole")]
     pub dead_count: u64,
+}
+
+/// A whole number, also as programs write it that know fractions alone (`1.8446744073709552e19`, for no bound): settings
+/// that were read with `jq` or in JavaScript can be written back.
+fn whole<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    struct Whole;
+    impl serde::de::Visitor<'_> for Whole {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a whole number from 0 on")
+        }
+
+        fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<u64, E> {
+            Ok(number)
+        }
+
+        fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<u64, E> {
+            u64::try_from(number).map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(number), &self))
+        }
+
+        fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<u64, E> {
+            if number < 0.0 || number.fract() != 0.0 || !number.is_finite() {
+                return Err(E::invalid_value(serde::de::Unexpected::Float(number), &self));
+            }
+            // What is beyond the largest becomes the largest, which is what it was before it lost its last digits.
+            Ok(number as u64)
+        }
+    }
+    from.deserialize_u64(Whole)
 }
 
 impl Default for Retention {
@@ -153,4 +189,21 @@ pub struct GroupName {
     pub queue: QueueName,
     /// The key inside it; none is the group of all jobs without one.
     pub key: Option<GroupKey>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retention_that_went_through_a_program_without_whole_numbers_comes_back() {
+        let kept = Retention { dead_count: u64::MAX, completed_count: 7, ..Retention::default() };
+        let text = serde_json::to_string(&kept).expect("json");
+        let through = text.replace("18446744073709551615", "1.8446744073709552e+19").replace(":7,", ":7.0,");
+        assert_eq!(serde_json::from_str::<Retention>(&through).expect("the same"), kept);
+        for bad in ["-1", "1.5", "\"7\"", "null"] {
+            let error = serde_json::from_str::<Retention>(&format!("{{\"dead_count\":{bad}}}"));
+            assert!(error.is_err(), "{bad}");
+        }
+    }
 }

@@ -16,6 +16,24 @@ pub fn without_password(text: &str) -> String {
     format!("{scheme}{server}?{}", public.join("&")).trim_end_matches('?').to_owned()
 }
 
+/// A command line without its secrets: passwords in URLs, and the values of options whose name speaks of one
+/// (`--token T`, `--token=T`).
+pub fn command_line(arguments: impl IntoIterator<Item = String>) -> String {
+    let mut shown: Vec<String> = Vec::new();
+    let mut is_value = false;
+    for argument in arguments {
+        let is_option = argument.starts_with('-');
+        let text = match argument.split_once('=') {
+            _ if is_value && !is_option => "…".to_owned(),
+            Some((name, _)) if is_option && is_secret(name) => format!("{name}=…"),
+            _ => without_password(&argument),
+        };
+        is_value = is_option && is_secret(&argument) && !argument.contains('=');
+        shown.push(text);
+    }
+    shown.join(" ")
+}
+
 fn is_secret(pair: &str) -> bool {
     // Also where it is misspelt.
     let name = pair.split('=').next().unwrap_or(pair).to_ascii_lowercase();
@@ -24,7 +42,19 @@ fn is_secret(pair: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::without_password;
+    use super::{command_line, without_password};
+
+    #[test]
+    fn what_is_shown_of_a_command_line_has_no_secret() {
+        let shown = |line: &str| command_line(line.split(' ').map(ToOwned::to_owned));
+        assert_eq!(shown("windlass serve --token T --listen :1"), "windlass serve --token … --listen :1");
+        assert_eq!(shown("windlass serve --token=T --quiet"), "windlass serve --token=… --quiet");
+        assert_eq!(
+            shown("x --store redis://u:p@h/0 --tls-key key.pem"),
+            "x --store redis://u@h/0 --tls-key key.pem"
+        );
+        assert_eq!(shown("x --token --quiet"), "x --token --quiet");
+    }
 
     #[test]
     fn what_is_shown_of_a_url_has_no_password() {

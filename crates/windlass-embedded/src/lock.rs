@@ -89,10 +89,9 @@ fn has_that_name(file: &File, path: &Path) -> bool {
 }
 
 fn own_command() -> String {
-    // Whoever looks at the directory sees it, and it may hold the password of another server.
-    let arguments: Vec<String> =
-        std::env::args_os().map(|a| windlass_core::url::without_password(&a.to_string_lossy())).collect();
-    printable(&arguments.join(" "))
+    // Whoever looks at the directory sees it, and it may hold a token, or the password of another server.
+    let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    printable(&windlass_core::url::command_line(arguments))
 }
 
 fn read_holder(file: &File) -> (Option<u32>, String) {
