@@ -33,8 +33,16 @@ pub struct BadAllowed(String);
 impl Allowed {
     /// Whether it opens that address, for a host of that name.
     pub(crate) fn opens(&self, host: &str, ip: IpAddr, port: u16) -> bool {
+        match &self.what {
+            What::Net(net) => net.contains(&ip) && self.is_at(port),
+            What::Name(_) | What::Below(_) => self.may_open(host, port),
+        }
+    }
+
+    /// Whether it could open a host of that name whose address is not known.
+    pub(crate) fn may_open(&self, host: &str, port: u16) -> bool {
         let what = match &self.what {
-            What::Net(net) => net.contains(&ip),
+            What::Net(_) => true,
             What::Name(name) => host.eq_ignore_ascii_case(name),
             What::Below(suffix) => host
                 .len()
@@ -42,7 +50,11 @@ impl Allowed {
                 .and_then(|at| host.get(at..))
                 .is_some_and(|end| end.eq_ignore_ascii_case(suffix) && end.len() < host.len()),
         };
-        what && self.port.is_none_or(|own| own == port)
+        what && self.is_at(port)
+    }
+
+    fn is_at(&self, port: u16) -> bool {
+        self.port.is_none_or(|own| own == port)
     }
 }
 

@@ -123,7 +123,15 @@ impl Guard {
     /// # Errors
     /// It may not be reached, or its host has no address.
     pub async fn check(&self, url: &TargetUrl) -> Result<(), NoWay> {
-        self.ways(url.host(), url.port(), url.is_tls()).await.map(drop)
+        let (host, port, tls) = (url.host(), url.port(), url.is_tls());
+        let found = self.ways(host, port, tls).await;
+        if matches!(found, Err(NoWay::Unresolved { .. }))
+            && !self.allowed.iter().any(|allowed| allowed.may_open(host, port))
+        {
+            // Whatever it will resolve to, nothing opens it.
+            ordinary(host, port, tls)?;
+        }
+        found.map(drop)
     }
 
     /// Every address by which the host may be reached: all that it has.
@@ -156,17 +164,21 @@ impl Guard {
         if self.allowed.iter().any(|allowed| allowed.opens(host, ip, port)) {
             return Ok(());
         }
-        let host = || host.to_owned();
         // The address first: who reads "only https" would otherwise come back with an address that is closed as well.
         if let Some(what) = address::closed(ip) {
-            return Err(Forbidden::Address { host: host(), ip, what });
+            return Err(Forbidden::Address { host: host.to_owned(), ip, what });
         }
-        if !tls {
-            return Err(Forbidden::Scheme { host: host() });
-        }
-        if !PORTS.contains(&port) {
-            return Err(Forbidden::Port { host: host(), port });
-        }
-        Ok(())
+        ordinary(host, port, tls)
     }
+}
+
+/// What is asked of every public host.
+fn ordinary(host: &str, port: u16, tls: bool) -> Result<(), Forbidden> {
+    if !tls {
+        return Err(Forbidden::Scheme { host: host.to_owned() });
+    }
+    if !PORTS.contains(&port) {
+        return Err(Forbidden::Port { host: host.to_owned(), port });
+    }
+    Ok(())
 }

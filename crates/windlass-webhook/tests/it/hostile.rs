@@ -261,3 +261,24 @@ async fn what_the_operator_allows_is_open_at_every_port_and_without_tls_and_noth
         assert_eq!(fate(&guard, url).await, expected, "{url}");
     }
 }
+
+#[tokio::test]
+async fn a_name_that_nobody_knows_yet_is_held_to_https_and_its_ports_unless_something_may_open_it() {
+    let to = |url: &str| TargetUrl::parse(url).expect(url);
+    let nobody = || Liar::default();
+    let closed = Guard::default().resolving_by(nobody());
+    let network = Guard::new(["10.0.0.0/8".parse().expect("a network")]).resolving_by(nobody());
+    let named = Guard::new(["hooks.internal:8080".parse().expect("a name")]).resolving_by(nobody());
+    for (guard, url, opens) in [
+        (&closed, "https://hook.example/", true),
+        (&closed, "http://hook.example/", false),
+        (&closed, "https://hook.example:22/", false),
+        // Its address may turn out to lie in what was opened.
+        (&network, "http://hook.example:22/", true),
+        (&named, "http://hooks.internal:8080/", true),
+        (&named, "http://hooks.internal:22/", false),
+    ] {
+        let answer = guard.check(&to(url)).await.expect_err("it has no address");
+        assert_eq!(matches!(answer, NoWay::Unresolved { .. }), opens, "{url}: {answer}");
+    }
+}
