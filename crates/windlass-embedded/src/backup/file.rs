@@ -133,8 +133,11 @@ impl BackupFile {
     /// Every byte of the file is the one that was written.
     fn check_bytes(&self, progress: &mut dyn FnMut(u64)) -> Result<(), BackupError> {
         let mut at = 0;
+        // Where the bytes of each line's member begin.
+        let mut begins = vec![BLOCK];
         let mut sums = self.check_member(&mut at, MANIFEST, self.manifest_bytes, progress)?;
         for segment in &self.manifest.segments {
+            begins.push(at + BLOCK);
             sums.push_str(&self.check_member(&mut at, &segment.file, segment.bytes, progress)?);
         }
         let from = at + BLOCK;
@@ -143,11 +146,11 @@ impl BackupFile {
         self.file.read_exact_at(&mut told, from).map_err(BackupError::io("read", &self.path))?;
         let lines = || sums.as_bytes().split_inclusive(|byte| *byte == b'\n');
         let mut place = 0;
-        for line in lines() {
+        for (line, begins) in lines().zip(begins) {
             if told[place..place + line.len()] != *line {
                 let name = String::from_utf8_lossy(&line[66..]);
-                let what = format!("{} and its digest differ", name.trim_end());
-                return Err(damaged(&self.path, from + place as u64, what));
+                let what = format!("{}, which begins there, and its digest differ", name.trim_end());
+                return Err(damaged(&self.path, begins, what));
             }
             place += line.len();
         }
