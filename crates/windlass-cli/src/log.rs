@@ -14,12 +14,13 @@ pub(crate) struct Log {
 
 impl Log {
     /// Begins. What the libraries log goes to stderr if `WINDLASS_LOG` asks for it (`WINDLASS_LOG=debug`); of a command
-    /// that stays, what goes wrong does in any case, since nobody would learn of it otherwise, and who changed what.
+    /// that stays, what goes wrong does in any case, since nobody would learn of it otherwise, and who or which file
+    /// changed what.
     /// Spans go where the variables of OpenTelemetry say, if they do.
     pub(crate) fn begin(stays: bool, format: LogFormat) -> Result<Self, Fault> {
         let filter = match std::env::var("WINDLASS_LOG") {
             Ok(filter) => Some(filter),
-            Err(_) => stays.then(|| "warn,audit=info".to_owned()),
+            Err(_) => stays.then(|| "warn,audit=info,config=info".to_owned()),
         };
         let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
         let stderr = filter.map(|filter| {

@@ -81,7 +81,7 @@ pub use handler::{
     Payload, RawFirst, RawJob, State,
 };
 pub use job::{Job, JobOptions, UniqueBy};
-pub use open::{Ack, OpenError, OpenOptions, open};
+pub use open::{Ack, OpenError, OpenOptions, check_url, open};
 pub use outcome::{IntoOutcome, JobError, Outcome, ResultExt};
 pub use schedule::ScheduleBuilder;
 pub use windlass_core as core;

@@ -197,6 +197,14 @@ impl std::fmt::Debug for OpenError {
     }
 }
 
+/// Whether that URL names a store of this build with options that it knows. Nothing is opened and nobody is asked.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_url(url: &str) -> Result<(), OpenError> {
+    Address::parse(url)?.options(url, OpenOptions::default()).map(drop)
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Address<'a> {
     File { path: &'a str, query: &'a str },

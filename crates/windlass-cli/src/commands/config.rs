@@ -135,6 +135,7 @@ async fn check(global: &Global, out: &Output, args: CheckArgs) -> Result<(), Fau
     let settings = resolved.settings()?;
     let Some(file) = &resolved.file else { return Ok(()) };
     file.sections.iter().try_for_each(|section| section.check(file))?;
+    windlass::check_url(&resolved.store()?).map_err(|why| Fault::usage(format!("store: {why}")))?;
     let mut steps = Vec::new();
     if args.live {
         // The store that the server would open, unless another is named.

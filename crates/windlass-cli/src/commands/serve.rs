@@ -151,6 +151,9 @@ struct Applied {
     asked: Option<tokio::signal::unix::Signal>,
 }
 
+/// Under which the log tells what the configuration file has changed.
+pub(crate) const CONFIG: &str = "config";
+
 impl Applied {
     async fn at_start(path: Option<PathBuf>, store: &dyn Store) -> Result<Self, Fault> {
         let Some(path) = path else { return Ok(Self { file: None, asked: None }) };
@@ -167,7 +170,7 @@ impl Applied {
             for step in sections::bring(file, store, false).await? {
                 match step.outcome {
                     Outcome::Same => {}
-                    Outcome::Set => tracing::info!("{}", config::told(&step)),
+                    Outcome::Set => tracing::info!(target: CONFIG, "{}", config::told(&step)),
                     Outcome::Kept => tracing::warn!("{}", config::told(&step)),
                 }
             }
@@ -191,7 +194,7 @@ impl Applied {
                     for Setting { key, .. } in differ {
                         tracing::warn!("{key} has changed in {}: it takes a restart", path.display());
                     }
-                    tracing::info!("{} is applied", path.display());
+                    tracing::info!(target: CONFIG, "{} is applied", path.display());
                 }
             }
         }

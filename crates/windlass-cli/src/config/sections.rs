@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use clap::{Args, Command, FromArgMatches};
 use serde::Serialize;
 use serde_json::Value;
+use windlass_core::limit::LimitSettings;
+use windlass_core::queue::QueueSettings;
 use windlass_core::store::Store;
 use windlass_core::{LimitName, QueueName, ScheduleName};
 
@@ -16,7 +18,7 @@ use super::ConfigFile;
 use super::file::{Managed, Section};
 use super::origin::in_one_line;
 use crate::commands::{limits, queues, schedules};
-use crate::fault::Fault;
+use crate::fault::{Exit, Fault};
 
 /// Letters of a value that are shown of a difference: a payload may be long.
 const SHOWN_CHARS: usize = 60;
@@ -88,19 +90,31 @@ impl Section {
     /// # Errors
     /// With the line, and exit code 2.
     pub(crate) fn check(&self, file: &ConfigFile) -> Result<(), Fault> {
-        match self.kind {
-            Kind::Queue => self.parsed::<queues::SetArgs>(file).map(drop),
-            Kind::Limit => self.parsed::<limits::SetArgs>(file).map(drop),
-            Kind::Schedule => self.parsed::<schedules::SetArgs>(file).map(drop),
-        }
+        let checked = match self.kind {
+            Kind::Queue => {
+                let set = self.parsed::<queues::SetArgs>(file)?;
+                set.settings(QueueSettings::default()).validate().map_err(Fault::from)
+            }
+            Kind::Limit => {
+                let set = self.parsed::<limits::SetArgs>(file)?;
+                set.settings(LimitSettings::default()).validate().map_err(Fault::from)
+            }
+            // All of it: what a schedule does must not hang on what somebody had set before.
+            Kind::Schedule => self.parsed::<schedules::SetArgs>(file)?.spec(None).map(drop),
+        };
+        checked.map_err(|fault| self.at(file, fault))
+    }
+
+    /// The fault with the section's line.
+    fn at(&self, file: &ConfigFile, fault: Fault) -> Fault {
+        let (path, table) = (file.path.display(), self.kind.table());
+        let message = format!("{path}:{}: [{table}.{}] {}", self.line, self.name, fault.message);
+        Fault { exit: Exit::Usage, message, ..fault }
     }
 
     /// What is in force, and what the file makes of it.
     async fn looked_up(&self, file: &ConfigFile, store: &dyn Store) -> Result<(Option<Value>, Value), Fault> {
-        let at = |fault: Fault| Fault {
-            message: format!("{}:{}: {}", file.path.display(), self.line, fault.message),
-            ..fault
-        };
+        let at = |fault: Fault| self.at(file, fault);
         match self.kind {
             Kind::Queue => {
                 let name = QueueName::new(&self.name).map_err(|why| at(why.into()))?;
@@ -178,9 +192,13 @@ pub(crate) struct Step {
 pub(crate) async fn bring(file: &ConfigFile, store: &dyn Store, only_look: bool) -> Result<Vec<Step>, Fault> {
     // Nothing is set of a file that is wrong somewhere.
     file.sections.iter().try_for_each(|section| section.check(file))?;
-    let mut steps = Vec::with_capacity(file.sections.len());
+    let mut planned = Vec::with_capacity(file.sections.len());
     for section in &file.sections {
-        steps.push(bring_one(file, section, store, only_look).await?);
+        planned.push((section, section.looked_up(file, store).await?));
+    }
+    let mut steps = Vec::with_capacity(planned.len());
+    for (section, (old, new)) in planned {
+        steps.push(bring_one(file, section, store, only_look, old, new).await?);
     }
     Ok(steps)
 }
@@ -190,8 +208,9 @@ async fn bring_one(
     section: &Section,
     store: &dyn Store,
     only_look: bool,
+    old: Option<Value>,
+    new: Value,
 ) -> Result<Step, Fault> {
-    let (old, new) = section.looked_up(file, store).await?;
     let (said, version) = store.meta(section.meta_key()).await?;
     let said: Option<Value> = serde_json::from_slice(&said).ok();
     let changed_live = said.is_some() && said != old && old.is_some();
@@ -323,9 +342,17 @@ mod tests {
     async fn nothing_is_set_of_a_file_that_is_wrong_somewhere() {
         let client = windlass::open("memory:").await.expect("a store");
         let store = client.store().as_ref();
-        for (wrong, line) in
-            [("[limits.x]\nrate = \"fast\"", 5), ("[limits.x]\n", 4), ("[limits.\"a b\"]\nrate = \"1/s\"", 4)]
-        {
+        let schedule = "queue = \"q\"\nkind = \"k\"";
+        for (wrong, line) in [
+            ("[limits.x]\nrate = \"fast\"", 5),
+            ("[limits.x]\n", 4),
+            ("[limits.\"a b\"]\nrate = \"1/s\"", 4),
+            (&format!("[schedules.x]\ncron = \"61 * * * *\"\n{schedule}"), 4),
+            (&format!("[schedules.x]\ncron = \"0 1 * * *\"\ntz = \"Mars/X\"\n{schedule}"), 4),
+            (&format!("[schedules.x]\n{schedule}"), 4),
+            ("[schedules.x]\nevery = \"5m\"\nqueue = \"q\"", 4),
+            ("[queues.y]\ngroup_concurrency = 3\nlease = \"0s\"", 4),
+        ] {
             let text = format!("[queues.email]\nconcurrency = 3\n\n{wrong}");
             let told = bring(&file(&text), store, false).await.expect_err(wrong).message;
             assert!(told.starts_with(&format!("w.toml:{line}: ")), "{wrong}: {told}");

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::serve::{PATIENCE, Running, until};
+use crate::serve::{PATIENCE, Running, serve_everywhere, until};
 use crate::shell::{Shell, text};
 
 fn signal(server: &Running, signal: Signal) {
@@ -123,4 +123,53 @@ fn a_service_manager_is_told_when_the_server_is_ready_lives_and_ends() {
     signal(&server, Signal::TERM);
     until(|| hear().contains("STOPPING=1"));
     assert_eq!(server.end_by_itself(), 0);
+}
+
+/// What the image and a service of the compose file set, by their own files.
+fn of_the_container(service: &str) -> Vec<(String, String)> {
+    let read = |name: &str| {
+        let path = format!("{}/../../operations/container/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).expect("it is there")
+    };
+    let (image, compose) = (read("Containerfile"), read("compose.yaml"));
+    let of_image = image
+        .split_whitespace()
+        .filter_map(|word| word.split_once('=').filter(|(name, _)| name.starts_with("WINDLASS_")));
+    let service = compose.split(&format!("\n  {service}:\n")).nth(1).expect("a service");
+    let service = service.split("\n\n").next().expect("its end");
+    let of_service = service
+        .lines()
+        .filter_map(|line| line.trim().split_once(": ").filter(|(name, _)| name.starts_with("WINDLASS_")));
+    let plain = |(name, value): (&str, &str)| (name.to_owned(), value.trim_matches('"').to_owned());
+    of_image.map(plain).chain(of_service.map(plain)).collect()
+}
+
+#[test]
+fn the_container_starts_as_its_files_set_it_and_asks_for_the_token() {
+    for service in ["file", "on-postgres", "on-redis"] {
+        let shell = Shell::new();
+        let token = "a token of the container, long enough";
+        std::fs::write(shell.path("token"), token).expect("our own directory");
+        let mut variables = of_the_container(service);
+        assert!(variables.len() >= 5, "{variables:?}");
+        for (name, value) in &mut variables {
+            match name.as_str() {
+                "WINDLASS_LISTEN" => *value = value.replace(":7979", ":0"),
+                "WINDLASS_TOKEN_FILE" => *value = shell.path("token").display().to_string(),
+                // What the store is makes no difference here.
+                "WINDLASS_STORE" => "memory:".clone_into(value),
+                _ => {}
+            }
+        }
+        let named: Vec<(&str, String)> =
+            variables.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let (server, url) = serve_everywhere(&shell, &named);
+        let url = url.replace("0.0.0.0", "127.0.0.1");
+        let info = |token: &str| {
+            let mut command = shell.command(&["info", "--store", &url]);
+            command.env("WINDLASS_TOKEN", token).output().expect("it runs").status.success()
+        };
+        assert!(info(token) && !info("another token, as long as that one"), "{service}");
+        assert_eq!(server.end(), 0);
+    }
 }

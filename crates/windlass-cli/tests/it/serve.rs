@@ -64,6 +64,13 @@ pub(crate) fn serve_with(shell: &Shell, variables: &[(&str, String)]) -> (Runnin
     started(command)
 }
 
+/// The same with nothing but those variables.
+pub(crate) fn serve_everywhere(shell: &Shell, variables: &[(&str, String)]) -> (Running, String) {
+    let mut command = shell.command(&["serve", "--json", "--quiet"]);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    started(command)
+}
+
 fn started(mut command: Command) -> (Running, String) {
     let mut child = command.env_remove("WINDLASS_TOKEN").stdout(Stdio::piped()).spawn().expect("it starts");
     let mut line = String::new();
