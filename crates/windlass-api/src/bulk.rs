@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use windlass_core::Time;
+use windlass_core::{State, Time};
 
 use crate::filter::FilterShape;
 
@@ -31,6 +31,24 @@ impl Action {
             Action::RunNow => "run_now",
             Action::Delete => "delete",
         }
+    }
+
+    /// The states that it is for, where a filter names none: nobody who retries the jobs of a queue means those that have
+    /// completed.
+    pub const fn states(self) -> &'static [State] {
+        match self {
+            Action::Retry => &[State::Dead],
+            Action::Cancel => {
+                &[State::Scheduled, State::Ready, State::Running, State::Retrying, State::Blocked]
+            }
+            Action::RunNow => &[State::Scheduled, State::Retrying],
+            Action::Delete => &[State::Completed, State::Dead, State::Cancelled],
+        }
+    }
+
+    /// Those states as a condition of a filter that names none: `dead`, or several with commas between.
+    pub fn states_text(self) -> String {
+        self.states().iter().map(|state| state.as_str()).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -77,7 +95,8 @@ pub struct BulkRequest {
     /// What is done to each job.
     pub action: Action,
     /// Which jobs, in the words of a search: `queue:email state:dead`. All jobs are meant by no text, so one must be
-    /// there.
+    /// there. Where it names no state, the action's are meant: dead to retry, those that have not ended to cancel, scheduled
+    /// and retrying to run now, those that have ended to delete.
     pub filter: String,
     /// Jobs per time (`20/s`); as fast as leaves the store to others unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -34,7 +34,7 @@ pub struct Problem {
 }
 
 /// Every code that is not a rejection of the contract: its status, and its title.
-const OTHERS: [(&str, u16, &str); 17] = [
+const OTHERS: [(&str, u16, &str); 19] = [
     ("store", 503, "the store failed"),
     ("bad_request", 400, "the request makes no sense"),
     ("bad_json", 400, "the body is not what it should be"),
@@ -49,6 +49,8 @@ const OTHERS: [(&str, u16, &str); 17] = [
     ("too_busy", 503, "the server has as many requests as it takes"),
     ("shutting_down", 503, "the server shuts down"),
     ("idempotency_key_reused", 422, "the key was used for another request"),
+    ("too_many_operations", 409, "as many operations are open as may be"),
+    ("key_exists", 409, "there is a key of that name already"),
     ("target_forbidden", 422, "the server may not send to that address"),
     ("not_delivered", 422, "what was to be told did not arrive"),
     ("internal", 500, "the server has a fault"),

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 
 use serde_json::json;
+use windlass_api::problem::Problem;
 use windlass_core::{Rejection, StoreError};
 
 use crate::arguments::Global;
@@ -164,6 +165,22 @@ impl From<Rejection> for Fault {
             Rejection::CostTooHigh { limit, .. } => {
                 fault.proposing("see it:", format!("windlass limits show {limit}"))
             }
+            _ => fault,
+        }
+    }
+}
+
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Self {
+        let fault = match (problem.rejection(), problem.status) {
+            (Some(rejection), _) => rejection.into(),
+            (None, 400) => Self::usage(problem.detail),
+            (None, 404) => Self::new(Exit::NotFound, "not_found", problem.detail),
+            (None, 500..) => return problem.store_error("server").into(),
+            (None, _) => Self::new(Exit::Refused, "refused", problem.detail),
+        };
+        match problem.hint {
+            Some(hint) if fault.next.is_none() => fault.next(hint),
             _ => fault,
         }
     }

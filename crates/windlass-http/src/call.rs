@@ -124,6 +124,23 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Makes a call that the server may refuse for reasons of its own, and reads its answer.
+    pub(crate) async fn answered<T>(
+        mut self,
+        read: impl FnOnce(&Answer) -> Result<T, StoreError>,
+    ) -> Result<Result<T, Problem>, StoreError> {
+        let operation = self.operation;
+        let reply = self.exchange().await?;
+        if reply.status.is_client_error()
+            && reply.status != StatusCode::UNAUTHORIZED
+            && let Ok(problem) = serde_json::from_slice(&reply.body)
+        {
+            return Ok(Err(problem));
+        }
+        let answer = self.judge(reply).map_err(|failure| failure.into_error(operation))?;
+        read(&answer).map(Ok)
+    }
+
     async fn send(mut self) -> Result<Answer, Failure> {
         let reply = self.exchange().await.map_err(Failure::Store)?;
         self.judge(reply)

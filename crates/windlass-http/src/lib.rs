@@ -159,7 +159,7 @@ impl HttpStore {
         method: &str,
         path: &str,
         body: Option<&(impl serde::Serialize + Sync)>,
-    ) -> Result<Result<R, windlass_core::Rejection>, StoreError> {
+    ) -> Result<Result<R, Problem>, StoreError> {
         let known = Method::from_bytes(method.as_bytes())
             .map_err(|_| StoreError::refused(operation, format!("{method:?} is no method")))?;
         let mut call = match known {
@@ -169,7 +169,7 @@ impl HttpStore {
         if let Some(body) = body {
             call = call.json(body)?;
         }
-        call.ruled(Answer::json_or_null).await
+        call.answered(Answer::json_or_null).await
     }
 
     /// The store at that URL, whether anybody is there or not.

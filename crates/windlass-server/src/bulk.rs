@@ -173,7 +173,7 @@ pub(crate) async fn begin(
             return Ok(there);
         }
         if list.iter().filter(|bulk| bulk.stage.is_open()).count() >= OPEN_MOST {
-            let fault = Fault::new("too_busy", format!("{OPEN_MOST} operations are open already"));
+            let fault = Fault::new("too_many_operations", format!("{OPEN_MOST} operations are open already"));
             return Err(fault.hint("wait for one, or abort one"));
         }
         list.push(bulk.clone());

@@ -38,7 +38,15 @@ pub(crate) fn value<T: FromStr>(what: &str, text: &str) -> Result<T, Fault>
 where
     T::Err: std::fmt::Display,
 {
-    text.parse().map_err(|why: T::Err| Fault::bad_request(format!("{what}: {why}")))
+    text.parse().map_err(|why: T::Err| match is_number::<T>() {
+        // What the standard library says of a number is for programmers of this one.
+        true => Fault::bad_request(format!("{what}: {text:?} is not a whole number that may stand here")),
+        false => Fault::bad_request(format!("{what}: {why}")),
+    })
+}
+
+fn is_number<T>() -> bool {
+    ["u8", "u16", "u32", "u64", "usize", "i8", "i16", "i32", "i64"].contains(&std::any::type_name::<T>())
 }
 
 /// A job's id from the address.
@@ -138,5 +146,10 @@ impl Pairs {
 
 /// How long a spelled wait is.
 pub(crate) fn wait_ms(text: &str) -> Result<u64, Fault> {
-    span::parse(text).map_err(|why| Fault::bad_request(format!("wait: {why}")))
+    span_ms("wait", text)
+}
+
+/// How long a span of that name is, in milliseconds.
+pub(crate) fn span_ms(what: &str, text: &str) -> Result<u64, Fault> {
+    span::parse(text).map_err(|why| Fault::bad_request(format!("{what}: {why}")))
 }

@@ -151,12 +151,17 @@ async fn set(store: &dyn Store, out: &Output, args: SetArgs) -> Result<(), Fault
         }
     };
     let sentence = format!("group {name} of {queue}: {told}");
+    let is_own = settings.is_some();
     let key_text = key.as_ref().map_or("-", GroupKey::as_str).to_owned();
     out.done(
         &Changed { queue: queue.clone(), group: key, settings },
         &sentence,
         &[queue.as_str(), &key_text, &told],
-    )
+    )?;
+    if is_own {
+        out.hint("all of these are the group's own: what the queue's groups get later passes it by, until --defaults");
+    }
+    Ok(())
 }
 
 /// The group as it is now. There is no verb for one group: this walks the pages, which are ordered by key, until it

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use windlass_api::key::{KeyRequest, KeyShape, NewKeyShape};
+use windlass_api::problem::Problem;
 use windlass_api::spell::span::{self, Span};
 use windlass_core::Time;
 use windlass_http::HttpStore;
@@ -98,11 +99,7 @@ async fn through(server: &HttpStore, out: &Output, command: KeysCommand) -> Resu
 
 async fn on_the_store(open: &connect::Open, out: &Output, command: KeysCommand) -> Result<(), Fault> {
     let (store, now) = (open.store().as_ref(), open.client().now());
-    let refused = |problem: Box<windlass_api::problem::Problem>| match problem.rejection() {
-        Some(rejection) => Fault::from(rejection),
-        None if problem.status == 400 => Fault::usage(problem.detail),
-        None => Fault::failed(problem.detail),
-    };
+    let refused = |problem: Box<Problem>| Fault::from(*problem);
     match command {
         KeysCommand::Add(args) => made(out, &keys::add(store, request(args), now).await.map_err(refused)?),
         KeysCommand::Ls => listed(out, &keys::list(store).await.map_err(refused)?),

@@ -373,8 +373,5 @@ async fn here<R: DeserializeOwned>(
         return serde_json::from_slice(body).map_err(|error| failed(&error));
     }
     let problem: Problem = serde_json::from_slice(&body).map_err(|error| failed(&error))?;
-    Err(match problem.rejection() {
-        Some(refused) => refused.into(),
-        None => problem.store_error("monitor").into(),
-    })
+    Err(problem.into())
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
-use windlass_api::problem::Problem;
 use windlass_api::target::{RotateRequest, TargetRequest, TargetShape};
 use windlass_core::store::Store;
 use windlass_core::{QueueName, Time};
@@ -18,7 +17,7 @@ use windlass_webhook::{Guard, NoWay, TargetUrl};
 
 use crate::arguments::Global;
 use crate::connect;
-use crate::fault::{Exit, Fault};
+use crate::fault::Fault;
 use crate::output::Output;
 use crate::values::span::{self, Span};
 
@@ -97,7 +96,9 @@ struct Items {
 impl Place<'_> {
     async fn list(&self) -> Result<Vec<TargetShape>, Fault> {
         match self {
-            Place::Store(store, now) => targets::list(store, *now).await.map_err(|problem| fault(*problem)),
+            Place::Store(store, now) => {
+                targets::list(store, *now).await.map_err(|problem| Fault::from(*problem))
+            }
             Place::Server(server) => {
                 let all: Items = server.beside("targets", "GET", "/v1/targets", None::<&()>).await??;
                 Ok(all.items)
@@ -108,7 +109,9 @@ impl Place<'_> {
     /// What would set the target of a queue again as it is.
     async fn request(&self, queue: &QueueName) -> Result<Option<TargetRequest>, Fault> {
         match self {
-            Place::Store(store, _) => targets::request(store, queue).await.map_err(|problem| fault(*problem)),
+            Place::Store(store, _) => {
+                targets::request(store, queue).await.map_err(|problem| Fault::from(*problem))
+            }
             Place::Server(_) => {
                 let known = self.list().await?.into_iter().find(|shape| shape.queue == *queue);
                 Ok(known.map(|shape| TargetRequest {
@@ -126,7 +129,7 @@ impl Place<'_> {
     async fn set(&self, queue: &QueueName, request: TargetRequest) -> Result<TargetShape, Fault> {
         match self {
             Place::Store(store, now) => {
-                targets::set(store, *now, queue, request).await.map_err(|problem| fault(*problem))
+                targets::set(store, *now, queue, request).await.map_err(|problem| Fault::from(*problem))
             }
             Place::Server(server) => {
                 let again = |what| {
@@ -149,7 +152,7 @@ impl Place<'_> {
     async fn rotate(&self, queue: &QueueName, request: RotateRequest) -> Result<TargetShape, Fault> {
         match self {
             Place::Store(store, now) => {
-                targets::rotate(store, *now, queue, request).await.map_err(|problem| fault(*problem))
+                targets::rotate(store, *now, queue, request).await.map_err(|problem| Fault::from(*problem))
             }
             Place::Server(server) => {
                 let path = format!("{}/rotate", at(queue));
@@ -160,7 +163,9 @@ impl Place<'_> {
 
     async fn remove(&self, queue: &QueueName) -> Result<(), Fault> {
         match self {
-            Place::Store(store, _) => targets::remove(store, queue).await.map_err(|problem| fault(*problem)),
+            Place::Store(store, _) => {
+                targets::remove(store, queue).await.map_err(|problem| Fault::from(*problem))
+            }
             Place::Server(server) => {
                 Ok(server.beside::<()>("targets", "DELETE", &at(queue), None::<&()>).await??)
             }
@@ -279,18 +284,4 @@ async fn find(place: &Place<'_>, queue: &QueueName) -> Result<TargetShape, Fault
         Fault::not_found(format!("a target of queue {queue}"))
             .proposing("set one:", format!("windlass queues target set {queue} https://…"))
     })
-}
-
-/// What the list of targets refuses, as a command refuses it.
-fn fault(problem: Problem) -> Fault {
-    let fault = match problem.status {
-        404 => Fault::new(Exit::NotFound, "not_found", problem.detail),
-        400 => Fault::usage(problem.detail),
-        409 | 412 | 422 | 503 => Fault::new(Exit::Refused, "refused", problem.detail),
-        _ => Fault::failed(problem.detail),
-    };
-    match problem.hint {
-        Some(hint) => fault.next(hint),
-        None => fault,
-    }
 }

@@ -27,6 +27,7 @@ pub(crate) async fn begin(State(app): State<App>, headers: HeaderMap, body: Byte
         let fault = Fault::bad_request("an empty filter means every job of the store");
         return Err(fault.hint("name the jobs: queue:email state:dead"));
     }
+    filter.state.get_or_insert_with(|| request.action.states_text());
     // Looked at now, so that a filter that makes no sense is refused and not begun.
     filter.filter(app.client().now()).map_err(Fault::bad_request)?;
     if request.dry_run {

@@ -39,7 +39,7 @@ pub(crate) async fn read(State(app): State<App>, headers: HeaderMap, mut query: 
         let stream = Sse::new(messages(app, from)).keep_alive(KeepAlive::new().interval(ALIVE_EVERY));
         return Ok(stream.into_response());
     }
-    let from = place(from.as_deref().unwrap_or("earliest"))?;
+    let from = place(last.or(from).as_deref().unwrap_or("earliest"))?;
     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     let page = tokio::select! {
         page = app.store().events(from, limit, wait_ms) => page??,

@@ -46,6 +46,10 @@ pub(crate) async fn begin(State(app): State<App>, headers: HeaderMap, body: Byte
     for (name, mut job) in read {
         for parent in job.after.iter_mut().flatten() {
             let (said, how) = parent.split_once('=').map_or((parent.as_ref(), None), |(a, b)| (a, Some(b)));
+            if !ids.contains_key(said) && said.parse::<JobId>().is_err() {
+                let why = format!("after: {said:?} is neither a job of this flow nor the id of another job");
+                return Err(of_job(Rejection::Invalid { what: "parents", why }.into(), &name));
+            }
             if let Some(id) = ids.get(said) {
                 *parent = how.map_or_else(|| id.to_string(), |how| format!("{id}={how}")).into();
             }

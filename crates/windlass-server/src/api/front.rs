@@ -7,10 +7,12 @@ use windlass_api::problem;
 use windlass_core::Rejection;
 
 use crate::answer::{Answer, Fault, text};
+use crate::app::Access;
 use crate::gate;
 use crate::routes::{Scope, table};
 use crate::ui::overview;
 use crate::ui::page::{Wrong, wants_page};
+use crate::ui::session::OVER_TLS;
 use crate::ui::visit::Visit;
 
 /// `GET /`: the overview for a browser; for a shell a sheet of lines to copy, and every route.
@@ -26,14 +28,20 @@ pub(crate) async fn front(visit: Visit, headers: HeaderMap) -> Answer {
         return Ok(overview::page(&visit).await.into_response());
     }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost:7979");
+    let scheme = if headers.contains_key(OVER_TLS) { "https://" } else { "" };
+    let host = format!("{scheme}{host}");
+    let token = match visit.app.options().access {
+        Access::Anyone => "",
+        Access::Bearer(_) => "-H \"Authorization: Bearer $WINDLASS_TOKEN\" ",
+    };
     let mut page = format!(
         "windlass {version}\n\n\
-         enqueue   curl -d '{{\"to\":\"a@b.c\"}}' '{host}/v1/queues/email/jobs?delay=10s&group=campaign-7'\n\
-         claim     curl -d '{{\"queues\":[\"email\"],\"wait\":\"20s\"}}' {host}/v1/claim\n\
-         complete  curl -d '{{\"lease\":\"LEASE\"}}' {host}/v1/jobs/ID/complete\n\
-         look      curl '{host}/v1/jobs?filter=queue:email+state:dead'\n\
-         why       curl {host}/v1/jobs/ID/why\n\
-         follow    curl -H 'accept: text/event-stream' {host}/v1/events\n\n\
+         enqueue   curl {token}-d '{{\"to\":\"a@b.c\"}}' '{host}/v1/queues/email/jobs?delay=10s&group=campaign-7'\n\
+         claim     curl {token}-d '{{\"queues\":[\"email\"],\"wait\":\"20s\"}}' {host}/v1/claim\n\
+         complete  curl {token}-d '{{\"lease\":\"LEASE\"}}' {host}/v1/jobs/ID/complete\n\
+         look      curl {token}'{host}/v1/jobs?filter=queue:email+state:dead'\n\
+         why       curl {token}{host}/v1/jobs/ID/why\n\
+         follow    curl {token}-H 'accept: text/event-stream' {host}/v1/events\n\n\
          The API as a document (OpenAPI 3.1): {host}/openapi.json\n\n",
         version = env!("CARGO_PKG_VERSION"),
     );

@@ -59,8 +59,12 @@ const TARGET_MS: u64 = 60_000;
 /// By Little's law: what is ready, times the mean time of a run, over the target, beside what runs; not more than the
 /// queue's concurrency, and nothing while it is paused.
 pub(crate) async fn scale(State(app): State<App>, Path(queue): Path<String>, mut query: Pairs) -> Answer {
-    let target_ms =
-        query.take("target")?.map(|text| read::wait_ms(&text)).transpose()?.unwrap_or(TARGET_MS).max(1);
+    let target_ms = query
+        .take("target")?
+        .map(|text| read::span_ms("target", &text))
+        .transpose()?
+        .unwrap_or(TARGET_MS)
+        .max(1);
     query.end("target")?;
     let info = info(&app, &QueueName::new(queue)?).await?;
     let (mut workers, mut slots) = (0, 0);

@@ -31,10 +31,10 @@ use crate::keys::BY_COMMAND;
 
 /// Where the store keeps which chunk is the newest.
 pub(crate) const PLACE: &str = "windlass.audit";
-/// Records of a chunk, which is written whole for each record that it gets: some tens of kilobytes.
-const CHUNK_RECORDS: usize = 200;
+/// Records of a chunk, which is written whole for each record that it gets: three kilobytes at the mean.
+const CHUNK_RECORDS: usize = 20;
 /// Chunks that are kept: 20,000 records, some years of people's work or some days of a busy script's.
-const CHUNKS_KEPT: u64 = 100;
+const CHUNKS_KEPT: u64 = 1_000;
 /// How long an answer waits for its record.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(2);
 /// Records that wait for a store that does not take them.

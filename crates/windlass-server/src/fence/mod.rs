@@ -43,6 +43,11 @@ impl Fence {
     pub(crate) fn parse(patterns: &[String]) -> Result<Self, Fault> {
         for pattern in patterns {
             let beginning = pattern.strip_suffix('*').unwrap_or(pattern);
+            if pattern == "*" {
+                return Err(Fault::bad_request("* would be every queue").hint(
+                    "a key that names no queue is for all of them; a beginning looks like campaign-*",
+                ));
+            }
             check_name("queue name", beginning).map_err(|refused| {
                 Fault::from(refused).hint("name a queue, or its beginning with a * behind it: campaign-*")
             })?;
@@ -157,7 +162,7 @@ impl Fenced {
     async fn alive(&self) -> Result<(), StoreError> {
         let Some(alive) = &self.alive else { return Ok(()) };
         let ended =
-            || StoreError::refused(ENDED, format!("key {} has been revoked or has expired", self.name));
+            || StoreError::refused(ENDED, format!("key:{} has been revoked or has expired", self.name));
         let Some(ring) = alive.ring.upgrade() else { return Err(ended()) };
         ring.freshen().await?;
         if alive.gone.load(Ordering::Acquire) || alive.expires_at.is_some_and(|at| at <= now()) {
@@ -172,7 +177,7 @@ impl Fenced {
             return Ok(());
         }
         let own = self.fence.patterns().join(", ");
-        let what = format!("key {} is limited to the queues {own}; {queue} is none of them", self.name);
+        let what = format!("key:{} is limited to the queues {own}; {queue} is none of them", self.name);
         Err(Rejection::Forbidden { what })
     }
 
@@ -183,7 +188,7 @@ impl Fenced {
         }
         let own = self.fence.patterns().join(", ");
         let what =
-            format!("key {} is limited to the queues {own}, and {what} belong to all queues", self.name);
+            format!("key:{} is limited to the queues {own}, and {what} belong to all queues", self.name);
         Err(Rejection::Forbidden { what })
     }
 
@@ -192,7 +197,7 @@ impl Fenced {
         if self.sees_payloads {
             return Ok(());
         }
-        Err(Rejection::Forbidden { what: format!("key {} lacks the scope payloads: {what}", self.name) })
+        Err(Rejection::Forbidden { what: format!("key:{} lacks the scope payloads: {what}", self.name) })
     }
 }
 

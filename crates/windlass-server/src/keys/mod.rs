@@ -118,7 +118,7 @@ pub(crate) async fn make(
             // What is over for good makes room.
             keys.retain(|other| !other.is_over(now));
             if keys.iter().any(|other| other.name == key.name) {
-                return Err(Fault::bad_request(format!("there is a key {} already", key.name)).hint(
+                return Err(Fault::new("key_exists", format!("there is a key {} already", key.name)).hint(
                     "a key is replaced by a second one of another name; revoke the first once nobody uses it",
                 ));
             }

@@ -134,6 +134,7 @@ fn new_modes(name: &str, rule: &Rule, sight: &Sight, record: &Record) -> Vec<Fin
     let there = meant.filter(|seen| {
         // What is counted under `other` is no mode but all that there was no room for.
         seen.mode.fingerprint != Fingerprint::default()
+            && !seen.is_resolved
             && (seen.mode.dead > 0 || sight.now.since(seen.mode.last_seen) < MODE_GONE_MS)
     });
     there

@@ -12,6 +12,8 @@ use crate::failures::Marks;
 pub(super) struct Seen {
     pub(super) mode: FailureMode,
     pub(super) again_since: Option<Time>,
+    /// Whether somebody has declared it solved, and it has not come again.
+    pub(super) is_resolved: bool,
 }
 
 impl Seen {
@@ -30,5 +32,10 @@ impl Seen {
 pub(super) async fn judged(app: &App, modes: Vec<FailureMode>) -> Result<Vec<Seen>, StoreError> {
     let marks = Marks::read(app).await?;
     let heard = modes.into_iter().filter(|mode| marks.state(mode) != FailureState::Muted);
-    Ok(heard.map(|mode| Seen { again_since: marks.resolved_before(&mode), mode }).collect())
+    let seen = heard.map(|mode| Seen {
+        again_since: marks.resolved_before(&mode),
+        is_resolved: marks.state(&mode) == FailureState::Resolved,
+        mode,
+    });
+    Ok(seen.collect())
 }

@@ -140,7 +140,13 @@ impl Asked {
             return Err(fault.hint("search for the jobs that are meant: queue:email state:dead"));
         }
         let back = back.map_or_else(|| words::jobs_at(visit.base(), filter), ToOwned::to_owned);
-        Ok(Self { act, filter: filter.to_owned(), shape, back })
+        let mut filter = filter.to_owned();
+        if shape.state.is_none() {
+            let states = act.action().states_text();
+            filter.push_str(&format!(" state:{states}"));
+            shape.state = Some(states);
+        }
+        Ok(Self { act, filter, shape, back })
     }
 
     /// The question, again if it was answered and could not be done.
@@ -222,7 +228,7 @@ pub(crate) async fn begin(visit: Visit, fields: Fields) -> Reply {
     match bulk::begin(&visit.app, visit.app.client().new_id(), request, asked.shape.clone()).await {
         Ok(begun) => Ok(visit.go(&at(&visit.frame(""), &begun.id), None)),
         // More jobs than were shown, or as many operations as there may be: the question is asked again as it is now.
-        Err(fault) if matches!(fault.0.code.as_str(), "bad_request" | "too_busy") => {
+        Err(fault) if matches!(fault.0.code.as_str(), "bad_request" | "too_many_operations") => {
             let hint = fault.0.hint.map(|hint| format!(": {hint}")).unwrap_or_default();
             let fault = Some(format!("Not begun: {}{hint}", fault.0.detail));
             asked.draw(&visit, Form { rate, typed, fault, status: wrong }).await

@@ -155,6 +155,35 @@ async fn an_operation_whose_server_was_killed_goes_on_and_says_that_its_counts_m
 }
 
 #[tokio::test]
+async fn a_filter_without_a_state_means_those_of_the_action() {
+    let talk = Talk::begin().await;
+    for _ in 0..3 {
+        talk.post("/v1/queues/q/jobs", "{}").await;
+    }
+    let claimed = talk.post("/v1/claim", r#"{"queues":["q"],"max":2}"#).await;
+    for (place, end) in ["complete", "fail"].into_iter().enumerate() {
+        let (id, lease) =
+            (claimed.text_at(&format!("/jobs/{place}/id")), claimed.at(&format!("/jobs/{place}/lease")));
+        let fatal = if end == "fail" {
+            json!({"lease": lease, "fatal": true, "error": "no"})
+        } else {
+            json!({"lease": lease})
+        };
+        let ended = talk.post(&format!("/v1/jobs/{id}/{end}"), fatal.to_string()).await;
+        assert!(ended.status < 300, "{}", ended.text);
+    }
+    // One has completed, one is dead, one is ready.
+    for (action, matched) in [("retry", 1), ("delete", 2), ("cancel", 1), ("run_now", 0)] {
+        let seen = begin(&talk, json!({"action": action, "filter": "queue:q", "dry_run": true})).await;
+        assert_eq!(seen.at("/matched"), json!(matched), "{action}: {}", seen.text);
+    }
+    let begun = begin(&talk, json!({"action": "retry", "filter": "queue:q"})).await;
+    until(&talk, &begun.text_at("/id"), |bulk| bulk["stage"] == "done").await;
+    let jobs = talk.get("/v1/queues/q").await.at("/jobs");
+    assert_eq!((&jobs["completed"], &jobs["dead"], &jobs["ready"]), (&json!(1), &json!(0), &json!(2)));
+}
+
+#[tokio::test]
 async fn an_operation_that_makes_no_sense_is_not_begun() {
     let talk = Talk::begin().await;
     fill(&talk, 50).await;
@@ -163,7 +192,7 @@ async fn an_operation_that_makes_no_sense_is_not_begun() {
         (json!({"action": "delete", "filter": "stat:dead"}), "there are queue"),
         (json!({"action": "delete", "filter": "queue:q", "rate": "fast"}), "rate"),
         (json!({"action": "explode", "filter": "queue:q"}), "variant"),
-        (json!({"action": "delete", "filter": "queue:q", "expect": 10}), "50 jobs"),
+        (json!({"action": "delete", "filter": "queue:q state:scheduled", "expect": 10}), "50 jobs"),
     ] {
         let reply = begin(&talk, request.clone()).await;
         assert_eq!(reply.status, 400, "{request}");

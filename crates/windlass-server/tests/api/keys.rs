@@ -81,11 +81,10 @@ async fn a_request_for_a_key_that_makes_no_sense_is_refused_in_words() {
     let talk = guarded().await;
     key(&talk, "taken", &["read"], &[]).await;
     for (request, said) in [
-        (json!({ "name": "taken", "scopes": ["read"] }), "already"),
         (json!({ "name": "a b", "scopes": ["read"] }), "letters"),
         (json!({ "name": "x", "scopes": [] }), "without a scope"),
         (json!({ "name": "x", "scopes": ["everything"] }), "produce, work, read"),
-        (json!({ "name": "x", "scopes": ["read"], "queues": ["*"] }), "is empty"),
+        (json!({ "name": "x", "scopes": ["read"], "queues": ["*"] }), "every queue"),
         (json!({ "name": "x", "scopes": ["admin"], "queues": ["a"] }), "cannot be limited"),
         (json!({ "name": "x", "scopes": ["read"], "expires_in": "soon" }), "span of time"),
         (json!({ "name": "x", "scopes": ["read"], "queues": vec!["a"; 33] }), "more than 32"),
@@ -94,6 +93,9 @@ async fn a_request_for_a_key_that_makes_no_sense_is_refused_in_words() {
         assert_eq!(refused.status, 400, "{request}");
         assert!(refused.text.contains(said), "{request}: {}", refused.text);
     }
+    let taken = json!({ "name": "taken", "scopes": ["read"] });
+    let refused = by(&talk, ROOT, "POST", "/v1/keys", taken).await;
+    assert_eq!((refused.status, refused.text_at("/code")), (409, "key_exists".into()), "{}", refused.text);
     let list = by(&talk, ROOT, "GET", "/v1/keys", Value::Null).await;
     assert_eq!(list.at("/items").as_array().map(Vec::len), Some(1));
     let forged = json!({ "value": "W10=", "version": 1 });

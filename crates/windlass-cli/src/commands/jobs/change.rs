@@ -9,6 +9,7 @@ use std::sync::Arc;
 use clap::Args;
 use indicatif::HumanCount;
 use serde::Serialize;
+use windlass_api::bulk::Action;
 use windlass_core::bounds::{BATCH_ITEMS_MAX, LIST_BUDGET_DEFAULT, PAGE_MAX};
 use windlass_core::store::{Cancelled, Edit, PerItem, Store};
 use windlass_core::{JobId, Rejection, State, StoreError, Time};
@@ -152,13 +153,11 @@ impl Verb {
     /// The states that the verb is for, unless the filter names its own.
     fn states(&self) -> &'static [State] {
         match self {
-            Verb::Retry => &[State::Dead],
-            Verb::Cancel => {
-                &[State::Scheduled, State::Ready, State::Running, State::Retrying, State::Blocked]
-            }
-            Verb::RunNow => &[State::Scheduled, State::Retrying],
+            Verb::Retry => Action::Retry.states(),
+            Verb::Cancel => Action::Cancel.states(),
+            Verb::RunNow => Action::RunNow.states(),
             Verb::Edit(_) => &[State::Scheduled, State::Ready, State::Retrying, State::Blocked],
-            Verb::Delete => &[State::Completed, State::Dead, State::Cancelled],
+            Verb::Delete => Action::Delete.states(),
         }
     }
 

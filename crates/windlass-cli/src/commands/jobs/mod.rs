@@ -34,7 +34,7 @@ pub(crate) enum JobsCommand {
     ///
     /// With a filter that names no state, dead jobs.
     #[command(
-        before_help = "Examples:\n  windlass jobs retry ID\n  windlass jobs retry --queue email --fingerprint 9f3a12 --yes\n"
+        before_help = "Examples:\n  windlass jobs retry ID\n  windlass jobs retry --queue email --fingerprint 760747f1b781ac7a --yes\n"
     )]
     Retry(change::ChangeArgs),
     /// Cancel live jobs; running ones are asked to stop

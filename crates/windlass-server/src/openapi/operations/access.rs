@@ -17,7 +17,7 @@ pub(super) fn operations() -> Vec<Operation> {
                 json!({ "name": "mailer", "scopes": ["produce", "work"], "queues": ["mail-*"] }),
             )
             .answers::<NewKeyShape>(201, "The key, with its secret.")
-            .refuses(&["invalid"]),
+            .refuses(&["invalid", "key_exists"]),
         delete(
             "/v1/keys/{key}",
             "revokeKey",
