@@ -128,7 +128,8 @@
     try {
       const answer = await fetch(location.href, { headers: { accept: 'text/html', 'x-windlass-again': '1' } });
       if (answer.redirected) { location.reload(); return; }
-      if (answer.status === 404 || answer.status === 405) { end(); return; }
+      // Nothing that waiting mends: the job is gone, or the search makes no sense.
+      if (answer.status >= 400 && answer.status < 500) { end(); return; }
       if (!answer.ok) { say('not connected'); return; }
       const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
       for (const part of document.querySelectorAll('[data-live][id]')) replace(part, page.getElementById(part.id));

@@ -83,6 +83,8 @@ fn step(url: &str, examples: u32, seed: u32) -> Step {
     Step::program("requests", &program, ["run", "--no-color", "--warnings=off", "--continue-on-failure"])
         .and(["--checks=all".to_owned(), format!("--exclude-checks={NOT_CHECKED}")])
         .and([format!("--exclude-path={NOT_ASKED}"), "--request-timeout=60".to_owned()])
+        // Some requests wait on purpose, for up to half a minute.
+        .and(["--max-response-time=40".to_owned()])
         .and([format!("--max-examples={examples}"), format!("--seed={seed}"), format!("{url}/openapi.json")])
         .with("SCHEMATHESIS_HOOKS", LINES)
         // The cache of an earlier run would be read by this one.

@@ -41,8 +41,9 @@ impl CronRule {
             return Err(format!("a cron expression of {} bytes is longer than 255", expression.len()));
         }
         let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
-        let cron =
-            parser.parse(expression).map_err(|why| format!("cron expression {expression:?}: {why}"))?;
+        let cron = parser
+            .parse(expression)
+            .map_err(|why| format!("cron expression {expression:?}: {}", said(&why)))?;
         // Only the database that is compiled in: two hosts with different ones would disagree on ticks.
         let zone = TimeZoneDatabase::bundled().get(time_zone).ok().filter(|zone| !zone.is_unknown());
         let zone = zone.ok_or_else(|| {
@@ -214,6 +215,17 @@ fn whole_second(local: DateTime) -> DateTime {
 
 fn next_second(local: DateTime) -> DateTime {
     local.saturating_add(SignedDuration::from_secs(1))
+}
+
+/// What croner says, in words that say what to do.
+fn said(why: &croner::errors::CronError) -> String {
+    let why = why.to_string();
+    let why = why.strip_prefix("Component error: ").unwrap_or(&why);
+    match why.contains("out of bounds") {
+        true => "a number is beyond its field (minute 0-59, hour 0-23, day 1-31, month 1-12, weekday 0-7)"
+            .to_owned(),
+        false => why.trim_end_matches('.').to_owned(),
+    }
 }
 
 #[cfg(test)]

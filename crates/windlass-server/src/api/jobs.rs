@@ -12,6 +12,7 @@ use windlass_api::work::{CancelledShape, EditRequest, EditShape, Ids};
 use windlass_core::JobId;
 use windlass_core::bounds::{LIST_BUDGET_DEFAULT, LIST_BUDGET_MAX, PAGE_MAX};
 use windlass_core::store::{Cancelled, PerItem};
+use windlass_core::why::Reason;
 
 use crate::answer::{Answer, Fault, done, json, only, results, text};
 use crate::app::App;
@@ -93,7 +94,12 @@ pub(crate) async fn get(State(app): State<App>, Path(id): Path<String>) -> Answe
 /// `GET /v1/jobs/{id}/why`: why it is not running.
 pub(crate) async fn why(State(app): State<App>, Path(id): Path<String>) -> Answer {
     let id = job_id(&id)?;
-    let why = app.store().why(id, None).await??;
+    let mut why = app.store().why(id, None).await??;
+    if why.reason == Reason::RateLimited
+        && let Some(job) = app.store().get(id).await?
+    {
+        app.options().push.explain(&mut why, &job.view.queue, app.client().now());
+    }
     json(&WhyRecord::new(id, why))
 }
 

@@ -52,9 +52,8 @@ pub(crate) async fn rule(app: &App, name: &str) -> Result<RuleShape, Fault> {
 /// Sets a rule; it takes the place of the one under its name.
 pub(crate) async fn set_rule(app: &App, name: &str, rule: Rule) -> Result<RuleShape, Fault> {
     app.caller().whole(WHAT)?;
-    app.note(&format!("set rule {name}"));
     rule_words::check_name("rule", name).and_then(|()| rule_words::check(&rule)).map_err(invalid)?;
-    config::change(app, |config, set| {
+    let done = config::change(app, |config, set| {
         if let Some(missing) = rule.channels.iter().find(|channel| !config.channels.contains_key(*channel)) {
             let all: Vec<&str> = config.channels.keys().map(String::as_str).collect();
             return Err(invalid(format!("there is no channel {missing:?}; there are {}", all.join(", "))));
@@ -68,20 +67,23 @@ pub(crate) async fn set_rule(app: &App, name: &str, rule: Rule) -> Result<RuleSh
         set.rules.insert(name.to_owned(), rule.clone());
         Ok(RuleShape { name: name.to_owned(), is_default: false, rule: rule.clone() })
     })
-    .await
+    .await?;
+    app.note(&format!("set rule {name}"));
+    Ok(done)
 }
 
 /// Removes a rule; where every server has one of that name, that one is in force again.
 pub(crate) async fn remove_rule(app: &App, name: &str) -> Result<(), Fault> {
     app.caller().whole(WHAT)?;
-    app.note(&format!("remove rule {name}"));
     config::change(app, |config, set| match set.rules.remove(name) {
         Some(_) => Ok(()),
         None if config.rules.contains_key(name) => Err(invalid(format!("every server has rule {name}"))
             .hint("set it with enabled=false to switch it off")),
         None => Err(Fault::not_found(format!("rule {name}"))),
     })
-    .await
+    .await?;
+    app.note(&format!("remove rule {name}"));
+    Ok(())
 }
 
 fn channel_shape(config: &Config, record: &Record, name: &str) -> Option<ChannelShape> {
@@ -134,7 +136,6 @@ fn no_channel(name: &str) -> Fault {
 /// channels could have it sent to themselves.
 pub(crate) async fn set_channel(app: &App, name: &str, channel: Channel) -> Result<ChannelSet, Fault> {
     app.caller().whole(WHAT)?;
-    app.note(&format!("set channel {name}"));
     rule_words::check_name("channel", name).map_err(invalid)?;
     let made = windlass_webhook::Secret::generate().map_err(|why| Fault::new("internal", why.to_string()))?;
     let (channel, secret) = {
@@ -150,6 +151,7 @@ pub(crate) async fn set_channel(app: &App, name: &str, channel: Channel) -> Resu
         Ok(())
     })
     .await?;
+    app.note(&format!("set channel {name}"));
     Ok(ChannelSet { name: name.to_owned(), secret })
 }
 
@@ -189,7 +191,6 @@ fn shown(url: &str) -> String {
 /// Removes a channel; what waits there is told to nobody.
 pub(crate) async fn remove_channel(app: &App, name: &str) -> Result<(), Fault> {
     app.caller().whole(WHAT)?;
-    app.note(&format!("remove channel {name}"));
     config::change(app, |config, set| {
         if let Some((rule, _)) =
             config.set.rules.iter().find(|(_, rule)| rule.channels.iter().any(|one| one == name))
@@ -205,7 +206,9 @@ pub(crate) async fn remove_channel(app: &App, name: &str) -> Result<(), Fault> {
             None => Err(no_channel(name)),
         }
     })
-    .await
+    .await?;
+    app.note(&format!("remove channel {name}"));
+    Ok(())
 }
 
 /// Sends a notice to try a channel out, at once, whatever waits there.
@@ -250,24 +253,24 @@ pub(crate) async fn channels_shown(app: &App) -> Result<Vec<ChannelShape>, Fault
 /// Somebody looks into it: no reminders come, until it is over or for that long.
 pub(crate) async fn acknowledge(app: &App, id: &str, quiet: &Quiet) -> Result<Incident, Fault> {
     app.caller().whole(WHAT)?;
-    app.note(&format!("acknowledge incident {id}"));
     let now = app.client().now();
     let until = until(quiet, now, Time::NEVER)?;
-    record::change(app, |record| {
+    let done = record::change(app, |record| {
         let incident = open(record, id)?;
         incident.acknowledged_until = Some(until).filter(|until| *until > now);
         Ok(incident.clone())
     })
-    .await
+    .await?;
+    app.note(&format!("acknowledge incident {id}"));
+    Ok(done)
 }
 
 /// Nothing is told of that rule and subject, for that long.
 pub(crate) async fn silence(app: &App, id: &str, quiet: &Quiet) -> Result<Incident, Fault> {
     app.caller().whole(WHAT)?;
-    app.note(&format!("silence incident {id}"));
     let now = app.client().now();
     let until = until(quiet, now, now.plus_ms(SILENCE_MS))?;
-    record::change(app, |record| {
+    let done = record::change(app, |record| {
         let incident = open(record, id)?;
         incident.silenced_until = Some(until).filter(|until| *until > now);
         let incident = incident.clone();
@@ -288,7 +291,9 @@ pub(crate) async fn silence(app: &App, id: &str, quiet: &Quiet) -> Result<Incide
         }
         Ok(incident)
     })
-    .await
+    .await?;
+    app.note(&format!("silence incident {id}"));
+    Ok(done)
 }
 
 fn open<'a>(record: &'a mut Record, id: &str) -> Result<&'a mut Incident, Fault> {

@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
-use windlass_api::target::Health;
+use windlass_api::target::{Circuit, Health};
+use windlass_core::why::{Reason, Why};
 use windlass_core::{QueueName, Time};
 use windlass_webhook::{Failure, Guard, Sender};
 
@@ -79,6 +80,22 @@ impl Push {
     /// How it goes with the target of that queue, as far as this server knows.
     pub(crate) fn health(&self, queue: &QueueName, now: Time) -> Health {
         self.lines().get(queue).map(|line| line.health(now)).unwrap_or_default()
+    }
+
+    /// Says of a queue that is held what the store does not know: that its target fails.
+    pub(crate) fn explain(&self, why: &mut Why, queue: &QueueName, now: Time) {
+        let health = self.health(queue, now);
+        if why.reason != Reason::RateLimited || health.circuit == Circuit::Closed {
+            return;
+        }
+        let how = match health.last_status {
+            Some(status) => format!("its last answer was {status}"),
+            None => "it gives no answer".to_owned(),
+        };
+        let times = health.failures_in_a_row;
+        why.detail = format!(
+            "the target of queue {queue} failed {times} times in a row and is left alone for a while: {how}"
+        );
     }
 
     /// Whether it falls to the caller to work on the targets: to the first who asks.

@@ -93,9 +93,22 @@ struct JobsPage {
     examined: String,
     /// Whether the page is not full because the search stopped to look.
     stopped: bool,
+    /// What can be done to one of those shown, at least: the button's value, its label, whether it destroys.
+    acts: Vec<(&'static str, &'static str, bool)>,
     /// What can be done to all jobs that the filter means.
     offers: Vec<Offer>,
-    has_jobs: bool,
+}
+
+/// The buttons for ticked jobs that one of these jobs allows.
+fn acts(jobs: &[JobView]) -> Vec<(&'static str, &'static str, bool)> {
+    let any = |allows: fn(State) -> bool| jobs.iter().any(|job| allows(job.state));
+    let all = [
+        (any(State::is_terminal), ("retry", "Retry", false)),
+        (any(|state| matches!(state, State::Scheduled | State::Retrying)), ("run-now", "Run now", false)),
+        (any(|state| !state.is_terminal()), ("cancel", "Cancel…", false)),
+        (any(|state| state != State::Running), ("delete", "Delete…", true)),
+    ];
+    all.into_iter().filter_map(|(may, act)| may.then_some(act)).collect()
 }
 
 /// `GET /jobs`.
@@ -133,8 +146,8 @@ pub(crate) async fn page(visit: Visit, mut query: Pairs) -> Reply {
             .map(|next| format!("{}&cursor={}", words::jobs_at(&f.base, &filter), words::part(next))),
         examined: words::many(page.examined as u64, "job", "jobs"),
         stopped: page.next.is_some() && page.items.len() < JOBS_SHOWN,
+        acts: acts(&page.items),
         offers: if fault.is_none() { operations::offers(&f, &shape) } else { Vec::new() },
-        has_jobs: counts.is_none_or(|counts| counts.0.iter().any(|n| *n > 0)),
         filter,
         fault,
         f,

@@ -273,6 +273,8 @@ pub(crate) struct Operation {
     pub(crate) speed: String,
     pub(crate) left: Option<String>,
     pub(crate) began: When,
+    /// Who began it.
+    pub(crate) by: Option<String>,
     pub(crate) ended: Option<When>,
     pub(crate) lost: u32,
 }
@@ -315,6 +317,7 @@ impl Operation {
             speed: if speed >= 10.0 { words::count(speed as u64) } else { format!("{speed:.1}") },
             left: left(bulk, passed, speed),
             began: When::new(bulk.began_at, now),
+            by: bulk.by.clone(),
             ended: When::some(bulk.ended_at, now),
             lost: bulk.lost,
         }

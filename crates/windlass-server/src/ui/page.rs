@@ -93,12 +93,28 @@ pub(crate) fn show_with<T: Template>(status: StatusCode, page: &T) -> Reply {
 struct ProblemPage<'a> {
     f: Frame,
     problem: &'a Problem,
+    heading: &'static str,
+}
+
+/// What stands over a page that says what is wrong.
+fn heading(status: u16) -> &'static str {
+    match status {
+        400 => "Not understood",
+        401 => "Sign in",
+        403 => "Not allowed",
+        404 => "Not found",
+        405 => "Not possible here",
+        429 => "Too many tries",
+        500.. => "Something failed",
+        _ => "That was not done",
+    }
 }
 
 /// A page that says what is wrong.
 fn sorry(frame: Frame, problem: &Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    show_with(status, &ProblemPage { f: frame, problem }).unwrap_or_else(IntoResponse::into_response)
+    show_with(status, &ProblemPage { f: frame, problem, heading: heading(problem.status) })
+        .unwrap_or_else(IntoResponse::into_response)
 }
 
 #[derive(Template)]

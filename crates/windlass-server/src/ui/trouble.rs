@@ -3,6 +3,8 @@
 //! Everything is read from counts, and the questions that go beyond them are bounded: a store with a thousand troubled
 //! queues is asked about [`ASKED_MOST`] of them.
 
+use std::collections::BTreeMap;
+
 use windlass_api::monitor::{Incident, Severity, Stage, When as Watched};
 use windlass_core::fingerprint::Fingerprint;
 use windlass_core::store::{FailureMode, Filter, LimitInfo, QueueInfo, StoreInfo, WorkerInfo};
@@ -40,7 +42,7 @@ pub(crate) struct Trouble {
     /// Since when, or until when, and the word before it.
     pub(crate) when: Option<When>,
     pub(crate) when_word: &'static str,
-    /// The newest failure modes, for dead jobs.
+    /// The failure modes with most of them, for dead jobs.
     pub(crate) modes: Vec<Mode>,
 }
 
@@ -80,7 +82,12 @@ pub(crate) async fn find(visit: &Visit, seen: &Seen<'_>) -> Result<Vec<Trouble>,
     all.extend(seen.limits.iter().filter_map(|limit| of_limit(&f, limit, visit.now)));
     all.extend(seen.workers.iter().filter_map(|worker| of_worker(&f, worker, visit.now)));
     let incidents = monitor::incidents_shown(&visit.app).await?;
-    all.extend(incidents.into_iter().filter_map(|incident| of_incident(&f, incident, visit.now)));
+    let (new, others): (Vec<_>, Vec<_>) = incidents
+        .into_iter()
+        .filter(|incident| !is_dealt_with(incident, seen))
+        .partition(|incident| incident.when == Watched::NewFailureMode);
+    all.extend(others.into_iter().filter_map(|incident| of_incident(&f, incident, visit.now)));
+    all.extend(of_new_modes(&f, new, visit.now));
     all.sort_by_key(|trouble| !trouble.is_bad);
     Ok(all)
 }
@@ -115,21 +122,27 @@ fn of_queue(f: &Frame, info: &QueueInfo, has_worker: bool, now: Time) -> Option<
     Some(told)
 }
 
-/// Dead jobs, with the modes in which jobs of the queue failed last; without those of modes that are muted or resolved.
+/// Dead jobs, with the modes that most of them died of; without those of modes that are muted or resolved.
 fn of_dead(f: &Frame, info: &QueueInfo, seen: &Seen<'_>, now: Time) -> Option<Trouble> {
     let modes = seen.modes.iter().filter(|mode| mode.queue == info.name && mode.dead > 0);
-    let (mut newest, known): (Vec<&FailureMode>, Vec<_>) =
+    let (mut open, known): (Vec<&FailureMode>, Vec<_>) =
         modes.partition(|mode| seen.marks.state(mode).is_trouble());
     let known: u64 = known.iter().map(|mode| mode.dead).sum();
     let dead = info.counts.of(State::Dead).saturating_sub(known);
     if dead == 0 {
         return None;
     }
-    newest.sort_by_key(|mode| std::cmp::Reverse(mode.last_seen));
+    open.sort_by_key(|mode| (std::cmp::Reverse(mode.dead), std::cmp::Reverse(mode.last_seen)));
     let at = f.jobs(&[("queue", info.name.as_str()), ("state", "dead")]);
-    let mut told =
-        trouble(true, info.name.as_str(), at, format!("has {}", words::many(dead, "dead job", "dead jobs")));
-    told.modes = newest.into_iter().take(MODES_TOLD).map(|mode| Mode::of(f, mode, now)).collect();
+    let mut text = format!("has {}", words::many(dead, "dead job", "dead jobs"));
+    if open.len() > MODES_TOLD {
+        text = format!("{text} of {} failure modes, most of these", words::count(open.len() as u64));
+    }
+    if known > 0 {
+        text = format!("{text}, and {} of failure modes that are muted or resolved", words::count(known));
+    }
+    let mut told = trouble(true, info.name.as_str(), at, text);
+    told.modes = open.into_iter().take(MODES_TOLD).map(|mode| Mode::of(f, mode, now)).collect();
     Some(told)
 }
 
@@ -173,8 +186,9 @@ async fn of_waiting(
     let page = visit.store().list(filter, None, 1, BUDGET).await?.unwrap_or_default();
     let mut text = "has a ready job that waits for more than a minute".to_owned();
     if let Some(job) = page.items.first()
-        && let Ok(why) = visit.store().why(job.id, None).await?
+        && let Ok(mut why) = visit.store().why(job.id, None).await?
     {
+        visit.app.options().push.explain(&mut why, &info.name, visit.now);
         match why.reason {
             // It was taken meanwhile.
             Reason::Running | Reason::Ended => {}
@@ -211,6 +225,17 @@ async fn of_groups(visit: &Visit, f: &Frame, info: &QueueInfo) -> Result<Vec<Tro
     Ok(all)
 }
 
+/// Whether somebody has muted the failure mode that the incident is about, or declared it solved: the monitor's next look
+/// ends it.
+fn is_dealt_with(incident: &Incident, seen: &Seen<'_>) -> bool {
+    // A mode that came back after it was solved is known by when that was, behind an @.
+    let print = incident.fingerprint.as_deref().map(|print| print.split('@').next().unwrap_or(print));
+    let is_it = |mode: &&FailureMode| {
+        mode.queue.as_str() == incident.subject && Some(mode.fingerprint.to_string().as_str()) == print
+    };
+    seen.modes.iter().find(is_it).is_some_and(|mode| !seen.marks.state(mode).is_trouble())
+}
+
 /// What a rule has found that is seen only over time. What can be seen by a look at the counts is told above.
 fn of_incident(f: &Frame, incident: Incident, now: Time) -> Option<Trouble> {
     let is_news = match incident.when {
@@ -227,13 +252,38 @@ fn of_incident(f: &Frame, incident: Incident, now: Time) -> Option<Trouble> {
         | Watched::ScheduleMissed
         | Watched::StoreSilent => true,
     };
-    if !is_news || incident.stage != Stage::Firing || incident.acknowledged_until.is_some() {
+    if !is_news || !is_shown(&incident) {
         return None;
     }
     let at = format!("{}{}", f.base, incident.page);
     let mut told = trouble(incident.severity == Severity::Critical, incident.subject, at, incident.text);
     (told.when, told.when_word) = (Some(When::new(incident.since, now)), "since");
     Some(told)
+}
+
+/// Failure modes that were not seen before: a queue that fails in many new ways has one cause, most likely, and one row.
+fn of_new_modes(f: &Frame, incidents: Vec<Incident>, now: Time) -> Vec<Trouble> {
+    let mut by_queue: BTreeMap<String, Vec<Incident>> = BTreeMap::new();
+    for incident in incidents.into_iter().filter(is_shown) {
+        by_queue.entry(incident.subject.clone()).or_default().push(incident);
+    }
+    let of_queue = |(queue, mut new): (String, Vec<Incident>)| {
+        if new.len() == 1 {
+            return new.pop().and_then(|incident| of_incident(f, incident, now));
+        }
+        let text = format!("fails in {} new ways", words::count(new.len() as u64));
+        let is_bad = new.iter().any(|incident| incident.severity == Severity::Critical);
+        let at = format!("{}/errors?queue={}", f.base, words::part(&queue));
+        let mut told = trouble(is_bad, queue, at, text);
+        let since = new.iter().map(|incident| incident.since).max();
+        (told.when, told.when_word) = (When::some(since, now), "the newest");
+        Some(told)
+    };
+    by_queue.into_iter().filter_map(of_queue).collect()
+}
+
+fn is_shown(incident: &Incident) -> bool {
+    incident.stage == Stage::Firing && incident.acknowledged_until.is_none()
 }
 
 fn of_limit(f: &Frame, limit: &LimitInfo, now: Time) -> Option<Trouble> {

@@ -209,7 +209,7 @@ fn shut(app: &App) -> Vec<&'static str> {
     let caller = app.caller();
     let mut shut = Vec::new();
     if caller.queues().is_some() {
-        shut.push("limits");
+        shut.extend(["limits", "monitor"]);
     }
     if !caller.may(Scope::Admin) {
         shut.extend(["keys", "audit"]);

@@ -59,7 +59,7 @@ async fn each_page_says_what_there_is() {
         ("/queues/mail?edit=~campaign+7".into(), &["name=\"weight\" value=\"3\""]),
         ("/jobs".into(), &["scheduled", "mail", "Retry", "Delete…"]),
         ("/jobs?filter=queue%3Amail+state%3Adead".into(), &["dead", "card 17 was declined"]),
-        ("/jobs?filter=group%3Anobody".into(), &["No job is meant"]),
+        ("/jobs?filter=group%3Anobody".into(), &["No job matches"]),
         (
             format!("/jobs/{dead}"),
             &[
@@ -132,7 +132,7 @@ async fn what_is_not_there_and_what_makes_no_sense_is_said_on_a_page() {
     let browser = Browser::at(&home);
     let gone = "/jobs/01999999-9999-7999-8999-999999999999";
     for (path, status, word) in [
-        ("/nope", 404, "Not here"),
+        ("/nope", 404, "Not found"),
         ("/queues/none", 404, "queue none not found"),
         (gone, 404, "retention removed it"),
         ("/jobs/seven", 400, "not a job id"),

@@ -34,6 +34,13 @@ async fn a_rule_is_set_by_its_form_and_edited_as_it_stands() {
     for part in ["Nothing was changed.", "is no whole number", r#"name="above" value="three""#] {
         assert!(page.text.contains(part), "{part} in {}", page.text);
     }
+    let log = browser.get("/audit").await;
+    assert_eq!(
+        log.text.matches("set rule many-dead").count(),
+        1,
+        "what was refused was not done: {}",
+        log.text
+    );
     let page = browser.submit("/monitor/rules/many-dead/remove", &[]).await;
     assert!(page.text.contains("Rule many-dead is removed") && !page.text.contains("more than 3 dead"));
     assert_eq!(browser.get("/monitor?rule=many-dead").await.status, 404);

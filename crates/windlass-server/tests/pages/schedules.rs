@@ -39,7 +39,12 @@ async fn a_schedule_is_made_after_a_look_at_its_next_ticks_and_changed() {
         ("then", "save"),
     ];
     let page = browser.post("/schedules", &with(&fields, &[("then", "preview"), ("queue", "")])).await;
-    assert_eq!((page.status, page.text.matches(" 09:00:00</span>").count()), (200, 5), "{}", page.text);
+    assert_eq!(
+        (page.status, page.text.matches(" 09:00:00 Europe/Berlin</span>").count()),
+        (200, 5),
+        "{}",
+        page.text
+    );
     assert!(!page.text.contains("Sat 20") && page.text.contains("Mon 20"), "{}", page.text);
     assert!(page.text.contains("value=\"eu\"") && spec(&stock, "morning").await.is_none());
 

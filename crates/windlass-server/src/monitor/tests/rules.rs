@@ -7,6 +7,7 @@ use windlass_core::schedule::Timing;
 use windlass_core::store::{Hello, ScheduleInfo, ScheduleSpec};
 use windlass_core::{Kind, Time, WorkerId};
 
+use crate::failures::{self, Word};
 use crate::monitor::record::Record;
 use crate::monitor::sight::Sight;
 use crate::monitor::{checks, config};
@@ -125,6 +126,30 @@ async fn a_failure_mode_fires_once_in_each_queue_in_which_it_is_new() {
     assert_eq!(place.told().await, [], "and stays known");
     place.kill("sms", 1, "a new one").await;
     assert_eq!(said(&place.told().await), (vec!["sms"], vec![]), "but not in another queue");
+}
+
+#[tokio::test]
+async fn a_failure_mode_that_somebody_has_muted_or_resolved_is_over() {
+    let place = Place::with("r", of(When::NewFailureMode)).await;
+    place.look().await;
+    for message in ["muted one", "resolved one", "open one"] {
+        place.kill("mail", 1, message).await;
+    }
+    place.told().await;
+    assert_eq!(place.incidents(Stage::Firing).await.len(), 3);
+    for mode in place.store().errors(None, 10).await.expect("modes") {
+        let word = match mode.title.split(' ').next() {
+            Some("muted") => Word::Mute,
+            Some("resolved") => Word::Resolve,
+            _ => continue,
+        };
+        failures::say(&place.app, mode.fingerprint, word).await.expect("a word");
+    }
+    place.after(SECOND).await;
+    place.after(2 * MINUTE).await;
+    let firing = place.incidents(Stage::Firing).await;
+    assert_eq!(firing.len(), 1, "{firing:?}");
+    assert!(firing[0].text.contains("open one"), "{firing:?}");
 }
 
 #[tokio::test]

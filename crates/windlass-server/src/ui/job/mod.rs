@@ -108,7 +108,10 @@ pub(crate) async fn page(visit: Visit, Path(id): Path<String>) -> Reply {
     let id = job_id(&id)?;
     let job = find(&visit, id).await?;
     let state = job.view.state;
-    let why = if state.is_terminal() { None } else { visit.store().why(id, None).await?.ok() };
+    let mut why = if state.is_terminal() { None } else { visit.store().why(id, None).await?.ok() };
+    if let Some(why) = &mut why {
+        visit.app.options().push.explain(why, &job.view.queue, visit.now);
+    }
     let whole_log = visit.store().logs(id, job.view.attempt).await?.unwrap_or_default();
     let newest_log = end_of(&whole_log).to_owned();
     let mut f = visit.frame("jobs");
@@ -141,9 +144,11 @@ pub(crate) async fn page(visit: Visit, Path(id): Path<String>) -> Reply {
         why: why.map(|why| why_view(why, visit.now)),
         cause: job.view.cause.map(windlass_core::event::Cause::as_str),
         mode: job.view.fingerprint.map(|print| alike(&f, &job, print)),
+        // What an attempt said that has ended is no progress any more.
         progress: job
             .progress
             .clone()
+            .filter(|_| state == State::Running)
             .map(|said| ProgressView { percent: said.percent.min(100), message: said.message }),
         acts: acts(state),
         may_edit: state != State::Running,
@@ -162,7 +167,7 @@ pub(crate) async fn page(visit: Visit, Path(id): Path<String>) -> Reply {
         options: options(&f, &job, visit.now),
         tags: job.view.tags.iter().map(|tag| (tag.to_string(), f.jobs(&[("tag", tag.as_str())]))).collect(),
         flow: flow.into_iter().filter(|(_, all)| all.all > 0).collect(),
-        curl: curl::lines(&f.server, &job),
+        curl: curl::lines(&visit.app, &f.server, &job),
         f,
     };
     show(&page)

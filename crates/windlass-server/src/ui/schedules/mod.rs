@@ -95,7 +95,10 @@ fn upcoming(timing: &Timing, now: Time) -> Vec<(String, When)> {
         Timing::Interval { .. } => "UTC",
     };
     let ticks = timing.compile().map(|timing| timing.upcoming(now, TICKS_AHEAD)).unwrap_or_default();
-    let told = |tick: Time| (moment::in_zone(tick, zone).unwrap_or_default(), When::new(tick, now));
+    let told = |tick: Time| {
+        let at = moment::in_zone(tick, zone).map(|at| format!("{at} {zone}"));
+        (at.unwrap_or_default(), When::new(tick, now))
+    };
     ticks.into_iter().map(told).collect()
 }
 
