@@ -106,10 +106,10 @@ fn whole<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
         }
 
         fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<u64, E> {
-            if number < 0.0 || number.fract() != 0.0 || !number.is_finite() {
+            // The largest number, once it has lost its last digits, is one more than that: it becomes itself again.
+            if number < 0.0 || number.fract() != 0.0 || number > u64::MAX as f64 {
                 return Err(E::invalid_value(serde::de::Unexpected::Float(number), &self));
             }
-            // What is beyond the largest becomes the largest, which is what it was before it lost its last digits.
             Ok(number as u64)
         }
     }
@@ -201,7 +201,7 @@ mod tests {
         let text = serde_json::to_string(&kept).expect("json");
         let through = text.replace("18446744073709551615", "1.8446744073709552e+19").replace(":7,", ":7.0,");
         assert_eq!(serde_json::from_str::<Retention>(&through).expect("the same"), kept);
-        for bad in ["-1", "1.5", "\"7\"", "null"] {
+        for bad in ["-1", "1.5", "1.9e19", "1e999", "\"7\"", "null"] {
             let error = serde_json::from_str::<Retention>(&format!("{{\"dead_count\":{bad}}}"));
             assert!(error.is_err(), "{bad}");
         }
