@@ -33,6 +33,8 @@ pub struct History {
     seed: u64,
     stop: Arc<AtomicBool>,
     clients: Vec<tokio::task::JoinHandle<()>>,
+    /// Calls that failed, of each client.
+    failed: Vec<Arc<AtomicU64>>,
     completed: Arc<AtomicU64>,
 }
 
@@ -58,6 +60,7 @@ impl History {
             seed,
             stop: Arc::default(),
             clients: Vec::new(),
+            failed: Vec::new(),
             completed: Arc::default(),
         }
     }
@@ -106,14 +109,38 @@ impl History {
                 client: self.client(n == 0).await,
                 dice: Dice::of_seed(self.seed ^ n),
                 made: n << 48,
+                failed: self.counter(),
             };
             self.clients.push(tokio::spawn(producer.run(Arc::clone(&self.stop))));
         }
         for n in 0..WORKERS {
             let dice = Dice::of_seed(self.seed ^ (n + 1_000));
-            let worker = Worker { client: self.client(n == 0).await, dice, id: WorkerId(n + 1), nonce: 0 };
+            let (client, failed) = (self.client(n == 0).await, self.counter());
+            let worker = Worker { client, dice, id: WorkerId(n + 1), nonce: 0, failed };
             self.clients.push(tokio::spawn(worker.run(Arc::clone(&self.stop), Arc::clone(&self.completed))));
         }
+    }
+
+    fn counter(&mut self) -> Arc<AtomicU64> {
+        let counter = Arc::new(AtomicU64::default());
+        self.failed.push(Arc::clone(&counter));
+        counter
+    }
+
+    /// Waits until a call of every client has failed: whatever a store that is gone had answered is written down by then.
+    ///
+    /// # Panics
+    /// When they do not within that time.
+    pub async fn all_cut_off(&self, within: Duration) {
+        let count = || self.failed.iter().map(|failed| failed.load(Ordering::SeqCst)).collect::<Vec<_>>();
+        let before = count();
+        let cut_off = async {
+            while count().iter().zip(&before).any(|(now, before)| now <= before) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let cut_off = tokio::time::timeout(within, cut_off).await;
+        cut_off.unwrap_or_else(|_| panic!("some clients notice nothing within {within:?}"));
     }
 
     /// Waits until so many more jobs have been completed: proof that everyone is at work (again).
@@ -142,8 +169,13 @@ impl History {
             client.await.unwrap();
         }
         let client = self.client(true).await;
-        let mut worker =
-            Worker { client: Arc::clone(&client), dice: Dice::of_seed(1), id: WorkerId(99), nonce: 1 << 40 };
+        let mut worker = Worker {
+            client: Arc::clone(&client),
+            dice: Dice::of_seed(1),
+            id: WorkerId(99),
+            nonce: 1 << 40,
+            failed: Arc::default(),
+        };
         worker.drain(&self.completed).await;
         let begins = DumpBegins::default();
         dump(&**client.store(), &self.recorder, &mut Follow::default(), begins).await.unwrap();

@@ -34,6 +34,8 @@ pub(crate) struct Producer {
     pub(crate) client: Client,
     pub(crate) dice: Dice,
     pub(crate) made: u64,
+    /// Calls that failed.
+    pub(crate) failed: Arc<AtomicU64>,
 }
 
 impl Producer {
@@ -49,6 +51,7 @@ impl Producer {
             let batch = self.batch();
             // Whoever does not know whether a batch arrived sends the same one again.
             while self.client.enqueue(batch.clone(), false, None).await.is_err() {
+                self.failed.fetch_add(1, Ordering::SeqCst);
                 if stop.load(Ordering::SeqCst) {
                     return;
                 }
@@ -113,6 +116,8 @@ pub(crate) struct Worker {
     pub(crate) dice: Dice,
     pub(crate) id: WorkerId,
     pub(crate) nonce: u64,
+    /// Calls that failed.
+    pub(crate) failed: Arc<AtomicU64>,
 }
 
 impl Worker {
@@ -133,6 +138,7 @@ impl Worker {
         let claim = Claim { settle_first: settle_first.clone(), wants, worker: self.id, nonce };
         match self.client.claim(claim, None).await {
             Err(_) => {
+                self.failed.fetch_add(1, Ordering::SeqCst);
                 tokio::time::sleep(REST).await;
                 settle_first
             }

@@ -56,6 +56,7 @@ async fn power_cut_under_everysec(level: AckLevel, seed: u64) -> Report {
     history.fault(FaultKind::PowerCut);
     server.kill();
     // Answers that were under way are written down after the kill, and may be of work that is gone too.
+    history.all_cut_off(RESUMED_WITHIN).await;
     history.fault(FaultKind::PowerCut);
     let appended = OpenOptions::new().write(true).open(server.appended()).unwrap();
     assert!(appended.metadata().unwrap().len() > synced);
