@@ -90,9 +90,8 @@ fn is_ndjson(headers: &HeaderMap) -> bool {
 
 /// Enqueues one job: 201 when it is new, 200 with the one that was there otherwise. Single jobs that come at the same
 /// time share one step of the store.
-async fn one(app: &App, keyed: &Keyed, job: NewJob) -> Answer {
+async fn one(app: &App, keyed: &Keyed, mut job: NewJob) -> Answer {
     let asked = keyed.is_there().then(|| job.clone());
-    let mut job = job;
     go_on_with_trace(app, std::slice::from_mut(&mut job));
     let enqueued = match app.client().enqueue_raw(job).await {
         Ok(enqueued) => enqueued,

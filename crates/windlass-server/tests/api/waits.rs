@@ -80,6 +80,25 @@ async fn the_end_of_the_server_answers_those_who_wait() {
 }
 
 #[tokio::test]
+async fn a_place_in_the_log_that_is_none_is_refused_however_it_is_said() {
+    let talk = Talk::begin().await;
+    for accept in ["application/json", "text/event-stream"] {
+        let by_header =
+            talk.ask("GET", "/v1/events").header("accept", accept).header("last-event-id", "<MEQk");
+        let by_query = talk.ask("GET", "/v1/events?from=nowhere").header("accept", accept);
+        for asked in [by_header, by_query] {
+            let refused = talk.send(asked).await;
+            assert_eq!(
+                (refused.status, refused.text_at("/code")),
+                (400, "bad_cursor".into()),
+                "{}",
+                refused.text
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_stream_of_events_goes_on_where_it_was_left() {
     let talk = Talk::begin().await;
     for _ in 0..3 {
