@@ -11,7 +11,7 @@ use std::{
     path::PathBuf,
 };
 
-use crate::{plan::CampaignId, sim::log::Delivery};
+use crate::{delivery::Delivery, plan::CampaignId};
 
 /// The most that one refresh reads of one log: what is left over is read by the next one.
 const MAX_READ_BYTES: u64 = 8 * 1024 * 1024;

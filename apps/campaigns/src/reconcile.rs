@@ -22,8 +22,8 @@ use thiserror::Error;
 
 use crate::{
     channel::{Channel, REPLY_LOST},
+    delivery::Delivery,
     plan::{CampaignId, Touch},
-    sim::log::Delivery,
 };
 
 /// The longest line of a log; the servers write a few values of at most 1,000 bytes each, escaped.

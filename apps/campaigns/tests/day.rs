@@ -19,8 +19,8 @@ use windlass_campaigns::{
     plan::{CAMPAIGN_STEP_QUEUE, CampaignId, CampaignStep, EMAIL_QUEUE, PAGE_CONTACTS, Plan, QUEUES},
     reconcile::{Reconciliation, Report},
     record::QueueRecord,
-    sim::{Handle, Rehearsal, provider, smtp},
 };
+use windlass_doubles::{Faults, Handle, Rate, smtp, twilio};
 
 /// A day that has not ended by then never will.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -40,11 +40,18 @@ impl Stage {
     async fn set(dir: &Path, contacts: u32, sharing: Sharing, bad_day: bool) -> Self {
         let list = ContactList::generated(contacts, 5);
         let plan = Plan::new(&list).unwrap();
-        let rehearsal = if bad_day { Rehearsal::bad_day(7, &plan, &list, true) } else { Rehearsal::quiet(7) };
+        let mut faults = Faults { seed: 7, latency_ms: 1..=4, ..Faults::default() };
+        if bad_day {
+            faults.defer = Rate::per_thousand(5);
+            faults.unavailable = Rate::per_thousand(5);
+            faults.drop_reply = Rate::per_thousand(5);
+            faults.refused_recipients =
+                plan.touches(&list).nth(700).map(|touch| touch.to.to_lowercase()).into_iter().collect();
+        }
         let logs = [dir.join("mail.jsonl"), dir.join("phone.jsonl")];
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mail = smtp::start(any_port, &logs[0], rehearsal.mail).await.unwrap();
-        let phone = provider::start(any_port, &logs[1], rehearsal.phone).await.unwrap();
+        let mail = smtp::start(any_port, &logs[0], faults.clone()).await.unwrap();
+        let phone = twilio::start(any_port, &logs[1], faults).await.unwrap();
         let providers = Providers {
             smtp_url: mail.url(),
             phone_url: phone.url(),

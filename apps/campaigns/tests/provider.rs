@@ -11,7 +11,11 @@ use tokio::{
 use windlass_campaigns::{
     channel::{Channel, ProviderClient, SendOutcome, Sms, SmsSender, Voicemail, VoicemailSender},
     plan::CampaignId,
-    sim::{Faults, Handle, Rate, log::Delivery, provider},
+};
+use windlass_doubles::{
+    Faults, Handle, Rate,
+    log::{self, Delivery},
+    twilio,
 };
 
 /// A condition that is not met by then never will be.
@@ -23,7 +27,7 @@ fn any_port() -> SocketAddr {
 }
 
 async fn start(dir: &Path, faults: Faults) -> (Handle, ProviderClient) {
-    let handle = provider::start(any_port(), &dir.join("calls.jsonl"), faults).await.unwrap();
+    let handle = twilio::start(any_port(), &dir.join("calls.jsonl"), faults).await.unwrap();
     let client = ProviderClient::new(&handle.url(), "AC123", "token").unwrap();
     (handle, client)
 }
@@ -61,8 +65,8 @@ async fn texts_and_calls_stand_in_the_log_when_their_sender_hears_of_them() {
             delivery.campaign.as_deref(),
         )
     };
-    assert_eq!(seen(0), (Channel::Sms, &*text, "+15550000001", Some("j1"), Some("7")));
-    assert_eq!(seen(1), (Channel::Voicemail, &*call, "+15550000002", Some("j2"), Some("8")));
+    assert_eq!(seen(0), (log::Channel::Sms, &*text, "+15550000001", Some("j1"), Some("7")));
+    assert_eq!(seen(1), (log::Channel::Voicemail, &*call, "+15550000002", Some("j2"), Some("8")));
     assert_eq!(log[0].bytes, "Hi & bye = 100 % ✓".len() as u64, "the form's escapes are undone");
     assert_eq!(handle.counters().accepted, 2);
 

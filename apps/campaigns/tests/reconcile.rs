@@ -15,8 +15,8 @@ use windlass_campaigns::{
     contacts::ContactList,
     plan::{Plan, Touch},
     reconcile::{Cause, Reconciliation, Record, Report},
-    sim::{Faults, Rate, provider, smtp},
 };
+use windlass_doubles::{Faults, Rate, smtp, twilio};
 
 const FROM: &str = "+15550009999";
 
@@ -64,7 +64,7 @@ async fn day(dir: &Path) -> Day {
     };
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let mail = smtp::start(any_port, &dir.join("mail.jsonl"), faults.clone()).await.unwrap();
-    let phone = provider::start(any_port, &dir.join("phone.jsonl"), faults).await.unwrap();
+    let phone = twilio::start(any_port, &dir.join("phone.jsonl"), faults).await.unwrap();
     let client = ProviderClient::new(&phone.url(), "AC1", "token").unwrap();
     let (email, sms) = (EmailSender::new(&mail.url()).unwrap(), SmsSender::new(client.clone(), FROM));
     let voicemail = VoicemailSender::new(client, FROM);

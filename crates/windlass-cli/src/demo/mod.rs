@@ -10,6 +10,7 @@ mod outcome;
 mod pass;
 mod people;
 mod process;
+mod rehearsal;
 mod room;
 mod show;
 mod worker;

@@ -15,9 +15,10 @@ use windlass_campaigns::plan::Plan;
 use windlass_campaigns::progress::DayProgress;
 use windlass_campaigns::reconcile::{Reconciliation, Report};
 use windlass_campaigns::record::QueueRecord;
-use windlass_campaigns::sim::{Counters, Handle, Rehearsal, provider, smtp};
+use windlass_doubles::{Counters, Handle, smtp, twilio};
 
 use super::process::WorkerProcess;
+use super::rehearsal::Rehearsal;
 use super::room::Part;
 use super::show::{Scene, Show};
 use super::worker::Orders;
@@ -154,7 +155,7 @@ impl Pass {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let logs = [self.dir.join("mail.jsonl"), self.dir.join("phone.jsonl")];
         let mail = smtp::start(any_port, &logs[0], self.rehearsal.mail.clone()).await?;
-        let phone = provider::start(any_port, &logs[1], self.rehearsal.phone.clone()).await?;
+        let phone = twilio::start(any_port, &logs[1], self.rehearsal.phone.clone()).await?;
         let day = self.day();
         Orders { day, providers: providers(&mail, &phone), dashboard: self.dashboard }
             .write(&self.dir, &self.list)?;

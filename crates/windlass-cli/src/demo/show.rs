@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::HumanCount;
 use windlass_campaigns::plan::{Campaign, CampaignId, Plan, Touch};
 use windlass_campaigns::progress::DayProgress;
-use windlass_campaigns::sim::Counters;
+use windlass_doubles::Counters;
 
 use super::beat::Beat;
 use super::pass::Kill;

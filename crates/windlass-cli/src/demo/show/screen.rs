@@ -154,7 +154,7 @@ fn campaign_line(campaign: &Bar, width: usize) -> Line<'static> {
 }
 
 fn draw_providers(frame: &mut Frame<'_>, area: Rect, scene: &Scene) {
-    let line = |name: &'static str, counters: &windlass_campaigns::sim::Counters| {
+    let line = |name: &'static str, counters: &windlass_doubles::Counters| {
         Line::from(format!(
             "{name:<16}{} taken, {} deferred, {} unavailable, {} replies lost, {} refused",
             HumanCount(counters.accepted),

@@ -22,13 +22,12 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{
+use crate::{
     Counters, Faults, Handle, STOP_GRACE, Tally, count,
     faults::FaultRules,
-    log::{Delivery, DeliveryLog},
+    log::{Channel, Delivery, DeliveryLog},
     now_ms,
 };
-use crate::channel::Channel;
 
 mod content;
 mod session;

@@ -28,14 +28,11 @@ use serde_json::json;
 use tokio::{net::TcpListener, sync::watch};
 
 use self::listener::{Cord, CuttableListener};
-use super::{
+use crate::{
     Faults, Handle, STOP_GRACE, Tally, count,
     faults::FaultRules,
-    log::{Delivery, DeliveryLog, logged},
+    log::{CAMPAIGN_HEADER, Channel, Delivery, DeliveryLog, IDEMPOTENCY_HEADER, JOB_HEADER, logged},
     now_ms,
-};
-use crate::{
-    channel::{CAMPAIGN_HEADER, Channel, JOB_HEADER, twilio::IDEMPOTENCY_HEADER},
     seed::mix,
 };
 

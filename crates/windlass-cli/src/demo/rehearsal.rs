@@ -5,12 +5,10 @@
 
 use std::ops::RangeInclusive;
 
-use super::{Faults, Rate};
-use crate::{
-    contacts::ContactList,
-    plan::{Plan, Touch},
-    seed::mix,
-};
+use windlass_campaigns::contacts::ContactList;
+use windlass_campaigns::plan::{Plan, Touch};
+use windlass_doubles::seed::mix;
+use windlass_doubles::{Faults, Rate};
 
 /// Greylisting and 429, which cost a wait each.
 const DEFERRED_PER_THOUSAND: u32 = 2;
@@ -31,25 +29,25 @@ const KILLS_THOUSANDTHS: [RangeInclusive<u64>; 2] = [250..=350, 550..=700];
 
 /// What the two providers do wrong.
 #[derive(Clone, Debug)]
-pub struct Rehearsal {
+pub(super) struct Rehearsal {
     /// The mail server.
-    pub mail: Faults,
+    pub(super) mail: Faults,
     /// The provider of texts and calls.
-    pub phone: Faults,
+    pub(super) phone: Faults,
     /// The touches that are refused for good.
-    pub refused: Vec<Touch>,
+    pub(super) refused: Vec<Touch>,
 }
 
 impl Rehearsal {
     /// Providers that take their time and do nothing wrong.
-    pub fn quiet(seed: u64) -> Self {
+    pub(super) fn quiet(seed: u64) -> Self {
         let faults = |latency_ms| Faults { seed, latency_ms, ..Faults::default() };
         Self { mail: faults(MAIL_LATENCY_MS), phone: faults(PHONE_LATENCY_MS), refused: Vec::new() }
     }
 
     /// Providers on a bad day. With `refuse`, a few addresses of the list are refused for good; without, whoever is on
     /// the list is reached, as a user expects of a list of their own.
-    pub fn bad_day(seed: u64, plan: &Plan, list: &ContactList, refuse: bool) -> Self {
+    pub(super) fn bad_day(seed: u64, plan: &Plan, list: &ContactList, refuse: bool) -> Self {
         let refused = if refuse { refused(seed, plan, list) } else { Vec::new() };
         let faults = |purpose: u64, latency_ms| Faults {
             seed: mix(seed, purpose),
@@ -63,7 +61,7 @@ impl Rehearsal {
     }
 
     /// After how many of `touches` the workers are killed, in order.
-    pub fn kills(seed: u64, touches: u64) -> Vec<u64> {
+    pub(super) fn kills(seed: u64, touches: u64) -> Vec<u64> {
         let at = |(nth, span): (u64, &RangeInclusive<u64>)| {
             let width = span.end() - span.start() + 1;
             // Not before anything was delivered, however short the day.

@@ -13,10 +13,27 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::channel::Channel;
+/// The header that names the job a message was sent for, in mail and in HTTP requests; it is copied into the log.
+pub const JOB_HEADER: &str = "X-Windlass-Job";
+/// The header that names the campaign a message belongs to; it is copied into the log.
+pub const CAMPAIGN_HEADER: &str = "X-Windlass-Campaign";
+/// The header that stands for [`JOB_HEADER`] in HTTP requests without it.
+pub const IDEMPOTENCY_HEADER: &str = "Idempotency-Key";
 
 /// The longest value that is written down; subjects are short, and a hostile one must not fill the disk.
-pub(super) const MAX_LOGGED_BYTES: usize = 1_000;
+pub(crate) const MAX_LOGGED_BYTES: usize = 1_000;
+
+/// By which way a delivery came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// Mail.
+    Email,
+    /// A text message.
+    Sms,
+    /// A call.
+    Voicemail,
+}
 
 /// One accepted delivery to one recipient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,10 +68,10 @@ pub struct Delivery<'a> {
 }
 
 #[derive(Debug)]
-pub(super) struct DeliveryLog(Mutex<File>);
+pub(crate) struct DeliveryLog(Mutex<File>);
 
 impl DeliveryLog {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(Mutex::new(OpenOptions::new().create(true).append(true).open(path)?)))
     }
 
@@ -62,7 +79,7 @@ impl DeliveryLog {
     ///
     /// It blocks for the few microseconds of a write into the page cache, which is less than handing it to
     /// another thread would cost.
-    pub(super) fn append<'a>(&self, deliveries: impl Iterator<Item = Delivery<'a>>) -> io::Result<()> {
+    pub(crate) fn append<'a>(&self, deliveries: impl Iterator<Item = Delivery<'a>>) -> io::Result<()> {
         let mut lines = Vec::with_capacity(512);
         for delivery in deliveries {
             serde_json::to_writer(&mut lines, &delivery)?;
@@ -73,7 +90,7 @@ impl DeliveryLog {
 }
 
 /// A value as it goes into the log: valid text, cut at the bound.
-pub(super) fn logged(value: &[u8]) -> String {
+pub(crate) fn logged(value: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(&value[..value.len().min(MAX_LOGGED_BYTES)]).into_owned();
     text.retain(|c| c != '\u{0}');
     text

@@ -1,4 +1,4 @@
-//! Repeatable pseudo-randomness: the same seed makes the same contacts and the same faults.
+//! Repeatable pseudo-randomness: the same seed makes the same faults.
 //!
 //! It owns one mixing function and one lock-free stream of draws. It is for plausible data and fault rates,
 //! never for anything that must be hard to guess.
@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The `n`th value of the stream named by `seed` (SplitMix64, Steele, Lea and Flood, OOPSLA 2014).
-pub(crate) fn mix(seed: u64, n: u64) -> u64 {
+pub fn mix(seed: u64, n: u64) -> u64 {
     let mut z = seed.wrapping_add(n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -1,11 +1,11 @@
-//! Two providers for the loopback interface: a real SMTP server and a real HTTP server that lose on purpose.
+//! Providers of mail, texts and calls for the loopback interface: real servers that lose on purpose.
 //!
-//! They take the place of the outside world in a campaign day. Each writes what it accepted to a log of its own
-//! before it answers, so that the log is evidence that does not depend on the queue; [`crate::reconcile`]
-//! compares the two. They run in a process that is not killed.
+//! They take the place of the outside world in tests and rehearsals; whoever sends to them is given an address and
+//! cannot tell. Each writes what it accepted to a log of its own before it answers, so that the log is evidence that
+//! depends on nobody. This crate uses nothing of ours: what it knows of a protocol it knows from the protocol's own
+//! documents, so a sender's mistake is not repeated here.
 //!
-//! [`smtp`] and [`provider`] are the servers, [`Faults`] what they do wrong ([`Rehearsal`] a whole day of it), [`log`]
-//! what they write down.
+//! [`smtp`] and [`twilio`] are the servers, [`Faults`] what they do wrong, [`log`] what they write down.
 
 use std::{
     net::SocketAddr,
@@ -21,12 +21,11 @@ use tokio::{sync::watch, task::JoinHandle};
 
 mod faults;
 pub mod log;
-pub mod provider;
-mod rehearsal;
+pub mod seed;
 pub mod smtp;
+pub mod twilio;
 
 pub use faults::{Faults, Rate};
-pub use rehearsal::Rehearsal;
 
 /// How long a stopping server lets conversations finish before it cuts them.
 const STOP_GRACE: Duration = Duration::from_secs(2);

@@ -55,7 +55,7 @@ impl Default for Faults {
 
 /// The faults with their streams of draws.
 #[derive(Debug)]
-pub(super) struct FaultRules {
+pub(crate) struct FaultRules {
     faults: Faults,
     defer: Draws,
     unavailable: Draws,
@@ -64,29 +64,29 @@ pub(super) struct FaultRules {
 }
 
 impl FaultRules {
-    pub(super) fn new(faults: Faults) -> Self {
+    pub(crate) fn new(faults: Faults) -> Self {
         let draws = |purpose| Draws::new(faults.seed, purpose);
         Self { defer: draws(1), unavailable: draws(2), drop_reply: draws(3), latency: draws(4), faults }
     }
 
-    pub(super) fn defers(&self) -> bool {
+    pub(crate) fn defers(&self) -> bool {
         happens(&self.defer, self.faults.defer)
     }
 
-    pub(super) fn is_unavailable(&self) -> bool {
+    pub(crate) fn is_unavailable(&self) -> bool {
         happens(&self.unavailable, self.faults.unavailable)
     }
 
-    pub(super) fn drops_reply(&self) -> bool {
+    pub(crate) fn drops_reply(&self) -> bool {
         happens(&self.drop_reply, self.faults.drop_reply)
     }
 
-    pub(super) fn refuses(&self, recipient: &str) -> bool {
+    pub(crate) fn refuses(&self, recipient: &str) -> bool {
         !self.faults.refused_recipients.is_empty()
             && self.faults.refused_recipients.contains(&recipient.to_ascii_lowercase())
     }
 
-    pub(super) async fn take_time(&self) {
+    pub(crate) async fn take_time(&self) {
         let (shortest, longest) = self.faults.latency_ms.clone().into_inner();
         if longest > 0 {
             let spread = longest.saturating_sub(shortest).saturating_add(1);

@@ -3,10 +3,7 @@
 //! A message ends with CRLF, dot, CRLF and with nothing else: servers that also take a bare LF there can be made
 //! to see two messages in one. The body is counted, never held.
 
-use crate::{
-    channel::{CAMPAIGN_HEADER, JOB_HEADER},
-    sim::log::logged,
-};
+use crate::log::{CAMPAIGN_HEADER, JOB_HEADER, logged};
 
 /// How much of a message's header is held; the fields of interest stand in the first kilobyte of any real one.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
