@@ -126,10 +126,12 @@ const TABLE: [Row; 21] = [
     },
     // Requests to addresses that users name: what an answer means to a job is for those who send them.
     Row { name: "windlass-webhook", ships: NOTHING, behind_a_feature: &[], tests: NOTHING },
+    // How pages look, for the dashboard and for applications beside it: it knows nobody, so that both may use it.
+    Row { name: "windlass-look", ships: NOTHING, behind_a_feature: &[], tests: NOTHING },
     // The server has the verbs from a client, whichever store is behind it.
     Row {
         name: "windlass-server",
-        ships: May::Use(&["windlass", "windlass-core", "windlass-api", "windlass-webhook"]),
+        ships: May::Use(&["windlass", "windlass-core", "windlass-api", "windlass-look", "windlass-webhook"]),
         behind_a_feature: &[],
         tests: May::UseAny,
     },
@@ -138,7 +140,7 @@ const TABLE: [Row; 21] = [
     // A customer of the public interface, which proves that the interface is enough.
     Row {
         name: "windlass-campaigns",
-        ships: May::Use(&["windlass"]),
+        ships: May::Use(&["windlass", "windlass-outbox", "windlass-pg", "windlass-look"]),
         behind_a_feature: &[],
         tests: May::Use(&["windlass", "windlass-doubles"]),
     },
@@ -225,6 +227,7 @@ mod tests {
             ("windlass-http", json!([on("windlass-core"), on("windlass-api"), in_tests("windlass-server")])),
             ("windlass-otel", json!([on("windlass")])),
             ("windlass-webhook", json!([on("hyper")])),
+            ("windlass-look", json!([on("askama")])),
             (
                 "windlass-server",
                 json!([on("windlass"), on("windlass-core"), on("windlass-api"), on("windlass-webhook")]),

@@ -134,7 +134,7 @@ async fn who(app: &App, headers: &HeaderMap, origin: Origin) -> Result<Who, Faul
     if let Some(shown) = bearer(headers) {
         return Ok(shown_by(app, shown, origin).await?.unwrap_or(Who::Nobody));
     }
-    let text = session::cookie(headers, session::COOKIE);
+    let text = windlass_look::cookie(headers, session::COOKIE);
     Ok(match text.and_then(|text| app.sessions().holder(text)) {
         Some(Holder::Root) => Who::Root,
         Some(Holder::Key(prefix)) => {

@@ -5,13 +5,14 @@ use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use windlass_api::problem;
 use windlass_core::Rejection;
+use windlass_look::wants_page;
 
 use crate::answer::{Answer, Fault, text};
 use crate::app::Access;
 use crate::gate;
 use crate::routes::{Scope, table};
 use crate::ui::overview;
-use crate::ui::page::{Wrong, wants_page};
+use crate::ui::page::Wrong;
 use crate::ui::session::OVER_TLS;
 use crate::ui::visit::Visit;
 

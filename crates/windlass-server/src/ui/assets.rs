@@ -1,68 +1,12 @@
-//! The style sheet, the script and the mark, as they are in `assets/`: compiled in, and kept by browsers for as long as
-//! their content is the same, since their addresses hold its hash.
-
-use std::fmt::Write as _;
-use std::sync::LazyLock;
+//! The files that pages load: the style sheet, the script and the mark of `windlass_look`.
 
 use axum::extract::{Path, RawQuery};
-use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use ring::digest;
 
 use crate::answer::Fault;
 
-/// One file.
-struct Asset {
-    name: &'static str,
-    media_type: &'static str,
-    text: &'static str,
-}
-
-const ALL: [Asset; 3] = [
-    Asset {
-        name: "style.css",
-        media_type: "text/css; charset=utf-8",
-        text: include_str!("../../assets/style.css"),
-    },
-    Asset {
-        name: "live.js",
-        media_type: "text/javascript; charset=utf-8",
-        text: include_str!("../../assets/live.js"),
-    },
-    Asset { name: "mark.svg", media_type: "image/svg+xml", text: include_str!("../../assets/mark.svg") },
-];
-
-/// The hash of each file, in their order.
-static HASHES: LazyLock<[String; 3]> = LazyLock::new(|| ALL.each_ref().map(|asset| hash(asset.text)));
-
-/// 64 bits tell the versions of a file apart.
-const HASH_BYTES: usize = 8;
-
-fn hash(text: &str) -> String {
-    let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().take(HASH_BYTES).fold(String::new(), |mut told, byte| {
-        let _ = write!(told, "{byte:02x}");
-        told
-    })
-}
-
-/// Where a page finds that file.
-pub(crate) fn address(base: &str, name: &str) -> String {
-    let at = ALL.iter().position(|asset| asset.name == name);
-    let version = at.map_or("", |at| HASHES[at].as_str());
-    format!("{base}/assets/{name}?v={version}")
-}
-
 /// `GET /assets/{file}`.
 pub(crate) async fn asset(Path(name): Path<String>, RawQuery(query): RawQuery) -> Response {
-    let Some(at) = ALL.iter().position(|asset| asset.name == name) else {
-        return Fault::new("no_such_route", format!("there is no asset {name:?}")).into_response();
-    };
-    let current = query.is_some_and(|query| query.strip_prefix("v=") == Some(HASHES[at].as_str()));
-    let caching = if current { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(ALL[at].media_type)),
-        (header::CACHE_CONTROL, HeaderValue::from_static(caching)),
-    ];
-    (headers, ALL[at].text).into_response()
+    windlass_look::asset(&name, query.as_deref())
+        .unwrap_or_else(|| Fault::new("no_such_route", format!("there is no asset {name:?}")).into_response())
 }

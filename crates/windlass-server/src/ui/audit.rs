@@ -3,10 +3,11 @@
 use askama::Template;
 use windlass_api::audit::AuditRecord;
 use windlass_core::Time;
+use windlass_look::Frame;
 
 use super::page::{Reply, show};
-use super::visit::{Frame, Visit};
-use super::words::When;
+use super::visit::Visit;
+use super::words::{self, When};
 use crate::audit;
 use crate::read::Pairs;
 
@@ -27,7 +28,7 @@ struct RecordRow {
 impl RecordRow {
     fn of(record: AuditRecord, now: Time) -> Self {
         Self {
-            at: When::new(record.at, now),
+            at: words::when(record.at, now),
             who: record.who,
             from: record.from,
             action: record.action,

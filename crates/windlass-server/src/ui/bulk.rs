@@ -5,9 +5,9 @@ use windlass_api::bulk::Action;
 use windlass_core::bounds::BATCH_ITEMS_MAX;
 use windlass_core::store::{Cancelled, Filter};
 use windlass_core::{JobId, Rejection};
+use windlass_look::Flash;
 
 use super::confirm::{ITEMS_NAMED, Question, ask, is_confirmed};
-use super::flash::Flash;
 use super::form::{Fields, back, told};
 use super::page::{Reply, Wrong};
 use super::visit::Visit;

@@ -6,12 +6,13 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use windlass_core::State;
 use windlass_core::store::{QueueInfo, QueueSeries};
 use windlass_core::{StoreError, Time};
+use windlass_look::Frame;
 
 use super::chart::{Chart, RANGES, Range};
 use super::form::spelled;
 use super::page::{Reply, show};
 use super::rows::Count;
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 use super::words::{self, When};
 use crate::answer::Fault;
 use crate::read::Pairs;
@@ -142,7 +143,7 @@ impl Row {
             waiting,
             waiting_said: words::count(waiting),
             running: Count::of(f, info, State::Running),
-            oldest: When::some(info.oldest_ready, now),
+            oldest: words::some_when(info.oldest_ready, now),
             is_old: is_old(info, now),
             enqueued: range.chart(&series.enqueued, now),
             completed: range.chart(&series.completed, now),

@@ -1,10 +1,11 @@
 //! Asking before something is done that is not undone by another click: what will happen, to what, and a way back.
 
 use askama::Template;
+use windlass_look::Frame;
 
 use super::form::Fields;
 use super::page::{Reply, show};
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 
 /// A question.
 pub(crate) struct Question {

@@ -7,14 +7,14 @@ use windlass_api::filter::FilterShape;
 use windlass_core::fingerprint::Fingerprint;
 use windlass_core::store::FailureMode;
 use windlass_core::{QueueName, State, Time};
+use windlass_look::{Flash, Frame};
 
 use super::bulk::Act;
-use super::flash::Flash;
 use super::form::{Fields, back, spelled};
 use super::operations::Offer;
 use super::page::{Reply, show};
 use super::trouble::jobs_of_mode;
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 use super::words::{self, When};
 use crate::answer::Fault;
 use crate::failures::{self, Marks, Word, is_new};
@@ -59,8 +59,8 @@ impl ModeRow {
             queue: mode.queue.to_string(),
             queue_at: f.queue(&mode.queue),
             kind: mode.kind.to_string(),
-            first_seen: When::new(mode.first_seen, now),
-            last_seen: When::new(mode.last_seen, now),
+            first_seen: words::when(mode.first_seen, now),
+            last_seen: words::when(mode.last_seen, now),
             sample: f.job(mode.sample),
             sample_short: words::short(mode.sample),
             offers: offers(f, mode),

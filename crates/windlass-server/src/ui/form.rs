@@ -6,9 +6,9 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use windlass_core::store::PerItem;
 use windlass_core::{JobId, Rejection};
+use windlass_look::{Flash, is_local};
 
-use super::flash::Flash;
-use super::page::{Wrong, is_local};
+use super::page::Wrong;
 use super::visit::Visit;
 use super::words;
 use crate::answer::Fault;

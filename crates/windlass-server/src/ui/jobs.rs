@@ -7,10 +7,11 @@ use windlass_core::bounds::LIST_BUDGET_DEFAULT;
 use windlass_core::job::JobView;
 use windlass_core::store::{Counts, Page};
 use windlass_core::{JobId, State, Time};
+use windlass_look::Frame;
 
 use super::operations::{self, Offer};
 use super::page::{Reply, show_with};
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 use super::words::{self, When};
 use crate::count;
 use crate::read::Pairs;
@@ -51,7 +52,7 @@ impl JobLine {
             queue_at: f.queue(&view.queue),
             group: view.group.as_ref().map(group),
             attempt: view.attempt,
-            since: When::new(view.since, now),
+            since: words::when(view.since, now),
             since_word: since_word(view.state),
             cause: view.cause.map(windlass_core::event::Cause::as_str).filter(|_| view.state.is_terminal()),
             error: view.last_error.clone(),

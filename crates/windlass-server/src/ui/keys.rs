@@ -5,13 +5,13 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use windlass_api::key::{KeyRequest, KeyShape, NewKeyShape};
 use windlass_core::Time;
+use windlass_look::{Flash, Frame};
 
 use super::confirm::{Question, ask, is_confirmed};
-use super::flash::Flash;
 use super::form::{Fields, back};
 use super::page::{Reply, show_with};
 use super::queue::Field;
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 use super::words::{self, When};
 use crate::api;
 use crate::app::Access;
@@ -36,11 +36,11 @@ impl KeyRow {
             revoke: format!("{}/keys/{}/revoke", f.base, words::part(&key.name)),
             scopes: key.scopes.join(", "),
             queues: if key.queues.is_empty() { "all".to_owned() } else { key.queues.join(", ") },
-            created: When::new(key.created_at, now),
+            created: words::when(key.created_at, now),
             created_by: key.created_by,
             is_over: key.expires_at.is_some_and(|at| at <= now),
-            expires: When::some(key.expires_at, now),
-            used: When::some(key.last_used_at, now),
+            expires: words::some_when(key.expires_at, now),
+            used: words::some_when(key.last_used_at, now),
             name: key.name,
             prefix: key.prefix,
         }

@@ -5,13 +5,13 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use windlass_core::store::LimitInfo;
 use windlass_core::{LimitName, Time};
+use windlass_look::{Flash, Frame};
 
 use super::confirm::{Question, ask, is_confirmed};
-use super::flash::Flash;
 use super::form::{Fields, back, said};
 use super::page::{Reply, show_with};
 use super::queue::{Field, faults, limits, spell_concurrency, spell_rate};
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 use super::words::{self, When};
 use crate::read::Pairs;
 
@@ -47,7 +47,7 @@ impl LimitRow {
             share: most.and_then(|most| (limit.in_use * 100).checked_div(most)).map(|share| share.min(100)),
             waiting: limit.waiting_lanes,
             waiting_said: words::count(limit.waiting_lanes),
-            closed_until: When::some(limit.closed_until.filter(|at| *at > now), now),
+            closed_until: words::some_when(limit.closed_until.filter(|at| *at > now), now),
             is_closed: most == Some(0),
             edit: format!("{}/limits?edit={}#set", f.base, words::part(&name)),
             remove: format!("{}/limits/{}/remove", f.base, words::part(&name)),

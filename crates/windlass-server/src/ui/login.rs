@@ -4,11 +4,12 @@ use askama::Template;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use windlass_look::{Frame, cookie, is_local, set_cookie};
 
 use super::form::Fields;
-use super::page::{Reply, Wrong, is_local, show_with};
+use super::page::{Reply, Wrong, show_with};
 use super::session::{self, Holder};
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 use crate::answer::Fault;
 use crate::app::Access;
 use crate::caller::Who;
@@ -81,7 +82,7 @@ pub(crate) async fn enter(visit: Visit, request: Request) -> Response {
         return Fault::new("internal", "the system gives no random numbers").into_response();
     };
     let mut response = visit.go(&next, None);
-    let line = session::set_cookie(&visit.headers, session::COOKIE, &begun, session::LASTS);
+    let line = set_cookie(session::is_secure(&visit.headers), session::COOKIE, &begun, session::LASTS);
     if let Ok(line) = HeaderValue::from_str(&line) {
         response.headers_mut().append(header::SET_COOKIE, line);
     }
@@ -90,11 +91,11 @@ pub(crate) async fn enter(visit: Visit, request: Request) -> Response {
 
 /// `POST /logout`: ends the session.
 pub(crate) async fn leave(visit: Visit) -> Response {
-    if let Some(text) = session::cookie(&visit.headers, session::COOKIE) {
+    if let Some(text) = cookie(&visit.headers, session::COOKIE) {
         visit.app.sessions().end(text);
     }
     let mut response = visit.go(&format!("{}/login", visit.base()), None);
-    let line = session::set_cookie(&visit.headers, session::COOKIE, "", std::time::Duration::ZERO);
+    let line = set_cookie(session::is_secure(&visit.headers), session::COOKIE, "", std::time::Duration::ZERO);
     if let Ok(line) = HeaderValue::from_str(&line) {
         response.headers_mut().append(header::SET_COOKIE, line);
     }

@@ -8,12 +8,12 @@ use axum::http::StatusCode;
 use windlass_api::monitor::{ChannelShape, Incident, Quiet, RuleShape, Stage, When as Watched};
 use windlass_api::spell::span;
 use windlass_core::Time;
+use windlass_look::{Flash, Frame};
 
 use super::confirm::{Question, ask, is_confirmed};
-use super::flash::Flash;
 use super::form::{Fields, back};
 use super::page::{Reply, show_with};
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 use super::words::{self, When};
 use crate::answer::Fault;
 use crate::monitor;
@@ -52,11 +52,11 @@ impl IncidentRow {
             at: format!("{}{}", f.base, incident.page),
             text: incident.text,
             rule: incident.rule,
-            since: When::new(incident.since, now),
-            over: When::some(incident.recovered_at, now),
+            since: words::when(incident.since, now),
+            over: words::some_when(incident.recovered_at, now),
             is_acknowledged: incident.acknowledged_until.is_some(),
-            acknowledged: When::some(incident.acknowledged_until.filter(known_end), now),
-            silenced: When::some(incident.silenced_until.filter(|until| *until > now), now),
+            acknowledged: words::some_when(incident.acknowledged_until.filter(known_end), now),
+            silenced: words::some_when(incident.silenced_until.filter(|until| *until > now), now),
         }
     }
 }
@@ -144,8 +144,8 @@ impl ChannelRow {
             waiting: shape.waiting,
             failures: shape.failures,
             error: shape.error,
-            delivered: When::some(shape.delivered_at, now),
-            next_try: When::some(shape.next_try_at, now),
+            delivered: words::some_when(shape.delivered_at, now),
+            next_try: words::some_when(shape.next_try_at, now),
             edit: format!("{}/monitor?channel={}#channel", f.base, words::part(&shape.name)),
             name: shape.name,
         }

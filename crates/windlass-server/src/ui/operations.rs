@@ -11,14 +11,14 @@ use windlass_api::filter::FilterShape;
 use windlass_api::problem::Problem;
 use windlass_api::spell::rate;
 use windlass_core::{State, Time};
+use windlass_look::{Flash, Frame};
 
 use super::bulk::Act;
-use super::flash::Flash;
 use super::form::{Fields, back, spelled};
 use super::jobs;
 use super::page::{Reply, show, show_with};
 use super::queue::Field;
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 use super::words::{self, When};
 use crate::answer::Fault;
 use crate::bulk;
@@ -196,7 +196,7 @@ pub(crate) async fn question(visit: Visit, mut query: Pairs) -> Reply {
         (query.take("action")?.unwrap_or_default(), query.take("filter")?.unwrap_or_default());
     let (rate, back) = (query.take("rate")?.unwrap_or_default(), query.take("back")?);
     query.end("action, filter, rate and back")?;
-    let back = back.filter(|back| super::page::is_local(back));
+    let back = back.filter(|back| windlass_look::is_local(back));
     let asked = Asked::of(&visit, &action, filter.trim(), back.as_deref())?;
     let form = Form { rate: Field::of(rate), typed: Field::default(), fault: None, status: StatusCode::OK };
     asked.draw(&visit, form).await
@@ -316,9 +316,9 @@ impl Operation {
             asked_rate: bulk.rate.clone(),
             speed: if speed >= 10.0 { words::count(speed as u64) } else { format!("{speed:.1}") },
             left: left(bulk, passed, speed),
-            began: When::new(bulk.began_at, now),
+            began: words::when(bulk.began_at, now),
             by: bulk.by.clone(),
-            ended: When::some(bulk.ended_at, now),
+            ended: words::some_when(bulk.ended_at, now),
             lost: bulk.lost,
         }
     }

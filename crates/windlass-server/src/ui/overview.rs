@@ -3,12 +3,13 @@
 use askama::Template;
 use windlass_core::store::{LimitInfo, Page, QueueInfo};
 use windlass_core::{State, StoreError};
+use windlass_look::Frame;
 
 use super::operations::{self, Operation};
 use super::page::{Reply, show};
 use super::rows::{QueueRow, rows};
 use super::trouble::{self, Seen, Trouble};
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 use super::words;
 use crate::failures::Marks;
 

@@ -2,30 +2,18 @@
 
 use askama::Template;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use windlass_api::problem::Problem;
 use windlass_core::{Rejection, StoreError};
+use windlass_look::{Flash, Frame, cookie, wants_page};
 
-use super::flash::Flash;
-use super::visit::{Frame, Visit, reads};
+use super::visit::{Visit, reads};
 use super::{session, words};
 use crate::answer::Fault;
 use crate::app::App;
 use crate::caller::Caller;
-
-/// What a page may load and where its forms may go: this server alone, and no script or style inside the page.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-     form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-);
-
-/// Whether the request asks for a page: browsers say so, shells and programs do not.
-pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    accept.is_some_and(|accept| accept.contains("text/html"))
-}
 
 /// What a handler of pages gives.
 pub(crate) type Reply = Result<Response, Wrong>;
@@ -73,48 +61,14 @@ pub(crate) fn show<T: Template>(page: &T) -> Reply {
 
 /// A page with a status of its own.
 pub(crate) fn show_with<T: Template>(status: StatusCode, page: &T) -> Reply {
-    match page.render() {
-        Ok(html) => {
-            let headers = [
-                (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-                (header::CONTENT_SECURITY_POLICY, POLICY),
-                // Without a referrer policy that lets this site know itself, forms say `Origin: null`.
-                (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
-                (header::VARY, HeaderValue::from_static("accept, cookie")),
-            ];
-            Ok((status, headers, html).into_response())
-        }
-        Err(error) => Err(Fault::new("internal", format!("the page could not be made: {error}")).into()),
-    }
-}
-
-#[derive(Template)]
-#[template(path = "problem.html")]
-struct ProblemPage<'a> {
-    f: Frame,
-    problem: &'a Problem,
-    heading: &'static str,
-}
-
-/// What stands over a page that says what is wrong.
-fn heading(status: u16) -> &'static str {
-    match status {
-        400 => "Not understood",
-        401 => "Sign in",
-        403 => "Not allowed",
-        404 => "Not found",
-        405 => "Not possible here",
-        429 => "Too many tries",
-        500.. => "Something failed",
-        _ => "That was not done",
-    }
+    let fault = |error| Fault::new("internal", format!("the page could not be made: {error}"));
+    Ok(windlass_look::try_page(status, page).map_err(fault)?)
 }
 
 /// A page that says what is wrong.
 fn sorry(frame: Frame, problem: &Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    show_with(status, &ProblemPage { f: frame, problem, heading: heading(problem.status) })
-        .unwrap_or_else(IntoResponse::into_response)
+    windlass_look::sorry(frame, status, &problem.code, &problem.detail, problem.hint.as_deref())
 }
 
 #[derive(Template)]
@@ -142,7 +96,7 @@ pub(crate) async fn around(State(app): State<App>, request: Request, next: Next)
     }
     if visit.frame.flash.is_some()
         && !response.status().is_redirection()
-        && let Ok(line) = HeaderValue::from_str(&Flash::taken(&visit.headers))
+        && let Ok(line) = HeaderValue::from_str(&Flash::taken(session::is_secure(&visit.headers)))
     {
         response.headers_mut().append(header::SET_COOKIE, line);
     }
@@ -153,7 +107,7 @@ pub(crate) async fn around(State(app): State<App>, request: Request, next: Next)
 fn unknown(visit: &Visit, reads: bool) -> Response {
     // A link on another site brings no strict cookie along. A page of this site that asks again at once does.
     let elsewhere = visit.headers.get("sec-fetch-site").is_some_and(|site| site.as_bytes() == b"cross-site");
-    if reads && elsewhere && session::cookie(&visit.headers, session::COOKIE).is_none() {
+    if reads && elsewhere && cookie(&visit.headers, session::COOKIE).is_none() {
         let page = AgainPage { address: visit.frame.address.clone() };
         return show(&page).unwrap_or_else(IntoResponse::into_response);
     }
@@ -177,30 +131,5 @@ fn refuse(visit: &Visit, uri: &Uri, fault: Fault) -> Response {
         sorry(visit.frame(""), &fault.0)
     } else {
         fault.hint("GET / lists what there is").into_response()
-    }
-}
-
-/// Whether an address leads to this server and nowhere else: a path, and nothing that a browser takes for a host.
-pub(crate) fn is_local(address: &str) -> bool {
-    address.starts_with('/')
-        && !address.starts_with("//")
-        && !address.contains('\\')
-        && address.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_path_of_this_server_is_local() {
-        for local in ["/", "/jobs?filter=a%20b", "/x//y"] {
-            assert!(is_local(local), "{local}");
-        }
-        for other in
-            ["", "jobs", "//evil.example", "/\\evil.example", "https://evil.example", "/a\r\nb", "/\t/evil"]
-        {
-            assert!(!is_local(other), "{other:?}");
-        }
     }
 }

@@ -1,10 +1,11 @@
 //! All queues, by name.
 
 use askama::Template;
+use windlass_look::Frame;
 
 use super::page::{Reply, show};
 use super::rows::{QueueRow, rows};
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 use crate::read::Pairs;
 
 /// Queues of a page.

@@ -3,9 +3,10 @@
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use windlass_core::store::{QueueInfo, WorkerInfo};
 use windlass_core::{State, StoreError};
+use windlass_look::Frame;
 
 use super::chart::{Chart, HOUR};
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 use super::words::{self, When};
 use crate::standing::is_old;
 pub(crate) use crate::standing::{Standing, has_worker};
@@ -63,7 +64,7 @@ pub(crate) async fn rows(
             at: frame.queue(&info.name),
             standing: Standing::of(info, has_worker(info, workers)),
             counts: COLUMNS.into_iter().map(|state| Count::of(&frame, info, state)).collect(),
-            oldest: When::some(info.oldest_ready, visit.now),
+            oldest: words::some_when(info.oldest_ready, visit.now),
             is_old: is_old(info, visit.now),
             completed_a_minute: info.completed_last_minute,
             completed_said: words::count(info.completed_last_minute),

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest;
@@ -82,13 +82,6 @@ fn digest_of(text: &str) -> Digest {
     bytes
 }
 
-/// The value of a request's cookie.
-pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let texts = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(other, _)| *other == name).map(|(_, value)| value)
-}
-
 /// The mark that the gate puts on a request that came over TLS, for those who write cookies; whatever came with it is
 /// taken off there.
 pub(crate) const OVER_TLS: &str = "x-windlass-over-tls";
@@ -100,12 +93,6 @@ pub(crate) fn is_secure(headers: &HeaderMap) -> bool {
         return true;
     }
     headers.get("x-forwarded-proto").is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
-}
-
-/// A line that sets a cookie for this site alone, out of every script's sight.
-pub(crate) fn set_cookie(headers: &HeaderMap, name: &str, value: &str, lasts: Duration) -> String {
-    let secure = if is_secure(headers) { "; Secure" } else { "" };
-    format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", lasts.as_secs())
 }
 
 #[cfg(test)]
@@ -126,13 +113,5 @@ mod tests {
         let last = sessions.begin_at(Holder::Root, now).expect("randomness");
         sessions.end(&last);
         assert!(sessions.holder_at(&last, now).is_none());
-    }
-
-    #[test]
-    fn a_cookie_is_found_among_others() {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::COOKIE, "a=1; windlass_session=x=y;b=".parse().expect("a header"));
-        assert_eq!(cookie(&headers, COOKIE), Some("x=y"));
-        assert_eq!((cookie(&headers, "b"), cookie(&headers, "c")), (Some(""), None));
     }
 }

@@ -10,8 +10,9 @@ use windlass_core::fingerprint::Fingerprint;
 use windlass_core::store::{FailureMode, Filter, LimitInfo, QueueInfo, StoreInfo, WorkerInfo};
 use windlass_core::why::Reason;
 use windlass_core::{State, StoreError, Time};
+use windlass_look::Frame;
 
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 use super::words::{self, When};
 use crate::answer::Fault;
 use crate::failures::Marks;
@@ -118,7 +119,7 @@ fn of_queue(f: &Frame, info: &QueueInfo, has_worker: bool, now: Time) -> Option<
         Standing::Working | Standing::Waiting | Standing::Idle => return None,
     };
     let mut told = trouble(is_bad, info.name.as_str(), f.queue(&info.name), text);
-    (told.when, told.when_word) = (When::some(info.oldest_ready, now), "the oldest");
+    (told.when, told.when_word) = (words::some_when(info.oldest_ready, now), "the oldest");
     Some(told)
 }
 
@@ -152,7 +153,7 @@ impl Mode {
             title: mode.title.clone(),
             at: jobs_of_mode(f, mode),
             dead: words::count(mode.dead),
-            last_seen: When::new(mode.last_seen, now),
+            last_seen: words::when(mode.last_seen, now),
         }
     }
 }
@@ -199,7 +200,7 @@ async fn of_waiting(
     }
     let at = f.jobs(&[("queue", info.name.as_str()), ("state", "ready")]);
     let mut told = trouble(false, info.name.as_str(), at, text);
-    (told.when, told.when_word) = (When::some(info.oldest_ready, visit.now), "ready since");
+    (told.when, told.when_word) = (words::some_when(info.oldest_ready, visit.now), "ready since");
     Ok(Some(told))
 }
 
@@ -257,7 +258,7 @@ fn of_incident(f: &Frame, incident: Incident, now: Time) -> Option<Trouble> {
     }
     let at = format!("{}{}", f.base, incident.page);
     let mut told = trouble(incident.severity == Severity::Critical, incident.subject, at, incident.text);
-    (told.when, told.when_word) = (Some(When::new(incident.since, now)), "since");
+    (told.when, told.when_word) = (Some(words::when(incident.since, now)), "since");
     Some(told)
 }
 
@@ -276,7 +277,7 @@ fn of_new_modes(f: &Frame, incidents: Vec<Incident>, now: Time) -> Vec<Trouble> 
         let at = format!("{}/errors?queue={}", f.base, words::part(&queue));
         let mut told = trouble(is_bad, queue, at, text);
         let since = new.iter().map(|incident| incident.since).max();
-        (told.when, told.when_word) = (When::some(since, now), "the newest");
+        (told.when, told.when_word) = (words::some_when(since, now), "the newest");
         Some(told)
     };
     by_queue.into_iter().filter_map(of_queue).collect()
@@ -297,7 +298,7 @@ fn of_limit(f: &Frame, limit: &LimitInfo, now: Time) -> Option<Trouble> {
         None => return None,
     };
     let mut told = trouble(false, format!("limit {}", limit.name), format!("{}/limits", f.base), text);
-    told.when = When::some(until, now);
+    told.when = words::some_when(until, now);
     Some(told)
 }
 
@@ -311,6 +312,6 @@ fn of_worker(f: &Frame, worker: &WorkerInfo, now: Time) -> Option<Trouble> {
         words::many(worker.running, "job", "jobs")
     );
     let mut told = trouble(true, worker.hello.worker.to_string(), format!("{}/workers", f.base), text);
-    told.when = Some(When::new(worker.seen_at, now));
+    told.when = Some(words::when(worker.seen_at, now));
     Some(told)
 }

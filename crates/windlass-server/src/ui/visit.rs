@@ -9,9 +9,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use windlass_core::Time;
 use windlass_core::store::Store;
+use windlass_look::{Flash, Frame, Place, cookie};
 
-use super::flash::Flash;
-use super::{assets, session, words};
+use super::session;
 use crate::app::{Access, App, Root};
 use crate::caller::Who;
 use crate::keys::scopes;
@@ -36,88 +36,6 @@ const PLACES: [(&str, &str, &str); 12] = [
     ("audit", "Audit", "a"),
 ];
 
-/// An entry of the navigation.
-pub(crate) struct Place {
-    pub(crate) label: &'static str,
-    pub(crate) key: &'static str,
-    pub(crate) at: String,
-    pub(crate) is_here: bool,
-}
-
-/// What stands around a page.
-#[derive(Clone, Debug)]
-pub(crate) struct Frame {
-    /// What all addresses of this server begin with: empty unless it is nested below a path.
-    pub(crate) base: String,
-    /// Which entry of the navigation the page belongs to.
-    pub(crate) place: &'static str,
-    /// The page's own address, to come back to; the overview's where a page answers a form.
-    pub(crate) address: String,
-    /// What the form before has done.
-    pub(crate) flash: Option<Flash>,
-    /// Whether there is a session to end.
-    pub(crate) signed_in: bool,
-    /// Who looks at it; none where nobody is asked.
-    pub(crate) who: Option<String>,
-    /// What they may do: the style sheet hides forms that would only be refused.
-    pub(crate) may: String,
-    /// The queues that they are limited to.
-    pub(crate) queues: Option<String>,
-    /// The entries of the navigation that lead nowhere for them.
-    shut: Vec<&'static str>,
-    /// After how many seconds the page is fetched again though no event happened; 0 is never. Progress, logs and
-    /// heartbeats are no events.
-    pub(crate) every: u32,
-    /// How a shell reaches this server.
-    pub(crate) server: String,
-}
-
-impl Frame {
-    /// The address of the overview.
-    pub(crate) fn home(&self) -> &str {
-        if self.base.is_empty() { "/" } else { &self.base }
-    }
-
-    /// The navigation.
-    pub(crate) fn places(&self) -> Vec<Place> {
-        PLACES
-            .into_iter()
-            .filter(|(place, ..)| !self.shut.contains(place))
-            .map(|(place, label, key)| {
-                let at = if place == "overview" {
-                    self.home().to_owned()
-                } else {
-                    format!("{}/{place}", self.base)
-                };
-                Place { label, key, at, is_here: place == self.place }
-            })
-            .collect()
-    }
-
-    pub(crate) fn asset(&self, name: &str) -> String {
-        assets::address(&self.base, name)
-    }
-
-    pub(crate) fn version(&self) -> &'static str {
-        env!("CARGO_PKG_VERSION")
-    }
-
-    /// The address of the jobs that conditions mean.
-    pub(crate) fn jobs(&self, conditions: &[(&str, &str)]) -> String {
-        let spelled: Vec<String> =
-            conditions.iter().map(|(name, value)| words::condition(name, value)).collect();
-        words::jobs_at(&self.base, &spelled.join(" "))
-    }
-
-    pub(crate) fn job(&self, id: impl std::fmt::Display) -> String {
-        format!("{}/jobs/{id}", self.base)
-    }
-
-    pub(crate) fn queue(&self, queue: impl AsRef<str>) -> String {
-        format!("{}/queues/{}", self.base, words::part(queue.as_ref()))
-    }
-}
-
 /// A request for a page.
 #[derive(Clone)]
 pub(crate) struct Visit {
@@ -140,7 +58,6 @@ impl Visit {
         let known = |text: &str| app.sessions().holder(text).is_some();
         let frame = Frame {
             server: server(&headers, &base),
-            base,
             place: "",
             address,
             flash: if headers.contains_key(AGAIN) { None } else { Flash::read(&headers) },
@@ -152,10 +69,11 @@ impl Visit {
                 .collect::<Vec<_>>()
                 .join(" "),
             queues: app.caller().queues().map(|queues| queues.join(", ")),
-            shut: shut(app),
+            places: places(app, &base),
             signed_in: matches!(app.options().access, Access::Bearer(_))
-                && session::cookie(&headers, session::COOKIE).is_some_and(known),
+                && cookie(&headers, session::COOKIE).is_some_and(known),
             every: 0,
+            base,
         };
         Self { app: app.clone(), now: app.by_itself().client().now(), headers, frame }
     }
@@ -180,7 +98,8 @@ impl Visit {
         let mut response = StatusCode::SEE_OTHER.into_response();
         let to = HeaderValue::from_str(to).unwrap_or(HeaderValue::from_static("/"));
         response.headers_mut().insert(header::LOCATION, to);
-        if let Some(line) = flash.and_then(|flash| HeaderValue::from_str(&flash.set(&self.headers)).ok()) {
+        let is_secure = session::is_secure(&self.headers);
+        if let Some(line) = flash.and_then(|flash| HeaderValue::from_str(&flash.set(is_secure)).ok()) {
             response.headers_mut().append(header::SET_COOKIE, line);
         }
         response
@@ -202,6 +121,21 @@ fn who(app: &App) -> Option<String> {
         Who::Key(_) | Who::Root => Some(caller.to_string()),
         Who::Server | Who::Nobody | Who::Anyone => None,
     }
+}
+
+/// The navigation, without what this visitor would not be let into.
+fn places(app: &App, base: &str) -> Vec<Place> {
+    let shut = shut(app);
+    let open = PLACES.into_iter().filter(|(name, ..)| !shut.contains(name));
+    open.map(|(name, label, key)| {
+        let at = match (name, base) {
+            ("overview", "") => "/".to_owned(),
+            ("overview", base) => base.to_owned(),
+            (name, base) => format!("{base}/{name}"),
+        };
+        Place { name, label, key, at }
+    })
+    .collect()
 }
 
 /// The pages that this visitor would not be let into.

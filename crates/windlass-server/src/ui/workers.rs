@@ -3,9 +3,10 @@
 use askama::Template;
 use windlass_core::Time;
 use windlass_core::store::{StoreInfo, WorkerInfo};
+use windlass_look::Frame;
 
 use super::page::{Reply, show};
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 use super::words::{self, When};
 use crate::standing::is_silent;
 
@@ -35,7 +36,7 @@ impl WorkerRow {
             running: worker.running,
             running_said: words::count(worker.running),
             slots: words::count(slots),
-            seen: When::new(worker.seen_at, now),
+            seen: words::when(worker.seen_at, now),
             is_silent: is_silent(worker, now),
         }
     }

@@ -4,9 +4,10 @@ use askama::Template;
 use axum::extract::Path;
 use windlass_core::Time;
 use windlass_core::job::JobDetail;
+use windlass_look::Frame;
 
 use super::super::page::{Reply, show};
-use super::super::visit::{Frame, Visit};
+use super::super::visit::Visit;
 use super::super::words::{self, When};
 use super::{alike, find};
 use crate::read::{self, job_id};
@@ -39,7 +40,7 @@ pub(crate) fn rows(f: &Frame, job: &JobDetail, now: Time) -> Vec<AttemptRow> {
         rows.push(AttemptRow {
             attempt: attempt.attempt,
             worker: attempt.worker.to_string(),
-            started: When::new(attempt.started_at, now),
+            started: words::when(attempt.started_at, now),
             waited: words::span(attempt.started_at.since(before)),
             ran: words::span(attempt.ended_at.unwrap_or(now).since(attempt.started_at)),
             outcome: attempt.outcome.clone(),

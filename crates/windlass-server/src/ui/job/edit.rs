@@ -11,13 +11,13 @@ use windlass_core::bounds::{PRIORITY_MAX, PRIORITY_MIN};
 use windlass_core::job::JobDetail;
 use windlass_core::store::{Edit, EnqueueStatus};
 use windlass_core::{JobId, NewJob, Rejection, State, Time};
+use windlass_look::{Flash, Frame};
 
-use super::super::flash::Flash;
 use super::super::form::Fields;
 use super::super::json;
 use super::super::page::{Reply, Wrong, show_with};
 use super::super::queue::Field;
-use super::super::visit::{Frame, Visit};
+use super::super::visit::Visit;
 use super::find;
 use crate::answer::only;
 use crate::read::job_id;

@@ -4,10 +4,11 @@ use windlass_core::bounds::PAGE_MAX;
 use windlass_core::job::{OnParent, Parent};
 use windlass_core::store::{Counts, Filter};
 use windlass_core::{JobId, State};
+use windlass_look::Frame;
 
 use super::super::jobs::JobLine;
 use super::super::page::Wrong;
-use super::super::visit::{Frame, Visit};
+use super::super::visit::Visit;
 use super::super::words;
 
 /// Relatives named one by one; the rest is counted by state.

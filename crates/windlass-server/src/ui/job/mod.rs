@@ -19,10 +19,11 @@ use self::flow::Relatives;
 use super::bulk::Act;
 use super::json::Shown;
 use super::page::{Reply, Wrong, show};
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 use super::words::{self, When};
 use crate::answer::Fault;
 use crate::read::job_id;
+use windlass_look::Frame;
 
 pub(crate) use attempts::log;
 pub(crate) use edit::{form, save};
@@ -133,13 +134,13 @@ pub(crate) async fn page(visit: Visit, Path(id): Path<String>) -> Reply {
         group: job.view.group.as_ref().map(|key| {
             (key.to_string(), f.jobs(&[("queue", job.view.queue.as_str()), ("group", key.as_str())]))
         }),
-        since: When::new(job.view.since, visit.now),
+        since: words::when(job.view.since, visit.now),
         since_word: super::jobs::since_word(state),
-        enqueued: When::new(job.view.enqueued_at, visit.now),
+        enqueued: words::when(job.view.enqueued_at, visit.now),
         cancel_requested: job.cancel_requested,
         holder: job
             .worker
-            .map(|worker| (worker.to_string(), When::new(job.deadline.unwrap_or(visit.now), visit.now))),
+            .map(|worker| (worker.to_string(), words::when(job.deadline.unwrap_or(visit.now), visit.now))),
         error: job.view.last_error.clone().filter(|error| !says(&why, error)),
         why: why.map(|why| why_view(why, visit.now)),
         cause: job.view.cause.map(windlass_core::event::Cause::as_str),
@@ -188,7 +189,7 @@ fn why_view(why: Why, now: Time) -> WhyView {
     WhyView {
         reason: why.reason.as_str(),
         detail: why.detail,
-        eta: When::some(why.eta, now),
+        eta: words::some_when(why.eta, now),
         ahead: why
             .ahead
             .map(|n| words::many(n, "job of its group is before it", "jobs of its group are before it")),
@@ -258,7 +259,7 @@ fn options(f: &Frame, job: &JobDetail, now: Time) -> Vec<OptionRow> {
     }
     let retry = job.retry.as_ref().map_or_else(|| "the queue's".to_owned(), retry::spell);
     all.push(plain("Retry policy", retry));
-    all.extend(job.expires_at.map(|at| plain("Expires", format!("{} ({})", at, When::new(at, now).said))));
+    all.extend(job.expires_at.map(|at| plain("Expires", format!("{} ({})", at, words::when(at, now).said))));
     all.extend(job.timeout_ms.map(|ms| plain("Timeout of an attempt", words::span(ms))));
     all.extend(job.trace.clone().map(|trace| plain("Trace", trace)));
     all

@@ -4,10 +4,11 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use windlass_core::store::{GroupInfo, QueueInfo};
 use windlass_core::{GroupKey, QueueName, State, StoreError};
+use windlass_look::Frame;
 
 use super::super::form::{Fields, back, said, spelled};
 use super::super::page::Reply;
-use super::super::visit::{Frame, Visit};
+use super::super::visit::Visit;
 use super::super::words::{self, When};
 use super::field::{GroupForm, spell_concurrency, spell_rate};
 use super::{Shown, draw, find};
@@ -123,7 +124,7 @@ fn row(
         own_settings: group.own_settings,
         ordered: group.settings.ordered,
         limits: told,
-        held_until: When::some(group.held_until.filter(|at| *at > now), now),
+        held_until: words::some_when(group.held_until.filter(|at| *at > now), now),
         shut_by: group.shut_by.map(|id| f.job(id)),
         edit: edit_at(f, info, shown, &name),
         form: is_edited.then(|| shown.group_form.clone().unwrap_or_else(|| GroupForm::of(&group.settings))),

@@ -17,15 +17,15 @@ use self::settings::QueueForm;
 use self::target::{TargetForm, TargetView};
 use super::chart::{Chart, RANGES, Range};
 use super::errors::ModeRow;
-use super::flash::Flash;
 use super::form::{Fields, back, said};
 use super::page::{Reply, Wrong, show_with};
 use super::rows::{Count, Standing, has_worker};
-use super::visit::{Frame, Visit};
+use super::visit::Visit;
 use super::words::{self, When};
 use crate::answer::Fault;
 use crate::failures::Marks;
 use crate::read::Pairs;
+use windlass_look::{Flash, Frame};
 
 pub(crate) use field::{Field, faults, limits, spell_concurrency, spell_rate};
 pub(crate) use groups::{reset_group, set_group};
@@ -165,7 +165,7 @@ async fn draw(visit: &Visit, queue: &QueueName, shown: Shown) -> Reply {
         standing: Standing::of(&info, has_worker(&info, &workers)),
         is_paused: info.settings.paused,
         counts: State::ALL.into_iter().map(|state| Count::of(&f, &info, state)).collect(),
-        oldest: When::some(info.oldest_ready, visit.now),
+        oldest: words::some_when(info.oldest_ready, visit.now),
         completed_a_minute: words::count(info.completed_last_minute),
         range: shown.range,
         tabs: tabs(&f, queue, shown.range),

@@ -10,8 +10,8 @@ use windlass_api::spell::retention::{self, Keep};
 use windlass_api::spell::{retry, span};
 use windlass_core::QueueName;
 use windlass_core::queue::QueueSettings;
+use windlass_look::Flash;
 
-use super::super::flash::Flash;
 use super::super::form::{Fields, back, spelled};
 use super::super::page::Reply;
 use super::super::visit::Visit;

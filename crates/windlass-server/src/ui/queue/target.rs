@@ -5,13 +5,13 @@ use axum::http::StatusCode;
 use windlass_api::spell::span;
 use windlass_api::target::{Circuit, RotateRequest, TargetRequest, TargetShape};
 use windlass_core::QueueName;
+use windlass_look::Flash;
 
 use super::super::confirm::{Question, ask, is_confirmed};
-use super::super::flash::Flash;
 use super::super::form::{Fields, back};
 use super::super::page::Reply;
 use super::super::visit::Visit;
-use super::super::words::When;
+use super::super::words::{self, When};
 use super::field::{Field, faults};
 use super::{Shown, draw, find};
 use crate::answer::Fault;
@@ -109,7 +109,7 @@ impl Set {
             Circuit::Open => ("down: jobs wait", "warning"),
             Circuit::HalfOpen => ("down: one job finds out", "warning"),
         };
-        let when = |at: Option<windlass_core::Time>| When::some(at, visit.now);
+        let when = |at: Option<windlass_core::Time>| words::some_when(at, visit.now);
         Self {
             url: shape.url,
             facts,

@@ -8,13 +8,14 @@ use windlass_core::bounds::{PRIORITY_MAX, PRIORITY_MIN};
 use windlass_core::schedule::{CatchUp, Overlap, Timing};
 use windlass_core::store::ScheduleSpec;
 use windlass_core::{GroupKey, Kind, QueueName, Rejection, ScheduleName, Time};
+use windlass_look::Frame;
 
 use super::{find, one, upcoming};
 use crate::ui::form::{Fields, said};
 use crate::ui::json;
 use crate::ui::page::{Reply, Wrong, show_with};
 use crate::ui::queue::Field;
-use crate::ui::visit::{Frame, Visit};
+use crate::ui::visit::Visit;
 use crate::ui::words::{self, When};
 
 /// The form, each field as people write it.
@@ -244,7 +245,7 @@ pub(crate) async fn save(visit: Visit, fields: Fields) -> Reply {
     let (name, timing) = (spec.name.clone(), spec.timing.clone());
     match visit.store().set_schedule(spec, None).await? {
         Ok(()) => {
-            let next = timing.next_after(visit.now).map(|tick| When::new(tick, visit.now).said);
+            let next = timing.next_after(visit.now).map(|tick| words::when(tick, visit.now).said);
             let next = next.unwrap_or_else(|| "never".to_owned());
             let text = format!("Schedule {name} is saved: it ticks next {next}.");
             let at = format!("{}/schedules/{}", visit.base(), words::part(name.as_str()));

@@ -11,15 +11,15 @@ use windlass_api::spell::moment;
 use windlass_core::schedule::{CatchUp, Overlap, Timing};
 use windlass_core::store::ScheduleInfo;
 use windlass_core::{NewJob, ScheduleName, Time};
+use windlass_look::{Flash, Frame};
 
 use crate::answer::{Fault, only};
 use crate::ui::confirm::{Question, ask, is_confirmed};
 use crate::ui::cron;
-use crate::ui::flash::Flash;
 use crate::ui::form::{Fields, back, said};
 use crate::ui::json::Shown;
 use crate::ui::page::{Reply, Wrong, show};
-use crate::ui::visit::{Frame, Visit};
+use crate::ui::visit::Visit;
 use crate::ui::words::{self, When};
 
 pub(crate) use form::{blank, save};
@@ -77,7 +77,7 @@ impl ScheduleRow {
             priority: spec.priority,
             paused: spec.paused,
             upcoming: upcoming(&spec.timing, now),
-            last_tick: When::some(info.last_tick, now),
+            last_tick: words::some_when(info.last_tick, now),
             last_job: info.last_job.map(|id| (words::short(id), f.job(id))),
             ticks: words::count(info.ticks),
             skipped: info.skipped,
@@ -97,7 +97,7 @@ fn upcoming(timing: &Timing, now: Time) -> Vec<(String, When)> {
     let ticks = timing.compile().map(|timing| timing.upcoming(now, TICKS_AHEAD)).unwrap_or_default();
     let told = |tick: Time| {
         let at = moment::in_zone(tick, zone).map(|at| format!("{at} {zone}"));
-        (at.unwrap_or_default(), When::new(tick, now))
+        (at.unwrap_or_default(), words::when(tick, now))
     };
     ticks.into_iter().map(told).collect()
 }

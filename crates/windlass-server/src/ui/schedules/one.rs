@@ -7,13 +7,14 @@ use axum::extract::Path;
 use windlass_core::job::JobView;
 use windlass_core::store::{Filter, ScheduleInfo};
 use windlass_core::{JobId, ScheduleName, Time};
+use windlass_look::Frame;
 
 use super::form::{Form, Preview};
 use super::{ScheduleRow, find};
 use crate::ui::jobs::JobLine;
 use crate::ui::page::{Reply, Wrong, show_with};
-use crate::ui::visit::{Frame, Visit};
-use crate::ui::words::When;
+use crate::ui::visit::Visit;
+use crate::ui::words::{self, When};
 use axum::http::StatusCode;
 
 /// Past ticks of the page.
@@ -71,7 +72,7 @@ async fn past(visit: &Visit, f: &Frame, info: &ScheduleInfo) -> Result<Vec<Past>
     let page = visit.store().list(filter, None, TICKS_BACK, TICKS_BACK).await??;
     let made: HashMap<JobId, &JobView> = page.items.iter().map(|job| (job.id, job)).collect();
     let row = |(tick, id): (Time, JobId)| Past {
-        at: When::new(tick, visit.now),
+        at: words::when(tick, visit.now),
         job: made.get(&id).map(|job| JobLine::of(f, job, visit.now)),
     };
     let mut past: Vec<Past> = ids.into_iter().rev().map(row).collect();
