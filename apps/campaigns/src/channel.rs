@@ -1,10 +1,13 @@
 //! The three channels, and what can come of one send.
 //!
-//! A sender knows its protocol and nothing of queues: it answers with a [`SendOutcome`] and leaves it to the
-//! handler whether that is a completion, a snooze or a failure. What it does know, and says, is whether the
+//! A client knows its protocol and nothing of queues: it answers with a [`SendOutcome`] and leaves it to the
+//! caller whether that is a completion, a snooze or a failure. What it does know, and says, is whether the
 //! message may have arrived although the answer did not: that is what makes a repeat explainable.
 //!
-//! [`email`] speaks SMTP, [`sms`] and [`voicemail`] the HTTP API in [`twilio`].
+//! A message carries its whole identity (its sender, its Message-ID, where callbacks go), so there is one client
+//! for each account at a provider, however many senders and campaigns share it.
+//!
+//! An [`Email`] goes out by [`smtp`]; a [`Sms`] and a [`Voicemail`] by the HTTP API in [`twilio`].
 
 use std::fmt;
 
@@ -12,14 +15,17 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub mod email;
+mod http;
 pub mod sms;
+pub mod smtp;
 pub mod twilio;
 pub mod voicemail;
 
-pub use email::{Email, EmailSender};
-pub use sms::{Sms, SmsSender};
-pub use twilio::ProviderClient;
-pub use voicemail::{Voicemail, VoicemailSender};
+pub use email::{Email, Unsubscribe};
+pub use sms::Sms;
+pub use smtp::SmtpSender;
+pub use twilio::{ProviderStatus, TwilioClient};
+pub use voicemail::{MachineDetection, Twiml, Voicemail};
 
 /// The header that carries the id of the job a message was sent for, in mail and in HTTP requests.
 pub const JOB_HEADER: &str = "X-Windlass-Job";
@@ -30,6 +36,9 @@ pub const CAMPAIGN_HEADER: &str = "X-Windlass-Campaign";
 pub const REPLY_LOST: &str = "reply_lost";
 /// The start of the text of a failure after which the message has certainly not arrived.
 pub const NOT_SENT: &str = "not_sent";
+
+/// The longest reason kept of a provider's; the longest real ones, with their links, are below 300.
+const MAX_REASON_CHARS: usize = 500;
 
 /// How a touch reaches its contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -71,22 +80,36 @@ pub enum SendOutcome {
         /// What the provider calls it.
         provider_id: String,
     },
-    /// The provider refused for now and took nothing; trying again before the delay is pointless.
-    RetryLater {
-        /// How long to wait, from the provider's own words where it gave any.
-        after_ms: u64,
-        /// The provider's reason.
-        why: String,
-    },
-    /// The provider refused for good; another attempt would get the same answer.
-    Permanent {
-        /// The provider's code, such as `5.1.1` or `21211`.
-        code: String,
-        /// The provider's reason.
-        why: String,
-    },
-    /// The attempt failed for a reason that is not the message's.
-    Transient(SendError),
+    /// The provider said no and took nothing.
+    Refused(Refusal),
+    /// The attempt ended without a verdict on the message.
+    Unanswered(SendError),
+}
+
+/// A provider's no, with what it says about another attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The provider's code behind the name of its kind, such as `twilio/21610`, `smtp/550-5.1.1` or `mail/413`;
+    /// `local/...` when the message could not even be offered.
+    pub code: String,
+    /// The provider's reason, for people.
+    pub why: String,
+    /// What kind of no it is, as far as the protocol itself says.
+    pub class: RefusalClass,
+    /// How long the provider asks to wait, in milliseconds, when it named a time.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// What a refusal is about, as far as the protocol itself says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalClass {
+    /// Not now: another attempt later may succeed.
+    Temporary,
+    /// Never: another attempt with this message gets the same answer.
+    Permanent,
+    /// Our own account, credentials, sender or settings: not the contact's fault, and for people to mend.
+    Ours,
 }
 
 /// An attempt that ended without a verdict from the provider.
@@ -139,6 +162,12 @@ pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.eq_ignore_ascii_case("localhost")
         || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// A provider's words cut to what a person reads and a row can hold, on one line.
+pub(crate) fn shortened(text: &str) -> String {
+    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    line.take(MAX_REASON_CHARS).collect::<String>().trim_end().to_owned()
 }
 
 /// The URL without its user and password, for messages.

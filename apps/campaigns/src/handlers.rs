@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use windlass::{Client, Ctx, Draft, Job, RunningWorker};
 
 use crate::{
-    channel::{ChannelConfigError, EmailSender, ProviderClient, SmsSender, VoicemailSender},
+    channel::{ChannelConfigError, SmtpSender, TwilioClient},
     contacts::ContactList,
     plan::{Plan, PlanError, QUEUES},
 };
@@ -30,9 +30,9 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Where the messages go, and in whose name.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Providers {
-    /// The mail server, as [`EmailSender`] takes it.
+    /// The mail server, as [`SmtpSender`] takes it.
     pub smtp_url: String,
-    /// The provider of texts and calls, as [`ProviderClient`] takes it.
+    /// The provider of texts and calls, as [`TwilioClient`] takes it.
     pub phone_url: String,
     /// The account there.
     pub account_sid: String,
@@ -50,10 +50,9 @@ pub struct App {
     list: ContactList,
     plan: Plan,
     from_email: String,
-    email: EmailSender,
-    sms: SmsSender,
-    voicemail: VoicemailSender,
-    phone: ProviderClient,
+    from_phone: String,
+    email: SmtpSender,
+    phone: TwilioClient,
     watch_every: Duration,
 }
 
@@ -75,14 +74,13 @@ impl App {
     /// # Errors
     /// When the list is empty or an address is not one.
     pub fn new(list: ContactList, providers: &Providers, watch_every: Duration) -> Result<Self, AppError> {
-        let phone = ProviderClient::new(&providers.phone_url, &providers.account_sid, &providers.auth_token)?;
+        let phone = TwilioClient::new(&providers.phone_url, &providers.account_sid, &providers.auth_token)?;
         Ok(Self {
             plan: Plan::new(&list)?,
             list,
             from_email: providers.from_email.clone(),
-            email: EmailSender::new(&providers.smtp_url)?,
-            sms: SmsSender::new(phone.clone(), &providers.from_phone),
-            voicemail: VoicemailSender::new(phone.clone(), &providers.from_phone),
+            from_phone: providers.from_phone.clone(),
+            email: SmtpSender::new(&providers.smtp_url)?,
             phone,
             watch_every,
         })

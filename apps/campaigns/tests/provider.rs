@@ -9,8 +9,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use windlass_campaigns::{
-    channel::{Channel, ProviderClient, SendOutcome, Sms, SmsSender, Voicemail, VoicemailSender},
-    plan::CampaignId,
+    channel::{
+        CAMPAIGN_HEADER, Channel, JOB_HEADER, MachineDetection, Refusal, RefusalClass, SendOutcome, Sms,
+        TwilioClient, Twiml, Voicemail,
+    },
 };
 use windlass_doubles::{
     Faults, Handle, Rate,
@@ -26,14 +28,28 @@ fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-async fn start(dir: &Path, faults: Faults) -> (Handle, ProviderClient) {
+async fn start(dir: &Path, faults: Faults) -> (Handle, TwilioClient) {
     let handle = twilio::start(any_port(), &dir.join("calls.jsonl"), faults).await.unwrap();
-    let client = ProviderClient::new(&handle.url(), "AC123", "token").unwrap();
+    let client = TwilioClient::new(&handle.url(), "AC123", "token").unwrap();
     (handle, client)
 }
 
-fn sms<'a>(job: &'a str, to: &'a str) -> Sms<'a> {
-    Sms { job, campaign: CampaignId(7), to, body: "Hi & bye = 100 % ✓" }
+const TRACE: &[(&str, &str)] = &[(JOB_HEADER, "j1"), (CAMPAIGN_HEADER, "7")];
+
+fn sms(to: &str) -> Sms<'_> {
+    Sms { to, from: FROM, body: "Hi & bye = 100 % ✓", status_callback: None, headers: TRACE }
+}
+
+fn call(to: &str) -> Voicemail<'_> {
+    Voicemail {
+        to,
+        from: FROM,
+        twiml: Twiml::Inline("Hello <you>"),
+        status_callback: None,
+        machine_detection: MachineDetection::BeforeSpeech,
+        ring_s: None,
+        headers: &[(JOB_HEADER, "j2"), (CAMPAIGN_HEADER, "8")],
+    }
 }
 
 fn log_text(handle: &Handle) -> String {
@@ -44,13 +60,11 @@ fn log_text(handle: &Handle) -> String {
 async fn texts_and_calls_stand_in_the_log_when_their_sender_hears_of_them() {
     let dir = tempfile::tempdir().unwrap();
     let (handle, client) = start(dir.path(), Faults { latency_ms: 0..=2, ..Faults::default() }).await;
-    let outcome = SmsSender::new(client.clone(), FROM).send(&sms("j1", "+15550000001")).await;
+    let outcome = client.send_sms(&sms("+15550000001")).await;
     let SendOutcome::Sent { provider_id: text } = outcome else { panic!("{outcome:?}") };
-    let voicemail =
-        Voicemail { job: "j2", campaign: CampaignId(8), to: "+15550000002", speech: "Hello <you>" };
-    let outcome = VoicemailSender::new(client.clone(), FROM).send(&voicemail).await;
-    let SendOutcome::Sent { provider_id: call } = outcome else { panic!("{outcome:?}") };
-    assert!(text.starts_with("SM") && text.len() == 34 && call.starts_with("CA") && call.len() == 34);
+    let outcome = client.place_call(&call("+15550000002")).await;
+    let SendOutcome::Sent { provider_id: call_id } = outcome else { panic!("{outcome:?}") };
+    assert!(text.starts_with("SM") && text.len() == 34 && call_id.starts_with("CA") && call_id.len() == 34);
 
     let log = log_text(&handle);
     let log: Vec<Delivery<'_>> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -66,13 +80,13 @@ async fn texts_and_calls_stand_in_the_log_when_their_sender_hears_of_them() {
         )
     };
     assert_eq!(seen(0), (log::Channel::Sms, &*text, "+15550000001", Some("j1"), Some("7")));
-    assert_eq!(seen(1), (log::Channel::Voicemail, &*call, "+15550000002", Some("j2"), Some("8")));
+    assert_eq!(seen(1), (log::Channel::Voicemail, &*call_id, "+15550000002", Some("j2"), Some("8")));
     assert_eq!(log[0].bytes, "Hi & bye = 100 % ✓".len() as u64, "the form's escapes are undone");
     assert_eq!(handle.counters().accepted, 2);
 
-    let text_status = client.status(Channel::Sms, &text).await.unwrap();
+    let text_status = client.status(Channel::Sms, &text).await.unwrap().status;
     assert!(["queued", "sent", "delivered"].contains(&&*text_status), "{text_status}");
-    let call_status = client.status(Channel::Voicemail, &call).await.unwrap();
+    let call_status = client.status(Channel::Voicemail, &call_id).await.unwrap().status;
     assert!(["queued", "in-progress", "completed"].contains(&&*call_status), "{call_status}");
     assert!(client.status(Channel::Voicemail, &text).await.is_err(), "a text is not a call");
     let forged = format!("{}0{}", &text[..20], &text[21..]);
@@ -84,11 +98,10 @@ async fn texts_and_calls_stand_in_the_log_when_their_sender_hears_of_them() {
 async fn a_provider_that_slows_us_down_takes_nothing_and_says_for_how_long() {
     let dir = tempfile::tempdir().unwrap();
     let (handle, client) = start(dir.path(), Faults { defer: Rate::ALWAYS, ..Faults::default() }).await;
-    let outcome = SmsSender::new(client, FROM).send(&sms("j1", "+15550000001")).await;
-    assert!(
-        matches!(&outcome, SendOutcome::RetryLater { after_ms: 1_000, why } if why.contains("20429")),
-        "{outcome:?}"
-    );
+    let outcome = client.send_sms(&sms("+15550000001")).await;
+    let SendOutcome::Refused(refusal) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((refusal.code.as_str(), refusal.class), ("twilio/20429", RefusalClass::Temporary));
+    assert_eq!(refusal.retry_after_ms, Some(1_000));
     assert_eq!((log_text(&handle).len(), handle.counters().deferred), (0, 1));
 }
 
@@ -96,8 +109,8 @@ async fn a_provider_that_slows_us_down_takes_nothing_and_says_for_how_long() {
 async fn a_provider_that_is_down_has_taken_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (handle, client) = start(dir.path(), Faults { unavailable: Rate::ALWAYS, ..Faults::default() }).await;
-    let outcome = SmsSender::new(client, FROM).send(&sms("j1", "+15550000001")).await;
-    assert!(matches!(&outcome, SendOutcome::Transient(error) if !error.may_have_arrived), "{outcome:?}");
+    let outcome = client.send_sms(&sms("+15550000001")).await;
+    assert!(matches!(&outcome, SendOutcome::Unanswered(error) if !error.may_have_arrived), "{outcome:?}");
     assert_eq!((log_text(&handle).len(), handle.counters().unavailable), (0, 1));
 }
 
@@ -105,8 +118,8 @@ async fn a_provider_that_is_down_has_taken_nothing() {
 async fn a_dropped_answer_leaves_a_text_that_may_have_arrived_and_did() {
     let dir = tempfile::tempdir().unwrap();
     let (handle, client) = start(dir.path(), Faults { drop_reply: Rate::ALWAYS, ..Faults::default() }).await;
-    let outcome = SmsSender::new(client, FROM).send(&sms("j1", "+15550000001")).await;
-    let SendOutcome::Transient(error) = outcome else { panic!("{outcome:?}") };
+    let outcome = client.send_sms(&sms("+15550000001")).await;
+    let SendOutcome::Unanswered(error) = outcome else { panic!("{outcome:?}") };
     assert!(error.may_have_arrived && error.to_string().starts_with("reply_lost: "), "{error}");
     let log = log_text(&handle);
     assert!(serde_json::from_str::<Delivery<'_>>(log.trim_end()).unwrap().reply_dropped);
@@ -118,21 +131,24 @@ async fn a_recipient_refused_for_good_is_a_permanent_outcome_with_the_providers_
     let dir = tempfile::tempdir().unwrap();
     let refused_recipients = HashSet::from(["+15550000013".to_owned()]);
     let (handle, client) = start(dir.path(), Faults { refused_recipients, ..Faults::default() }).await;
-    let sender = SmsSender::new(client.clone(), FROM);
-    for (to, expected) in
-        [("+15550000013", "21211"), ("+15005550004", "21610"), ("nonsense", "21211"), ("", "21604")]
-    {
-        let outcome = sender.send(&sms("j1", to)).await;
-        assert!(
-            matches!(&outcome, SendOutcome::Permanent { code, .. } if code == expected),
-            "{to}: {outcome:?}"
-        );
+    let refused = |outcome| match outcome {
+        SendOutcome::Refused(Refusal { code, class, .. }) => (code, class),
+        other => panic!("{other:?}"),
+    };
+    for (to, expected) in [
+        ("+15550000013", "twilio/21211"),
+        ("+15005550004", "twilio/21610"),
+        ("nonsense", "twilio/21211"),
+        ("", "twilio/21604"),
+    ] {
+        let seen = refused(client.send_sms(&sms(to)).await);
+        assert_eq!(seen, (expected.to_owned(), RefusalClass::Permanent), "{to}");
     }
-    let voicemail = Voicemail { job: "j2", campaign: CampaignId(8), to: "+15005550001", speech: "Hello" };
-    let outcome = VoicemailSender::new(client.clone(), FROM).send(&voicemail).await;
-    assert!(matches!(&outcome, SendOutcome::Permanent { code, .. } if code == "21217"), "{outcome:?}");
-    let full = SmsSender::new(client, "+15005550008").send(&sms("j3", "+15550000001")).await;
-    assert!(matches!(full, SendOutcome::RetryLater { .. }), "a full sender queue empties: {full:?}");
+    let seen = refused(client.place_call(&call("+15005550001")).await);
+    assert_eq!(seen, ("twilio/21217".to_owned(), RefusalClass::Permanent));
+    let full = Sms { from: "+15005550008", ..sms("+15550000001") };
+    let seen = refused(client.send_sms(&full).await);
+    assert_eq!(seen, ("twilio/21611".to_owned(), RefusalClass::Temporary), "a full sender queue empties");
     assert_eq!(log_text(&handle).len(), 0);
 }
 
@@ -141,9 +157,9 @@ async fn a_provider_that_is_not_there_has_taken_nothing() {
     let listener = TcpListener::bind(any_port()).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let client = ProviderClient::new(&url, "AC123", "token").unwrap();
-    let outcome = SmsSender::new(client, FROM).send(&sms("j1", "+15550000001")).await;
-    assert!(matches!(&outcome, SendOutcome::Transient(error) if !error.may_have_arrived), "{outcome:?}");
+    let client = TwilioClient::new(&url, "AC123", "token").unwrap();
+    let outcome = client.send_sms(&sms("+15550000001")).await;
+    assert!(matches!(&outcome, SendOutcome::Unanswered(error) if !error.may_have_arrived), "{outcome:?}");
 }
 
 /// Sends raw bytes and gives the whole answer; the server must close or answer `Connection: close`.
@@ -189,7 +205,7 @@ async fn nonsense_is_answered_bounded_and_hurts_nobody_else() {
         assert!(answer.contains(expected), "{what}: {answer}");
     }
     assert_eq!(log_text(&handle).len(), 0);
-    let outcome = SmsSender::new(client, FROM).send(&sms("j1", "+15550000001")).await;
+    let outcome = client.send_sms(&sms("+15550000001")).await;
     assert!(matches!(outcome, SendOutcome::Sent { .. }), "{outcome:?}");
 }
 
@@ -197,10 +213,9 @@ async fn nonsense_is_answered_bounded_and_hurts_nobody_else() {
 async fn a_stopped_provider_leaves_no_listener_and_its_whole_log() {
     let dir = tempfile::tempdir().unwrap();
     let (handle, client) = start(dir.path(), Faults::default()).await;
-    let sender = SmsSender::new(client, FROM);
     for number in 0..50 {
-        let (job, to) = (format!("j{number}"), format!("+1555{number:07}"));
-        assert!(matches!(sender.send(&sms(&job, &to)).await, SendOutcome::Sent { .. }));
+        let to = format!("+1555{number:07}");
+        assert!(matches!(client.send_sms(&sms(&to)).await, SendOutcome::Sent { .. }));
     }
     let (addr, path) = (handle.addr(), handle.log_path().to_owned());
     let counters = handle.shutdown().await;

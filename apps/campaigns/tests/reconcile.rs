@@ -8,9 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use windlass::Time;
 use windlass_campaigns::{
     channel::{
-        Channel, Email, EmailSender, ProviderClient, SendOutcome, Sms, SmsSender, Voicemail, VoicemailSender,
+        CAMPAIGN_HEADER, Channel, Email, JOB_HEADER, MachineDetection, RefusalClass, SendOutcome, Sms,
+        SmtpSender, TwilioClient, Twiml, Voicemail,
     },
     contacts::ContactList,
     plan::{Plan, Touch},
@@ -65,42 +67,61 @@ async fn day(dir: &Path) -> Day {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let mail = smtp::start(any_port, &dir.join("mail.jsonl"), faults.clone()).await.unwrap();
     let phone = twilio::start(any_port, &dir.join("phone.jsonl"), faults).await.unwrap();
-    let client = ProviderClient::new(&phone.url(), "AC1", "token").unwrap();
-    let (email, sms) = (EmailSender::new(&mail.url()).unwrap(), SmsSender::new(client.clone(), FROM));
-    let voicemail = VoicemailSender::new(client, FROM);
+    let client = TwilioClient::new(&phone.url(), "AC1", "token").unwrap();
+    let sender = SmtpSender::new(&mail.url()).unwrap();
 
     let mut recorded = Recorded::default();
     for touch in plan.touches(&list) {
-        let (job, campaign, to) = (format!("job-{}", touch.contact.0), touch.campaign, touch.to.as_str());
+        let (job, campaign) = (format!("job-{}", touch.contact.0), touch.campaign.to_string());
+        let (to, headers) = (touch.to.as_str(), &[(JOB_HEADER, job.as_str()), (CAMPAIGN_HEADER, &campaign)]);
         loop {
-            let job = job.as_str();
             let outcome = match touch.channel {
                 Channel::Email => {
                     let message = Email {
-                        job,
-                        campaign,
+                        message_id: &format!("<{job}@example.com>"),
+                        touch: &job,
+                        campaign: &campaign,
                         from: "Ann <ann@example.com>",
+                        reply_to: None,
                         to,
                         to_name: "",
                         subject: "Hello",
                         text: "Hello",
-                        unsubscribe_url: None,
+                        html: None,
+                        unsubscribe: None,
+                        feedback_id: None,
+                        date: Time(1_800_000_000_000),
+                        headers,
                     };
-                    email.send(&message).await
+                    sender.send(&message).await
                 }
-                Channel::Sms => sms.send(&Sms { job, campaign, to, body: "Hello" }).await,
-                Channel::Voicemail => voicemail.send(&Voicemail { job, campaign, to, speech: "Hello" }).await,
+                Channel::Sms => {
+                    let sms = Sms { to, from: FROM, body: "Hello", status_callback: None, headers };
+                    client.send_sms(&sms).await
+                }
+                Channel::Voicemail => {
+                    let call = Voicemail {
+                        to,
+                        from: FROM,
+                        twiml: Twiml::Inline("Hello"),
+                        status_callback: None,
+                        machine_detection: MachineDetection::BeforeSpeech,
+                        ring_s: None,
+                        headers,
+                    };
+                    client.place_call(&call).await
+                }
             };
             match outcome {
                 SendOutcome::Sent { .. } => break,
-                SendOutcome::Permanent { .. } => {
+                SendOutcome::Refused(no) if no.class == RefusalClass::Permanent => {
                     recorded.refused.insert(touch.to.clone());
                     break;
                 }
-                SendOutcome::RetryLater { .. } => {}
-                SendOutcome::Transient(error) => {
+                SendOutcome::Refused(_) => {}
+                SendOutcome::Unanswered(error) => {
                     let cause = Cause::of_failure(&error.to_string());
-                    recorded.causes.entry(job.to_owned()).or_default().extend(cause);
+                    recorded.causes.entry(job.clone()).or_default().extend(cause);
                 }
             }
         }

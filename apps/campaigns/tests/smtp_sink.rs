@@ -10,9 +10,9 @@ use tokio::{
     sync::mpsc,
     task::JoinSet,
 };
+use windlass::Time;
 use windlass_campaigns::{
-    channel::{Email, EmailSender, SendOutcome},
-    plan::CampaignId,
+    channel::{CAMPAIGN_HEADER, Email, JOB_HEADER, RefusalClass, SendOutcome, SmtpSender},
 };
 use windlass_doubles::{Faults, Handle, Rate, log::Delivery, smtp};
 
@@ -32,31 +32,38 @@ fn logged(sink: &Handle) -> Vec<Delivery<'static>> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn email<'a>(job: &'a str, to: &'a str) -> Email<'a> {
-    Email {
-        job,
-        campaign: CampaignId(7),
+async fn send(sender: &SmtpSender, job: &str, to: &str) -> SendOutcome {
+    let email = Email {
+        message_id: &format!("<{job}@example.com>"),
+        touch: job,
+        campaign: "7",
         from: "Ann <ann@example.com>",
+        reply_to: None,
         to,
         to_name: "Bob",
         subject: "Hello",
         text: "Hi Bob,\n.\n..\nall is well\n",
-        unsubscribe_url: None,
-    }
+        html: None,
+        unsubscribe: None,
+        feedback_id: None,
+        date: Time(1_800_000_000_000),
+        headers: &[(JOB_HEADER, job), (CAMPAIGN_HEADER, "7")],
+    };
+    sender.send(&email).await
 }
 
 #[tokio::test]
 async fn the_sender_and_the_server_agree_on_every_mail() {
     let dir = tempfile::tempdir().unwrap();
     let sink = sink(dir.path(), Faults::default()).await;
-    let sender = Arc::new(EmailSender::new(&sink.url()).unwrap());
+    let sender = Arc::new(SmtpSender::new(&sink.url()).unwrap());
     let mut tasks = JoinSet::new();
     for task in 0..30 {
         let sender = Arc::clone(&sender);
         tasks.spawn(async move {
             for number in 0..20 {
                 let (job, to) = (format!("j{task}-{number}"), format!("c{task}.{number}@example.com"));
-                let outcome = sender.send(&email(&job, &to)).await;
+                let outcome = send(&sender, &job, &to).await;
                 assert!(
                     matches!(&outcome, SendOutcome::Sent { provider_id } if provider_id.starts_with('q')),
                     "{outcome:?}"
@@ -82,11 +89,14 @@ async fn a_refusal_is_the_recipients_and_leaves_the_connection_usable() {
     let dir = tempfile::tempdir().unwrap();
     let refused_recipients = HashSet::from(["gone@example.com".to_owned()]);
     let sink = sink(dir.path(), Faults { refused_recipients, ..Faults::default() }).await;
-    let sender = EmailSender::new(&sink.url()).unwrap();
+    let sender = SmtpSender::new(&sink.url()).unwrap();
     for _ in 0..3 {
-        let outcome = sender.send(&email("j1", "Gone@example.com")).await;
-        assert!(matches!(&outcome, SendOutcome::Permanent { code, .. } if code == "5.1.1"), "{outcome:?}");
-        assert!(matches!(sender.send(&email("j2", "bob@example.com")).await, SendOutcome::Sent { .. }));
+        let outcome = send(&sender, "j1", "Gone@example.com").await;
+        assert!(
+            matches!(&outcome, SendOutcome::Refused(no) if no.code == "smtp/550-5.1.1" && no.class == RefusalClass::Permanent),
+            "{outcome:?}"
+        );
+        assert!(matches!(send(&sender, "j2", "bob@example.com").await, SendOutcome::Sent { .. }));
     }
     assert_eq!((sink.counters().connections, sink.counters().refused), (1, 3));
     assert_eq!(logged(&sink).len(), 3);
@@ -96,9 +106,12 @@ async fn a_refusal_is_the_recipients_and_leaves_the_connection_usable() {
 async fn greylisting_says_when_to_come_back_and_takes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let sink = sink(dir.path(), Faults { defer: Rate::ALWAYS, ..Faults::default() }).await;
-    let sender = EmailSender::new(&sink.url()).unwrap();
-    let outcome = sender.send(&email("j1", "bob@example.com")).await;
-    assert!(matches!(outcome, SendOutcome::RetryLater { after_ms: 1_000, .. }), "{outcome:?}");
+    let sender = SmtpSender::new(&sink.url()).unwrap();
+    let outcome = send(&sender, "j1", "bob@example.com").await;
+    assert!(
+        matches!(&outcome, SendOutcome::Refused(no) if no.code == "smtp/451-4.7.1" && no.class == RefusalClass::Temporary && no.retry_after_ms == Some(1_000)),
+        "{outcome:?}"
+    );
     assert_eq!(logged(&sink).len(), 0);
     assert_eq!(sink.counters().deferred, 1);
 }
@@ -107,9 +120,9 @@ async fn greylisting_says_when_to_come_back_and_takes_nothing() {
 async fn a_dropped_reply_leaves_a_mail_that_may_have_arrived_and_did() {
     let dir = tempfile::tempdir().unwrap();
     let sink = sink(dir.path(), Faults { drop_reply: Rate::ALWAYS, ..Faults::default() }).await;
-    let sender = EmailSender::new(&sink.url()).unwrap();
-    let outcome = sender.send(&email("j1", "bob@example.com")).await;
-    let SendOutcome::Transient(error) = outcome else { panic!("{outcome:?}") };
+    let sender = SmtpSender::new(&sink.url()).unwrap();
+    let outcome = send(&sender, "j1", "bob@example.com").await;
+    let SendOutcome::Unanswered(error) = outcome else { panic!("{outcome:?}") };
     assert!(error.may_have_arrived && error.to_string().starts_with("reply_lost: "), "{error}");
     let log = logged(&sink);
     assert!(log.len() == 1 && log[0].reply_dropped);
@@ -120,9 +133,9 @@ async fn a_server_that_is_not_there_has_taken_nothing() {
     let listener = TcpListener::bind(any_port()).await.unwrap();
     let addr = listener.local_addr().unwrap();
     drop(listener);
-    let sender = EmailSender::new(&format!("smtp://{addr}")).unwrap();
-    let outcome = sender.send(&email("j1", "bob@example.com")).await;
-    assert!(matches!(&outcome, SendOutcome::Transient(error) if !error.may_have_arrived), "{outcome:?}");
+    let sender = SmtpSender::new(&format!("smtp://{addr}")).unwrap();
+    let outcome = send(&sender, "j1", "bob@example.com").await;
+    assert!(matches!(&outcome, SendOutcome::Unanswered(error) if !error.may_have_arrived), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -130,18 +143,18 @@ async fn a_kept_connection_that_the_server_closed_costs_no_attempt() {
     let dir = tempfile::tempdir().unwrap();
     let first = sink(dir.path(), Faults::default()).await;
     let (addr, log) = (first.addr(), first.log_path().to_owned());
-    let sender = EmailSender::new(&first.url()).unwrap();
-    assert!(matches!(sender.send(&email("j1", "bob@example.com")).await, SendOutcome::Sent { .. }));
+    let sender = SmtpSender::new(&first.url()).unwrap();
+    assert!(matches!(send(&sender, "j1", "bob@example.com").await, SendOutcome::Sent { .. }));
     first.shutdown().await;
     let second = smtp::start(addr, &log, Faults::default()).await.unwrap();
-    assert!(matches!(sender.send(&email("j2", "bob@example.com")).await, SendOutcome::Sent { .. }));
+    assert!(matches!(send(&sender, "j2", "bob@example.com").await, SendOutcome::Sent { .. }));
     assert_eq!(logged(&second).len(), 2, "a log is appended to");
 }
 
 #[tokio::test]
 async fn a_cancelled_send_closes_its_connection_instead_of_leaving_replies_to_the_next_mail() {
     let listener = TcpListener::bind(any_port()).await.unwrap();
-    let sender = Arc::new(EmailSender::new(&format!("smtp://{}", listener.local_addr().unwrap())).unwrap());
+    let sender = Arc::new(SmtpSender::new(&format!("smtp://{}", listener.local_addr().unwrap())).unwrap());
     let (content_read, mut content_was_read) = mpsc::channel::<()>(1);
     let server = tokio::spawn(async move {
         let (socket, _) = listener.accept().await.unwrap();
@@ -166,7 +179,7 @@ async fn a_cancelled_send_closes_its_connection_instead_of_leaving_replies_to_th
     });
     let send = {
         let sender = Arc::clone(&sender);
-        tokio::spawn(async move { sender.send(&email("j1", "bob@example.com")).await })
+        tokio::spawn(async move { send(&sender, "j1", "bob@example.com").await })
     };
     tokio::time::timeout(DEADLINE, content_was_read.recv()).await.unwrap().unwrap();
     send.abort();

@@ -1,40 +1,35 @@
-//! The SMS channel: one text message through the provider's API.
+//! A text message, as the provider's API takes it.
 //!
-//! Delivery is at least once. The provider has no idempotency for messages, so a lost reply means a second
-//! text; the job's id travels along as a key for providers that do honour one.
-
-use super::{ProviderClient, SendOutcome};
-use crate::plan::CampaignId;
+//! The provider has no idempotency for messages, so a lost reply means that the message may be with the recipient
+//! already; [`super::twilio`] can look for it there before it is sent again.
 
 /// One text to one phone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Sms<'a> {
-    /// The id of the job that sends it.
-    pub job: &'a str,
-    /// The campaign it belongs to.
-    pub campaign: CampaignId,
     /// The recipient's number, in E.164.
     pub to: &'a str,
+    /// The number or name that it comes from, or the id (`MG...`) of a messaging service that chooses one.
+    pub from: &'a str,
     /// The text.
     pub body: &'a str,
+    /// Where the provider reports on its way.
+    pub status_callback: Option<&'a str>,
+    /// Headers of the request, for tracing; the recipient never sees them.
+    pub headers: &'a [(&'a str, &'a str)],
 }
 
-/// Sends texts from one number.
-#[derive(Clone, Debug)]
-pub struct SmsSender {
-    client: ProviderClient,
-    from: String,
+impl Sms<'_> {
+    /// The fields of the request.
+    pub(super) fn form(&self) -> Vec<(&'static str, &str)> {
+        let sender = if is_messaging_service(self.from) { "MessagingServiceSid" } else { "From" };
+        let mut form = vec![("To", self.to), (sender, self.from), ("Body", self.body)];
+        form.extend(self.status_callback.map(|url| ("StatusCallback", url)));
+        form
+    }
 }
 
-impl SmsSender {
-    /// A sender that texts from the number `from`.
-    pub fn new(client: ProviderClient, from: impl Into<String>) -> Self {
-        Self { client, from: from.into() }
-    }
-
-    /// Sends one text, or says why not.
-    pub async fn send(&self, sms: &Sms<'_>) -> SendOutcome {
-        let form = [("To", sms.to), ("From", self.from.as_str()), ("Body", sms.body)];
-        self.client.post("Messages.json", &form, sms.job, sms.campaign).await
-    }
+/// Whether `from` names a messaging service: `MG` and 32 hexadecimal digits, longer than any sender's name.
+pub(super) fn is_messaging_service(from: &str) -> bool {
+    let digits = from.strip_prefix("MG").unwrap_or_default();
+    digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -1,48 +1,74 @@
-//! The voicemail channel: one call that speaks its message after the beep.
+//! A call that leaves a message, as the provider's API takes it.
 //!
-//! It only places the call. Whether a call whose reply was lost may be placed again is the handler's decision:
-//! a second call is worse than a second mail.
+//! It only describes the call. Whether a call whose reply was lost may be placed again is its caller's decision:
+//! a second call is worse than a second mail, and the provider's list cannot prove that there was none.
 
-use super::{ProviderClient, SendOutcome};
-use crate::plan::CampaignId;
-
-/// One message to one phone.
-#[derive(Clone, Debug)]
+/// One call to one phone.
+#[derive(Clone, Copy, Debug)]
 pub struct Voicemail<'a> {
-    /// The id of the job that places the call.
-    pub job: &'a str,
-    /// The campaign it belongs to.
-    pub campaign: CampaignId,
     /// The recipient's number, in E.164.
     pub to: &'a str,
-    /// The words to speak; any character is safe.
-    pub speech: &'a str,
+    /// The number that it comes from, in E.164.
+    pub from: &'a str,
+    /// What happens when the call is answered.
+    pub twiml: Twiml<'a>,
+    /// Where the provider reports on its way.
+    pub status_callback: Option<&'a str>,
+    /// How the provider tells a person from a machine.
+    pub machine_detection: MachineDetection<'a>,
+    /// How long it may ring, in seconds; the provider's own 60 when absent.
+    pub ring_s: Option<u16>,
+    /// Headers of the request, for tracing; the recipient never sees them.
+    pub headers: &'a [(&'a str, &'a str)],
 }
 
-/// Places calls from one number.
-#[derive(Clone, Debug)]
-pub struct VoicemailSender {
-    client: ProviderClient,
-    from: String,
+/// What an answered call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Twiml<'a> {
+    /// Speaks these words; any character is safe.
+    Inline(&'a str),
+    /// Asks this address for instructions.
+    Url(&'a str),
 }
 
-impl VoicemailSender {
-    /// A sender that calls from the number `from`.
-    pub fn new(client: ProviderClient, from: impl Into<String>) -> Self {
-        Self { client, from: from.into() }
-    }
+/// How the provider tells a person from a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachineDetection<'a> {
+    /// Not at all: the call speaks at once.
+    Off,
+    /// The call waits for the end of a machine's greeting, so that the message is not spoken into it; who answered
+    /// comes with the call's last status callback.
+    BeforeSpeech,
+    /// The call speaks at once, and who answered is reported to this address.
+    Aside(&'a str),
+}
 
-    /// Places one call, or says why not.
-    pub async fn send(&self, voicemail: &Voicemail<'_>) -> SendOutcome {
-        let twiml = format!("<Response><Say>{}</Say></Response>", escaped(voicemail.speech));
-        let form = [
-            ("To", voicemail.to),
-            ("From", self.from.as_str()),
-            ("Twiml", twiml.as_str()),
-            // The call waits for the end of the greeting, so that the message is not spoken into it.
-            ("MachineDetection", "DetectMessageEnd"),
-        ];
-        self.client.post("Calls.json", &form, voicemail.job, voicemail.campaign).await
+/// The events of a call that are reported; without `completed` nobody would hear of its end.
+const CALL_EVENTS: [&str; 4] = ["initiated", "ringing", "answered", "completed"];
+
+impl Voicemail<'_> {
+    /// The fields of the request.
+    pub(super) fn form(&self) -> Vec<(&'static str, String)> {
+        let mut form = vec![("To", self.to.to_owned()), ("From", self.from.to_owned())];
+        match self.twiml {
+            Twiml::Inline(speech) => {
+                form.push(("Twiml", format!("<Response><Say>{}</Say></Response>", escaped(speech))));
+            }
+            Twiml::Url(url) => form.push(("Url", url.to_owned())),
+        }
+        if self.machine_detection != MachineDetection::Off {
+            form.push(("MachineDetection", "DetectMessageEnd".to_owned()));
+        }
+        if let MachineDetection::Aside(url) = self.machine_detection {
+            form.push(("AsyncAmd", "true".to_owned()));
+            form.push(("AsyncAmdStatusCallback", url.to_owned()));
+        }
+        if let Some(url) = self.status_callback {
+            form.push(("StatusCallback", url.to_owned()));
+            form.extend(CALL_EVENTS.map(|event| ("StatusCallbackEvent", event.to_owned())));
+        }
+        form.extend(self.ring_s.map(|seconds| ("Timeout", seconds.to_string())));
+        form
     }
 }
 

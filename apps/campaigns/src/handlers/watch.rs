@@ -8,7 +8,7 @@ use super::App;
 use crate::plan::WatchTouch;
 
 pub(super) async fn watch(job: WatchTouch, State(app): State<Arc<App>>) -> Result<Outcome, JobError> {
-    let status = app.phone.status(job.channel, &job.provider_id).await?;
+    let status = app.phone.status(job.channel, &job.provider_id).await?.status;
     match status.as_str() {
         // The provider is still at it: looking again is no failure.
         "queued" | "ringing" | "in-progress" | "sending" | "sent" => {
