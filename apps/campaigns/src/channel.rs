@@ -7,21 +7,29 @@
 //! A message carries its whole identity (its sender, its Message-ID, where callbacks go), so there is one client
 //! for each account at a provider, however many senders and campaigns share it.
 //!
-//! An [`Email`] goes out by [`smtp`]; a [`Sms`] and a [`Voicemail`] by the HTTP API in [`twilio`].
+//! An [`Email`] goes out by [`smtp`] or [`http_mail`]; a [`Sms`] and a [`Voicemail`] by the HTTP API in [`twilio`].
+//! What is done about a refusal is looked up in the error table ([`rules`]), and a provider that fails is left alone
+//! for a while by its [`breaker`].
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub mod breaker;
 pub mod email;
 mod http;
+pub mod http_mail;
+pub mod rules;
 pub mod sms;
 pub mod smtp;
 pub mod twilio;
 pub mod voicemail;
 
+pub use breaker::Breaker;
 pub use email::{Email, Unsubscribe};
+pub use http_mail::HttpMailClient;
+pub use rules::{Action, ErrorRule, ErrorTable, ProviderKind};
 pub use sms::Sms;
 pub use smtp::SmtpSender;
 pub use twilio::{ProviderStatus, TwilioClient};

@@ -1,15 +1,16 @@
-//! What the HTTP providers have in common: a client that gives no secret away, and answers read with a bound.
+//! What the HTTP providers have in common: a client that gives no secret away, answers read with a bound, and what
+//! their status says.
 //!
 //! It knows nothing of any provider's routes or codes.
 
 use std::{fmt::Write as _, time::Duration};
 
 use reqwest::{
-    Client, Url,
+    Client, StatusCode, Url,
     header::{HeaderMap, RETRY_AFTER},
 };
 
-use super::{ChannelConfigError, SendError, choose_tls, is_loopback, without_credentials};
+use super::{ChannelConfigError, RefusalClass, SendError, choose_tls, is_loopback, without_credentials};
 
 /// How long a request may take; a reply lost to this limit is reported as such.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -74,6 +75,29 @@ pub(super) fn unanswered(error: &reqwest::Error) -> SendError {
         SendError::not_sent(why)
     } else {
         SendError::reply_lost(why)
+    }
+}
+
+/// What the status of a negative answer says by itself.
+pub(super) enum Verdict {
+    Refused(RefusalClass),
+    /// Nothing was taken, and nothing was said about the message.
+    NotTaken,
+    /// The provider broke; it may have taken the message.
+    MayBeTaken,
+}
+
+/// Reads a status that is not a success.
+pub(super) fn verdict_of(status: StatusCode, retry_after_ms: Option<u64>) -> Verdict {
+    match status.as_u16() {
+        429 => Verdict::Refused(RefusalClass::Temporary),
+        503 if retry_after_ms.is_some() => Verdict::Refused(RefusalClass::Temporary),
+        408 | 503 => Verdict::NotTaken,
+        401 | 403 | 404 | 405 | 415 => Verdict::Refused(RefusalClass::Ours),
+        400..=499 => Verdict::Refused(RefusalClass::Permanent),
+        // A redirect means a wrong address; it is never followed, for it would carry the secret along.
+        300..=399 => Verdict::Refused(RefusalClass::Ours),
+        _ => Verdict::MayBeTaken,
     }
 }
 

@@ -7,8 +7,10 @@ use reqwest::{Client, StatusCode, Url, header::HeaderMap};
 use serde::Deserialize;
 
 use super::{
-    Channel, ChannelConfigError, Refusal, RefusalClass, SendError, SendOutcome, Sms, Voicemail,
-    http::{self, MAX_ANSWER_BYTES, read_bounded, retry_after_ms, unanswered, whole_text},
+    Channel, ChannelConfigError, ProviderKind, Refusal, RefusalClass, SendError, SendOutcome, Sms, Voicemail,
+    http::{
+        self, MAX_ANSWER_BYTES, Verdict, read_bounded, retry_after_ms, unanswered, verdict_of, whole_text,
+    },
     shortened,
 };
 
@@ -151,20 +153,15 @@ fn verdict(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> SendOutcome 
     let why = shortened(&format!("{} {code}: {reason}", status.as_u16()));
     let retry_after_ms = retry_after_ms(headers);
     let listed = CODE_CLASSES.iter().find(|(listed, _)| Some(*listed) == refused.code);
-    let class = match (listed, status.as_u16()) {
-        (Some((_, class)), _) => *class,
-        (None, 429) => RefusalClass::Temporary,
-        (None, 503) if retry_after_ms.is_some() => RefusalClass::Temporary,
-        // Down, or out of patience with our request: refused before anything was taken.
-        (None, 408 | 503) => return SendOutcome::Unanswered(SendError::not_sent(why)),
-        (None, 401 | 403 | 404 | 405) => RefusalClass::Ours,
-        (None, 400..=499) => RefusalClass::Permanent,
-        // A redirect means a wrong address; it is never followed, for it would carry the token along.
-        (None, 300..=399) => RefusalClass::Ours,
-        // The provider broke; it may have taken the message.
-        _ => return SendOutcome::Unanswered(SendError::reply_lost(why)),
+    let class = match listed
+        .map_or_else(|| verdict_of(status, retry_after_ms), |(_, class)| Verdict::Refused(*class))
+    {
+        Verdict::Refused(class) => class,
+        Verdict::NotTaken => return SendOutcome::Unanswered(SendError::not_sent(why)),
+        Verdict::MayBeTaken => return SendOutcome::Unanswered(SendError::reply_lost(why)),
     };
-    SendOutcome::Refused(Refusal { code: format!("twilio/{code}"), why, class, retry_after_ms })
+    let code = ProviderKind::Twilio.code(code);
+    SendOutcome::Refused(Refusal { code, why, class, retry_after_ms })
 }
 
 #[cfg(test)]
