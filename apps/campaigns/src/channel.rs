@@ -32,7 +32,7 @@ pub use http_mail::HttpMailClient;
 pub use rules::{Action, ErrorRule, ErrorTable, ProviderKind};
 pub use sms::Sms;
 pub use smtp::SmtpSender;
-pub use twilio::{ProviderStatus, TwilioClient};
+pub use twilio::{Found, ProviderStatus, TwilioClient};
 pub use voicemail::{MachineDetection, Twiml, Voicemail};
 
 /// The header that carries the id of the job a message was sent for, in mail and in HTTP requests.

@@ -2,6 +2,10 @@
 //!
 //! It owns what an answer's HTTP class says about another attempt, and the few error codes whose class is not
 //! that of their status. What is done about a code is the error table's business. It does not know campaigns.
+//!
+//! A text whose reply was lost can be looked for before it is sent again ([`TwilioClient::find_sms`]). There is
+//! nothing alike for calls: a list of calls cannot show whether a message was heard, so a call is placed at most once
+//! and a lost reply goes to a person.
 
 use reqwest::{Client, StatusCode, Url, header::HeaderMap};
 use serde::Deserialize;
@@ -13,6 +17,10 @@ use super::{
     },
     shortened,
 };
+
+mod find;
+
+pub use find::Found;
 
 /// The header by which a provider could recognise a repeat; none of ours sends it any more.
 pub const IDEMPOTENCY_HEADER: &str = "Idempotency-Key";
