@@ -1,40 +1,24 @@
-//! What a server does wrong, how often, from a seed.
-//!
-//! Every decision is the next draw of a stream of its own kind, so that rates are kept exactly in the long run,
-//! the same seed gives the same sequence of decisions, and no memory of past messages is needed.
+//! The faults that every server has, as rates: what a test or a rehearsal wants without writing rules.
 
-use std::{collections::HashSet, ops::RangeInclusive, time::Duration};
+use std::{collections::HashSet, ops::RangeInclusive};
 
-use crate::seed::Draws;
-
-/// How often something happens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rate(u32);
-
-impl Rate {
-    /// Never.
-    pub const NEVER: Rate = Rate(0);
-    /// Every time.
-    pub const ALWAYS: Rate = Rate(1_000);
-
-    /// So many times in a thousand; more than a thousand is every time.
-    pub fn per_thousand(times: u32) -> Self {
-        Self(times.min(1_000))
-    }
-}
+use crate::{
+    Rate,
+    rules::{Rule, Rules},
+};
 
 /// What a server does wrong; the default is nothing.
 #[derive(Clone, Debug)]
 pub struct Faults {
     /// The seed of all decisions.
     pub seed: u64,
-    /// Refusals for now: 451 to a recipient (greylisting), 429 to a request.
+    /// Refusals for now: 451 to a recipient, 429 to a request.
     pub defer: Rate,
-    /// Answers 503 before anything was taken; the HTTP provider only.
+    /// Answers 503 before anything was taken; not the mail server.
     pub unavailable: Rate,
     /// Messages that are taken, and the connection closed in place of the reply: what makes duplicates.
     pub drop_reply: Rate,
-    /// Addresses that are refused for good: 550 5.1.1, or error 21211; in lower case.
+    /// Addresses that are refused for good: 550 5.1.1, or error 21211.
     pub refused_recipients: HashSet<String>,
     /// How long every message or request takes.
     pub latency_ms: RangeInclusive<u64>,
@@ -53,68 +37,27 @@ impl Default for Faults {
     }
 }
 
-/// The faults with their streams of draws.
-#[derive(Debug)]
-pub(crate) struct FaultRules {
-    faults: Faults,
-    defer: Draws,
-    unavailable: Draws,
-    drop_reply: Draws,
-    latency: Draws,
+/// What a server calls the faults that all have.
+pub(crate) struct Words<F> {
+    pub(crate) slow: fn(RangeInclusive<u64>) -> F,
+    pub(crate) refuse: F,
+    pub(crate) defer: F,
+    pub(crate) unavailable: Option<F>,
+    pub(crate) drop_reply: F,
 }
 
-impl FaultRules {
-    pub(crate) fn new(faults: Faults) -> Self {
-        let draws = |purpose| Draws::new(faults.seed, purpose);
-        Self { defer: draws(1), unavailable: draws(2), drop_reply: draws(3), latency: draws(4), faults }
-    }
-
-    pub(crate) fn defers(&self) -> bool {
-        happens(&self.defer, self.faults.defer)
-    }
-
-    pub(crate) fn is_unavailable(&self) -> bool {
-        happens(&self.unavailable, self.faults.unavailable)
-    }
-
-    pub(crate) fn drops_reply(&self) -> bool {
-        happens(&self.drop_reply, self.faults.drop_reply)
-    }
-
-    pub(crate) fn refuses(&self, recipient: &str) -> bool {
-        !self.faults.refused_recipients.is_empty()
-            && self.faults.refused_recipients.contains(&recipient.to_ascii_lowercase())
-    }
-
-    pub(crate) async fn take_time(&self) {
-        let (shortest, longest) = self.faults.latency_ms.clone().into_inner();
-        if longest > 0 {
-            let spread = longest.saturating_sub(shortest).saturating_add(1);
-            tokio::time::sleep(Duration::from_millis(shortest + self.latency.below(spread))).await;
+impl Faults {
+    pub(crate) fn rules<F: Clone>(self, words: Words<F>) -> Rules<F> {
+        let mut rules = Vec::new();
+        if *self.latency_ms.end() > 0 {
+            rules.push(Rule::at(Rate::ALWAYS, (words.slow)(self.latency_ms)));
         }
-    }
-}
-
-fn happens(draws: &Draws, rate: Rate) -> bool {
-    rate.0 > 0 && draws.below(1_000) < u64::from(rate.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_seed_makes_the_same_decisions_at_the_configured_rate() {
-        let rules =
-            |seed| FaultRules::new(Faults { seed, defer: Rate::per_thousand(100), ..Faults::default() });
-        let decisions = |rules: &FaultRules| (0..20_000).map(|_| rules.defers()).collect::<Vec<_>>();
-        let first = decisions(&rules(9));
-        assert_eq!(first, decisions(&rules(9)));
-        assert_ne!(first, decisions(&rules(10)));
-        let deferred = first.iter().filter(|deferred| **deferred).count();
-        assert!((1_800..2_200).contains(&deferred), "{deferred} of 20000 at 100 per thousand");
-        assert!((0..1_000).all(|_| !rules(9).drops_reply()));
-        let always = FaultRules::new(Faults { drop_reply: Rate::ALWAYS, ..Faults::default() });
-        assert!((0..1_000).all(|_| always.drops_reply()));
+        let mut refused: Vec<String> = self.refused_recipients.into_iter().collect();
+        refused.sort_unstable();
+        rules.extend(refused.iter().map(|who| Rule::of(who, words.refuse.clone())));
+        rules.push(Rule::at(self.defer, words.defer));
+        rules.extend(words.unavailable.map(|fault| Rule::at(self.unavailable, fault)));
+        rules.push(Rule::at(self.drop_reply, words.drop_reply));
+        Rules::new(self.seed, rules)
     }
 }

@@ -5,27 +5,37 @@
 //! depends on nobody. This crate uses nothing of ours: what it knows of a protocol it knows from the protocol's own
 //! documents, so a sender's mistake is not repeated here.
 //!
-//! [`smtp`] and [`twilio`] are the servers, [`Faults`] what they do wrong, [`log`] what they write down.
+//! [`smtp`] and [`twilio`] are the servers; [`Rules`] (or, shorter, [`Faults`]) say what they do wrong, [`log`] what they
+//! write down. How to use them by hand stands in docs/doubles.md.
 
 use std::{
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use tokio::{sync::watch, task::JoinHandle};
 
+mod caller;
 mod faults;
+mod kept;
+mod listener;
 pub mod log;
+mod moment;
+mod page;
+mod rules;
 pub mod seed;
+mod serve;
 pub mod smtp;
 pub mod twilio;
 
-pub use faults::{Faults, Rate};
+pub use faults::Faults;
+pub use rules::{MAX_RULE_BYTES, MAX_RULES, Rate, Rule, RuleError, Rules, Who};
 
 /// How long a stopping server lets conversations finish before it cuts them.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -58,6 +68,14 @@ pub struct Counters {
     pub replies_dropped: u64,
     /// What was not the protocol at all.
     pub nonsense: u64,
+    /// Callbacks that were answered well.
+    pub callbacks: u64,
+    /// Callbacks that were not.
+    pub callbacks_failed: u64,
+    /// Callbacks that a rule kept back.
+    pub callbacks_dropped: u64,
+    /// Texts of people.
+    pub inbound: u64,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +87,10 @@ struct Tally {
     refused: AtomicU64,
     replies_dropped: AtomicU64,
     nonsense: AtomicU64,
+    callbacks: AtomicU64,
+    callbacks_failed: AtomicU64,
+    callbacks_dropped: AtomicU64,
+    inbound: AtomicU64,
 }
 
 fn count(counter: &AtomicU64) {
@@ -76,6 +98,17 @@ fn count(counter: &AtomicU64) {
 }
 
 impl Handle {
+    fn new(
+        addr: SocketAddr,
+        scheme: &'static str,
+        log_path: &Path,
+        tally: Arc<Tally>,
+        stop: watch::Sender<bool>,
+        task: JoinHandle<()>,
+    ) -> Self {
+        Self { addr, scheme, log_path: log_path.to_owned(), tally, stop, task }
+    }
+
     /// Where the server listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
@@ -102,6 +135,10 @@ impl Handle {
             refused: read(&self.tally.refused),
             replies_dropped: read(&self.tally.replies_dropped),
             nonsense: read(&self.tally.nonsense),
+            callbacks: read(&self.tally.callbacks),
+            callbacks_failed: read(&self.tally.callbacks_failed),
+            callbacks_dropped: read(&self.tally.callbacks_dropped),
+            inbound: read(&self.tally.inbound),
         }
     }
 
@@ -116,8 +153,15 @@ impl Handle {
     }
 }
 
-/// Milliseconds since 1970; logs are compared with the queue's own times by people only.
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+/// Takes as long as a rule says, the middle of its span on average: the first of them counts.
+async fn take_time<'a>(spans: impl Iterator<Item = &'a RangeInclusive<u64>>) {
+    static TAKEN: AtomicU64 = AtomicU64::new(0);
+    let mut spans = spans;
+    let Some(span) = spans.next() else { return };
+    let spread = span.end().saturating_sub(*span.start()).saturating_add(1);
+    let draw = seed::mix(0, TAKEN.fetch_add(1, Ordering::Relaxed)) % spread;
+    let ms = span.start() + draw;
+    if ms > 0 {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
 }

@@ -23,16 +23,21 @@ use tokio::{
 };
 
 use crate::{
-    Counters, Faults, Handle, STOP_GRACE, Tally, count,
-    faults::FaultRules,
+    Counters, Faults, Handle, Rules, STOP_GRACE, Tally, count,
+    faults::Words,
     log::{Channel, Delivery, DeliveryLog},
-    now_ms,
+    moment::now_ms,
+    take_time,
 };
 
 mod content;
+mod fault;
+mod greylist;
 mod session;
 
 use content::Content;
+pub use fault::Fault;
+use greylist::Greylist;
 use session::{Next, Recipients, Session, Verdict};
 
 /// The longest command line, its CRLF included: RFC 5321 asks for 512 at least, extensions for some more.
@@ -50,27 +55,50 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause after a failed accept, which is nearly always a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How a mail server is set up.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// What goes wrong.
+    pub rules: Rules<Fault>,
+}
+
+impl From<Faults> for Options {
+    fn from(faults: Faults) -> Self {
+        let rules = faults.rules(Words {
+            slow: Fault::Slow,
+            refuse: Fault::Reply("550 5.1.1 no such user here".to_owned()),
+            defer: Fault::Reply("451 4.7.1 greylisted, try again in 1 second".to_owned()),
+            unavailable: None,
+            drop_reply: Fault::DropReply,
+        });
+        Self { rules }
+    }
+}
+
 /// Starts a server on `addr` (port 0 chooses a free one) that appends what it accepts to `log_path`.
 ///
 /// # Errors
 /// When the address cannot be bound or the log cannot be opened.
-pub async fn start(addr: SocketAddr, log_path: &Path, faults: Faults) -> io::Result<Handle> {
+pub async fn start(addr: SocketAddr, log_path: &Path, options: impl Into<Options>) -> io::Result<Handle> {
+    let options = options.into();
     let listener = TcpListener::bind(addr).await?;
     let addr = listener.local_addr()?;
     let tally = Arc::new(Tally::default());
     let server = Arc::new(Server {
-        rules: FaultRules::new(faults),
+        rules: options.rules,
+        greylist: Greylist::default(),
         log: DeliveryLog::open(log_path)?,
         tally: Arc::clone(&tally),
         accepted: AtomicU64::new(0),
     });
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(accept_all(listener, server, stopped));
-    Ok(Handle { addr, scheme: "smtp", log_path: log_path.to_owned(), tally, stop, task })
+    Ok(Handle::new(addr, "smtp", log_path, tally, stop, task))
 }
 
 struct Server {
-    rules: FaultRules,
+    rules: Rules<Fault>,
+    greylist: Greylist,
     log: DeliveryLog,
     tally: Arc<Tally>,
     accepted: AtomicU64,
@@ -222,15 +250,17 @@ impl Connection {
     /// Logs a whole message and gives its reply, or nothing when the reply is to be lost.
     async fn deliver(&self, session: &mut Session, content: &Content) -> Option<String> {
         let server = &self.server;
-        server.rules.take_time().await;
         let envelope = session.take_envelope();
+        take_time(envelope.faults.iter().filter_map(|fault| match fault {
+            Fault::Slow(ms) => Some(ms),
+            _ => None,
+        }))
+        .await;
         let id = format!("q{:08}", server.accepted.fetch_add(1, Ordering::Relaxed) + 1);
         let fields = content.fields();
-        let reply_dropped = server.rules.drops_reply();
+        let reply_dropped = envelope.faults.contains(&Fault::DropReply);
         let at_ms = now_ms();
         let deliveries = envelope.to.iter().map(|to| Delivery {
-            at_ms,
-            channel: Channel::Email,
             provider_id: id.as_str().into(),
             message_id: fields.message_id.as_deref().map(Into::into),
             from: envelope.from.as_str().into(),
@@ -240,6 +270,7 @@ impl Connection {
             campaign: fields.campaign.as_deref().map(Into::into),
             bytes: content.bytes(),
             reply_dropped,
+            ..Delivery::new(at_ms, Channel::Email)
         });
         if server.log.append(deliveries).is_err() {
             return Some("452 4.3.1 the log cannot be written, try again in 5 seconds\r\n".to_owned());
@@ -264,16 +295,22 @@ impl Connection {
 }
 
 impl Recipients for Server {
-    fn verdict(&self, recipient: &str) -> Verdict {
-        if self.rules.refuses(recipient) {
-            count(&self.tally.refused);
-            return Verdict::Refuse;
+    fn verdict(&self, from: &str, recipient: &str) -> Verdict {
+        let faults = self.rules.for_one(recipient);
+        for fault in &faults {
+            match fault {
+                Fault::Reply(line) => {
+                    count(if line.starts_with('4') { &self.tally.deferred } else { &self.tally.refused });
+                    return Verdict::Reply(line.clone());
+                }
+                Fault::Greylist if self.greylist.is_new(from, recipient) => {
+                    count(&self.tally.deferred);
+                    return Verdict::Reply("450 4.2.0 greylisted, try again in 1 second".to_owned());
+                }
+                Fault::Greylist | Fault::Slow(_) | Fault::DropReply => {}
+            }
         }
-        if self.rules.defers() {
-            count(&self.tally.deferred);
-            return Verdict::Defer;
-        }
-        Verdict::Take
+        Verdict::Take(faults.into_iter().filter(|fault| **fault != Fault::Greylist).cloned().collect())
     }
 }
 

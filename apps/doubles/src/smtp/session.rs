@@ -3,7 +3,7 @@
 //! It knows PIPELINING only in that it never looks beyond its line. It does not know sockets, faults or time;
 //! whether a recipient is wanted is asked of [`Recipients`].
 
-use super::MAX_MESSAGE_BYTES;
+use super::{Fault, MAX_MESSAGE_BYTES};
 
 /// The most recipients of one message (RFC 5321, section 4.5.3.1.8, asks for at least this many).
 const MAX_RECIPIENTS: usize = 100;
@@ -14,13 +14,14 @@ const MAX_NONSENSE: u32 = 20;
 
 /// What the server thinks of a recipient.
 pub(super) enum Verdict {
-    Take,
-    Defer,
-    Refuse,
+    /// Wanted; these faults come with the message.
+    Take(Vec<Fault>),
+    /// Answered with this line instead.
+    Reply(String),
 }
 
 pub(super) trait Recipients {
-    fn verdict(&self, recipient: &str) -> Verdict;
+    fn verdict(&self, from: &str, recipient: &str) -> Verdict;
 }
 
 /// What comes next on the connection.
@@ -38,6 +39,8 @@ pub(super) enum Next {
 pub(super) struct Envelope {
     pub(super) from: String,
     pub(super) to: Vec<String>,
+    /// What goes wrong once the message is there.
+    pub(super) faults: Vec<Fault>,
 }
 
 #[derive(Debug, Default)]
@@ -151,7 +154,7 @@ impl Session {
                 return Next::Command;
             }
         }
-        self.envelope = Some(Envelope { from: from.to_owned(), to: Vec::new() });
+        self.envelope = Some(Envelope { from: from.to_owned(), to: Vec::new(), faults: Vec::new() });
         say(replies, "250 2.1.0 ok");
         Next::Command
     }
@@ -171,13 +174,17 @@ impl Session {
         } else if envelope.to.len() >= MAX_RECIPIENTS {
             "452 4.5.3 too many recipients"
         } else {
-            match recipients.verdict(to) {
-                Verdict::Take => {
+            match recipients.verdict(&envelope.from, to) {
+                Verdict::Take(faults) => {
                     envelope.to.push(to.to_owned());
+                    envelope.faults.extend(faults);
                     "250 2.1.5 ok"
                 }
-                Verdict::Defer => "451 4.7.1 greylisted, try again in 1 second",
-                Verdict::Refuse => "550 5.1.1 no such user here",
+                Verdict::Reply(line) => {
+                    say(replies, &line);
+                    // RFC 5321, section 3.8: the server that says 421 closes the channel.
+                    return if line.starts_with("421") { Next::Close } else { Next::Command };
+                }
             }
         };
         say(replies, reply);

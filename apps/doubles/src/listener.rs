@@ -29,24 +29,24 @@ use crate::{Tally, count};
 /// The pause after a failed accept, which is nearly always a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-pub(super) struct CuttableListener {
+pub(crate) struct CuttableListener {
     inner: TcpListener,
     tally: Arc<Tally>,
 }
 
 impl CuttableListener {
-    pub(super) fn new(inner: TcpListener, tally: Arc<Tally>) -> Self {
+    pub(crate) fn new(inner: TcpListener, tally: Arc<Tally>) -> Self {
         Self { inner, tally }
     }
 }
 
 /// What a request holds of its connection.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cord(Arc<AtomicBool>);
+pub(crate) struct Cord(Arc<AtomicBool>);
 
 impl Cord {
     /// Makes every write from now on fail, so that the connection closes without another byte.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.0.store(true, Ordering::Release);
     }
 }
@@ -80,7 +80,7 @@ impl Listener for CuttableListener {
     }
 }
 
-pub(super) struct CuttableStream {
+pub(crate) struct CuttableStream {
     socket: TcpStream,
     cord: Cord,
 }
