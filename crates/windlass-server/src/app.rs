@@ -13,6 +13,7 @@ use windlass_core::store::Store;
 
 use crate::audit::{Deeds, Log};
 use crate::backoff::Backoff;
+use crate::beside::Beside;
 use crate::bulk::Desk;
 use crate::caller::{Caller, Origin, Who};
 use crate::fence::Fenced;
@@ -42,6 +43,8 @@ pub struct Options {
     pub public_url: Option<String>,
     /// Whether it watches the store and sends notices. Of several routers of one process one does.
     pub monitors: bool,
+    /// The applications whose pages stand beside the dashboard, behind the same door.
+    pub beside: Vec<Beside>,
 }
 
 impl Default for Options {
@@ -56,6 +59,7 @@ impl Default for Options {
             push: Push::default(),
             public_url: None,
             monitors: true,
+            beside: Vec::new(),
         }
     }
 }

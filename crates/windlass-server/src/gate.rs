@@ -44,6 +44,19 @@ pub(crate) async fn pass(State(app): State<App>, request: Request, next: Next) -
             .hint("send jobs as lines (Content-Type: application/x-ndjson), of which there may be any number")
             .into_response();
     }
+    marked(response)
+}
+
+/// Lets a request in to what is open to the world: whoever asks, by whatever name, from whatever site.
+pub(crate) async fn pass_open(State(app): State<App>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let origin = Origin::of(&parts, app.options().behind_proxy);
+    mark_tls(&mut parts.headers, origin);
+    marked(run(Request::from_parts(parts, body), next).await)
+}
+
+/// An answer with what every answer says of itself.
+fn marked(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(VERSION_HEADER, VERSION);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -201,7 +214,7 @@ pub(crate) async fn allow(
         }
         let (route, from) = (request.uri().path(), caller.origin);
         tracing::warn!(target: "audit", who = %caller, %from, ?route, scope = scope.as_str(), "refused");
-        return refused(caller.lacks(scope), is_page);
+        return refused(Rejection::Forbidden { what: caller.lacks(scope) }, is_page);
     }
     let app = app.seen_by(caller);
     if audit::is_recorded(scope, &request) {
@@ -210,8 +223,9 @@ pub(crate) async fn allow(
     as_asked(app, next.run(request)).await
 }
 
-fn refused(what: String, is_page: bool) -> Response {
-    let fault = Fault::from(Rejection::Forbidden { what });
+/// What somebody is told who may not do it.
+pub(crate) fn refused(why: Rejection, is_page: bool) -> Response {
+    let fault = Fault::from(why);
     if is_page { Wrong(fault).into_response() } else { fault.into_response() }
 }
 

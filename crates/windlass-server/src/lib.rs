@@ -13,7 +13,8 @@
 //!
 //! `keys` is who may do what, `fence` the queue as one key sees it, `audit` who changed what.
 //! `routes` is the table of everything there is, each with who may use it; `gate` stands before all of it; `api/` has
-//! one module for each noun; `ui/` has the pages of the dashboard; `monitor/` watches the store and tells people. The words of requests and answers are `windlass_api`'s. No rule of the queue is here: a
+//! one module for each noun; `ui/` has the pages of the dashboard; `beside` lets an application stand next to them;
+//! `monitor/` watches the store and tells people. The words of requests and answers are `windlass_api`'s. No rule of the queue is here: a
 //! handler reads a request, calls a verb of the store and writes its answer.
 
 mod answer;
@@ -21,6 +22,7 @@ mod api;
 mod app;
 pub mod audit;
 mod backoff;
+mod beside;
 mod bulk;
 mod caller;
 mod count;
@@ -41,8 +43,10 @@ mod traffic;
 mod ui;
 
 pub use app::{Access, Drain, Options, Secret};
+pub use beside::Beside;
 pub use door::{Listen, serve};
 pub use openapi::text as openapi;
 pub use push::{Push, list as targets};
 pub use routes::{Scope, router, table};
 pub use tls::{Tls, TlsError};
+pub use windlass_look::Visitor;

@@ -1,6 +1,7 @@
 //! Everything there is: each route with its method, who may use it, and what answers.
 //!
-//! The server is made of this table and of nothing else, so no route can be without a scope.
+//! The server is made of this table and of nothing else, so no route can be without a scope. An application may stand
+//! beside it, whose routes get theirs in [`beside`].
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -13,6 +14,7 @@ use crate::api::{
     limits, meta, metrics, monitor, queues, schedules, targets, workers,
 };
 use crate::app::{App, Options, Root};
+use crate::beside;
 use crate::gate;
 use crate::openapi;
 use crate::{traffic, ui};
@@ -267,6 +269,9 @@ pub fn table() -> Vec<(String, &'static str, Scope)> {
 
 /// The whole server as a router, to be made inside of a tokio runtime, for a program that has an axum server of its own. It may be nested below a path; the
 /// remote store and the command line reach it there.
+///
+/// # Panics
+/// An application beside it ([`Options::beside`]) has the path or the key of a page of the server or of another one.
 pub fn router(client: &Client, options: Options) -> Router {
     let app = App::new(client, options);
     // Outside of a runtime nobody goes on with what an earlier server began, until a request begins something.
@@ -295,9 +300,11 @@ pub fn router(client: &Client, options: Options) -> Router {
         router = router.route(route.path, scoped);
     }
     router
+        .merge(beside::gated(&app))
         .fallback(ui::page::nowhere)
         .method_not_allowed_fallback(ui::page::not_so)
         .layer(DefaultBodyLimit::max(BATCH_BYTES_MAX))
         .layer(middleware::from_fn_with_state(app.clone(), gate::pass))
+        .merge(beside::open(&app))
         .with_state(Root(app))
 }

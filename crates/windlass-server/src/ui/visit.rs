@@ -13,6 +13,7 @@ use windlass_look::{Flash, Frame, Place, cookie};
 
 use super::session;
 use crate::app::{Access, App, Root};
+use crate::beside::Beside;
 use crate::caller::Who;
 use crate::keys::scopes;
 use crate::routes::Scope;
@@ -21,7 +22,7 @@ use crate::routes::Scope;
 const AGAIN: &str = "x-windlass-again";
 
 /// The pages of the navigation, each with the key that leads to it after `g`.
-const PLACES: [(&str, &str, &str); 12] = [
+pub(crate) const PLACES: [(&str, &str, &str); 12] = [
     ("overview", "Overview", "o"),
     ("queues", "Queues", "q"),
     ("jobs", "Jobs", "j"),
@@ -123,19 +124,31 @@ fn who(app: &App) -> Option<String> {
     }
 }
 
-/// The navigation, without what this visitor would not be let into.
+/// The navigation, without what this visitor would not be let into. Applications come first behind the overview: they
+/// are why the queue is there.
 fn places(app: &App, base: &str) -> Vec<Place> {
     let shut = shut(app);
     let open = PLACES.into_iter().filter(|(name, ..)| !shut.contains(name));
-    open.map(|(name, label, key)| {
-        let at = match (name, base) {
-            ("overview", "") => "/".to_owned(),
-            ("overview", base) => base.to_owned(),
-            (name, base) => format!("{base}/{name}"),
-        };
-        Place { name, label, key, at }
-    })
-    .collect()
+    let mut places: Vec<Place> = open
+        .map(|(name, label, key)| {
+            let at = match (name, base) {
+                ("overview", "") => "/".to_owned(),
+                ("overview", base) => base.to_owned(),
+                (name, base) => format!("{base}/{name}"),
+            };
+            Place { name, label, key, at }
+        })
+        .collect();
+    if app.caller().queues().is_none() {
+        let beside = app.options().beside.iter().map(|Beside { path, label, key, .. }| Place {
+            name: path,
+            label,
+            key,
+            at: format!("{base}{path}"),
+        });
+        places.splice(1..1, beside);
+    }
+    places
 }
 
 /// The pages that this visitor would not be let into.

@@ -4,6 +4,7 @@
 #[path = "../asker/mod.rs"]
 mod asker;
 mod backup;
+mod beside;
 mod bounds;
 mod bulk;
 #[path = "../document/mod.rs"]

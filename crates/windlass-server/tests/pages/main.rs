@@ -3,6 +3,7 @@
 
 #[path = "../asker/mod.rs"]
 mod asker;
+mod beside;
 mod browser;
 #[path = "../document/mod.rs"]
 mod document;
