@@ -2,8 +2,9 @@
 //!
 //! The story of one touch: [`contacts`] says whom there is, [`plan`] says which campaign reaches each of them
 //! by which channel, [`day`] sets up the queues and launches the campaigns, [`handlers`] carry them from launch to
-//! touch as jobs, [`channel`] speaks SMTP and HTTP to the provider and answers with a typed outcome, and
-//! [`reconcile`] compares what the providers saw with what the queue promised ([`record`]).
+//! touch as jobs, [`channel`] speaks SMTP and HTTP to the provider and answers with a typed outcome, [`hooks`] reads
+//! what providers report back, and [`reconcile`] compares what the providers saw with what the queue promised
+//! ([`record`]).
 //!
 //! [`sim`] holds two real servers for the loopback interface, so that a whole campaign day runs without an
 //! [`window`] says when a contact may be reached: campaign's hours, recipient's zone, legal hours, holidays, delays.
@@ -14,6 +15,7 @@ pub mod contacts;
 pub mod day;
 mod delivery;
 pub mod handlers;
+pub mod hooks;
 pub mod import;
 pub mod optout;
 pub mod plan;
