@@ -104,7 +104,7 @@ impl EmailAddress {
 
 fn check_whole(text: &str, local: &str) -> Result<(), BadEmail> {
     let quoted = local.starts_with('"');
-    if !quoted && text.contains([',', ';']) || text.matches('@').count() > 1 && !quoted {
+    if !quoted && (text.contains([',', ';']) || text.matches('@').count() > 1) {
         return Err(BadEmail::Several);
     }
     if text.ends_with('>') {
