@@ -45,6 +45,7 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 pub struct Handle {
     addr: SocketAddr,
     scheme: &'static str,
+    pages: Option<SocketAddr>,
     log_path: PathBuf,
     tally: Arc<Tally>,
     stop: watch::Sender<bool>,
@@ -106,7 +107,7 @@ impl Handle {
         stop: watch::Sender<bool>,
         task: JoinHandle<()>,
     ) -> Self {
-        Self { addr, scheme, log_path: log_path.to_owned(), tally, stop, task }
+        Self { addr, scheme, pages: None, log_path: log_path.to_owned(), tally, stop, task }
     }
 
     /// Where the server listens.
@@ -117,6 +118,12 @@ impl Handle {
     /// The server's address in the form that senders take.
     pub fn url(&self) -> String {
         format!("{}://{}", self.scheme, self.addr)
+    }
+
+    /// Where people look at what came: the server's own page, or a mail server's inbox when it has one.
+    pub fn page_url(&self) -> Option<String> {
+        let addr = if self.scheme == "http" { Some(self.addr) } else { self.pages };
+        addr.map(|addr| format!("http://{addr}"))
     }
 
     /// The log of what the server accepted; every line is written before its reply.

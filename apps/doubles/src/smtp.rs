@@ -1,8 +1,8 @@
-//! A real SMTP server for the loopback interface, which keeps nothing but a log.
+//! A real SMTP server for the loopback interface, with a log and, where one is wanted, an inbox.
 //!
 //! It owns sockets, time and limits. What a command means is in `session`, what a message's content says in
-//! `content`; both are pure. Memory is bounded by the number of connections: a message's body is counted and
-//! thrown away as it arrives, only the start of its header is held.
+//! `content`; both are pure. Memory is bounded by the number of connections and by the inbox: without one, a message's
+//! body is counted and thrown away as it arrives, and only the start of its header is held.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::watch,
     task::JoinSet,
 };
@@ -25,20 +25,31 @@ use tokio::{
 use crate::{
     Counters, Faults, Handle, Rules, STOP_GRACE, Tally, count,
     faults::Words,
+    listener::CuttableListener,
     log::{Channel, Delivery, DeliveryLog},
     moment::now_ms,
+    serve::serve_until,
     take_time,
 };
 
+mod auth;
 mod content;
 mod fault;
 mod greylist;
+mod inbox;
+mod mime;
 mod session;
+mod tls;
+mod unsubscribe;
 
+pub use auth::User;
 use content::Content;
 pub use fault::Fault;
 use greylist::Greylist;
-use session::{Next, Recipients, Session, Verdict};
+use inbox::{Inbox, Mail};
+use session::{Next, Policy, Recipients, Session, Verdict};
+pub use tls::Tls;
+use tls::Wire;
 
 /// The longest command line, its CRLF included: RFC 5321 asks for 512 at least, extensions for some more.
 pub const MAX_COMMAND_LINE_BYTES: usize = 2_048;
@@ -60,6 +71,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Options {
     /// What goes wrong.
     pub rules: Rules<Fault>,
+    /// Where the inbox is shown; nothing is kept without.
+    pub inbox: Option<SocketAddr>,
+    /// Who may send; without, everybody.
+    pub user: Option<User>,
+    /// What STARTTLS shows; without, there is none.
+    pub tls: Option<Tls>,
 }
 
 impl From<Faults> for Options {
@@ -71,35 +88,59 @@ impl From<Faults> for Options {
             unavailable: None,
             drop_reply: Fault::DropReply,
         });
-        Self { rules }
+        Self { rules, ..Self::default() }
     }
 }
 
 /// Starts a server on `addr` (port 0 chooses a free one) that appends what it accepts to `log_path`.
 ///
 /// # Errors
-/// When the address cannot be bound or the log cannot be opened.
+/// When an address cannot be bound or the log cannot be opened.
 pub async fn start(addr: SocketAddr, log_path: &Path, options: impl Into<Options>) -> io::Result<Handle> {
     let options = options.into();
+    let log = DeliveryLog::open(log_path)?;
     let listener = TcpListener::bind(addr).await?;
     let addr = listener.local_addr()?;
     let tally = Arc::new(Tally::default());
+    let (stop, stopped) = watch::channel(false);
+    let mut inbox = None;
+    let mut pages = None;
+    let mut shown = None;
+    if let Some(addr) = options.inbox {
+        let listener = TcpListener::bind(addr).await?;
+        pages = Some(listener.local_addr()?);
+        let shelf = Arc::new(Inbox::new());
+        let listener = CuttableListener::new(listener, Arc::default());
+        shown = Some(tokio::spawn(serve_until(listener, inbox::router(Arc::clone(&shelf)), stopped.clone())));
+        inbox = Some(shelf);
+    }
     let server = Arc::new(Server {
         rules: options.rules,
         greylist: Greylist::default(),
-        log: DeliveryLog::open(log_path)?,
+        log,
+        inbox,
+        policy: Arc::new(Policy { tls: options.tls.is_some(), user: options.user }),
+        tls: options.tls,
         tally: Arc::clone(&tally),
         accepted: AtomicU64::new(0),
     });
-    let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(accept_all(listener, server, stopped));
-    Ok(Handle::new(addr, "smtp", log_path, tally, stop, task))
+    let task = tokio::spawn(async move {
+        accept_all(listener, server, stopped).await;
+        if let Some(shown) = shown {
+            // It ends by itself at the same word; how is nobody's concern any more.
+            let _ = shown.await;
+        }
+    });
+    Ok(Handle { pages, ..Handle::new(addr, "smtp", log_path, tally, stop, task) })
 }
 
 struct Server {
     rules: Rules<Fault>,
     greylist: Greylist,
     log: DeliveryLog,
+    inbox: Option<Arc<Inbox>>,
+    policy: Arc<Policy>,
+    tls: Option<Tls>,
     tally: Arc<Tally>,
     accepted: AtomicU64,
 }
@@ -119,6 +160,9 @@ async fn accept_all(listener: TcpListener, server: Arc<Server>, mut stopped: wat
         };
         count(&server.tally.connections);
         let full = connections.len() >= MAX_CONNECTIONS;
+        // A socket that refuses the option is slower, not wrong.
+        let _ = socket.set_nodelay(true);
+        let socket: Box<dyn Wire> = Box::new(socket);
         let connection = Connection { server: Arc::clone(&server), socket, stopped: stopped.clone() };
         connections.spawn(async move {
             // A connection that fails has ended; that is all the other side will notice too.
@@ -133,13 +177,14 @@ async fn accept_all(listener: TcpListener, server: Arc<Server>, mut stopped: wat
 
 struct Connection {
     server: Arc<Server>,
-    socket: TcpStream,
+    socket: Box<dyn Wire>,
     stopped: watch::Receiver<bool>,
 }
 
 /// What to do after the bytes at hand are used up.
 enum Flow {
     Read,
+    Starttls,
     Close,
 }
 
@@ -157,9 +202,8 @@ impl Connection {
     }
 
     async fn serve(mut self) -> io::Result<()> {
-        self.socket.set_nodelay(true)?;
         self.write(b"220 localhost ESMTP windlass sink\r\n").await?;
-        let mut session = Session::default();
+        let mut session = Session::new(Arc::clone(&self.server.policy));
         let mut mode = Mode::Commands;
         let mut input = Vec::with_capacity(READ_BYTES);
         let mut replies = Vec::with_capacity(512);
@@ -181,8 +225,20 @@ impl Connection {
             replies.clear();
             let flow = self.take_in(&mut session, &mut mode, &mut input, &mut replies).await;
             self.write(&replies).await?;
-            if matches!(flow, Flow::Close) {
-                return Ok(());
+            match flow {
+                Flow::Read => {}
+                Flow::Close => return Ok(()),
+                Flow::Starttls => {
+                    let Some(tls) = self.server.tls.clone() else { return Ok(()) };
+                    // What came in the clear behind the command is somebody else's: it must not be read as encrypted.
+                    input.clear();
+                    let accepting = tls.accept(self.socket);
+                    self.socket = match tokio::time::timeout(IDLE_TIMEOUT, accepting).await {
+                        Ok(socket) => socket?,
+                        Err(_) => return Ok(()),
+                    };
+                    session = session.secured();
+                }
             }
         }
     }
@@ -237,7 +293,8 @@ impl Connection {
                     match next {
                         Next::Command => {}
                         Next::Nonsense => count(&self.server.tally.nonsense),
-                        Next::Content => *mode = Mode::Content(Box::default()),
+                        Next::Content => *mode = Mode::Content(Box::new(self.server.content())),
+                        Next::Starttls => break Flow::Starttls,
                         Next::Close => break Flow::Close,
                     }
                 }
@@ -248,7 +305,7 @@ impl Connection {
     }
 
     /// Logs a whole message and gives its reply, or nothing when the reply is to be lost.
-    async fn deliver(&self, session: &mut Session, content: &Content) -> Option<String> {
+    async fn deliver(&self, session: &mut Session, content: &mut Content) -> Option<String> {
         let server = &self.server;
         let envelope = session.take_envelope();
         take_time(envelope.faults.iter().filter_map(|fault| match fault {
@@ -265,6 +322,9 @@ impl Connection {
             message_id: fields.message_id.as_deref().map(Into::into),
             from: envelope.from.as_str().into(),
             to: to.as_str().into(),
+            account: session.user().map(Into::into),
+            list_unsubscribe: fields.list_unsubscribe.as_deref().map(Into::into),
+            list_unsubscribe_post: fields.list_unsubscribe_post.as_deref().map(Into::into),
             subject: fields.subject.as_deref().map(Into::into),
             job: fields.job.as_deref().map(Into::into),
             campaign: fields.campaign.as_deref().map(Into::into),
@@ -276,6 +336,17 @@ impl Connection {
             return Some("452 4.3.1 the log cannot be written, try again in 5 seconds\r\n".to_owned());
         }
         count(&server.tally.accepted);
+        if let (Some(inbox), Some(raw)) = (&server.inbox, content.take_held()) {
+            let user = session.user().map(str::to_owned);
+            inbox.push(Mail {
+                at_ms,
+                id: id.clone(),
+                user,
+                from: envelope.from.clone(),
+                to: envelope.to.clone(),
+                raw,
+            });
+        }
         if reply_dropped {
             count(&server.tally.replies_dropped);
             return None;
@@ -291,6 +362,12 @@ impl Connection {
             Ok(written) => written,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
+    }
+}
+
+impl Server {
+    fn content(&self) -> Content {
+        if self.inbox.is_some() { Content::to_be_held() } else { Content::default() }
     }
 }
 

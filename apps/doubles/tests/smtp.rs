@@ -4,15 +4,22 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use lettre::{
+    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    transport::smtp::{
+        authentication::{Credentials, Mechanism},
+        client::{Tls as ClientTls, TlsParameters},
+    },
+};
+use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
 };
 use windlass_doubles::{
-    Faults, Handle,
+    Faults, Handle, Rules,
     log::Delivery,
-    smtp::{self, MAX_COMMAND_LINE_BYTES, MAX_MESSAGE_BYTES},
+    smtp::{self, MAX_COMMAND_LINE_BYTES, MAX_MESSAGE_BYTES, Options, Tls, User},
 };
 
 /// A condition that is not met by then never will be.
@@ -24,6 +31,11 @@ fn any_port() -> SocketAddr {
 
 async fn sink(dir: &Path, faults: Faults) -> Handle {
     smtp::start(any_port(), &dir.join("mail.jsonl"), faults).await.unwrap()
+}
+
+async fn ruled(dir: &Path, rules: &[&str]) -> Handle {
+    let options = Options { rules: Rules::parse(1, rules).unwrap(), ..Options::default() };
+    smtp::start(any_port(), &dir.join("mail.jsonl"), options).await.unwrap()
 }
 
 fn logged(sink: &Handle) -> Vec<Delivery<'static>> {
@@ -275,4 +287,203 @@ async fn a_stopping_server_finishes_the_mail_that_has_begun_and_sends_the_others
     assert!(busy.reply().await.starts_with("250"));
     assert_eq!(stopping.await.unwrap().accepted, 1);
     assert!(TcpStream::connect(addr).await.is_err(), "nobody listens any more");
+}
+
+/// Says everything up to the recipient, and gives the reply to it.
+async fn offer(raw: &mut Raw, to: &str) -> String {
+    raw.ask("EHLO me").await;
+    raw.ask("MAIL FROM:<a@x.org>").await;
+    raw.ask(&format!("RCPT TO:<{to}>")).await
+}
+
+#[tokio::test]
+async fn recipients_are_answered_as_the_rules_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = [
+        "gone@*=550",
+        "full@*=552",
+        "spam@*=554",
+        "*@busy.example=450",
+        "moved@*=551:5.1.6 moved away",
+        "shut@*=421",
+        "*@grey.example=greylist",
+    ];
+    let sink = ruled(dir.path(), &rules).await;
+    let mut raw = Raw::connect(&sink).await;
+    for (to, reply) in [
+        ("Gone@x.org", "550 5.1.1 "),
+        ("full@x.org", "552 5.2.2 "),
+        ("spam@x.org", "554 5.7.1 "),
+        ("bob@busy.example", "450 4.2.1 "),
+        ("moved@x.org", "551 5.1.6 moved away"),
+        ("bob@grey.example", "450 4.2.0 greylisted"),
+        ("bob@grey.example", "250 "),
+        ("eve@grey.example", "450 4.2.0 greylisted"),
+        ("bob@x.org", "250 "),
+    ] {
+        let said = offer(&mut raw, to).await;
+        assert!(said.starts_with(reply), "{to}: {said}");
+    }
+    assert!(offer(&mut raw, "shut@x.org").await.starts_with("421 4.7.0 "));
+    raw.expect_closed().await;
+    assert_eq!(logged(&sink).len(), 0);
+    assert_eq!((sink.counters().refused, sink.counters().deferred), (4, 4));
+}
+
+#[tokio::test]
+async fn a_dropped_reply_is_of_a_mail_that_was_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = ruled(dir.path(), &["lost@*=drop", "*=slow:1ms"]).await;
+    let mut raw = Raw::connect(&sink).await;
+    offer(&mut raw, "lost@x.org").await;
+    raw.ask("DATA").await;
+    raw.say("Subject: x\r\n\r\n.\r\n").await;
+    raw.expect_closed().await;
+    let log = logged(&sink);
+    assert!(log.len() == 1 && log[0].reply_dropped);
+}
+
+#[tokio::test]
+async fn whoever_has_not_logged_in_may_not_send_where_a_user_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let user = User { name: "ann".into(), password: "secret".into() };
+    let options = Options { user: Some(user), ..Options::default() };
+    let sink = smtp::start(any_port(), &dir.path().join("mail.jsonl"), options).await.unwrap();
+    let mut raw = Raw::connect(&sink).await;
+    for (command, reply) in [
+        ("EHLO me", "250"),
+        ("MAIL FROM:<a@x.org>", "530 5.7.0"),
+        ("AUTH CRAM-MD5", "504"),
+        ("AUTH PLAIN", "334 "),
+        ("*", "501"),
+        ("AUTH PLAIN ?", "501"),
+        // NUL ann NUL guess, and NUL ann NUL secret.
+        ("AUTH PLAIN AGFubgBndWVzcw==", "535 5.7.8"),
+        ("AUTH PLAIN", "334 "),
+        ("AGFubgBzZWNyZXQ=", "235"),
+        ("AUTH PLAIN AGFubgBzZWNyZXQ=", "503"),
+        ("MAIL FROM:<a@x.org> AUTH=<>", "250"),
+    ] {
+        let said = raw.ask(command).await;
+        assert!(said.starts_with(reply.trim_end()), "{command}: {said}");
+    }
+    let mut raw = Raw::connect(&sink).await;
+    for (command, reply) in [
+        ("EHLO me", "250"),
+        ("AUTH LOGIN", "334 VXNlcm5hbWU6"),
+        ("YW5u", "334 UGFzc3dvcmQ6"),
+        ("c2VjcmV0", "235"),
+        ("MAIL FROM:<a@x.org>", "250"),
+        ("RCPT TO:<b@x.org>", "250"),
+        ("DATA", "354"),
+        ("\r\n.", "250"),
+    ] {
+        let said = raw.ask(command).await;
+        assert!(said.starts_with(reply), "{command}: {said}");
+    }
+    assert_eq!(logged(&sink)[0].account.as_deref(), Some("ann"));
+}
+
+#[tokio::test]
+async fn a_real_client_encrypts_logs_in_by_either_way_and_sends() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let options = Options {
+        user: Some(User { name: "ann".into(), password: "secret".into() }),
+        tls: Some(Tls::from_files(&certificate, &key).unwrap()),
+        ..Options::default()
+    };
+    let sink = smtp::start(any_port(), &dir.path().join("mail.jsonl"), options).await.unwrap();
+
+    let mut raw = Raw::connect(&sink).await;
+    raw.ask("EHLO me").await;
+    assert!(raw.ask("AUTH PLAIN AGFubgBzZWNyZXQ=").await.starts_with("502"), "no password in the clear");
+    assert!(raw.ask("MAIL FROM:<a@x.org>").await.starts_with("530 5.7.0 STARTTLS first"));
+
+    let trusted = lettre::transport::smtp::client::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+    for mechanism in [Mechanism::Plain, Mechanism::Login] {
+        let tls = TlsParameters::builder("localhost".to_owned()).add_root_certificate(trusted.clone());
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous("127.0.0.1")
+            .port(sink.addr().port())
+            .tls(ClientTls::Required(tls.build().unwrap()))
+            .credentials(Credentials::new("ann".into(), "secret".into()))
+            .authentication(vec![mechanism])
+            .build();
+        let message = Message::builder().from("a@x.org".parse().unwrap()).to("b@x.org".parse().unwrap());
+        transport.send(message.body("x".to_owned()).unwrap()).await.unwrap();
+    }
+    assert_eq!(logged(&sink).len(), 2);
+    assert!(Tls::from_pem(b"", b"").is_err());
+}
+
+#[tokio::test]
+async fn what_was_sent_in_the_clear_ahead_of_the_encryption_is_not_heard() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let tls = Tls::from_pem(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes()).unwrap();
+    let options = Options { tls: Some(tls), ..Options::default() };
+    let sink = smtp::start(any_port(), &dir.path().join("mail.jsonl"), options).await.unwrap();
+    let mut raw = Raw::connect(&sink).await;
+    raw.ask("EHLO me").await;
+    raw.say("STARTTLS\r\nMAIL FROM:<evil@x.org>\r\n").await;
+    assert!(raw.line().await.starts_with("220 "));
+    // What is no handshake ends the connection.
+    raw.say("NOOP\r\n").await;
+    raw.expect_closed().await;
+}
+
+#[tokio::test]
+async fn the_inbox_shows_every_mail_with_its_header_and_a_verdict_and_is_emptied() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { inbox: Some(any_port()), ..Options::default() };
+    let sink = smtp::start(any_port(), &dir.path().join("mail.jsonl"), options).await.unwrap();
+    let mut raw = Raw::connect(&sink).await;
+    for (to, header) in [
+        (
+            "bob@x.org",
+            "List-Unsubscribe: <https://x.org/u>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
+        ),
+        ("eve@x.org", ""),
+    ] {
+        offer(&mut raw, to).await;
+        raw.ask("DATA").await;
+        let said = raw.ask(&format!("Subject: Hi <b>you</b>\r\n{header}\r\n..dotted <i>\r\n.")).await;
+        assert!(said.starts_with("250"), "{said}");
+    }
+    let log = logged(&sink);
+    assert_eq!(log[0].list_unsubscribe.as_deref(), Some("<https://x.org/u>"));
+    assert_eq!(log[0].list_unsubscribe_post.as_deref(), Some("List-Unsubscribe=One-Click"));
+
+    // The error says that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+    let base = sink.page_url().unwrap();
+    let get =
+        async |path: &str| client.get(format!("{base}{path}")).send().await.unwrap().text().await.unwrap();
+    let json = async |path: &str| serde_json::from_str::<Value>(&get(path).await).unwrap();
+    let list = json("/messages").await;
+    assert_eq!((&list["seen"], &list["data"][0]["to"][0]), (&2.into(), &"eve@x.org".into()), "newest first");
+    let verdicts: Vec<&Value> = (0..2).map(|at| &list["data"][at]["unsubscribe"]["one_click"]).collect();
+    assert_eq!(verdicts, [&Value::Bool(false), &Value::Bool(true)]);
+    assert_eq!(json("/messages?to=BOB@x.org").await["data"].as_array().unwrap().len(), 1);
+    let mail = json("/messages/1").await;
+    assert_eq!(mail["headers"][0], serde_json::json!(["Subject", "Hi <b>you</b>"]));
+    assert_eq!(mail["parts"][0]["text"], ".dotted <i>\r\n");
+    assert!(get("/messages/1/raw").await.ends_with("\r\n\r\n.dotted <i>\r\n"));
+    let page = get("/").await;
+    assert!(
+        page.contains("not one click")
+            && page.contains("Hi &lt;b&gt;you&lt;/b&gt;")
+            && !page.contains("<b>you")
+    );
+    let page = get("/mail/2").await;
+    assert!(page.contains("There is no List-Unsubscribe.") && page.contains(".dotted &lt;i&gt;"), "{page}");
+    client.delete(format!("{base}/messages")).send().await.unwrap();
+    assert_eq!(json("/messages").await["data"].as_array().unwrap().len(), 0);
+    assert!(json("/messages/1").await["error"].is_string());
+    sink.shutdown().await;
+    assert!(client.get(&base).send().await.is_err(), "the inbox has ended too");
 }

@@ -1,7 +1,7 @@
 //! The content half of an SMTP conversation: where a message ends, how large it is, what its header says.
 //!
 //! A message ends with CRLF, dot, CRLF and with nothing else: servers that also take a bare LF there can be made
-//! to see two messages in one. The body is counted, never held.
+//! to see two messages in one. The body is counted, and held only for an inbox.
 
 use crate::log::{CAMPAIGN_HEADER, JOB_HEADER, logged};
 
@@ -16,6 +16,8 @@ pub(super) struct Content {
     header_done: bool,
     line_bytes: u64,
     bytes: u64,
+    /// All of it, where somebody wants to read it.
+    held: Option<Vec<u8>>,
 }
 
 /// The fields of a header that go into the log.
@@ -23,6 +25,8 @@ pub(super) struct Content {
 pub(super) struct Fields {
     pub(super) message_id: Option<String>,
     pub(super) subject: Option<String>,
+    pub(super) list_unsubscribe: Option<String>,
+    pub(super) list_unsubscribe_post: Option<String>,
     pub(super) job: Option<String>,
     pub(super) campaign: Option<String>,
 }
@@ -41,11 +45,27 @@ enum At {
 
 impl Default for Content {
     fn default() -> Self {
-        Self { at: At::LineStart, header: Vec::new(), header_done: false, line_bytes: 0, bytes: 0 }
+        Self {
+            at: At::LineStart,
+            header: Vec::new(),
+            header_done: false,
+            line_bytes: 0,
+            bytes: 0,
+            held: None,
+        }
     }
 }
 
 impl Content {
+    /// A message that is not only counted but held; its size is bounded by whoever feeds it.
+    pub(super) fn to_be_held() -> Self {
+        Self { held: Some(Vec::new()), ..Self::default() }
+    }
+
+    pub(super) fn take_held(&mut self) -> Option<Vec<u8>> {
+        self.held.take()
+    }
+
     /// Takes bytes up to the end of the message and says how many; the rest are commands.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> usize {
         for (used, &byte) in bytes.iter().enumerate() {
@@ -97,6 +117,9 @@ impl Content {
 
     fn keep(&mut self, byte: u8) {
         self.bytes += 1;
+        if let Some(held) = &mut self.held {
+            held.push(byte);
+        }
         if !self.header_done && self.header.len() < MAX_HEADER_BYTES {
             self.header.push(byte);
         }
@@ -113,6 +136,10 @@ impl Content {
                 &mut fields.message_id
             } else if name.eq_ignore_ascii_case(b"subject") {
                 &mut fields.subject
+            } else if name.eq_ignore_ascii_case(b"list-unsubscribe") {
+                &mut fields.list_unsubscribe
+            } else if name.eq_ignore_ascii_case(b"list-unsubscribe-post") {
+                &mut fields.list_unsubscribe_post
             } else if name.eq_ignore_ascii_case(JOB_HEADER.as_bytes()) {
                 &mut fields.job
             } else if name.eq_ignore_ascii_case(CAMPAIGN_HEADER.as_bytes()) {
@@ -186,7 +213,7 @@ mod tests {
             message_id: Some("<1@x>".into()),
             subject: Some("a b".into()),
             job: Some("j".into()),
-            campaign: None,
+            ..Fields::default()
         };
         assert_eq!(content.fields(), expected);
     }

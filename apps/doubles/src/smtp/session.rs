@@ -3,7 +3,12 @@
 //! It knows PIPELINING only in that it never looks beyond its line. It does not know sockets, faults or time;
 //! whether a recipient is wanted is asked of [`Recipients`].
 
-use super::{Fault, MAX_MESSAGE_BYTES};
+use std::sync::Arc;
+
+use super::{
+    Fault, MAX_MESSAGE_BYTES,
+    auth::{self, Login, Step, User},
+};
 
 /// The most recipients of one message (RFC 5321, section 4.5.3.1.8, asks for at least this many).
 const MAX_RECIPIENTS: usize = 100;
@@ -31,7 +36,16 @@ pub(super) enum Next {
     /// The line was no command; it has its reply.
     Nonsense,
     Content,
+    /// The connection is encrypted from here on; what was sent ahead does not count.
+    Starttls,
     Close,
+}
+
+/// Who may send, and whether the connection can be encrypted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Policy {
+    pub(super) tls: bool,
+    pub(super) user: Option<User>,
 }
 
 /// From whom to whom.
@@ -49,9 +63,27 @@ pub(super) struct Session {
     envelope: Option<Envelope>,
     in_content: bool,
     nonsense: u32,
+    policy: Arc<Policy>,
+    secure: bool,
+    login: Option<Login>,
+    user: Option<String>,
 }
 
 impl Session {
+    pub(super) fn new(policy: Arc<Policy>) -> Self {
+        Self { policy, ..Self::default() }
+    }
+
+    /// The session after STARTTLS: whatever was said before is forgotten (RFC 3207, section 4.2).
+    pub(super) fn secured(self) -> Self {
+        Self { policy: self.policy, secure: true, ..Self::default() }
+    }
+
+    /// Who has logged in.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     /// Whether a message's content is on its way.
     pub(super) fn mid_message(&self) -> bool {
         self.in_content
@@ -90,12 +122,16 @@ impl Session {
             }
             _ => return self.nonsense("500 5.5.2 not a command", replies),
         };
+        if let Some(login) = self.login.take() {
+            self.log_in(auth::go_on(login, text), replies);
+            return Next::Command;
+        }
         let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" | "HELO" if rest.trim().is_empty() => {
                 return self.nonsense("501 5.5.4 a name is needed", replies);
             }
-            "EHLO" => self.greet(&ehlo_reply(), replies),
+            "EHLO" => self.greet(&self.ehlo_reply(), replies),
             "HELO" => self.greet("250 localhost", replies),
             "MAIL" => return self.mail(rest, replies),
             "RCPT" => return self.rcpt(rest, recipients, replies),
@@ -111,6 +147,14 @@ impl Session {
             }
             "VRFY" => say(replies, "252 2.0.0 send it and see"),
             "HELP" => say(replies, "214 2.0.0 RFC 5321"),
+            "STARTTLS" if self.offers_tls() => {
+                if rest.trim().is_empty() {
+                    say(replies, "220 2.0.0 go ahead");
+                    return Next::Starttls;
+                }
+                say(replies, "501 5.5.4 STARTTLS takes no argument");
+            }
+            "AUTH" if self.offers_auth() => self.auth(rest, replies),
             "EXPN" | "AUTH" | "STARTTLS" | "BDAT" => say(replies, "502 5.5.1 not implemented"),
             _ => return self.nonsense("500 5.5.2 unknown command", replies),
         }
@@ -123,9 +167,64 @@ impl Session {
         say(replies, reply);
     }
 
+    fn offers_tls(&self) -> bool {
+        self.policy.tls && !self.secure
+    }
+
+    /// A password does not travel in the clear where it need not.
+    fn offers_auth(&self) -> bool {
+        self.policy.user.is_some() && !self.offers_tls()
+    }
+
+    fn ehlo_reply(&self) -> String {
+        let mut lines =
+            vec!["localhost".to_owned(), "PIPELINING".to_owned(), format!("SIZE {MAX_MESSAGE_BYTES}")];
+        if self.offers_tls() {
+            lines.push("STARTTLS".to_owned());
+        }
+        if self.offers_auth() {
+            lines.push("AUTH PLAIN LOGIN".to_owned());
+        }
+        lines.push("8BITMIME".to_owned());
+        let lines: Vec<String> = lines.iter().map(|line| format!("250-{line}\r\n")).collect();
+        format!("{}250 ENHANCEDSTATUSCODES", lines.concat())
+    }
+
+    fn auth(&mut self, rest: &str, replies: &mut Vec<u8>) {
+        if !self.greeted || self.envelope.is_some() || self.user.is_some() {
+            say(replies, "503 5.5.1 not now");
+            return;
+        }
+        self.log_in(auth::begin(rest), replies);
+    }
+
+    fn log_in(&mut self, step: Step, replies: &mut Vec<u8>) {
+        match step {
+            Step::Ask(login, prompt) => {
+                self.login = Some(login);
+                say(replies, prompt);
+            }
+            Step::Done { name, password } => {
+                let known = self.policy.user.as_ref();
+                if known.is_some_and(|user| user.name == name && user.password == password) {
+                    self.user = Some(name);
+                    say(replies, "235 2.7.0 welcome");
+                } else {
+                    say(replies, "535 5.7.8 wrong name or password");
+                }
+            }
+            Step::Bad(reply) => say(replies, reply),
+        }
+    }
+
     fn mail(&mut self, rest: &str, replies: &mut Vec<u8>) -> Next {
         if !self.greeted || self.envelope.is_some() {
             let why = if self.greeted { "503 5.5.1 one message at a time" } else { "503 5.5.1 EHLO first" };
+            say(replies, why);
+            return Next::Command;
+        }
+        if self.policy.user.is_some() && self.user.is_none() {
+            let why = if self.offers_tls() { "530 5.7.0 STARTTLS first" } else { "530 5.7.0 AUTH first" };
             say(replies, why);
             return Next::Command;
         }
@@ -146,6 +245,8 @@ impl Session {
                     }
                     size => size.is_ok(),
                 },
+                // Whoever is logged in vouches for somebody else (RFC 4954, section 5).
+                "AUTH" => self.policy.user.is_some(),
                 "BODY" => value.eq_ignore_ascii_case("7BIT") || value.eq_ignore_ascii_case("8BITMIME"),
                 _ => false,
             };
@@ -202,12 +303,6 @@ impl Session {
         say(replies, reply);
         next
     }
-}
-
-fn ehlo_reply() -> String {
-    format!(
-        "250-localhost\r\n250-PIPELINING\r\n250-SIZE {MAX_MESSAGE_BYTES}\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES"
-    )
 }
 
 fn say(replies: &mut Vec<u8>, reply: &str) {
