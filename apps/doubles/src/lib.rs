@@ -5,7 +5,7 @@
 //! depends on nobody. This crate uses nothing of ours: what it knows of a protocol it knows from the protocol's own
 //! documents, so a sender's mistake is not repeated here.
 //!
-//! [`smtp`] and [`twilio`] are the servers; [`Rules`] (or, shorter, [`Faults`]) say what they do wrong, [`log`] what they
+//! [`smtp`], [`mail`] and [`twilio`] are the servers; [`Rules`] (or, shorter, [`Faults`]) say what they do wrong, [`log`] what they
 //! write down. How to use them by hand stands in docs/doubles.md.
 
 use std::{
@@ -26,6 +26,7 @@ mod faults;
 mod kept;
 mod listener;
 pub mod log;
+pub mod mail;
 mod moment;
 mod page;
 mod rules;
@@ -33,6 +34,7 @@ pub mod seed;
 mod serve;
 pub mod smtp;
 pub mod twilio;
+mod unsubscribe;
 
 pub use faults::Faults;
 pub use rules::{MAX_RULE_BYTES, MAX_RULES, Rate, Rule, RuleError, Rules, Who};
@@ -46,6 +48,7 @@ pub struct Handle {
     addr: SocketAddr,
     scheme: &'static str,
     pages: Option<SocketAddr>,
+    public_key: Option<String>,
     log_path: PathBuf,
     tally: Arc<Tally>,
     stop: watch::Sender<bool>,
@@ -107,7 +110,7 @@ impl Handle {
         stop: watch::Sender<bool>,
         task: JoinHandle<()>,
     ) -> Self {
-        Self { addr, scheme, pages: None, log_path: log_path.to_owned(), tally, stop, task }
+        Self { addr, scheme, pages: None, public_key: None, log_path: log_path.to_owned(), tally, stop, task }
     }
 
     /// Where the server listens.
@@ -124,6 +127,11 @@ impl Handle {
     pub fn page_url(&self) -> Option<String> {
         let addr = if self.scheme == "http" { Some(self.addr) } else { self.pages };
         addr.map(|addr| format!("http://{addr}"))
+    }
+
+    /// The key that checks the signatures of a mail API's events (DER in base64); other servers have none.
+    pub fn public_key(&self) -> Option<&str> {
+        self.public_key.as_deref()
     }
 
     /// The log of what the server accepted; every line is written before its reply.

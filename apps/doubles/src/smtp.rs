@@ -40,7 +40,6 @@ mod inbox;
 mod mime;
 mod session;
 mod tls;
-mod unsubscribe;
 
 pub use auth::User;
 use content::Content;

@@ -12,14 +12,12 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    mime,
-    unsubscribe::{self, Verdict},
-};
+use super::mime;
 use crate::{
     kept::Kept,
     moment::plain,
     page::{escape, page, table},
+    unsubscribe::{self, Verdict},
 };
 
 /// How many mails are kept, and how many bytes of them; the log has a line of every one.

@@ -4,21 +4,21 @@ use serde::Serialize;
 
 /// What is thought of a mail's List-Unsubscribe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     /// One click is enough.
-    pub(super) one_click: bool,
+    pub(crate) one_click: bool,
     /// Where the click would go.
-    pub(super) url: Option<String>,
+    pub(crate) url: Option<String>,
     /// Where a mail would go.
-    pub(super) mailto: Option<String>,
+    pub(crate) mailto: Option<String>,
     /// What is wrong, each a whole sentence.
-    pub(super) problems: Vec<&'static str>,
+    pub(crate) problems: Vec<&'static str>,
     /// What this server cannot judge or allows on one machine only.
-    pub(super) notes: Vec<&'static str>,
+    pub(crate) notes: Vec<&'static str>,
 }
 
 /// Judges the two fields of a header, and whether it is signed.
-pub(super) fn judge(list_unsubscribe: Option<&str>, post: Option<&str>, dkim: Option<&str>) -> Verdict {
+pub(crate) fn judge(list_unsubscribe: Option<&str>, post: Option<&str>, dkim: Option<&str>) -> Verdict {
     let (mut problems, mut notes) = (Vec::new(), Vec::new());
     let uris: Vec<&str> = list_unsubscribe.unwrap_or_default().split(',').map(str::trim).collect();
     let bracketed =
