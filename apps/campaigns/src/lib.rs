@@ -1,28 +1,33 @@
 //! Outbound campaigns over e-mail, SMS and voicemail, as an application of windlass.
 //!
-//! The story of one touch: [`contacts`] says whom there is, [`plan`] says which campaign reaches each of them
-//! by which channel, [`day`] sets up the queues and launches the campaigns, [`handlers`] carry them from launch to
-//! touch as jobs, [`channel`] speaks SMTP and HTTP to the provider and answers with a typed outcome, [`hooks`] reads
-//! what providers report back, and [`reconcile`] compares what the providers saw with what the queue promised
-//! ([`record`]).
+//! A user launches a campaign: a sequence of touches to the contacts of a list. [`flow`] carries each contact through it as
+//! jobs of seven queues; what is true of a message stands in the application's own database ([`db`], [`store`], [`model`]).
+//! [`window`] says whether somebody may be reached now, [`template`] what they read, [`optout`] what ends it, [`channel`]
+//! asks the provider, and [`hooks`] reads what the provider tells later. [`app`] ties them together, on a [`clock`] that may
+//! run faster than the wall's.
 //!
-//! [`sim`] holds two real servers for the loopback interface, so that a whole campaign day runs without an
-//! [`window`] says when a contact may be reached: campaign's hours, recipient's zone, legal hours, holidays, delays.
-//! account anywhere. Nothing outside `sim` knows that they exist: senders are given an address and no more.
+//! Nothing here knows whether a campaign is real or rehearsed: providers are addresses.
+//!
+//! The modules [`contacts`], [`plan`], [`day`], [`handlers`], [`progress`], [`record`] and [`reconcile`] are the day that
+//! `windlass demo` runs.
 
+pub mod app;
 pub mod channel;
+pub mod clock;
 pub mod contacts;
 pub mod day;
+pub mod db;
 mod delivery;
+pub mod flow;
 pub mod handlers;
 pub mod hooks;
 pub mod import;
+pub mod model;
 pub mod optout;
 pub mod plan;
 pub mod progress;
 pub mod reconcile;
 pub mod record;
-mod seed;
-pub mod sim;
+pub mod store;
 pub mod template;
 pub mod window;

@@ -8,11 +8,9 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
-use windlass_campaigns::{
-    channel::{
-        CAMPAIGN_HEADER, Channel, JOB_HEADER, MachineDetection, Refusal, RefusalClass, SendOutcome, Sms,
-        TwilioClient, Twiml, Voicemail,
-    },
+use windlass_campaigns::channel::{
+    CAMPAIGN_HEADER, Channel, JOB_HEADER, MachineDetection, Refusal, RefusalClass, SendOutcome, Sms,
+    TwilioClient, Twiml, Voicemail,
 };
 use windlass_doubles::{
     Faults, Handle, Rate,

@@ -11,8 +11,8 @@ use tokio::{
     task::JoinSet,
 };
 use windlass::Time;
-use windlass_campaigns::{
-    channel::{CAMPAIGN_HEADER, Email, JOB_HEADER, RefusalClass, SendOutcome, SmtpSender},
+use windlass_campaigns::channel::{
+    CAMPAIGN_HEADER, Email, JOB_HEADER, RefusalClass, SendOutcome, SmtpSender,
 };
 use windlass_doubles::{Faults, Handle, Rate, log::Delivery, smtp};
 

@@ -1,0 +1,213 @@
+//! The application: its database, its queue, its clock, and the accounts that it sends through.
+//!
+//! An [`App`] has addresses, not modes: nothing in it knows whether a campaign is real or rehearsed. Pages, the API, the
+//! callbacks and the handlers of the jobs all work through it, and all of them may run in one process or in several.
+
+use std::{fmt, sync::Arc};
+
+use windlass::{Client, StoreError, Time};
+
+use crate::{
+    clock::Clock,
+    db::{Db, DbError},
+    flow::{breakers::Counts, gateways::Gateways, limits},
+    optout::{Address, EmailAddress, PhoneNumber, Secrets},
+    store::settings,
+    window::RuleTable,
+};
+
+/// Bytes of each key that the application makes for itself: as many as the digests that are made with it.
+const KEY_BYTES: usize = 32;
+/// Bytes of the installation's name in Message-IDs; enough that two never meet.
+const INSTANCE_BYTES: usize = 6;
+
+/// Something that was asked for was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The queue.
+    #[error(transparent)]
+    Queue(#[from] windlass::Error),
+    /// There is no such thing.
+    #[error("there is no {what} {id}")]
+    Unknown {
+        /// What kind of thing.
+        what: &'static str,
+        /// How it was named.
+        id: String,
+    },
+    /// It is not in a state in which that can be done, or somebody else was quicker.
+    #[error("{0}")]
+    Conflict(String),
+    /// Something that was given makes no sense.
+    #[error("{field}: {why}")]
+    Invalid {
+        /// What was given.
+        field: &'static str,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
+}
+
+impl AppError {
+    /// There is no such thing.
+    pub fn unknown(what: &'static str, id: impl fmt::Display) -> Self {
+        Self::Unknown { what, id: id.to_string() }
+    }
+
+    /// Something that was given makes no sense.
+    pub fn invalid(field: &'static str, why: impl fmt::Display) -> Self {
+        Self::Invalid { field, why: why.to_string() }
+    }
+}
+
+impl From<StoreError> for AppError {
+    fn from(error: StoreError) -> Self {
+        Self::Queue(error.into())
+    }
+}
+
+/// How the application is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Under which address providers and recipients reach it, such as `https://send.example.com/campaigns`: callbacks and
+    /// unsubscribe links need it. Without one there are none, and what became of a message is asked for.
+    pub public_url: Option<String>,
+}
+
+/// The application; clones are the same.
+#[derive(Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    db: Db,
+    client: Client,
+    clock: Clock,
+    options: Options,
+    instance: String,
+    secrets: Secrets,
+    counts: Counts,
+    rules: RuleTable,
+    gateways: Gateways,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The keys stay out of every log.
+        f.debug_struct("App").field("instance", &self.inner.instance).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// The application on that database and queue. What it needs to know of itself it makes on the first call.
+    ///
+    /// # Errors
+    /// What database and queue say.
+    pub async fn open(db: Db, client: Client, options: Options) -> Result<Self, AppError> {
+        let (clock, instance, keys, rules) = db
+            .write(|tx| {
+                let clock = settings::get(tx, settings::CLOCK)?.unwrap_or(Clock::WALL);
+                let instance = settings::get_or_make(tx, settings::INSTANCE, || random_hex(INSTANCE_BYTES))?;
+                let keys: Vec<String> =
+                    settings::get_or_make(tx, settings::KEYS, || vec![random_hex(KEY_BYTES)])?;
+                let rules: Option<String> = settings::get(tx, settings::WINDOW_RULES)?;
+                Ok::<_, DbError>((clock, instance, keys, rules))
+            })
+            .await?;
+        let rules = match rules {
+            Some(text) => {
+                RuleTable::parse(&text).map_err(|error| AppError::invalid("window rules", error))?
+            }
+            None => RuleTable::built_in().clone(),
+        };
+        let secrets = Secrets::new(&keys).map_err(|error| AppError::invalid("keys", error))?;
+        let app = Self {
+            inner: Arc::new(Inner {
+                db,
+                client,
+                clock,
+                options,
+                instance,
+                secrets,
+                counts: Counts::default(),
+                rules,
+                gateways: Gateways::default(),
+            }),
+        };
+        limits::set_all(&app).await?;
+        Ok(app)
+    }
+
+    /// The database.
+    pub fn db(&self) -> &Db {
+        &self.inner.db
+    }
+
+    /// The queue.
+    pub fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> Clock {
+        self.inner.clock
+    }
+
+    /// The application's time.
+    pub fn now(&self) -> Time {
+        self.inner.clock.at(self.inner.client.now())
+    }
+
+    /// The address under which the world reaches it.
+    pub fn public_url(&self) -> Option<&str> {
+        self.inner.options.public_url.as_deref().map(|url| url.trim_end_matches('/'))
+    }
+
+    /// The installation's name in Message-IDs.
+    pub fn instance(&self) -> &str {
+        &self.inner.instance
+    }
+
+    /// What signs unsubscribe links, and hashes addresses that are suppressed.
+    pub fn secrets(&self) -> &Secrets {
+        &self.inner.secrets
+    }
+
+    /// The hash by which an address is known to be suppressed; of what is no address, one that nothing else has.
+    pub fn hash_of(&self, address: &str) -> String {
+        let address = match EmailAddress::parse(address) {
+            Ok(email) => Address::Email(email),
+            Err(_) => match PhoneNumber::parse(address, None) {
+                Ok(phone) => Address::Phone(phone),
+                Err(_) => return format!("no address: {address}"),
+            },
+        };
+        address.hash(&self.inner.secrets).as_str().to_owned()
+    }
+
+    /// What this process has counted for the breakers.
+    pub(crate) fn breaker_counts(&self) -> &Counts {
+        &self.inner.counts
+    }
+
+    /// The legal windows.
+    pub fn rules(&self) -> &RuleTable {
+        &self.inner.rules
+    }
+
+    /// The accounts that it sends through.
+    pub fn gateways(&self) -> &Gateways {
+        &self.inner.gateways
+    }
+}
+
+fn random_hex(bytes: usize) -> String {
+    use ring::rand::{SecureRandom, SystemRandom};
+    let mut key = vec![0; bytes];
+    SystemRandom::new().fill(&mut key).expect("the system has randomness, or nothing else works either");
+    settings::hex(&key)
+}

@@ -1,0 +1,118 @@
+//! Accounts at providers, and the senders that use them: what is made or changed here, the queue is told as well.
+
+use super::{gateways, limits, warm_up};
+use crate::{
+    app::{App, AppError},
+    channel::Channel,
+    model::{ProviderId, SenderId, provider::Provider, sender::Sender},
+    optout::{EmailAddress, PhoneNumber},
+    store::{audit, providers, senders},
+    window::Zone,
+};
+
+/// Makes an account, or changes the one of that name.
+///
+/// # Errors
+/// Settings of which no client can be made; the database's, or the queue's.
+pub async fn set_provider(app: &App, provider: Provider, who: &str) -> Result<Provider, AppError> {
+    if provider.name.trim().is_empty() {
+        return Err(AppError::invalid("name", "give the account a name"));
+    }
+    gateways::make(&provider).map_err(|why| AppError::invalid("url", why))?;
+    let (now, who) = (app.now(), who.to_owned());
+    let stored = app
+        .db()
+        .write(move |tx| {
+            let id = providers::set(tx, &provider, now)?;
+            audit::note(tx, &who, "set provider", &provider.name, &provider.kind.to_string(), now)?;
+            providers::get(tx, id)?.ok_or_else(|| AppError::unknown("provider", id))
+        })
+        .await?;
+    limits::set_provider(app, &stored).await?;
+    Ok(stored)
+}
+
+/// Makes a sender, or changes the one of that address. Its warm-up begins with it.
+///
+/// # Errors
+/// An address that is none, a provider that does not carry its channel; the database's, or the queue's.
+pub async fn set_sender(app: &App, mut sender: Sender, who: &str) -> Result<Sender, AppError> {
+    match sender.channel {
+        Channel::Email => {
+            let address = EmailAddress::parse(&sender.address);
+            sender.address = address.map_err(|why| AppError::invalid("address", why))?.as_str().to_owned();
+        }
+        Channel::Sms | Channel::Voicemail => {
+            let number = PhoneNumber::parse(&sender.address, None);
+            sender.address = number.map_err(|why| AppError::invalid("address", why))?.as_str().to_owned();
+        }
+    }
+    Zone::named(&sender.time_zone).map_err(|why| AppError::invalid("time zone", why))?;
+    sender.cap_today = sender.warm_up.cap(sender.daily_cap);
+    let (now, who, inner) = (app.now(), who.to_owned(), app.clone());
+    let stored = app
+        .db()
+        .write(move |tx| {
+            let provider = providers::get(tx, sender.provider)?
+                .ok_or_else(|| AppError::unknown("provider", sender.provider))?;
+            if !carries(&provider, sender.channel) {
+                let why = format!("{} does not carry {}", provider.name, sender.channel);
+                return Err(AppError::invalid("provider", why));
+            }
+            let id = senders::set(tx, &sender, now)?;
+            warm_up::begin(tx, &inner, id)?;
+            audit::note(tx, &who, "set sender", &sender.address, sender.channel.name(), now)?;
+            senders::get(tx, id)?.ok_or_else(|| AppError::unknown("sender", id))
+        })
+        .await?;
+    limits::set_sender(app, &stored).await?;
+    Ok(stored)
+}
+
+/// Pauses a sender, or lets it go on.
+///
+/// # Errors
+/// A sender that is none; the database's.
+pub async fn pause_sender(
+    app: &App,
+    id: SenderId,
+    paused: bool,
+    why: &str,
+    who: &str,
+) -> Result<(), AppError> {
+    let (now, who, why) = (app.now(), who.to_owned(), why.to_owned());
+    app.db()
+        .write(move |tx| {
+            if !senders::pause(tx, id, paused, &why)? {
+                return Err(AppError::unknown("sender", id));
+            }
+            let what = if paused { "pause sender" } else { "resume sender" };
+            Ok(audit::note(tx, &who, what, &id.to_string(), &why, now)?)
+        })
+        .await
+}
+
+/// Whether an account takes messages of that channel.
+pub fn carries(provider: &Provider, channel: Channel) -> bool {
+    use crate::channel::rules::ProviderKind;
+    match provider.kind {
+        ProviderKind::Smtp | ProviderKind::HttpMail => channel == Channel::Email,
+        ProviderKind::Twilio => channel != Channel::Email,
+    }
+}
+
+/// An account that is not stored yet.
+pub fn new_provider(name: &str, kind: crate::channel::rules::ProviderKind, url: &str) -> Provider {
+    Provider {
+        id: ProviderId(0),
+        name: name.to_owned(),
+        kind,
+        url: url.to_owned(),
+        account: String::new(),
+        secret: String::new(),
+        callback_key: String::new(),
+        per_second: None,
+        concurrency: None,
+        revision: 0,
+    }
+}

@@ -1,0 +1,197 @@
+//! The breakers of providers and senders: asked before a message, told what came of it.
+//!
+//! Each process counts by itself, and what all must know stands in the database: that a breaker is open, who may probe,
+//! and what a person has ordered. A closed breaker that stays closed is never written, so that a provider which is well
+//! costs nothing.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use windlass::Time;
+
+use super::limits;
+use crate::{
+    app::{App, AppError},
+    channel::{
+        SendOutcome,
+        breaker::{Answer, Breaker, Pass, Policy, Sign},
+        rules::Action,
+    },
+    db::Tx,
+    model::{ProviderId, SenderId, provider::Provider, sender::Sender},
+    store::{providers, senders},
+};
+
+/// What to wait for a breaker that a person holds open: until somebody looks again.
+const FORCED_MS: u64 = 10 * 60_000;
+
+/// Whose breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Whose {
+    Provider(ProviderId),
+    Sender(SenderId),
+}
+
+/// What this process has counted since a breaker was last written.
+#[derive(Debug, Default)]
+pub(crate) struct Counts(Mutex<HashMap<Whose, Breaker>>);
+
+impl Counts {
+    fn held(&self) -> MutexGuard<'_, HashMap<Whose, Breaker>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a message waits for.
+#[derive(Debug)]
+pub(super) struct Waits {
+    pub(super) until: Time,
+    pub(super) hold: Option<String>,
+    pub(super) why: String,
+}
+
+/// The right to ask provider and sender once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passes {
+    provider: Pass,
+    sender: Pass,
+}
+
+/// Lets a message through both breakers, or says what it waits for.
+pub(super) fn ask(
+    tx: &mut Tx<'_>,
+    app: &App,
+    provider: &Provider,
+    sender: &Sender,
+    now: Time,
+) -> Result<Result<Passes, Waits>, AppError> {
+    let of_provider = Whose::Provider(provider.id);
+    let first = match one(tx, app, of_provider, now)? {
+        Ok(pass) => pass,
+        Err((until, why)) => {
+            return Ok(Err(Waits { until, why, hold: Some(limits::of_provider(provider.id)) }));
+        }
+    };
+    match one(tx, app, Whose::Sender(sender.id), now)? {
+        Ok(second) => Ok(Ok(Passes { provider: first, sender: second })),
+        Err((until, why)) => {
+            back(tx, of_provider, first)?;
+            Ok(Err(Waits { until, why, hold: Some(limits::of_sender(sender.id)) }))
+        }
+    }
+}
+
+/// Gives the right back: it was not used.
+pub(super) fn give_back(tx: &mut Tx<'_>, whom: (&Provider, &Sender), passes: Passes) -> Result<(), AppError> {
+    back(tx, Whose::Provider(whom.0.id), passes.provider)?;
+    back(tx, Whose::Sender(whom.1.id), passes.sender)
+}
+
+fn back(tx: &mut Tx<'_>, whose: Whose, pass: Pass) -> Result<(), AppError> {
+    let before = read(tx, whose)?;
+    let mut breaker = before.clone();
+    breaker.give_back(pass);
+    write(tx, whose, &before, &breaker).map(drop)
+}
+
+fn one(
+    tx: &mut Tx<'_>,
+    app: &App,
+    whose: Whose,
+    now: Time,
+) -> Result<Result<Pass, (Time, String)>, AppError> {
+    let before = read(tx, whose)?;
+    let mut breaker = before.clone();
+    let policy = policy(app);
+    let answer = breaker.ask(now, &policy);
+    if !write(tx, whose, &before, &breaker)? {
+        // Another process probes.
+        return Ok(Err((now.plus_ms(policy.cool_down_ms), breaker.state().to_owned())));
+    }
+    Ok(match answer {
+        Answer::Pass(pass) => Ok(pass),
+        Answer::Wait { until, why } => Err((until.unwrap_or(now.plus_ms(FORCED_MS)), why)),
+    })
+}
+
+/// Tells both breakers what came of a message.
+pub(super) fn tell(
+    tx: &mut Tx<'_>,
+    app: &App,
+    whom: (&Provider, &Sender),
+    passes: Passes,
+    outcome: &SendOutcome,
+    action: Option<Action>,
+    now: Time,
+) -> Result<(), AppError> {
+    let (provider, sender) = whom;
+    let sign = Sign::of_provider(outcome, action);
+    count(tx, app, Whose::Provider(provider.id), passes.provider, sign, outcome, now)?;
+    if let Some(sign) = Sign::of_sender(outcome, action) {
+        count(tx, app, Whose::Sender(sender.id), passes.sender, sign, outcome, now)?;
+    }
+    Ok(())
+}
+
+fn count(
+    tx: &mut Tx<'_>,
+    app: &App,
+    whose: Whose,
+    pass: Pass,
+    sign: Sign,
+    outcome: &SendOutcome,
+    now: Time,
+) -> Result<(), AppError> {
+    let kept = read(tx, whose)?;
+    // What the row says of an open breaker holds; while it is closed, this process goes on from its own count.
+    let mut breaker = if kept == Breaker::default() {
+        app.breaker_counts().held().get(&whose).cloned().unwrap_or_default()
+    } else {
+        kept.clone()
+    };
+    breaker.record(pass, sign, &why(outcome), now, &policy(app));
+    write(tx, whose, &kept, &breaker)?;
+    app.breaker_counts().held().insert(whose, breaker);
+    Ok(())
+}
+
+fn why(outcome: &SendOutcome) -> String {
+    match outcome {
+        SendOutcome::Sent { .. } => String::new(),
+        SendOutcome::Refused(refusal) => format!("{}: {}", refusal.code, refusal.why),
+        SendOutcome::Unanswered(error) => error.why.clone(),
+    }
+}
+
+/// The policy of all breakers; the times are the application's.
+fn policy(app: &App) -> Policy {
+    let usual = Policy::default();
+    // A cool-down is about the world's machines, not about the rehearsed day: it takes the wall's time.
+    let speed = u64::from(app.clock().speed());
+    Policy {
+        cool_down_ms: usual.cool_down_ms.saturating_mul(speed),
+        longest_cool_down_ms: usual.longest_cool_down_ms.saturating_mul(speed),
+        probe_ms: usual.probe_ms.saturating_mul(speed),
+        ..usual
+    }
+}
+
+fn read(tx: &mut Tx<'_>, whose: Whose) -> Result<Breaker, AppError> {
+    Ok(match whose {
+        Whose::Provider(id) => providers::breaker(tx, id)?,
+        Whose::Sender(id) => senders::breaker(tx, id)?,
+    })
+}
+
+/// Writes what all must know; false when another process was quicker, and the row says something else by now.
+fn write(tx: &mut Tx<'_>, whose: Whose, before: &Breaker, after: &Breaker) -> Result<bool, AppError> {
+    if !after.must_be_written_after(before) {
+        return Ok(true);
+    }
+    Ok(match whose {
+        Whose::Provider(id) => providers::keep_breaker(tx, id, before, after)?,
+        Whose::Sender(id) => senders::keep_breaker(tx, id, before, after)?,
+    })
+}

@@ -1,0 +1,354 @@
+//! Everything that is checked right before a provider is asked, in one transaction with the note that it will be.
+//!
+//! What was true when the message was made may not be any more: the contact has opted out, the window has closed, the
+//! day's messages are used up. Nothing is sent on the word of an earlier moment. A message that is found `sending` was left
+//! in the middle by a worker that died; the same is checked before it may be repeated, and nothing is counted twice.
+
+use jiff::{Timestamp, tz::TimeZone};
+use windlass::Time;
+
+use super::{
+    breakers::{self, Passes},
+    content::{Content, values},
+    limits,
+    next::{self, Follow, Place},
+};
+use crate::{
+    app::{App, AppError},
+    channel::Channel,
+    db::Tx,
+    model::{
+        campaign::{CampaignStatus, EnrolmentStatus},
+        contact::Contact,
+        provider::Provider,
+        sender::Sender,
+        touch::{EventKind, Evidence, Reason, Touch, TouchStatus},
+    },
+    optout::Unsubscribe,
+    store::{
+        contacts, events, providers, senders, templates,
+        touches::{self, Sending},
+        usage,
+    },
+    window::{self, Verdict},
+};
+
+/// How long a message waits that meets a pause which the queue did not hold it for.
+const PAUSED_MS: u64 = 60_000;
+/// How far ahead a message is planned whose caps are used up; beyond it the plan is made again.
+const PLANNED_DAYS: u32 = 400;
+
+/// What is to be done with a message.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// Ask the provider.
+    Send(Box<Prepared>),
+    /// A worker died while it asked the provider: the channel's own rule comes first.
+    Interrupted(Box<Prepared>),
+    /// Not now.
+    Wait(Wait),
+    /// Its end is known; what follows from it.
+    Over(Vec<Follow>),
+}
+
+/// Not now.
+#[derive(Debug)]
+pub(super) struct Wait {
+    pub(super) reason: Reason,
+    pub(super) until: Time,
+    /// The named limit that waits with it, where everything that takes it should.
+    pub(super) hold: Option<String>,
+}
+
+/// A message that may be sent.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) touch: Touch,
+    pub(super) passes: Passes,
+    pub(super) contact: Contact,
+    pub(super) sender: Sender,
+    pub(super) provider: Provider,
+    pub(super) content: Content,
+    pub(super) unsubscribe_url: Option<String>,
+}
+
+/// Decides on a message, and writes the decision down.
+pub(super) fn decide(
+    tx: &mut Tx<'_>,
+    app: &App,
+    id: crate::model::TouchId,
+    now: Time,
+) -> Result<Decision, AppError> {
+    let touch = touches::get(tx, id)?.ok_or_else(|| AppError::unknown("touch", id))?;
+    if touch.status.is_final() {
+        return Ok(Decision::Over(next::after(tx, app, &touch, now)?));
+    }
+    let is_interrupted = touch.status == TouchStatus::Sending;
+    let place = Place::of(tx, touch.campaign, touch.contact)?;
+    if let Some(reason) = over(tx, app, &place, &touch)? {
+        return give_up(tx, app, &touch, reason, "", now);
+    }
+    if place.campaign.status == CampaignStatus::Paused {
+        let until = app.clock().at(app.client().now().plus_ms(PAUSED_MS));
+        return wait(tx, &touch, Reason::CampaignPaused, "", until, None);
+    }
+    let Some(sender) = touch.sender.map_or(Ok(None), |id| senders::get(tx, id))? else {
+        return give_up(tx, app, &touch, Reason::NoSender, "", now);
+    };
+    let provider =
+        providers::get(tx, sender.provider)?.ok_or_else(|| AppError::unknown("provider", sender.provider))?;
+    if sender.paused {
+        let until = app.clock().at(app.client().now().plus_ms(PAUSED_MS));
+        let hold = Some(limits::of_sender(sender.id));
+        return wait(tx, &touch, Reason::SenderPaused, &sender.pause_reason, until, hold);
+    }
+    let evidence = match window::look(
+        &place.campaign.policy,
+        app.rules(),
+        &recipient(&place.contact),
+        touch.channel,
+        now,
+    ) {
+        Verdict::Open { evaluation, .. } => evaluation,
+        Verdict::Closed { until: Some(until), reason, .. } => {
+            return wait(tx, &touch, reason_of(&reason), "", until, None);
+        }
+        Verdict::Closed { until: None, reason, .. } => {
+            return give_up(tx, app, &touch, never(&reason), "", now);
+        }
+    };
+    let unsubscribe_url = unsubscribe_url(app, &touch);
+    let said = values(&place.campaign, &place.contact, &sender, unsubscribe_url.as_deref());
+    let template = templates::get(tx, template_of(&place, &touch)?)?
+        .ok_or_else(|| AppError::unknown("template", touch.step))?;
+    let content = match Content::of(&template, &said) {
+        Ok(content) => content,
+        Err(error) => {
+            return give_up(tx, app, &touch, Reason::MissingVariable, &error.to_string(), now);
+        }
+    };
+    let passes = match breakers::ask(tx, app, &provider, &sender, now)? {
+        Ok(passes) => passes,
+        Err(waits) => {
+            return wait(tx, &touch, Reason::BreakerOpen, &waits.why, waits.until, waits.hold);
+        }
+    };
+    let mut prepared = Prepared {
+        touch,
+        passes,
+        contact: place.contact.clone(),
+        sender,
+        provider,
+        content,
+        unsubscribe_url,
+    };
+    if is_interrupted {
+        return Ok(Decision::Interrupted(Box::new(prepared)));
+    }
+    if let Some(decision) = take_caps(tx, &place, &prepared, now)? {
+        breakers::give_back(tx, (&prepared.provider, &prepared.sender), prepared.passes)?;
+        return Ok(decision);
+    }
+    let consents = contacts::consents(tx, prepared.contact.id)?;
+    let consent = consents.into_iter().find(|consent| consent.channel == prepared.touch.channel);
+    let sending = Sending {
+        sender: prepared.sender.id,
+        content_hash: prepared.content.hash(),
+        evidence: Evidence { checked_at: now, window: evidence, consent },
+        day: day_of(&prepared.sender.time_zone, now),
+    };
+    if !touches::begin(tx, prepared.touch.id, &sending, now)? {
+        return Err(AppError::Conflict("somebody else has taken this message up".to_owned()));
+    }
+    events::note(tx, &prepared.touch, EventKind::Sending, "worker", &prepared.provider.name, None, now)?;
+    prepared.touch.sends += 1;
+    prepared.touch.sending_at = Some(prepared.touch.sending_at.unwrap_or(now));
+    Ok(Decision::Send(Box::new(prepared)))
+}
+
+/// Why a message must not be sent any more, if it must not.
+fn over(tx: &mut Tx<'_>, app: &App, place: &Place, touch: &Touch) -> Result<Option<Reason>, AppError> {
+    let Place { campaign, contact, enrolment, .. } = place;
+    if matches!(campaign.status, CampaignStatus::Cancelled | CampaignStatus::Done | CampaignStatus::Draft) {
+        return Ok(Some(Reason::CampaignCancelled));
+    }
+    if let Err(reason) = next::reachable(tx, app, campaign, contact, touch.channel, touch.sender.is_some())? {
+        return Ok(Some(reason));
+    }
+    if enrolment.status == EnrolmentStatus::Stopped || is_stopped(tx, place)? {
+        return Ok(Some(Reason::Stopped));
+    }
+    Ok(None)
+}
+
+/// Whether a stop rule of the campaign has come true.
+pub(super) fn is_stopped(tx: &mut Tx<'_>, place: &Place) -> Result<bool, AppError> {
+    let rules = place.campaign.stop_rules;
+    let kinds = [
+        (rules.reply, EventKind::Replied),
+        (rules.click, EventKind::Clicked),
+        (rules.bounce, EventKind::Bounced),
+        (true, EventKind::OptedOut),
+    ];
+    for (counts, kind) in kinds {
+        if counts && events::is_known(tx, place.campaign.id, place.contact.id, kind)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn wait(
+    tx: &mut Tx<'_>,
+    touch: &Touch,
+    reason: Reason,
+    detail: &str,
+    until: Time,
+    hold: Option<String>,
+) -> Result<Decision, AppError> {
+    // One that was left in the middle keeps its status, so that it is not taken for one that was never sent.
+    if touch.status != TouchStatus::Sending {
+        touches::defer(tx, touch.id, reason, detail, until)?;
+    }
+    Ok(Decision::Wait(Wait { reason, until, hold }))
+}
+
+/// Decides not to send it. One that was left in the middle may have been sent: it stays unknown.
+fn give_up(
+    tx: &mut Tx<'_>,
+    app: &App,
+    touch: &Touch,
+    reason: Reason,
+    detail: &str,
+    now: Time,
+) -> Result<Decision, AppError> {
+    if touch.status == TouchStatus::Sending {
+        let detail = format!("not repeated: {}", reason.said());
+        touches::fail(tx, touch.id, TouchStatus::Unknown, Some(Reason::WorkerDied), &detail, now)?;
+        events::note(tx, touch, EventKind::Unknown, "worker", &detail, None, now)?;
+    } else {
+        next::skip(tx, touch, reason, detail, now)?;
+    }
+    let touch = touches::get(tx, touch.id)?.ok_or_else(|| AppError::unknown("touch", touch.id))?;
+    Ok(Decision::Over(next::after(tx, app, &touch, now)?))
+}
+
+/// Counts the message against the caps of campaign and sender, or plans it for a day on which they have room.
+fn take_caps(
+    tx: &mut Tx<'_>,
+    place: &Place,
+    prepared: &Prepared,
+    now: Time,
+) -> Result<Option<Decision>, AppError> {
+    let (campaign, sender, touch) = (&place.campaign, &prepared.sender, &prepared.touch);
+    let day = day_of(campaign.policy.zone.name(), now);
+    if let Some(cap) = campaign.daily_cap
+        && !usage::take(tx, usage::Of::Campaign(campaign.id), &day, cap)?
+    {
+        let plan = usage::Of::CampaignPlan(campaign.id);
+        let until = plan_day(tx, plan, cap, campaign.policy.zone.name(), now)?;
+        return wait(tx, touch, Reason::CampaignCap, "", until, None).map(Some);
+    }
+    let sender_day = day_of(&sender.time_zone, now);
+    if !usage::take(tx, usage::Of::Sender(sender.id), &sender_day, sender.cap_today)? {
+        if campaign.daily_cap.is_some() {
+            usage::give_back(tx, usage::Of::Campaign(campaign.id), &day)?;
+        }
+        let plan = usage::Of::SenderPlan(sender.id);
+        let until = plan_day(tx, plan, sender.cap_today.max(1), &sender.time_zone, now)?;
+        return wait(tx, touch, Reason::SenderCap, "", until, None).map(Some);
+    }
+    Ok(None)
+}
+
+/// The beginning of the first day to come that has room in the plan, with a place on it taken: what waits for a cap comes
+/// back once, on its day, and not all of it every day.
+fn plan_day(tx: &mut Tx<'_>, of: usage::Of, cap: u32, zone: &str, now: Time) -> Result<Time, AppError> {
+    let mut begin = next_day(zone, now);
+    for _ in 0..PLANNED_DAYS {
+        if usage::take(tx, of, &day_of(zone, begin), cap)? {
+            break;
+        }
+        begin = next_day(zone, begin);
+    }
+    Ok(begin)
+}
+
+fn template_of(place: &Place, touch: &Touch) -> Result<crate::model::TemplateId, AppError> {
+    let step = place.step(touch.step)?;
+    Ok(match &step.fallback {
+        Some(fallback) if fallback.channel == touch.channel && step.channel != touch.channel => {
+            fallback.template
+        }
+        _ => step.template,
+    })
+}
+
+/// Where one click ends all mail to the contact.
+pub(super) fn unsubscribe_url(app: &App, touch: &Touch) -> Option<String> {
+    let link = Unsubscribe {
+        contact: touch.contact.0,
+        campaign: touch.campaign.0,
+        touch: touch.id.0,
+        channel: touch.channel,
+    };
+    let base = app.public_url()?;
+    (touch.channel == Channel::Email).then(|| format!("{base}/u/{}", link.token(app.secrets())))
+}
+
+/// Where a contact is, as far as windows care.
+pub(super) fn recipient(contact: &Contact) -> window::Recipient {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let phone = text(&contact.phone);
+    let read = |zone: &str, country: &str, state: &str| {
+        window::Recipient::read(zone, country, state, &text(&contact.zip), &phone)
+    };
+    // What an import or a form took was read then. A field that says nothing any more, because a table has changed, is as
+    // if it were missing: the rest still tells.
+    read(&text(&contact.time_zone), &text(&contact.country), &text(&contact.state))
+        .or_else(|_| read("", &text(&contact.country), &text(&contact.state)))
+        .or_else(|_| read("", "", &text(&contact.state)))
+        .or_else(|_| read("", "", ""))
+        .unwrap_or_default()
+}
+
+/// Why a message waits for a window, in the application's words.
+pub(super) fn reason_of(reason: &window::ClosedReason) -> Reason {
+    match reason {
+        window::ClosedReason::WindowClosed => Reason::WindowClosed,
+        window::ClosedReason::RecipientQuietHours { .. } => Reason::RecipientQuietHours,
+        window::ClosedReason::Holiday { .. } => Reason::Holiday,
+        window::ClosedReason::NoZone => Reason::NoZone,
+    }
+}
+
+/// Why a window never opens.
+pub(super) fn never(reason: &window::ClosedReason) -> Reason {
+    match reason {
+        window::ClosedReason::NoZone => Reason::NoZone,
+        _ => Reason::NeverOpen,
+    }
+}
+
+/// The zone of that name; UTC when there is none, which the form that took it does not let happen.
+fn zone_of(name: &str) -> TimeZone {
+    TimeZone::get(name).unwrap_or(TimeZone::UTC)
+}
+
+fn zoned(zone: &str, at: Time) -> jiff::Zoned {
+    let at = Timestamp::from_millisecond(i64::try_from(at.0).unwrap_or(i64::MAX));
+    at.unwrap_or(Timestamp::MAX).to_zoned(zone_of(zone))
+}
+
+/// The day of that moment in that zone, as `2026-11-22`.
+pub(super) fn day_of(zone: &str, at: Time) -> String {
+    zoned(zone, at).date().to_string()
+}
+
+/// The first moment of the day after.
+pub(super) fn next_day(zone: &str, at: Time) -> Time {
+    let next = zoned(zone, at).tomorrow().and_then(|next| next.start_of_day());
+    next.ok()
+        .and_then(|next| u64::try_from(next.timestamp().as_millisecond()).ok())
+        .map_or_else(|| at.plus_ms(24 * 3_600_000), Time)
+}

@@ -1,0 +1,104 @@
+//! What a message says: a template, a contact, a campaign and a sender make one text.
+
+use ring::digest::{SHA256, digest};
+
+use crate::{
+    channel::Channel,
+    model::{campaign::Campaign, contact::Contact, sender::Sender},
+    store::{settings::hex, templates::StoredTemplate},
+    template::{Mode, RenderError, Template, TemplateError, Values},
+};
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// A mail's subject; empty otherwise.
+    pub subject: String,
+    /// The text.
+    pub text: String,
+    /// A mail's HTML, if it has one.
+    pub html: Option<String>,
+}
+
+/// Why there is nothing to say.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ContentError {
+    /// The template cannot be read.
+    #[error("the template makes no sense: {0}")]
+    Template(#[from] TemplateError),
+    /// A variable has no value.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+}
+
+impl Content {
+    /// What that template says to that contact.
+    ///
+    /// # Errors
+    /// When the template makes no sense, or a variable has no value.
+    pub fn of(template: &StoredTemplate, values: &Values) -> Result<Self, ContentError> {
+        let subject = Template::parse(&template.subject)?.render(values, Mode::Line)?;
+        let text = Template::parse(&template.body)?.render(values, Mode::Text)?;
+        let html = match &template.html {
+            Some(html) => Some(Template::parse(html)?.render(values, Mode::Html)?),
+            None => None,
+        };
+        Ok(Self { subject, text, html })
+    }
+
+    /// Its hash, which is kept with the message.
+    pub fn hash(&self) -> String {
+        let parts = [self.subject.as_str(), &self.text, self.html.as_deref().unwrap_or_default()];
+        hex(digest(&SHA256, parts.join("\u{0}").as_bytes()).as_ref())
+    }
+}
+
+/// What a template's variables stand for in one message.
+pub fn values(
+    campaign: &Campaign,
+    contact: &Contact,
+    sender: &Sender,
+    unsubscribe_url: Option<&str>,
+) -> Values {
+    let mut values = Values::new();
+    let fields: serde_json::Map<String, serde_json::Value> =
+        contact.fields.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    values.set_fields(&fields);
+    // Columns of an import that have a standard name are no fields to whoever writes a template.
+    for name in ["first_name", "last_name", "company", "title", "city"] {
+        if let Some(value) = contact.fields.get(name) {
+            values.set(name, value.as_str());
+        }
+    }
+    if let Some((first, last)) = contact.name.trim().split_once(' ') {
+        if !contact.fields.contains_key("first_name") {
+            values.set("first_name", first);
+        }
+        if !contact.fields.contains_key("last_name") {
+            values.set("last_name", last.trim());
+        }
+    } else if !contact.fields.contains_key("first_name") {
+        values.set("first_name", contact.name.trim());
+    }
+    values.set("name", contact.name.as_str());
+    for (name, value) in [
+        ("email", &contact.email),
+        ("phone", &contact.phone),
+        ("state", &contact.state),
+        ("zip", &contact.zip),
+        ("country", &contact.country),
+    ] {
+        if let Some(value) = value {
+            values.set(name, value.as_str());
+        }
+    }
+    values.set("campaign.name", campaign.name.as_str());
+    values.set("sender.name", sender.name.as_str());
+    let own = if sender.channel == Channel::Email { "sender.email" } else { "sender.phone" };
+    values.set(own, sender.address.as_str());
+    values.set("postal_address", campaign.postal_address.as_str());
+    if let Some(url) = unsubscribe_url {
+        values.set("unsubscribe_url", url);
+    }
+    values
+}

@@ -1,0 +1,131 @@
+//! What stands in the queues. A payload names a row; what is true of it stands in the database.
+//!
+//! Each job has an id and a unique key that follow from the row that it is about, so that whoever asks for it twice asks
+//! for the same job.
+
+use serde::{Deserialize, Serialize};
+use windlass::{Draft, Job, JobId, Time};
+
+use crate::{
+    channel::Channel,
+    model::{CampaignId, ContactId, SenderId, TouchId, touch::Touch},
+};
+
+/// Go through the contacts of a campaign page by page, and enqueue the first step of each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "page_campaign", queue = "campaign")]
+pub struct PageCampaign {
+    /// The campaign.
+    pub campaign: CampaignId,
+}
+
+/// Take one contact through one step of a campaign's sequence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "take_step", queue = "campaign-step")]
+pub struct TakeStep {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// The contact.
+    pub contact: ContactId,
+    /// The step, from 1.
+    pub step: u32,
+}
+
+/// Send one mail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "send_email", queue = "email")]
+pub struct SendEmail {
+    /// The message.
+    pub touch: TouchId,
+}
+
+/// Send one text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "send_sms", queue = "sms")]
+pub struct SendSms {
+    /// The message.
+    pub touch: TouchId,
+}
+
+/// Make one call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "drop_voicemail", queue = "voicemail")]
+pub struct DropVoicemail {
+    /// The message.
+    pub touch: TouchId,
+}
+
+/// Find out what has become of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "watch_touch", queue = "watch")]
+pub struct WatchTouch {
+    /// The message.
+    pub touch: TouchId,
+}
+
+/// Compute what a sender may send on its next day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "warm_up_sender", queue = "sender-warm-up")]
+pub struct WarmUpSender {
+    /// The sender.
+    pub sender: SenderId,
+    /// The sender's day that has ended, as `2026-11-22`.
+    pub day: String,
+}
+
+/// The group of all jobs of a campaign, by which the queues are fair.
+pub fn group(campaign: CampaignId) -> String {
+    format!("campaign-{campaign}")
+}
+
+/// The job that pages a campaign.
+pub fn page(campaign: CampaignId, launched_at: Time) -> Draft {
+    let key = campaign.to_string();
+    let id = JobId::named(launched_at, &format!("campaigns/page/{key}"));
+    PageCampaign { campaign }.draft().id(id).unique(key).group(group(campaign)).tag(tag(campaign))
+}
+
+/// The job of a contact's step.
+pub fn step(campaign: CampaignId, contact: ContactId, step: u32, named_at: Time) -> Draft {
+    let key = format!("{campaign}:{contact}:{step}");
+    let id = JobId::named(named_at, &format!("campaigns/step/{key}"));
+    TakeStep { campaign, contact, step }.draft().id(id).unique(key).group(group(campaign)).tag(tag(campaign))
+}
+
+/// The job that sends a message.
+pub fn send(touch: &Touch, named_at: Time) -> Draft {
+    let id = touch.id;
+    let draft = match touch.channel {
+        Channel::Email => SendEmail { touch: id }.draft(),
+        Channel::Sms => SendSms { touch: id }.draft(),
+        Channel::Voicemail => DropVoicemail { touch: id }.draft(),
+    };
+    draft
+        .id(send_id(touch, named_at))
+        .unique(id.to_string())
+        .group(group(touch.campaign))
+        .tag(tag(touch.campaign))
+}
+
+/// The id of the job that sends a message.
+pub fn send_id(touch: &Touch, named_at: Time) -> JobId {
+    JobId::named(named_at, &format!("campaigns/send/{}/{}", touch.id, touch.channel))
+}
+
+/// The job that watches a message.
+pub fn watch(touch: &Touch, named_at: Time) -> Draft {
+    let id = JobId::named(named_at, &format!("campaigns/watch/{}", touch.id));
+    let draft = WatchTouch { touch: touch.id }.draft();
+    draft.id(id).unique(touch.id.to_string()).group(group(touch.campaign)).tag(tag(touch.campaign))
+}
+
+/// The job that ends a sender's day.
+pub fn warm_up(sender: SenderId, day: &str, named_at: Time) -> Draft {
+    let key = format!("{sender}:{day}");
+    let id = JobId::named(named_at, &format!("campaigns/warm-up/{key}"));
+    WarmUpSender { sender, day: day.to_owned() }.draft().id(id).unique(key)
+}
+
+fn tag(campaign: CampaignId) -> String {
+    format!("campaign={campaign}")
+}

@@ -1,0 +1,97 @@
+//! The named limits of the queue that stand for senders, providers and recipients' domains.
+//!
+//! They hold over all workers and queues at once. A job that sends a message takes one of its sender's, one of its
+//! provider's, and one of its recipient's domain where that has a limit.
+
+use windlass::core::{limit::LimitSettings, rate::Rate};
+
+use crate::{
+    app::{App, AppError},
+    model::{ProviderId, SenderId, provider::Provider, sender::Sender},
+    store::{
+        providers::{self, DomainLimit},
+        senders,
+    },
+};
+
+/// The limit of a sender.
+pub fn of_sender(id: SenderId) -> String {
+    format!("sender-{id}")
+}
+
+/// The limit of a provider.
+pub fn of_provider(id: ProviderId) -> String {
+    format!("provider-{id}")
+}
+
+/// The limit of a recipient's domain; none when the domain cannot name one.
+pub fn of_domain(domain: &str) -> Option<String> {
+    let is_name = domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    (is_name && domain.len() <= 100).then(|| format!("domain-{}", domain.to_ascii_lowercase()))
+}
+
+/// Sets the limits of everything that has one.
+///
+/// # Errors
+/// The database's, or the queue's.
+pub async fn set_all(app: &App) -> Result<(), AppError> {
+    let (providers, senders, domains) = app
+        .db()
+        .read(|tx| Ok::<_, AppError>((providers::all(tx)?, senders::all(tx)?, providers::domain_limits(tx)?)))
+        .await?;
+    for provider in &providers {
+        set_provider(app, provider).await?;
+    }
+    for sender in &senders {
+        set_sender(app, sender).await?;
+    }
+    for domain in &domains {
+        set_domain(app, domain).await?;
+    }
+    Ok(())
+}
+
+/// Sets the limit of a provider.
+///
+/// # Errors
+/// The queue's.
+pub async fn set_provider(app: &App, provider: &Provider) -> Result<(), AppError> {
+    let rate = provider.per_second.map(|count| pace(app, count, 1_000));
+    set(app, of_provider(provider.id), LimitSettings { concurrency: provider.concurrency, rate }).await
+}
+
+/// Sets the limit of a sender.
+///
+/// # Errors
+/// The queue's.
+pub async fn set_sender(app: &App, sender: &Sender) -> Result<(), AppError> {
+    let rate = sender.per_minute.map(|count| pace(app, count, 60_000));
+    set(app, of_sender(sender.id), LimitSettings { concurrency: None, rate }).await
+}
+
+/// Sets the limit of a recipients' domain.
+///
+/// # Errors
+/// The queue's.
+pub async fn set_domain(app: &App, domain: &DomainLimit) -> Result<(), AppError> {
+    let Some(name) = of_domain(&domain.domain) else { return Ok(()) };
+    let rate = domain.per_minute.map(|count| pace(app, count, 60_000));
+    set(app, name, LimitSettings { concurrency: domain.concurrency, rate }).await
+}
+
+async fn set(app: &App, name: String, settings: LimitSettings) -> Result<(), AppError> {
+    Ok(app.client().set_limit(name, Some(settings)).await?)
+}
+
+/// So many in so many milliseconds of the application's clock, spread evenly: one after a rest, not all at once.
+fn pace(app: &App, count: u32, period_ms: u64) -> Rate {
+    let count = count.max(1);
+    // In a rehearsal the period is shorter; below a millisecond there are more in one.
+    let wall_ms = period_ms / u64::from(app.clock().speed());
+    if wall_ms > 0 {
+        return Rate { count, period_ms: wall_ms, burst: 1 };
+    }
+    let per_ms = u64::from(count).saturating_mul(u64::from(app.clock().speed())) / period_ms;
+    let count = u32::try_from(per_ms).unwrap_or(u32::MAX).max(1);
+    Rate { count, period_ms: 1, burst: 1 }
+}

@@ -1,0 +1,319 @@
+//! What follows from a message that has come to its end: another channel for the same step, the next step, or the end of
+//! the sequence.
+//!
+//! It is asked again when a job runs a second time, and then gives the same answer: what is moved on already is not moved
+//! on again, and what follows has an id that follows from the row.
+
+use windlass::{Draft, Time};
+
+use super::{check, jobs, limits};
+use crate::{
+    app::{App, AppError},
+    channel::Channel,
+    db::Tx,
+    model::{
+        CampaignId, ContactId,
+        campaign::{Campaign, EnrolmentStatus, Step},
+        contact::Contact,
+        touch::{EventKind, Reason, Touch, TouchStatus},
+    },
+    store::{
+        campaigns, contacts,
+        enrolments::{self, Enrolment},
+        events, providers, senders, suppressions,
+        touches::{self, NewTouch},
+    },
+    window,
+};
+
+/// A job that follows.
+#[derive(Clone, Debug)]
+pub(super) enum Follow {
+    /// The next step of a contact, due then.
+    Step { campaign: CampaignId, contact: ContactId, step: u32, due: Time, named_at: Time },
+    /// A message, not before then, within these limits.
+    Send { touch: Box<Touch>, due: Option<Time>, limits: Vec<String> },
+    /// A look at what has become of a message.
+    Watch { touch: Box<Touch>, due: Time },
+    /// The sequence is over for the contact, and perhaps the campaign.
+    Ended(CampaignId),
+}
+
+impl Follow {
+    /// The job, if it is one.
+    pub(super) fn draft(&self, app: &App) -> Option<Draft> {
+        let clock = app.clock();
+        match self {
+            Follow::Step { campaign, contact, step, due, named_at } => {
+                let draft = jobs::step(*campaign, *contact, *step, clock.wall_at(*named_at));
+                Some(draft.run_at(clock.wall_at(*due)))
+            }
+            Follow::Send { touch, due, limits } => {
+                let mut draft = jobs::send(touch, clock.wall_at(touch.created_at));
+                for limit in limits {
+                    draft = draft.limit(limit, 1);
+                }
+                Some(match due {
+                    Some(due) => draft.run_at(clock.wall_at(*due)),
+                    None => draft,
+                })
+            }
+            Follow::Watch { touch, due } => {
+                let draft = jobs::watch(touch, clock.wall_at(touch.created_at));
+                Some(draft.run_at(clock.wall_at(*due)))
+            }
+            Follow::Ended(_) => None,
+        }
+    }
+}
+
+/// What a contact's step is about.
+pub(super) struct Place {
+    pub(super) campaign: Campaign,
+    pub(super) contact: Contact,
+    pub(super) enrolment: Enrolment,
+    pub(super) steps: Vec<Step>,
+}
+
+impl Place {
+    pub(super) fn of(tx: &mut Tx<'_>, campaign: CampaignId, contact: ContactId) -> Result<Self, AppError> {
+        let found = campaigns::get(tx, campaign)?.ok_or_else(|| AppError::unknown("campaign", campaign))?;
+        let enrolment = enrolments::get(tx, campaign, contact)?
+            .ok_or_else(|| AppError::unknown("enrolment", format!("{campaign}:{contact}")))?;
+        let person = contacts::get(tx, contact)?.ok_or_else(|| AppError::unknown("contact", contact))?;
+        let steps = campaigns::steps(tx, campaign, enrolment.version)?;
+        Ok(Self { campaign: found, contact: person, enrolment, steps })
+    }
+
+    /// A step by its number, from 1.
+    pub(super) fn step(&self, number: u32) -> Result<&Step, AppError> {
+        let at = usize::try_from(number).unwrap_or(usize::MAX).wrapping_sub(1);
+        self.steps.get(at).ok_or_else(|| AppError::unknown("step", number))
+    }
+
+    /// From when the steps are counted.
+    pub(super) fn named_at(&self) -> Time {
+        self.campaign.launched_at.unwrap_or(self.campaign.created_at)
+    }
+}
+
+/// Whether another channel may do what this one could not.
+fn is_unreachable(touch: &Touch) -> bool {
+    let not_by_this_channel = matches!(
+        touch.reason,
+        Some(
+            Reason::NoAddress
+                | Reason::NoConsent
+                | Reason::NoSender
+                | Reason::NoZone
+                | Reason::NeverOpen
+                | Reason::Suppressed
+                | Reason::Refused
+                | Reason::MissingVariable
+        )
+    );
+    matches!(touch.status, TouchStatus::Failed | TouchStatus::Skipped) && not_by_this_channel
+}
+
+/// What follows from a message that has come to its end.
+pub(super) fn after(tx: &mut Tx<'_>, app: &App, touch: &Touch, now: Time) -> Result<Vec<Follow>, AppError> {
+    let place = Place::of(tx, touch.campaign, touch.contact)?;
+    if place.enrolment.status != EnrolmentStatus::Active {
+        return Ok(vec![Follow::Ended(touch.campaign)]);
+    }
+    let step = place.step(touch.step)?;
+    if is_unreachable(touch)
+        && touch.channel == step.channel
+        && let Some(fallback) = &step.fallback
+    {
+        let other = open(tx, app, &place, touch.step, fallback.channel, now)?;
+        return match other {
+            Follow::Send { touch: other, .. } if other.status.is_final() => after(tx, app, &other, now),
+            other => Ok(vec![other]),
+        };
+    }
+    if touch.status == TouchStatus::Bounced && place.campaign.stop_rules.bounce {
+        return end(tx, &place, EnrolmentStatus::Stopped, "bounced", now);
+    }
+    step_after(tx, &place, touch.step, touch.sent_at.or(touch.ended_at).unwrap_or(now), now)
+}
+
+/// The step after that one, counted from `base`; the end of the sequence when there is none.
+pub(super) fn step_after(
+    tx: &mut Tx<'_>,
+    place: &Place,
+    number: u32,
+    base: Time,
+    now: Time,
+) -> Result<Vec<Follow>, AppError> {
+    let next = number + 1;
+    let (campaign, contact) = (place.campaign.id, place.contact.id);
+    if usize::try_from(number).unwrap_or(usize::MAX) >= place.steps.len() {
+        return end(tx, place, EnrolmentStatus::Done, "", now);
+    }
+    let due = if place.enrolment.step == number {
+        let recipient = check::recipient(&place.contact);
+        let delay = place.step(next)?.delay;
+        let due = delay.due(base, &place.campaign.policy, &recipient).unwrap_or(base);
+        enrolments::advance(tx, campaign, contact, next, due, now)?;
+        due
+    } else if place.enrolment.step == next {
+        place.enrolment.next_at.unwrap_or(now)
+    } else {
+        // The contact is further on: nothing of this message follows any more.
+        return Ok(Vec::new());
+    };
+    Ok(vec![Follow::Step { campaign, contact, step: next, due, named_at: place.named_at() }])
+}
+
+/// The end of the sequence for a contact.
+pub(super) fn end(
+    tx: &mut Tx<'_>,
+    place: &Place,
+    status: EnrolmentStatus,
+    reason: &str,
+    now: Time,
+) -> Result<Vec<Follow>, AppError> {
+    enrolments::end(tx, place.campaign.id, place.contact.id, status, reason, now)?;
+    Ok(vec![Follow::Ended(place.campaign.id)])
+}
+
+/// Makes the message of a step by that channel: it is to be sent, waits for its window, or is skipped with the reason.
+pub(super) fn open(
+    tx: &mut Tx<'_>,
+    app: &App,
+    place: &Place,
+    number: u32,
+    channel: Channel,
+    now: Time,
+) -> Result<Follow, AppError> {
+    let Place { campaign, contact, enrolment, .. } = place;
+    let address = contact.address(channel).unwrap_or_default().to_owned();
+    let sender = choose_sender(tx, app, campaign, contact, channel, now)?;
+    let new = NewTouch {
+        campaign: campaign.id,
+        contact: contact.id,
+        step: number,
+        channel,
+        version: enrolment.version,
+        address,
+        sender: sender.as_ref().map(|sender| sender.id),
+    };
+    let touch = touches::ensure(tx, &new, now)?;
+    if touch.job.is_empty() {
+        let job = jobs::send_id(&touch, app.clock().wall_at(touch.created_at));
+        touches::set_job(tx, touch.id, &job.to_string())?;
+    }
+    let mut due = touch.until;
+    if touch.status == TouchStatus::Queued {
+        let reachable = reachable(tx, app, campaign, contact, channel, touch.sender.is_some())?;
+        if let Err(reason) = reachable {
+            skip(tx, &touch, reason, "", now)?;
+        } else {
+            match window::look(&campaign.policy, app.rules(), &check::recipient(contact), channel, now) {
+                window::Verdict::Open { .. } => {}
+                window::Verdict::Closed { until: Some(until), reason, .. } => {
+                    touches::defer(tx, touch.id, check::reason_of(&reason), "", until)?;
+                    due = Some(until);
+                }
+                window::Verdict::Closed { until: None, reason, .. } => {
+                    skip(tx, &touch, check::never(&reason), "", now)?;
+                }
+            }
+        }
+    }
+    let touch = touches::get(tx, touch.id)?.ok_or_else(|| AppError::unknown("touch", touch.id))?;
+    let limits = limits_of(tx, &touch)?;
+    Ok(Follow::Send { touch: Box::new(touch), due, limits })
+}
+
+/// Decides that a message is not sent, and writes down why.
+pub(super) fn skip(
+    tx: &mut Tx<'_>,
+    touch: &Touch,
+    reason: Reason,
+    detail: &str,
+    now: Time,
+) -> Result<(), AppError> {
+    if touches::skip(tx, touch.id, reason, detail, now)? {
+        events::note(tx, touch, EventKind::Skipped, "worker", reason.said(), None, now)?;
+    }
+    Ok(())
+}
+
+/// Whether that contact may be reached by that channel at all.
+pub(super) fn reachable(
+    tx: &mut Tx<'_>,
+    app: &App,
+    campaign: &Campaign,
+    contact: &Contact,
+    channel: Channel,
+    has_sender: bool,
+) -> Result<Result<(), Reason>, AppError> {
+    if contact.erased_at.is_some() {
+        return Ok(Err(Reason::Erased));
+    }
+    let Some(address) = contact.address(channel) else { return Ok(Err(Reason::NoAddress)) };
+    let hash = app.hash_of(address);
+    if suppressions::why(tx, campaign.user, channel, &hash)?.is_some() {
+        return Ok(Err(Reason::Suppressed));
+    }
+    let consents = contacts::consents(tx, contact.id)?;
+    let consent = consents.iter().find(|consent| consent.channel == channel);
+    let may = match consent {
+        Some(consent) => consent.revoked_at.is_none(),
+        // A call that leaves a message needs the recipient's consent beforehand (FCC 22-85).
+        None => channel != Channel::Voicemail,
+    };
+    if !may {
+        return Ok(Err(Reason::NoConsent));
+    }
+    Ok(if has_sender { Ok(()) } else { Err(Reason::NoSender) })
+}
+
+/// The sender that a contact knows from this campaign, else one that has messages left today, spread evenly.
+fn choose_sender(
+    tx: &mut Tx<'_>,
+    app: &App,
+    campaign: &Campaign,
+    contact: &Contact,
+    channel: Channel,
+    now: Time,
+) -> Result<Option<crate::model::sender::Sender>, AppError> {
+    let senders = senders::of_campaign(tx, campaign.id, channel)?;
+    if senders.is_empty() {
+        return Ok(None);
+    }
+    let earlier = touches::of_enrolment(tx, campaign.id, contact.id)?;
+    let known = earlier.iter().rev().filter(|touch| touch.channel == channel).find_map(|touch| touch.sender);
+    if let Some(sender) = senders.iter().find(|sender| Some(sender.id) == known && !sender.paused) {
+        return Ok(Some(sender.clone()));
+    }
+    let first = usize::try_from(contact.id.0).unwrap_or(0) % senders.len();
+    let in_turn = senders[first..].iter().chain(&senders[..first]);
+    for sender in in_turn {
+        let day = check::day_of(&sender.time_zone, now);
+        let used = crate::store::usage::used(tx, crate::store::usage::Of::Sender(sender.id), &day)?;
+        if !sender.paused && used < i64::from(sender.cap_today) {
+            return Ok(Some(sender.clone()));
+        }
+    }
+    let _ = app;
+    Ok(senders.get(first).cloned())
+}
+
+/// The named limits that a message takes.
+fn limits_of(tx: &mut Tx<'_>, touch: &Touch) -> Result<Vec<String>, AppError> {
+    let Some(sender) = touch.sender else { return Ok(Vec::new()) };
+    let mut names = vec![limits::of_sender(sender)];
+    if let Some(sender) = senders::get(tx, sender)? {
+        names.push(limits::of_provider(sender.provider));
+    }
+    if touch.channel == Channel::Email
+        && let Some((_, domain)) = touch.address.rsplit_once('@')
+        && providers::has_domain_limit(tx, domain)?
+    {
+        names.extend(limits::of_domain(domain));
+    }
+    Ok(names)
+}

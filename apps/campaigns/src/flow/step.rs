@@ -1,0 +1,75 @@
+//! One step of a sequence for one contact: whether it is taken, by which channel, and when.
+//!
+//! The message's job commits with the step's completion, under an id that follows from the message: there is exactly one,
+//! whatever is killed in between.
+
+use windlass::{Ctx, JobError, Outcome, State};
+
+use super::{
+    check, failed,
+    jobs::TakeStep,
+    next::{self, Follow, Place},
+};
+use crate::{
+    app::{App, AppError},
+    db::Tx,
+    model::{
+        campaign::{CampaignStatus, Condition, EnrolmentStatus},
+        touch::{EventKind, Reason, TouchStatus},
+    },
+    store::{events, touches},
+};
+
+pub(super) async fn take(job: TakeStep, State(app): State<App>, cx: Ctx) -> Result<Outcome, JobError> {
+    let (now, inner) = (app.now(), app.clone());
+    let follows = app.db().write(move |tx| decide(tx, &inner, &job, now)).await.map_err(failed)?;
+    super::follow(&app, &cx, follows).await?;
+    Ok(Outcome::Done)
+}
+
+fn decide(tx: &mut Tx<'_>, app: &App, job: &TakeStep, now: windlass::Time) -> Result<Vec<Follow>, AppError> {
+    let place = Place::of(tx, job.campaign, job.contact)?;
+    let enrolment = &place.enrolment;
+    if enrolment.status != EnrolmentStatus::Active || enrolment.step != job.step {
+        return Ok(vec![Follow::Ended(job.campaign)]);
+    }
+    if matches!(place.campaign.status, CampaignStatus::Cancelled | CampaignStatus::Done) {
+        let reason = Reason::CampaignCancelled.to_string();
+        return next::end(tx, &place, EnrolmentStatus::Stopped, &reason, now);
+    }
+    if place.contact.erased_at.is_some() {
+        return next::end(tx, &place, EnrolmentStatus::Stopped, &Reason::Erased.to_string(), now);
+    }
+    if check::is_stopped(tx, &place)? {
+        return next::end(tx, &place, EnrolmentStatus::Stopped, &Reason::Stopped.to_string(), now);
+    }
+    let step = place.step(job.step)?;
+    let opened = next::open(tx, app, &place, job.step, step.channel, now)?;
+    let Follow::Send { touch, .. } = &opened else { return Ok(vec![opened]) };
+    if !touch.status.is_final() && !holds(tx, &place, job.step, step.condition)? {
+        next::skip(tx, touch, Reason::ConditionNotMet, "", now)?;
+        return next::step_after(tx, &place, job.step, now, now);
+    }
+    if touch.status.is_final() {
+        return next::after(tx, app, touch, now);
+    }
+    Ok(vec![opened])
+}
+
+/// Whether a step's condition holds.
+fn holds(tx: &mut Tx<'_>, place: &Place, number: u32, condition: Condition) -> Result<bool, AppError> {
+    let (campaign, contact) = (place.campaign.id, place.contact.id);
+    let mut known = |kind| events::is_known(tx, campaign, contact, kind);
+    Ok(match condition {
+        Condition::Always => true,
+        Condition::NotReplied => !known(EventKind::Replied)?,
+        Condition::Opened => known(EventKind::Opened)?,
+        Condition::NotOpened => !known(EventKind::Opened)?,
+        Condition::Clicked => known(EventKind::Clicked)?,
+        Condition::NotClicked => !known(EventKind::Clicked)?,
+        Condition::NotDelivered => {
+            let before = touches::of_enrolment(tx, campaign, contact)?;
+            !before.iter().any(|touch| touch.step + 1 == number && touch.status == TouchStatus::Delivered)
+        }
+    })
+}

@@ -1,0 +1,136 @@
+//! What people do to a campaign: launch, pause, resume, cancel, and move to another version of its sequence.
+//!
+//! A launch is one transaction: the campaign's status, the enrolment of everybody on its list, and the job that pages them
+//! stand or fall together, whatever is killed when. What the queue is told besides (weights, holds) follows from the rows
+//! and is told again by whoever finds it missing.
+
+use windlass::Time;
+
+use super::{jobs, queues, share};
+use crate::{
+    app::{App, AppError},
+    db::Tx,
+    model::{
+        CampaignId,
+        campaign::{Campaign, CampaignStatus, check_sequence},
+        touch::Reason,
+    },
+    store::{audit, campaigns, enrolments, touches},
+};
+
+/// Launches a draft: its contacts are those who are on its list at this moment.
+///
+/// # Errors
+/// A campaign that is none or no draft, or that cannot be carried out as it stands; the database's.
+pub async fn launch(app: &App, id: CampaignId, who: &str) -> Result<Campaign, AppError> {
+    let (now, wall, who, clock) = (app.now(), app.client().now(), who.to_owned(), app.clock());
+    queues::set_up(app.client()).await?;
+    let campaign = app
+        .db()
+        .write(move |tx| {
+            let draft = known(tx, id)?;
+            if draft.status != CampaignStatus::Draft {
+                return Err(AppError::Conflict(format!(
+                    "campaign {id} is {}; only a draft is launched",
+                    draft.status
+                )));
+            }
+            let steps = campaigns::steps(tx, id, draft.version)?;
+            check_sequence(&steps).map_err(|why| AppError::invalid("sequence", why))?;
+            if draft.list.is_none() {
+                return Err(AppError::invalid("list", "choose whom the campaign reaches"));
+            }
+            let later = draft.starts_at.is_some_and(|at| at > now);
+            let status = if later { CampaignStatus::Scheduled } else { CampaignStatus::Running };
+            if !campaigns::change(tx, id, CampaignStatus::Draft, status, now)? {
+                return Err(AppError::Conflict(format!("campaign {id} was changed by somebody else")));
+            }
+            let contacts = campaigns::enrol_all(tx, &draft, now)?;
+            if contacts == 0 {
+                return Err(AppError::invalid("list", "nobody is on it"));
+            }
+            let page = jobs::page(id, clock.wall_at(now));
+            let page = match draft.starts_at.filter(|_| later) {
+                Some(at) => page.run_at(clock.wall_at(at)),
+                None => page,
+            };
+            tx.enqueue(&[page.into_new_job(wall)?])?;
+            audit::note(tx, &who, "launch campaign", &id.to_string(), &format!("{contacts} contacts"), now)?;
+            known(tx, id)
+        })
+        .await?;
+    share::set(app, campaign.user).await?;
+    Ok(campaign)
+}
+
+/// Pauses a running campaign: nothing of it is claimed any more, and its jobs keep their places.
+///
+/// # Errors
+/// A campaign that is none or does not run; the database's, or the queue's.
+pub async fn pause(app: &App, id: CampaignId, who: &str) -> Result<Campaign, AppError> {
+    let from = [CampaignStatus::Running];
+    let campaign = change(app, id, who, "pause campaign", &from, CampaignStatus::Paused).await?;
+    share::set(app, campaign.user).await?;
+    Ok(campaign)
+}
+
+/// Lets a paused campaign go on.
+///
+/// # Errors
+/// A campaign that is none or not paused; the database's, or the queue's.
+pub async fn resume(app: &App, id: CampaignId, who: &str) -> Result<Campaign, AppError> {
+    let from = [CampaignStatus::Paused];
+    let campaign = change(app, id, who, "resume campaign", &from, CampaignStatus::Running).await?;
+    share::set(app, campaign.user).await?;
+    Ok(campaign)
+}
+
+/// Ends a campaign: whatever it has not sent is skipped. Its jobs find that out by themselves when their time comes.
+///
+/// # Errors
+/// A campaign that is none or over; the database's, or the queue's.
+pub async fn cancel(app: &App, id: CampaignId, who: &str) -> Result<Campaign, AppError> {
+    let from =
+        [CampaignStatus::Draft, CampaignStatus::Scheduled, CampaignStatus::Running, CampaignStatus::Paused];
+    let campaign = change(app, id, who, "cancel campaign", &from, CampaignStatus::Cancelled).await?;
+    share::forget(app, &campaign).await?;
+    Ok(campaign)
+}
+
+async fn change(
+    app: &App,
+    id: CampaignId,
+    who: &str,
+    what: &'static str,
+    from: &[CampaignStatus],
+    to: CampaignStatus,
+) -> Result<Campaign, AppError> {
+    let (now, who, from) = (app.now(), who.to_owned(), from.to_vec());
+    app.db()
+        .write(move |tx| {
+            let campaign = known(tx, id)?;
+            let is_fit = from.contains(&campaign.status);
+            if !is_fit || !campaigns::change(tx, id, campaign.status, to, now)? {
+                return Err(AppError::Conflict(format!(
+                    "campaign {id} is {}: it cannot become {to}",
+                    campaign.status
+                )));
+            }
+            if to == CampaignStatus::Cancelled {
+                empty(tx, id, now)?;
+            }
+            audit::note(tx, &who, what, &id.to_string(), "", now)?;
+            known(tx, id)
+        })
+        .await
+}
+
+fn empty(tx: &mut Tx<'_>, id: CampaignId, now: Time) -> Result<(), AppError> {
+    touches::skip_campaign(tx, id, Reason::CampaignCancelled, now)?;
+    enrolments::stop_campaign(tx, id, Reason::CampaignCancelled, now)?;
+    Ok(())
+}
+
+fn known(tx: &mut Tx<'_>, id: CampaignId) -> Result<Campaign, AppError> {
+    campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))
+}

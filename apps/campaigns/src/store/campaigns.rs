@@ -1,0 +1,200 @@
+//! Campaigns and their sequences.
+
+use windlass::Time;
+
+use super::select;
+use crate::{
+    db::{DbError, Row, Tx, Value},
+    model::{
+        CampaignId, ListId, UserId,
+        campaign::{Campaign, CampaignStatus, Step},
+    },
+};
+
+macro_rules! columns {
+    () => {
+        "id, user_id, name, status, list_id, version, weight, daily_cap, policy, stop_rules, postal_address, starts_at, launched_at, paged_at, ended_at, contacts, revision, created_at"
+    };
+}
+
+fn read(mut row: Row) -> Result<Campaign, DbError> {
+    Ok(Campaign {
+        id: CampaignId(row.int()?),
+        user: UserId(row.int()?),
+        name: row.text()?,
+        status: row.word()?,
+        list: row.maybe_int()?.map(ListId),
+        version: row.small()?,
+        weight: row.small()?,
+        daily_cap: row.maybe_int()?.and_then(|value| u32::try_from(value).ok()),
+        policy: row.json()?,
+        stop_rules: row.json()?,
+        postal_address: row.text()?,
+        starts_at: row.maybe_time()?,
+        launched_at: row.maybe_time()?,
+        paged_at: row.maybe_time()?,
+        ended_at: row.maybe_time()?,
+        contacts: row.small()?,
+        revision: row.int()?,
+        created_at: row.time()?,
+    })
+}
+
+/// Makes a draft; its number is the database's. Its sequence is version 1.
+///
+/// # Errors
+/// The database's.
+pub fn create(tx: &mut Tx<'_>, draft: &Campaign, steps: &[Step], now: Time) -> Result<CampaignId, DbError> {
+    let sql = "INSERT INTO campaigns (user_id, name, status, list_id, version, weight, daily_cap, policy, stop_rules,
+               postal_address, starts_at, created_at)
+               VALUES ($1, $2, 'draft', $3, 1, $4, $5, $6, $7, $8, $9, $10) RETURNING id";
+    let values = [
+        draft.user.into(),
+        draft.name.as_str().into(),
+        draft.list.into(),
+        draft.weight.into(),
+        draft.daily_cap.into(),
+        Value::json(&draft.policy),
+        Value::json(&draft.stop_rules),
+        draft.postal_address.as_str().into(),
+        draft.starts_at.into(),
+        now.into(),
+    ];
+    let id = CampaignId(tx.count(sql, &values)?);
+    write_steps(tx, id, 1, steps, now)?;
+    Ok(id)
+}
+
+/// Writes the settings of a campaign if nobody has changed it since; false when somebody has.
+///
+/// # Errors
+/// The database's.
+pub fn edit(tx: &mut Tx<'_>, campaign: &Campaign) -> Result<bool, DbError> {
+    let sql = "UPDATE campaigns SET name = $3, list_id = $4, weight = $5, daily_cap = $6, policy = $7, stop_rules = $8,
+               postal_address = $9, starts_at = $10, version = $11, revision = revision + 1
+               WHERE id = $1 AND revision = $2";
+    let values = [
+        campaign.id.into(),
+        campaign.revision.into(),
+        campaign.name.as_str().into(),
+        campaign.list.into(),
+        campaign.weight.into(),
+        campaign.daily_cap.into(),
+        Value::json(&campaign.policy),
+        Value::json(&campaign.stop_rules),
+        campaign.postal_address.as_str().into(),
+        campaign.starts_at.into(),
+        campaign.version.into(),
+    ];
+    Ok(tx.run(sql, &values)? > 0)
+}
+
+/// Writes the steps of a version; those of a version that was launched are never written again.
+///
+/// # Errors
+/// The database's.
+pub fn write_steps(
+    tx: &mut Tx<'_>,
+    id: CampaignId,
+    version: u32,
+    steps: &[Step],
+    now: Time,
+) -> Result<(), DbError> {
+    let sql = "INSERT INTO sequences (campaign_id, version, steps, created_at) VALUES ($1, $2, $3, $4)
+               ON CONFLICT (campaign_id, version) DO UPDATE SET steps = excluded.steps
+               WHERE NOT EXISTS (SELECT 1 FROM enrolments WHERE campaign_id = $1 AND version = $2)";
+    tx.run(sql, &[id.into(), version.into(), Value::json(steps), now.into()]).map(drop)
+}
+
+/// The steps of a version.
+///
+/// # Errors
+/// The database's; that there is none.
+pub fn steps(tx: &mut Tx<'_>, id: CampaignId, version: u32) -> Result<Vec<Step>, DbError> {
+    let sql = "SELECT steps FROM sequences WHERE campaign_id = $1 AND version = $2";
+    tx.row(sql, &[id.into(), version.into()])?
+        .ok_or_else(|| DbError::Row(format!("campaign {id} has no version {version}")))?
+        .json()
+}
+
+/// One campaign.
+///
+/// # Errors
+/// The database's.
+pub fn get(tx: &mut Tx<'_>, id: CampaignId) -> Result<Option<Campaign>, DbError> {
+    tx.row(select!(columns, "FROM campaigns WHERE id = $1"), &[id.into()])?.map(read).transpose()
+}
+
+/// Campaigns before that number, newest first.
+///
+/// # Errors
+/// The database's.
+pub fn page(tx: &mut Tx<'_>, before: CampaignId, limit: u32) -> Result<Vec<Campaign>, DbError> {
+    let sql = select!(columns, "FROM campaigns WHERE id < $1 ORDER BY id DESC LIMIT $2");
+    tx.rows(sql, &[before.into(), limit.into()])?.into_iter().map(read).collect()
+}
+
+/// The campaigns of a user that have touches to send.
+///
+/// # Errors
+/// The database's.
+pub fn live_of(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<Campaign>, DbError> {
+    let sql = select!(
+        columns,
+        "FROM campaigns WHERE user_id = $1 AND status IN ('scheduled', 'running', 'paused') ORDER BY id"
+    );
+    tx.rows(sql, &[user.into()])?.into_iter().map(read).collect()
+}
+
+/// Moves a campaign from one status to another; false when it is not where it was thought to be.
+///
+/// # Errors
+/// The database's.
+pub fn change(
+    tx: &mut Tx<'_>,
+    id: CampaignId,
+    from: CampaignStatus,
+    to: CampaignStatus,
+    now: Time,
+) -> Result<bool, DbError> {
+    let ended = matches!(to, CampaignStatus::Done | CampaignStatus::Cancelled).then_some(now);
+    let sql = "UPDATE campaigns SET status = $3, ended_at = $4, revision = revision + 1 WHERE id = $1 AND status = $2";
+    Ok(tx.run(sql, &[id.into(), from.into(), to.into(), ended.into()])? > 0)
+}
+
+/// Launches a draft: enrols everybody who is on its list now, by the version that it has now.
+///
+/// # Errors
+/// The database's.
+pub fn enrol_all(tx: &mut Tx<'_>, campaign: &Campaign, now: Time) -> Result<u64, DbError> {
+    let enrol = "INSERT INTO enrolments (campaign_id, contact_id, version, step, status, updated_at)
+                 SELECT CAST($1 AS BIGINT), contact_id, CAST($3 AS BIGINT), 1, 'active', CAST($4 AS BIGINT)
+                 FROM list_members WHERE list_id = $2
+                 ON CONFLICT (campaign_id, contact_id) DO NOTHING";
+    let list = campaign.list.map_or(Value::Null, Value::from);
+    let values = [campaign.id.into(), list, campaign.version.into(), now.into()];
+    let enrolled = tx.run(enrol, &values)?;
+    let sql = "UPDATE campaigns SET contacts = $2, launched_at = $3 WHERE id = $1";
+    tx.run(sql, &[campaign.id.into(), i64::try_from(enrolled).unwrap_or(i64::MAX).into(), now.into()])?;
+    Ok(enrolled)
+}
+
+/// Notes that every contact has their first step in the queue.
+///
+/// # Errors
+/// The database's.
+pub fn paged(tx: &mut Tx<'_>, id: CampaignId, now: Time) -> Result<(), DbError> {
+    let sql = "UPDATE campaigns SET paged_at = $2 WHERE id = $1 AND paged_at IS NULL";
+    tx.run(sql, &[id.into(), now.into()]).map(drop)
+}
+
+/// Ends a campaign whose contacts have all come to their end; whether it did just now.
+///
+/// # Errors
+/// The database's.
+pub fn end_if_over(tx: &mut Tx<'_>, id: CampaignId, now: Time) -> Result<bool, DbError> {
+    let sql = "UPDATE campaigns SET status = 'done', ended_at = $2, revision = revision + 1
+               WHERE id = $1 AND status IN ('running', 'paused') AND paged_at IS NOT NULL
+               AND NOT EXISTS (SELECT 1 FROM enrolments WHERE campaign_id = $1 AND status = 'active')";
+    Ok(tx.run(sql, &[id.into(), now.into()])? > 0)
+}

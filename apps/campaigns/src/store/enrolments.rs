@@ -1,0 +1,151 @@
+//! Where each contact stands in each campaign.
+
+use windlass::Time;
+
+use crate::{
+    db::{DbError, Row, Tx},
+    model::{CampaignId, ContactId, campaign::EnrolmentStatus, touch::Reason},
+};
+
+/// A contact in a campaign.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Enrolment {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// The contact.
+    pub contact: ContactId,
+    /// The version of the sequence by which they go.
+    pub version: u32,
+    /// The step that is before them, from 1.
+    pub step: u32,
+    /// Where they stand.
+    pub status: EnrolmentStatus,
+    /// Why they were stopped.
+    pub reason: String,
+    /// When the step is due.
+    pub next_at: Option<Time>,
+}
+
+fn read(mut row: Row) -> Result<Enrolment, DbError> {
+    Ok(Enrolment {
+        campaign: CampaignId(row.int()?),
+        contact: ContactId(row.int()?),
+        version: row.small()?,
+        step: row.small()?,
+        status: row.word()?,
+        reason: row.text()?,
+        next_at: row.maybe_time()?,
+    })
+}
+
+/// One enrolment.
+///
+/// # Errors
+/// The database's.
+pub fn get(tx: &mut Tx<'_>, campaign: CampaignId, contact: ContactId) -> Result<Option<Enrolment>, DbError> {
+    let sql = "SELECT campaign_id, contact_id, version, step, status, reason, next_at FROM enrolments
+               WHERE campaign_id = $1 AND contact_id = $2";
+    tx.row(sql, &[campaign.into(), contact.into()])?.map(read).transpose()
+}
+
+/// The contacts of a campaign after that one, in their order, who have steps before them.
+///
+/// # Errors
+/// The database's.
+pub fn page(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    after: ContactId,
+    limit: u32,
+) -> Result<Vec<Enrolment>, DbError> {
+    let sql = "SELECT campaign_id, contact_id, version, step, status, reason, next_at FROM enrolments
+               WHERE campaign_id = $1 AND contact_id > $2 ORDER BY contact_id LIMIT $3";
+    tx.rows(sql, &[campaign.into(), after.into(), limit.into()])?.into_iter().map(read).collect()
+}
+
+/// The enrolments of a contact.
+///
+/// # Errors
+/// The database's.
+pub fn of_contact(tx: &mut Tx<'_>, contact: ContactId) -> Result<Vec<Enrolment>, DbError> {
+    let sql = "SELECT campaign_id, contact_id, version, step, status, reason, next_at FROM enrolments
+               WHERE contact_id = $1 ORDER BY campaign_id";
+    tx.rows(sql, &[contact.into()])?.into_iter().map(read).collect()
+}
+
+/// Moves a contact on to a step that is due then; false when they are not at the step before any more.
+///
+/// # Errors
+/// The database's.
+pub fn advance(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    contact: ContactId,
+    step: u32,
+    due: Time,
+    now: Time,
+) -> Result<bool, DbError> {
+    let sql = "UPDATE enrolments SET step = $3, next_at = $4, updated_at = $5
+               WHERE campaign_id = $1 AND contact_id = $2 AND status = 'active' AND step < $3";
+    let values = [campaign.into(), contact.into(), step.into(), due.into(), now.into()];
+    Ok(tx.run(sql, &values)? > 0)
+}
+
+/// Ends the sequence for a contact; false when it had ended.
+///
+/// # Errors
+/// The database's.
+pub fn end(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    contact: ContactId,
+    status: EnrolmentStatus,
+    reason: &str,
+    now: Time,
+) -> Result<bool, DbError> {
+    let sql = "UPDATE enrolments SET status = $3, reason = $4, next_at = NULL, updated_at = $5
+               WHERE campaign_id = $1 AND contact_id = $2 AND status = 'active'";
+    let values = [campaign.into(), contact.into(), status.into(), reason.into(), now.into()];
+    Ok(tx.run(sql, &values)? > 0)
+}
+
+/// Ends every sequence of a contact that goes on; the campaigns.
+///
+/// # Errors
+/// The database's.
+pub fn stop_all(
+    tx: &mut Tx<'_>,
+    contact: ContactId,
+    reason: Reason,
+    now: Time,
+) -> Result<Vec<CampaignId>, DbError> {
+    let sql = "UPDATE enrolments SET status = 'stopped', reason = $2, next_at = NULL, updated_at = $3
+               WHERE contact_id = $1 AND status = 'active' RETURNING campaign_id";
+    let rows = tx.rows(sql, &[contact.into(), reason.into(), now.into()])?;
+    rows.into_iter().map(|mut row| row.int().map(CampaignId)).collect()
+}
+
+/// Ends every sequence of a campaign that goes on.
+///
+/// # Errors
+/// The database's.
+pub fn stop_campaign(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    reason: Reason,
+    now: Time,
+) -> Result<u64, DbError> {
+    let sql = "UPDATE enrolments SET status = 'stopped', reason = $2, next_at = NULL, updated_at = $3
+               WHERE campaign_id = $1 AND status = 'active'";
+    tx.run(sql, &[campaign.into(), reason.into(), now.into()])
+}
+
+/// How many contacts of a campaign stand where.
+///
+/// # Errors
+/// The database's.
+pub fn counts(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<(EnrolmentStatus, i64)>, DbError> {
+    let sql = "SELECT status, count(*) FROM enrolments WHERE campaign_id = $1 GROUP BY status";
+    let rows = tx.rows(sql, &[campaign.into()])?;
+    rows.into_iter().map(|mut row| Ok((row.word()?, row.int()?))).collect()
+}

@@ -1,0 +1,100 @@
+//! What became known of messages and contacts, once each.
+
+use windlass::Time;
+
+use crate::{
+    db::{DbError, Tx},
+    model::{
+        CampaignId, ContactId, TouchId,
+        touch::{EventKind, Touch},
+    },
+};
+
+/// Something that became known.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Event {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub kind: EventKind,
+    /// Who said so: `worker`, a provider's name, a person.
+    pub source: String,
+    /// In their words.
+    pub detail: String,
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct About {
+    /// A message.
+    pub touch: Option<TouchId>,
+    /// Its campaign.
+    pub campaign: Option<CampaignId>,
+    /// A contact.
+    pub contact: Option<ContactId>,
+}
+
+impl From<&Touch> for About {
+    fn from(touch: &Touch) -> Self {
+        Self { touch: Some(touch.id), campaign: Some(touch.campaign), contact: Some(touch.contact) }
+    }
+}
+
+/// Writes an event down; false when its source has told of it before, by that key.
+///
+/// # Errors
+/// The database's.
+pub fn note(
+    tx: &mut Tx<'_>,
+    about: impl Into<About>,
+    kind: EventKind,
+    source: &str,
+    detail: &str,
+    key: Option<&str>,
+    at: Time,
+) -> Result<bool, DbError> {
+    let about = about.into();
+    let sql = "INSERT INTO events (at, kind, touch_id, campaign_id, contact_id, source, detail, key)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO NOTHING";
+    let values = [
+        at.into(),
+        kind.into(),
+        about.touch.into(),
+        about.campaign.into(),
+        about.contact.into(),
+        source.into(),
+        detail.into(),
+        key.into(),
+    ];
+    Ok(tx.run(sql, &values)? > 0)
+}
+
+/// The events of a message, in their order.
+///
+/// # Errors
+/// The database's.
+pub fn of_touch(tx: &mut Tx<'_>, touch: TouchId) -> Result<Vec<Event>, DbError> {
+    let rows = tx.rows(
+        "SELECT at, kind, source, detail FROM events WHERE touch_id = $1 ORDER BY id",
+        &[touch.into()],
+    )?;
+    rows.into_iter()
+        .map(|mut row| {
+            Ok(Event { at: row.time()?, kind: row.word()?, source: row.text()?, detail: row.text()? })
+        })
+        .collect()
+}
+
+/// Whether something of that kind is known of a contact in a campaign.
+///
+/// # Errors
+/// The database's.
+pub fn is_known(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    contact: ContactId,
+    kind: EventKind,
+) -> Result<bool, DbError> {
+    let sql = "SELECT 1 FROM events WHERE contact_id = $1 AND campaign_id = $2 AND kind = $3 LIMIT 1";
+    tx.is_there(sql, &[contact.into(), campaign.into(), kind.into()])
+}

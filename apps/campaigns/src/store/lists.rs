@@ -1,0 +1,63 @@
+//! Lists of contacts.
+
+use windlass::Time;
+
+use crate::{
+    db::{DbError, Tx},
+    model::{ContactId, ListId},
+};
+
+/// A list with its size.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct List {
+    /// Its number.
+    pub id: ListId,
+    /// What people call it.
+    pub name: String,
+    /// Its contacts.
+    pub contacts: i64,
+}
+
+/// Makes a list, or answers the one of that name.
+///
+/// # Errors
+/// The database's.
+pub fn ensure(tx: &mut Tx<'_>, name: &str, now: Time) -> Result<ListId, DbError> {
+    let sql = "INSERT INTO lists (name, created_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    tx.run(sql, &[name.into(), now.into()])?;
+    tx.count("SELECT id FROM lists WHERE name = $1", &[name.into()]).map(ListId)
+}
+
+/// All lists, by name.
+///
+/// # Errors
+/// The database's.
+pub fn all(tx: &mut Tx<'_>) -> Result<Vec<List>, DbError> {
+    let sql = "SELECT id, name, (SELECT count(*) FROM list_members WHERE list_id = lists.id) FROM lists ORDER BY name";
+    let rows = tx.rows(sql, &[])?;
+    rows.into_iter()
+        .map(|mut row| Ok(List { id: ListId(row.int()?), name: row.text()?, contacts: row.int()? }))
+        .collect()
+}
+
+/// Puts contacts on a list; who is there already stays.
+///
+/// # Errors
+/// The database's.
+pub fn add(
+    tx: &mut Tx<'_>,
+    list: ListId,
+    contacts: impl IntoIterator<Item = ContactId>,
+) -> Result<u64, DbError> {
+    let rows: Vec<_> = contacts.into_iter().map(|contact| vec![list.into(), contact.into()]).collect();
+    let sql = "INSERT INTO list_members (list_id, contact_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    tx.run_each(sql, &rows)
+}
+
+/// How many contacts are on it.
+///
+/// # Errors
+/// The database's.
+pub fn size(tx: &mut Tx<'_>, list: ListId) -> Result<i64, DbError> {
+    tx.count("SELECT count(*) FROM list_members WHERE list_id = $1", &[list.into()])
+}

@@ -1,0 +1,196 @@
+//! Accounts at providers, their breakers, the table of errors, and what recipients' domains bear.
+
+use windlass::Time;
+
+use super::select;
+use crate::{
+    channel::{
+        breaker::Breaker,
+        rules::{ErrorRule, ProviderKind},
+    },
+    db::{DbError, Row, Tx, Value},
+    model::{ProviderId, provider::Provider},
+};
+
+macro_rules! columns {
+    () => {
+        "id, name, kind, url, account, secret, callback_key, per_second, concurrency, revision"
+    };
+}
+
+fn read(mut row: Row) -> Result<Provider, DbError> {
+    Ok(Provider {
+        id: ProviderId(row.int()?),
+        name: row.text()?,
+        kind: row.word()?,
+        url: row.text()?,
+        account: row.text()?,
+        secret: row.text()?,
+        callback_key: row.text()?,
+        per_second: row.maybe_int()?.and_then(|value| u32::try_from(value).ok()),
+        concurrency: row.maybe_int()?.and_then(|value| u32::try_from(value).ok()),
+        revision: row.int()?,
+    })
+}
+
+/// Makes an account, or changes the one of that name; its number and revision are the database's.
+///
+/// # Errors
+/// The database's.
+pub fn set(tx: &mut Tx<'_>, provider: &Provider, now: Time) -> Result<ProviderId, DbError> {
+    let sql = "INSERT INTO providers (name, kind, url, account, secret, callback_key, per_second, concurrency, created_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+               ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, url = excluded.url, account = excluded.account,
+               secret = excluded.secret, callback_key = excluded.callback_key, per_second = excluded.per_second,
+               concurrency = excluded.concurrency, revision = providers.revision + 1
+               RETURNING id";
+    let values = [
+        provider.name.as_str().into(),
+        provider.kind.into(),
+        provider.url.as_str().into(),
+        provider.account.as_str().into(),
+        provider.secret.as_str().into(),
+        provider.callback_key.as_str().into(),
+        provider.per_second.into(),
+        provider.concurrency.into(),
+        now.into(),
+    ];
+    tx.count(sql, &values).map(ProviderId)
+}
+
+/// One account.
+///
+/// # Errors
+/// The database's.
+pub fn get(tx: &mut Tx<'_>, id: ProviderId) -> Result<Option<Provider>, DbError> {
+    tx.row(select!(columns, "FROM providers WHERE id = $1"), &[id.into()])?.map(read).transpose()
+}
+
+/// All accounts, by name.
+///
+/// # Errors
+/// The database's.
+pub fn all(tx: &mut Tx<'_>) -> Result<Vec<Provider>, DbError> {
+    tx.rows(select!(columns, "FROM providers ORDER BY name"), &[])?.into_iter().map(read).collect()
+}
+
+/// The breaker of an account; a new one where none was kept.
+///
+/// # Errors
+/// The database's.
+pub fn breaker(tx: &mut Tx<'_>, id: ProviderId) -> Result<Breaker, DbError> {
+    kept(tx.row("SELECT breaker FROM providers WHERE id = $1", &[id.into()])?)
+}
+
+/// Keeps it, if it is still as it was; false when it is not.
+///
+/// # Errors
+/// The database's.
+pub fn keep_breaker(
+    tx: &mut Tx<'_>,
+    id: ProviderId,
+    before: &Breaker,
+    after: &Breaker,
+) -> Result<bool, DbError> {
+    let sql =
+        "UPDATE providers SET breaker = $3 WHERE id = $1 AND (breaker = $2 OR (breaker = '' AND $2 = $4))";
+    let values = [id.into(), Value::json(before), Value::json(after), Value::json(&Breaker::default())];
+    Ok(tx.run(sql, &values)? > 0)
+}
+
+/// A breaker's column.
+pub(super) fn kept(row: Option<Row>) -> Result<Breaker, DbError> {
+    let text = row.map_or(Ok(String::new()), |mut row| row.text())?;
+    if text.is_empty() {
+        return Ok(Breaker::default());
+    }
+    serde_json::from_str(&text).map_err(|error| DbError::Row(error.to_string()))
+}
+
+/// The rows of the table of errors that somebody has edited.
+///
+/// # Errors
+/// The database's.
+pub fn error_rules(tx: &mut Tx<'_>) -> Result<Vec<ErrorRule>, DbError> {
+    let sql = "SELECT provider_kind, code, action, note FROM error_rules ORDER BY provider_kind, code";
+    let rows = tx.rows(sql, &[])?;
+    rows.into_iter()
+        .map(|mut row| {
+            Ok(ErrorRule {
+                provider: row.word()?,
+                code: row.text()?,
+                action: row.word()?,
+                note: row.text()?,
+                source: String::new(),
+            })
+        })
+        .collect()
+}
+
+/// Edits one row.
+///
+/// # Errors
+/// The database's.
+pub fn set_error_rule(tx: &mut Tx<'_>, rule: &ErrorRule) -> Result<(), DbError> {
+    let sql = "INSERT INTO error_rules (provider_kind, code, action, note) VALUES ($1, $2, $3, $4)
+               ON CONFLICT (provider_kind, code) DO UPDATE SET action = excluded.action, note = excluded.note";
+    let values =
+        [rule.provider.into(), rule.code.as_str().into(), rule.action.into(), rule.note.as_str().into()];
+    tx.run(sql, &values).map(drop)
+}
+
+/// Takes an edit back: the row of the program holds again.
+///
+/// # Errors
+/// The database's.
+pub fn delete_error_rule(tx: &mut Tx<'_>, kind: ProviderKind, code: &str) -> Result<bool, DbError> {
+    let sql = "DELETE FROM error_rules WHERE provider_kind = $1 AND code = $2";
+    Ok(tx.run(sql, &[kind.into(), code.into()])? > 0)
+}
+
+/// What a recipients' domain bears.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DomainLimit {
+    /// The domain, in lower case.
+    pub domain: String,
+    /// Mails a minute.
+    pub per_minute: Option<u32>,
+    /// Mails at once.
+    pub concurrency: Option<u32>,
+}
+
+/// All domains that are held back.
+///
+/// # Errors
+/// The database's.
+pub fn domain_limits(tx: &mut Tx<'_>) -> Result<Vec<DomainLimit>, DbError> {
+    let rows = tx.rows("SELECT domain, per_minute, concurrency FROM domain_limits ORDER BY domain", &[])?;
+    let small = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
+    rows.into_iter()
+        .map(|mut row| {
+            Ok(DomainLimit {
+                domain: row.text()?,
+                per_minute: small(row.maybe_int()?),
+                concurrency: small(row.maybe_int()?),
+            })
+        })
+        .collect()
+}
+
+/// Whether that domain is held back.
+///
+/// # Errors
+/// The database's.
+pub fn has_domain_limit(tx: &mut Tx<'_>, domain: &str) -> Result<bool, DbError> {
+    tx.is_there("SELECT 1 FROM domain_limits WHERE domain = $1", &[domain.to_ascii_lowercase().into()])
+}
+
+/// Sets what a domain bears.
+///
+/// # Errors
+/// The database's.
+pub fn set_domain_limit(tx: &mut Tx<'_>, limit: &DomainLimit) -> Result<(), DbError> {
+    let sql = "INSERT INTO domain_limits (domain, per_minute, concurrency) VALUES ($1, $2, $3)
+               ON CONFLICT (domain) DO UPDATE SET per_minute = excluded.per_minute, concurrency = excluded.concurrency";
+    tx.run(sql, &[limit.domain.as_str().into(), limit.per_minute.into(), limit.concurrency.into()]).map(drop)
+}

@@ -1,0 +1,109 @@
+//! What people have to decide.
+
+use serde::{Deserialize, Serialize};
+use windlass::Time;
+
+use crate::{
+    channel::Channel,
+    db::{DbError, Row, Tx},
+    model::{ContactId, ReviewId, TouchId, words},
+};
+
+/// What is to be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewKind {
+    /// A call that may have been made.
+    UnknownCall,
+    /// A text that may mean that somebody wants no more.
+    PossibleOptOut,
+}
+
+words!(ReviewKind);
+
+/// Something that a person has to decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Review {
+    /// Its number.
+    pub id: ReviewId,
+    /// What is to be decided.
+    pub kind: ReviewKind,
+    /// About which message.
+    pub touch: Option<TouchId>,
+    /// About whom.
+    pub contact: Option<ContactId>,
+    /// By which channel.
+    pub channel: Channel,
+    /// What the contact wrote.
+    pub text: String,
+    /// Since when.
+    pub at: Time,
+}
+
+fn read(mut row: Row) -> Result<Review, DbError> {
+    Ok(Review {
+        id: ReviewId(row.int()?),
+        kind: row.word()?,
+        touch: row.maybe_int()?.map(TouchId),
+        contact: row.maybe_int()?.map(ContactId),
+        channel: row.word()?,
+        text: row.text()?,
+        at: row.time()?,
+    })
+}
+
+/// Puts something before people, once by that key.
+///
+/// # Errors
+/// The database's.
+pub fn open(
+    tx: &mut Tx<'_>,
+    kind: ReviewKind,
+    about: (Option<TouchId>, Option<ContactId>, Channel),
+    text: &str,
+    key: &str,
+    now: Time,
+) -> Result<bool, DbError> {
+    let (touch, contact, channel) = about;
+    let sql = "INSERT INTO reviews (kind, touch_id, contact_id, channel, text, at, key)
+               VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (key) DO NOTHING";
+    let values =
+        [kind.into(), touch.into(), contact.into(), channel.into(), text.into(), now.into(), key.into()];
+    Ok(tx.run(sql, &values)? > 0)
+}
+
+/// What is undecided, oldest first.
+///
+/// # Errors
+/// The database's.
+pub fn undecided(tx: &mut Tx<'_>, after: ReviewId, limit: u32) -> Result<Vec<Review>, DbError> {
+    let sql = "SELECT id, kind, touch_id, contact_id, channel, text, at FROM reviews
+               WHERE decision IS NULL AND id > $1 ORDER BY id LIMIT $2";
+    tx.rows(sql, &[after.into(), limit.into()])?.into_iter().map(read).collect()
+}
+
+/// One of them, while it is undecided.
+///
+/// # Errors
+/// The database's.
+pub fn get(tx: &mut Tx<'_>, id: ReviewId) -> Result<Option<Review>, DbError> {
+    let sql = "SELECT id, kind, touch_id, contact_id, channel, text, at FROM reviews WHERE id = $1 AND decision IS NULL";
+    tx.row(sql, &[id.into()])?.map(read).transpose()
+}
+
+/// How many are undecided.
+///
+/// # Errors
+/// The database's.
+pub fn count(tx: &mut Tx<'_>) -> Result<i64, DbError> {
+    tx.count("SELECT count(*) FROM reviews WHERE decision IS NULL", &[])
+}
+
+/// Decides one; false when somebody has.
+///
+/// # Errors
+/// The database's.
+pub fn decide(tx: &mut Tx<'_>, id: ReviewId, decision: &str, who: &str, now: Time) -> Result<bool, DbError> {
+    let sql = "UPDATE reviews SET decision = $2, decided_by = $3, decided_at = $4 WHERE id = $1 AND decision IS NULL";
+    Ok(tx.run(sql, &[id.into(), decision.into(), who.into(), now.into()])? > 0)
+}

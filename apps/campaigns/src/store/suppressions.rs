@@ -1,0 +1,128 @@
+//! Addresses that must not be reached.
+//!
+//! An address is compared by its keyed hash, so that a suppression outlives the erasure of its contact.
+
+use windlass::Time;
+
+use crate::{
+    channel::Channel,
+    db::{DbError, Tx},
+    model::UserId,
+};
+
+/// Every channel, in a suppression's column.
+const EVERY_CHANNEL: &str = "all";
+/// Everybody, in a suppression's column.
+const EVERYBODY: i64 = 0;
+
+/// A suppression.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Suppression {
+    /// Its number.
+    pub id: i64,
+    /// Whose messages it holds back; none is everybody's.
+    pub user: Option<UserId>,
+    /// By which channel; none is any.
+    pub channel: Option<Channel>,
+    /// The address; none when its contact was erased.
+    pub address: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Who said so.
+    pub source: String,
+    /// When.
+    pub at: Time,
+}
+
+/// An address as it is compared and shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addressed {
+    /// Its keyed hash.
+    pub hash: String,
+    /// Itself; none when nobody may know it.
+    pub text: Option<String>,
+}
+
+/// Suppresses an address; false when it was.
+///
+/// # Errors
+/// The database's.
+pub fn add(
+    tx: &mut Tx<'_>,
+    user: Option<UserId>,
+    channel: Option<Channel>,
+    address: &Addressed,
+    reason: &str,
+    source: &str,
+    now: Time,
+) -> Result<bool, DbError> {
+    let sql = "INSERT INTO suppressions (user_id, channel, address_hash, address, reason, source, at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (address_hash, channel, user_id) DO NOTHING";
+    let values = [
+        user.map_or(EVERYBODY, |user| user.0).into(),
+        channel.map_or(EVERY_CHANNEL, Channel::name).into(),
+        address.hash.as_str().into(),
+        address.text.as_deref().into(),
+        reason.into(),
+        source.into(),
+        now.into(),
+    ];
+    Ok(tx.run(sql, &values)? > 0)
+}
+
+/// Why an address must not be reached by that user and channel; none when it may.
+///
+/// # Errors
+/// The database's.
+pub fn why(tx: &mut Tx<'_>, user: UserId, channel: Channel, hash: &str) -> Result<Option<String>, DbError> {
+    let sql = "SELECT reason FROM suppressions WHERE address_hash = $1 AND channel IN ($2, 'all')
+               AND user_id IN (0, $3) LIMIT 1";
+    tx.row(sql, &[hash.into(), channel.into(), user.into()])?.map(|mut row| row.text()).transpose()
+}
+
+/// Lets an address be reached again; how many suppressions went.
+///
+/// # Errors
+/// The database's.
+pub fn lift(tx: &mut Tx<'_>, channel: Option<Channel>, hash: &str) -> Result<u64, DbError> {
+    let sql = "DELETE FROM suppressions WHERE address_hash = $1 AND channel = $2";
+    tx.run(sql, &[hash.into(), channel.map_or(EVERY_CHANNEL, Channel::name).into()])
+}
+
+/// Takes one suppression back.
+///
+/// # Errors
+/// The database's.
+pub fn delete(tx: &mut Tx<'_>, id: i64) -> Result<bool, DbError> {
+    Ok(tx.run("DELETE FROM suppressions WHERE id = $1", &[id.into()])? > 0)
+}
+
+/// Forgets an address, and keeps that it is suppressed.
+///
+/// # Errors
+/// The database's.
+pub fn forget_address(tx: &mut Tx<'_>, hash: &str) -> Result<(), DbError> {
+    tx.run("UPDATE suppressions SET address = NULL WHERE address_hash = $1", &[hash.into()]).map(drop)
+}
+
+/// Suppressions before that number, newest first.
+///
+/// # Errors
+/// The database's.
+pub fn page(tx: &mut Tx<'_>, before: i64, limit: u32) -> Result<Vec<Suppression>, DbError> {
+    let sql = "SELECT id, user_id, channel, address, reason, source, at FROM suppressions WHERE id < $1
+               ORDER BY id DESC LIMIT $2";
+    let rows = tx.rows(sql, &[before.into(), limit.into()])?;
+    rows.into_iter()
+        .map(|mut row| {
+            let id = row.int()?;
+            let user = Some(row.int()?).filter(|user| *user != EVERYBODY).map(UserId);
+            let channel = Channel::ALL.into_iter().find({
+                let word = row.text()?;
+                move |channel| channel.name() == word
+            });
+            let (address, reason, source, at) = (row.maybe_text()?, row.text()?, row.text()?, row.time()?);
+            Ok(Suppression { id, user, channel, address, reason, source, at })
+        })
+        .collect()
+}

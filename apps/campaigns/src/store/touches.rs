@@ -1,0 +1,421 @@
+//! Touches: the messages that campaigns owe contacts.
+//!
+//! Every change of a status names the status that it changes from, so that of two workers which both believe to hold a
+//! message one finds out.
+
+use windlass::Time;
+
+use super::select;
+use crate::{
+    channel::Channel,
+    db::{DbError, Row, Tx, Value},
+    model::{
+        CampaignId, ContactId, SenderId, TouchId,
+        touch::{Evidence, Reason, Touch, TouchStatus},
+    },
+};
+
+macro_rules! columns {
+    () => {
+        "id, campaign_id, contact_id, step, channel, version, status, reason, detail, until_at, address, sender_id, job, provider_ref, provider_status, sends, content_hash, evidence, counted_day, created_at, sending_at, sent_at, ended_at"
+    };
+}
+
+fn read(mut row: Row) -> Result<Touch, DbError> {
+    /// A word, or nothing for an empty text.
+    fn maybe<T: serde::de::DeserializeOwned>(text: String, quoted: bool) -> Result<Option<T>, DbError> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let json = if quoted { format!("{text:?}") } else { text };
+        serde_json::from_str(&json).map(Some).map_err(|error| DbError::Row(error.to_string()))
+    }
+    Ok(Touch {
+        id: TouchId(row.int()?),
+        campaign: CampaignId(row.int()?),
+        contact: ContactId(row.int()?),
+        step: row.small()?,
+        channel: row.word()?,
+        version: row.small()?,
+        status: row.word()?,
+        reason: maybe::<Reason>(row.text()?, true)?,
+        detail: row.text()?,
+        until: row.maybe_time()?,
+        address: row.text()?,
+        sender: row.maybe_int()?.map(SenderId),
+        job: row.text()?,
+        provider_ref: row.maybe_text()?,
+        provider_status: row.text()?,
+        sends: row.small()?,
+        content_hash: row.text()?,
+        evidence: maybe::<Evidence>(row.text()?, false)?,
+        counted_day: row.text()?,
+        created_at: row.time()?,
+        sending_at: row.maybe_time()?,
+        sent_at: row.maybe_time()?,
+        ended_at: row.maybe_time()?,
+    })
+}
+
+/// A message to be.
+#[derive(Clone, Debug)]
+pub struct NewTouch {
+    /// Of which campaign.
+    pub campaign: CampaignId,
+    /// To whom.
+    pub contact: ContactId,
+    /// Which step.
+    pub step: u32,
+    /// By which channel.
+    pub channel: Channel,
+    /// By which version of the sequence.
+    pub version: u32,
+    /// The address.
+    pub address: String,
+    /// In whose name.
+    pub sender: Option<SenderId>,
+}
+
+/// Makes the message of a step and channel, or answers the one that is there.
+///
+/// # Errors
+/// The database's.
+pub fn ensure(tx: &mut Tx<'_>, new: &NewTouch, now: Time) -> Result<Touch, DbError> {
+    let sql = "INSERT INTO touches (campaign_id, contact_id, step, channel, version, status, address, sender_id, created_at)
+               VALUES ($1, $2, $3, $4, $5, 'queued', $6, $7, $8)
+               ON CONFLICT (campaign_id, contact_id, step, channel) DO NOTHING";
+    let values = [
+        new.campaign.into(),
+        new.contact.into(),
+        new.step.into(),
+        new.channel.into(),
+        new.version.into(),
+        new.address.as_str().into(),
+        new.sender.into(),
+        now.into(),
+    ];
+    tx.run(sql, &values)?;
+    of_step(tx, new.campaign, new.contact, new.step, new.channel)?
+        .ok_or_else(|| DbError::Row("a message that was written is gone".to_owned()))
+}
+
+/// One message.
+///
+/// # Errors
+/// The database's.
+pub fn get(tx: &mut Tx<'_>, id: TouchId) -> Result<Option<Touch>, DbError> {
+    tx.row(select!(columns, "FROM touches WHERE id = $1"), &[id.into()])?.map(read).transpose()
+}
+
+/// The message of a step by that channel.
+///
+/// # Errors
+/// The database's.
+pub fn of_step(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    contact: ContactId,
+    step: u32,
+    channel: Channel,
+) -> Result<Option<Touch>, DbError> {
+    let sql = select!(
+        columns,
+        "FROM touches WHERE campaign_id = $1 AND contact_id = $2 AND step = $3 AND channel = $4"
+    );
+    tx.row(sql, &[campaign.into(), contact.into(), step.into(), channel.into()])?.map(read).transpose()
+}
+
+/// The messages that a campaign sent a contact, in the order of their steps.
+///
+/// # Errors
+/// The database's.
+pub fn of_enrolment(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    contact: ContactId,
+) -> Result<Vec<Touch>, DbError> {
+    let sql = select!(columns, "FROM touches WHERE campaign_id = $1 AND contact_id = $2 ORDER BY step, id");
+    tx.rows(sql, &[campaign.into(), contact.into()])?.into_iter().map(read).collect()
+}
+
+/// The messages of a contact, newest first.
+///
+/// # Errors
+/// The database's.
+pub fn of_contact(tx: &mut Tx<'_>, contact: ContactId, limit: u32) -> Result<Vec<Touch>, DbError> {
+    let sql = select!(columns, "FROM touches WHERE contact_id = $1 ORDER BY id DESC LIMIT $2");
+    tx.rows(sql, &[contact.into(), limit.into()])?.into_iter().map(read).collect()
+}
+
+/// The message that a provider calls so.
+///
+/// # Errors
+/// The database's.
+pub fn by_provider(tx: &mut Tx<'_>, provider_ref: &str) -> Result<Option<Touch>, DbError> {
+    let sql = select!(columns, "FROM touches WHERE provider_ref = $1");
+    tx.row(sql, &[provider_ref.into()])?.map(read).transpose()
+}
+
+/// What a provider calls the other messages to that address.
+///
+/// # Errors
+/// The database's.
+pub fn refs_to(
+    tx: &mut Tx<'_>,
+    channel: Channel,
+    address: &str,
+    but: TouchId,
+) -> Result<std::collections::HashSet<String>, DbError> {
+    let sql = "SELECT provider_ref FROM touches WHERE address = $1 AND channel = $2 AND id <> $3
+               AND provider_ref IS NOT NULL";
+    let rows = tx.rows(sql, &[address.into(), channel.into(), but.into()])?;
+    rows.into_iter().map(|mut row| row.text()).collect()
+}
+
+/// What a page of messages is about.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Which {
+    /// Of one campaign.
+    pub campaign: Option<CampaignId>,
+    /// In one status.
+    pub status: Option<TouchStatus>,
+    /// With one reason.
+    pub reason: Option<Reason>,
+    /// By one channel.
+    pub channel: Option<Channel>,
+}
+
+/// Messages before that number, newest first.
+///
+/// # Errors
+/// The database's.
+pub fn page(tx: &mut Tx<'_>, which: Which, before: TouchId, limit: u32) -> Result<Vec<Touch>, DbError> {
+    let campaign = which.campaign.map_or(0, |campaign| campaign.0);
+    let word = |value: Option<Value>| value.unwrap_or(Value::Text(String::new()));
+    let values = [
+        before.into(),
+        limit.into(),
+        campaign.into(),
+        word(which.status.map(Value::from)),
+        word(which.reason.map(Value::from)),
+        word(which.channel.map(Value::from)),
+    ];
+    let sql = select!(
+        columns,
+        "FROM touches WHERE id < $1 AND ($3 = 0 OR campaign_id = $3) AND ($4 = '' OR status = $4)
+         AND ($5 = '' OR reason = $5) AND ($6 = '' OR channel = $6) ORDER BY id DESC LIMIT $2"
+    );
+    tx.rows(sql, &values)?.into_iter().map(read).collect()
+}
+
+/// How many messages of a campaign stand where, by step and channel.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Tally {
+    /// The step.
+    pub step: u32,
+    /// The channel.
+    pub channel: Channel,
+    /// The status.
+    pub status: TouchStatus,
+    /// Why, where that has a reason.
+    pub reason: String,
+    /// How many.
+    pub count: i64,
+}
+
+/// The tallies of a campaign.
+///
+/// # Errors
+/// The database's.
+pub fn tallies(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<Tally>, DbError> {
+    let sql = "SELECT step, channel, status, reason, count(*) FROM touches WHERE campaign_id = $1
+               GROUP BY step, channel, status, reason ORDER BY step, channel, status, reason";
+    let rows = tx.rows(sql, &[campaign.into()])?;
+    rows.into_iter()
+        .map(|mut row| {
+            Ok(Tally {
+                step: row.small()?,
+                channel: row.word()?,
+                status: row.word()?,
+                reason: row.text()?,
+                count: row.int()?,
+            })
+        })
+        .collect()
+}
+
+/// Notes the job that sends it.
+///
+/// # Errors
+/// The database's.
+pub fn set_job(tx: &mut Tx<'_>, id: TouchId, job: &str) -> Result<(), DbError> {
+    tx.run("UPDATE touches SET job = $2 WHERE id = $1", &[id.into(), job.into()]).map(drop)
+}
+
+/// Lets it wait until then; false when it does not wait.
+///
+/// # Errors
+/// The database's.
+pub fn defer(
+    tx: &mut Tx<'_>,
+    id: TouchId,
+    reason: Reason,
+    detail: &str,
+    until: Time,
+) -> Result<bool, DbError> {
+    let sql = "UPDATE touches SET status = 'deferred', reason = $2, detail = $3, until_at = $4
+               WHERE id = $1 AND status IN ('queued', 'deferred', 'sending')";
+    Ok(tx.run(sql, &[id.into(), reason.into(), detail.into(), until.into()])? > 0)
+}
+
+/// Decides not to send it; false when it was decided otherwise.
+///
+/// # Errors
+/// The database's.
+pub fn skip(tx: &mut Tx<'_>, id: TouchId, reason: Reason, detail: &str, now: Time) -> Result<bool, DbError> {
+    let sql =
+        "UPDATE touches SET status = 'skipped', reason = $2, detail = $3, until_at = NULL, ended_at = $4
+               WHERE id = $1 AND status IN ('queued', 'deferred')";
+    Ok(tx.run(sql, &[id.into(), reason.into(), detail.into(), now.into()])? > 0)
+}
+
+/// Decides not to send whatever a contact still waits for, of one campaign or of all.
+///
+/// # Errors
+/// The database's.
+pub fn skip_all(
+    tx: &mut Tx<'_>,
+    contact: ContactId,
+    campaign: Option<CampaignId>,
+    channel: Option<Channel>,
+    reason: Reason,
+    now: Time,
+) -> Result<u64, DbError> {
+    let sql = "UPDATE touches SET status = 'skipped', reason = $4, until_at = NULL, ended_at = $5
+               WHERE contact_id = $1 AND status IN ('queued', 'deferred') AND ($2 = 0 OR campaign_id = $2)
+               AND ($3 = '' OR channel = $3)";
+    let channel = channel.map_or("", Channel::name);
+    let campaign = campaign.map_or(0, |campaign| campaign.0);
+    tx.run(sql, &[contact.into(), campaign.into(), channel.into(), reason.into(), now.into()])
+}
+
+/// Decides not to send whatever a campaign still has waiting.
+///
+/// # Errors
+/// The database's.
+pub fn skip_campaign(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    reason: Reason,
+    now: Time,
+) -> Result<u64, DbError> {
+    let sql = "UPDATE touches SET status = 'skipped', reason = $2, until_at = NULL, ended_at = $3
+               WHERE campaign_id = $1 AND status IN ('queued', 'deferred')";
+    tx.run(sql, &[campaign.into(), reason.into(), now.into()])
+}
+
+/// What is written before the provider is asked.
+#[derive(Clone, Debug)]
+pub struct Sending {
+    /// In whose name.
+    pub sender: SenderId,
+    /// The content's hash.
+    pub content_hash: String,
+    /// What was checked.
+    pub evidence: Evidence,
+    /// The day of the caps it counts against.
+    pub day: String,
+}
+
+/// Notes that the provider is about to be asked; false when the message does not wait any more.
+///
+/// # Errors
+/// The database's.
+pub fn begin(tx: &mut Tx<'_>, id: TouchId, sending: &Sending, now: Time) -> Result<bool, DbError> {
+    let sql = "UPDATE touches SET status = 'sending', reason = '', detail = '', until_at = NULL, sender_id = $2,
+               content_hash = $3, evidence = $4, counted_day = $5, sending_at = COALESCE(sending_at, $6), sends = sends + 1
+               WHERE id = $1 AND status IN ('queued', 'deferred')";
+    let values = [
+        id.into(),
+        sending.sender.into(),
+        sending.content_hash.as_str().into(),
+        Value::json(&sending.evidence),
+        sending.day.as_str().into(),
+        now.into(),
+    ];
+    Ok(tx.run(sql, &values)? > 0)
+}
+
+/// Notes that the provider is asked once more for a message that was left in the middle.
+///
+/// # Errors
+/// The database's.
+pub fn begin_again(tx: &mut Tx<'_>, id: TouchId, sends: u32) -> Result<bool, DbError> {
+    let sql = "UPDATE touches SET sends = sends + 1 WHERE id = $1 AND status = 'sending' AND sends = $2";
+    Ok(tx.run(sql, &[id.into(), sends.into()])? > 0)
+}
+
+/// Notes that the provider has taken it; false when that is known, or more.
+///
+/// # Errors
+/// The database's.
+pub fn sent(
+    tx: &mut Tx<'_>,
+    id: TouchId,
+    provider_ref: &str,
+    status: &str,
+    now: Time,
+) -> Result<bool, DbError> {
+    let sql = "UPDATE touches SET status = 'sent', reason = '', detail = '', provider_ref = $2, provider_status = $3,
+               sent_at = $4 WHERE id = $1 AND status IN ('sending', 'unknown')";
+    Ok(tx.run(sql, &[id.into(), provider_ref.into(), status.into(), now.into()])? > 0)
+}
+
+/// Takes back that the provider was about to be asked: it was not, or it said later.
+///
+/// # Errors
+/// The database's.
+pub fn fail(
+    tx: &mut Tx<'_>,
+    id: TouchId,
+    status: TouchStatus,
+    reason: Option<Reason>,
+    detail: &str,
+    now: Time,
+) -> Result<bool, DbError> {
+    let sql = "UPDATE touches SET status = $2, reason = $3, detail = $4, until_at = NULL, ended_at = $5
+               WHERE id = $1 AND status IN ('queued', 'deferred', 'sending')";
+    let reason = reason.map_or(Value::Text(String::new()), Value::from);
+    Ok(tx.run(sql, &[id.into(), status.into(), reason, detail.into(), now.into()])? > 0)
+}
+
+/// Notes what the provider says of a message that it took. What it says late does not take back what it said: an arrival
+/// stays one, save that it may bounce after all.
+///
+/// # Errors
+/// The database's.
+pub fn told(
+    tx: &mut Tx<'_>,
+    id: TouchId,
+    status: TouchStatus,
+    provider_status: &str,
+    detail: &str,
+    now: Time,
+) -> Result<bool, DbError> {
+    let sql = match status {
+        TouchStatus::Delivered => {
+            "UPDATE touches SET status = $2, provider_status = $3, detail = $4, ended_at = $5
+             WHERE id = $1 AND status IN ('sending', 'sent', 'unknown')"
+        }
+        TouchStatus::Bounced | TouchStatus::Failed => {
+            "UPDATE touches SET status = $2, provider_status = $3, detail = $4, ended_at = $5
+             WHERE id = $1 AND status IN ('sending', 'sent', 'unknown', 'delivered') AND status <> $2"
+        }
+        _ => {
+            "UPDATE touches SET provider_status = $3, detail = $4, ended_at = COALESCE(ended_at, $5)
+             WHERE id = $1 AND status = $2"
+        }
+    };
+    let values = [id.into(), status.into(), provider_status.into(), detail.into(), now.into()];
+    Ok(tx.run(sql, &values)? > 0)
+}

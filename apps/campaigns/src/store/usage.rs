@@ -1,0 +1,60 @@
+//! What was counted against the caps of a day.
+
+use crate::db::{DbError, Tx};
+
+/// Whose cap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// A campaign's.
+    Campaign(crate::model::CampaignId),
+    /// A sender's.
+    Sender(crate::model::SenderId),
+    /// What is planned of a campaign's messages on a day to come.
+    CampaignPlan(crate::model::CampaignId),
+    /// What is planned of a sender's messages on a day to come.
+    SenderPlan(crate::model::SenderId),
+}
+
+impl Of {
+    fn key(self) -> (&'static str, i64) {
+        match self {
+            Of::Campaign(id) => ("campaign", id.0),
+            Of::Sender(id) => ("sender", id.0),
+            Of::CampaignPlan(id) => ("campaign plan", id.0),
+            Of::SenderPlan(id) => ("sender plan", id.0),
+        }
+    }
+}
+
+/// Takes one message of that day, unless so many are taken already; false when they are.
+///
+/// # Errors
+/// The database's.
+pub fn take(tx: &mut Tx<'_>, of: Of, day: &str, cap: u32) -> Result<bool, DbError> {
+    let (kind, id) = of.key();
+    let sql = "INSERT INTO usage (kind, subject_id, day, used) SELECT CAST($1 AS TEXT), CAST($2 AS BIGINT), CAST($3 AS TEXT), 1
+               WHERE CAST($4 AS BIGINT) > 0
+               ON CONFLICT (kind, subject_id, day) DO UPDATE SET used = usage.used + 1 WHERE usage.used < CAST($4 AS BIGINT)";
+    Ok(tx.run(sql, &[kind.into(), id.into(), day.into(), cap.into()])? > 0)
+}
+
+/// Gives one message of that day back: it was not sent.
+///
+/// # Errors
+/// The database's.
+pub fn give_back(tx: &mut Tx<'_>, of: Of, day: &str) -> Result<(), DbError> {
+    let (kind, id) = of.key();
+    let sql =
+        "UPDATE usage SET used = used - 1 WHERE kind = $1 AND subject_id = $2 AND day = $3 AND used > 0";
+    tx.run(sql, &[kind.into(), id.into(), day.into()]).map(drop)
+}
+
+/// How many messages of that day are taken.
+///
+/// # Errors
+/// The database's.
+pub fn used(tx: &mut Tx<'_>, of: Of, day: &str) -> Result<i64, DbError> {
+    let (kind, id) = of.key();
+    let sql = "SELECT used FROM usage WHERE kind = $1 AND subject_id = $2 AND day = $3";
+    tx.count(sql, &[kind.into(), id.into(), day.into()])
+}
