@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use windlass::Time;
 
-use crate::channel::{ProviderKind, RefusalClass};
+use crate::channel::{Channel, ProviderKind, ProviderStatus, RefusalClass};
 
 pub mod http_mail;
 mod results;
@@ -111,6 +111,16 @@ impl Progress {
             Some(TouchResult::Failed | TouchResult::Bounced) => RefusalClass::Permanent,
             _ => RefusalClass::Temporary,
         }
+    }
+
+    /// The progress that a provider tells when it is asked for a text or call.
+    pub fn of_status(channel: Channel, status: &ProviderStatus) -> Self {
+        let reporter = match channel {
+            Channel::Voicemail => Reporter::TwilioCall,
+            Channel::Sms | Channel::Email => Reporter::TwilioMessage,
+        };
+        let code = status.error_code.map(|code| ProviderKind::Twilio.code(code));
+        Self { code, ..Self::of(reporter, &status.status) }
     }
 
     fn of(reporter: Reporter, word: &str) -> Self {

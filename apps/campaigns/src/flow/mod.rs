@@ -27,6 +27,7 @@ mod check;
 pub mod content;
 pub mod news;
 mod next;
+pub mod optout;
 mod send;
 mod step;
 pub(crate) mod warm_up;

@@ -7,14 +7,10 @@ use std::time::Duration;
 
 use windlass::{Ctx, JobError, Outcome, State};
 
-use super::{
-    failed,
-    gateways::Gateway,
-    jobs::WatchTouch,
-    news::{self, News},
-};
+use super::{failed, gateways::Gateway, jobs::WatchTouch, news};
 use crate::{
     app::{App, AppError},
+    hooks::{Progress, What},
     model::touch::TouchStatus,
     store::{providers, senders, touches},
 };
@@ -45,13 +41,13 @@ pub(super) async fn watch(job: WatchTouch, State(app): State<App>, cx: Ctx) -> R
     let Ok(Gateway::Twilio(twilio)) = app.gateways().of(&provider) else { return Ok(Outcome::Done) };
     let status = twilio.status(touch.channel, &provider_ref).await?;
     let (inner, now) = (app.clone(), app.now());
-    let code = status.error_code.map(|code| code.to_string());
-    let told = News::of_twilio(touch.channel, &status.status, code.as_deref());
+    let what = What::Progress(Progress::of_status(touch.channel, &status));
+    let key = format!("{provider_ref}:{}", status.status);
     let touch = app
         .db()
         .write(move |tx| {
             let touch = touches::get(tx, id)?.ok_or_else(|| AppError::unknown("touch", id))?;
-            news::take_in(tx, &inner, &touch, &told, &provider.name, now)?;
+            news::take_in(tx, &inner, &touch, &what, &provider.name, &key, now)?;
             touches::get(tx, id)?.ok_or_else(|| AppError::unknown("touch", id))
         })
         .await
