@@ -2,7 +2,7 @@
 //!
 //! Providers split, merge and reuse their codes, so no code of ours compares one. A refusal or a failed delivery has
 //! a code such as `twilio/21610`; the most specific row that fits says what is done, and where no row fits, the
-//! class of the refusal does. The defaults are in [`defaults`]; rows that people have edited replace them.
+//! class of the refusal does. The defaults are in `rules/defaults.rs`; rows that people have edited replace them.
 //!
 //! This module decides and does nothing: whoever asks knows senders, domains, suppressions and breakers.
 

@@ -62,7 +62,7 @@ struct Refused {
 /// What has become of a message or call, in the provider's words.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ProviderStatus {
-    /// Such as `queued`, `sent`, `delivered`.
+    /// Such as `queued`, `sent`, `delivered`; [`crate::hooks::TouchResult::of`] knows what the words mean.
     pub status: String,
     /// The provider's error code, when the way ended in one.
     #[serde(default)]

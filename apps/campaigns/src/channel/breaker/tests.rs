@@ -55,6 +55,7 @@ fn the_cool_down_doubles_up_to_its_bound_and_success_ends_it() {
     for cool_down in [1_000, 2_000, 4_000, 5_000, 5_000] {
         assert_eq!(waits_until(&mut breaker, now), Some(now.plus_ms(cool_down)));
         now = now.plus_ms(cool_down);
+        assert!(waits_until(&mut breaker, now.minus_ms(1)).is_some(), "not a millisecond early");
         let probe = pass(&mut breaker, now);
         assert_eq!(waits_until(&mut breaker, now), Some(now.plus_ms(POLICY.probe_ms)), "one at a time");
         breaker.record(probe, Sign::Ill, "again", now, &POLICY);
