@@ -283,15 +283,32 @@ fn a_file_of_nothing_but_open_quotes_is_read_in_bounded_work() {
 }
 
 #[test]
+fn a_quoted_value_has_at_most_so_many_lines_and_each_is_counted() {
+    for end in ["\n", "\r\n", "\r"] {
+        let note =
+            |lines: u64| format!("a{lines}@example.com,\"{}\"{end}", vec!["x"; lines as usize].join(end));
+        let file = format!("email,note{end}{}{}b,{end}", note(MAX_ROW_LINES), note(MAX_ROW_LINES + 1));
+        let (contacts, errors) = read(file);
+        assert_eq!((emails(&contacts), contacts[0].line), (vec!["a200@example.com"], 2));
+        assert_eq!(errors[0].line, 202);
+        assert_eq!(errors[0].code, RowCode::OpenQuote);
+        assert_eq!(errors.last().map(|error| error.line), Some(403), "{end:?}");
+    }
+}
+
+#[test]
 fn quoted_cells_are_read_as_people_write_them() {
     let file = "name, email ,note\n \"Ann \"\"A\"\" Smith\" , \"ann@example.com\" ,\"\"\"\"\n\
-        Bob \"The Man\" Smith,bob@example.com,\"\"\n";
+        Bob \"The Man\" Smith,bob@example.com,\"\"\n\
+        \"Dora\" ,dora@example.com, \"two\nlines\" \n";
     let (contacts, errors) = read(file);
     assert_eq!(errors, []);
     assert_eq!(contacts[0].name.as_deref(), Some("Ann \"A\" Smith"));
     assert_eq!(contacts[0].fields["note"], "\"");
     assert_eq!(contacts[1].name.as_deref(), Some("Bob \"The Man\" Smith"));
     assert!(contacts[1].fields.is_empty());
+    assert_eq!(contacts[2].name.as_deref(), Some("Dora"));
+    assert_eq!(contacts[2].fields["note"], "two\nlines");
 }
 
 #[test]
@@ -511,7 +528,8 @@ proptest! {
             prop_assert_eq!(counts.rows, counts.contacts + counts.duplicates + counts.failed);
             prop_assert_eq!(counts.rows, rows.len() as u64);
             prop_assert_eq!(counts.bytes, file.len() as u64);
-            let lines: Vec<u64> = rows.iter().map(|row| match row { Ok(contact) => contact.line, Err(error) => error.line }).collect();
+            let line = |row: &Row| row.as_ref().map_or_else(|error| error.line, |contact| contact.line);
+            let lines: Vec<u64> = rows.iter().map(line).collect();
             prop_assert!(lines.is_sorted_by(|a, b| a < b), "{:?}", lines);
             let mut errors = ErrorFile::new(Vec::new(), format.separator, &[]);
             for error in rows.iter().filter_map(|row| row.as_ref().err()) {

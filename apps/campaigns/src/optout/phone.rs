@@ -301,7 +301,9 @@ fn north_american(national: &str) -> Result<(), BadPhone> {
 
 /// The text without characters that nobody sees and that come along when a contact is copied.
 pub(super) fn without_invisible(text: &str) -> Cow<'_, str> {
-    let invisible = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{ad}');
+    let zero_width = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}');
+    let direction = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let invisible = |c: char| zero_width(c) || direction(c);
     if text.is_ascii() || !text.contains(invisible) {
         Cow::Borrowed(text)
     } else {

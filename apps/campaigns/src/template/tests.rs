@@ -347,7 +347,9 @@ fn the_page_on_templates_lists_every_code_and_every_variable() {
 /// Text made of what the parser treats specially, so that strange neighbours are frequent.
 fn tricky() -> impl Strategy<Value = String> {
     let parts = prop_oneof![
-        3 => prop::sample::select(vec!["\\", "{", "}", "{{", "}}", "|", "a", "first_name", ".", " ", "\n", "é", "<", "&", "\""]),
+        3 => prop::sample::select(vec![
+            "\\", "{", "}", "{{", "}}", "|", "a", "first_name", ".", " ", "\n", "é", "<", "&", "\"",
+        ]),
         1 => Just("{{first_name}}"),
         1 => Just("{{last_name|x}}"),
     ];
@@ -375,7 +377,8 @@ proptest! {
         let mut pieces = vec![Piece::Text(text.clone())];
         pieces.retain(|_| !text.is_empty());
         if after {
-            pieces.push(Piece::Hole { variable: Variable::parse("a").unwrap(), default: Some(text.trim().replace('\n', "")) });
+            let default = Some(text.trim().replace('\n', ""));
+            pieces.push(Piece::Hole { variable: Variable::parse("a").unwrap(), default });
         }
         let template = Template { pieces };
         prop_assert_eq!(Template::parse(&template.to_string()), Ok(template.clone()), "{}", template);
