@@ -11,6 +11,7 @@
 //! The modules [`contacts`], [`plan`], [`day`], [`handlers`], [`progress`], [`record`] and [`reconcile`] are the day that
 //! `windlass demo` runs.
 
+pub mod api;
 pub mod app;
 pub mod channel;
 pub mod clock;
@@ -18,6 +19,7 @@ pub mod contacts;
 pub mod day;
 pub mod db;
 mod delivery;
+pub mod drafts;
 pub mod flow;
 pub mod handlers;
 pub mod hooks;

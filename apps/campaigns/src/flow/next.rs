@@ -85,6 +85,11 @@ impl Place {
         Ok(Self { campaign: found, contact: person, enrolment, steps })
     }
 
+    /// Whether the sequence has no step of that number.
+    pub(super) fn is_past_the_end(&self, number: u32) -> bool {
+        usize::try_from(number).unwrap_or(usize::MAX) > self.steps.len()
+    }
+
     /// A step by its number, from 1.
     pub(super) fn step(&self, number: u32) -> Result<&Step, AppError> {
         let at = usize::try_from(number).unwrap_or(usize::MAX).wrapping_sub(1);
@@ -120,6 +125,9 @@ pub(super) fn after(tx: &mut Tx<'_>, app: &App, touch: &Touch, now: Time) -> Res
     let place = Place::of(tx, touch.campaign, touch.contact)?;
     if place.enrolment.status != EnrolmentStatus::Active {
         return Ok(vec![Follow::Ended(touch.campaign)]);
+    }
+    if place.is_past_the_end(touch.step) {
+        return end(tx, &place, EnrolmentStatus::Done, "", now);
     }
     let step = place.step(touch.step)?;
     if is_unreachable(touch)

@@ -149,3 +149,32 @@ pub async fn erase(app: &App, contact: ContactId, who: &str) -> Result<(), AppEr
 pub fn addressed(app: &App, address: &str) -> Addressed {
     Addressed { hash: app.hash_of(address), text: Some(address.to_owned()) }
 }
+
+/// An address must not be reached any more, whoever's it is; false when it was suppressed.
+///
+/// # Errors
+/// The database's.
+pub async fn suppress_address(
+    app: &App,
+    address: &str,
+    channel: Option<Channel>,
+    reason: &str,
+    who: &str,
+) -> Result<bool, AppError> {
+    let now = app.now();
+    let address = addressed(app, address);
+    let (reason, who) = (reason.to_owned(), who.to_owned());
+    app.db()
+        .write(move |tx| {
+            let text = address.text.clone().unwrap_or_default();
+            let done = suppressions::add(tx, None, channel, &address, &reason, &who, now)?;
+            for one in Channel::ALL.into_iter().filter(|one| channel.is_none_or(|meant| meant == *one)) {
+                if let Some(contact) = contacts::by_address(tx, one, &text)? {
+                    touches::skip_all(tx, contact.id, None, Some(one), Reason::Suppressed, now)?;
+                }
+            }
+            audit::note(tx, &who, "suppress address", &text, &reason, now)?;
+            Ok(done)
+        })
+        .await
+}

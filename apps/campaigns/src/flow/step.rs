@@ -43,6 +43,10 @@ fn decide(tx: &mut Tx<'_>, app: &App, job: &TakeStep, now: windlass::Time) -> Re
     if check::is_stopped(tx, &place)? {
         return next::end(tx, &place, EnrolmentStatus::Stopped, &Reason::Stopped.to_string(), now);
     }
+    if place.is_past_the_end(job.step) {
+        // The sequence has become shorter since the step was asked for.
+        return next::end(tx, &place, EnrolmentStatus::Done, "", now);
+    }
     let step = place.step(job.step)?;
     let opened = next::open(tx, app, &place, job.step, step.channel, now)?;
     let Follow::Send { touch, .. } = &opened else { return Ok(vec![opened]) };

@@ -140,6 +140,23 @@ pub fn stop_campaign(
     tx.run(sql, &[campaign.into(), reason.into(), now.into()])
 }
 
+/// Lets contacts go by another version of the sequence: those before their first message, or all who have steps before
+/// them; how many.
+///
+/// # Errors
+/// The database's.
+pub fn move_to(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    version: u32,
+    past_first: bool,
+    now: Time,
+) -> Result<u64, DbError> {
+    let sql = "UPDATE enrolments SET version = $2, updated_at = $4
+               WHERE campaign_id = $1 AND status = 'active' AND ($3 = 1 OR step = 1)";
+    tx.run(sql, &[campaign.into(), version.into(), past_first.into(), now.into()])
+}
+
 /// How many contacts of a campaign stand where.
 ///
 /// # Errors

@@ -54,6 +54,14 @@ pub fn add(
     tx.run_each(sql, &rows)
 }
 
+/// Whether there is such a list.
+///
+/// # Errors
+/// The database's.
+pub fn is_there(tx: &mut Tx<'_>, list: ListId) -> Result<bool, DbError> {
+    tx.is_there("SELECT 1 FROM lists WHERE id = $1", &[list.into()])
+}
+
 /// How many contacts are on it.
 ///
 /// # Errors

@@ -1,0 +1,102 @@
+//! How the API answers: JSON, or a problem (RFC 9457).
+
+use axum::{
+    Json,
+    extract::{FromRequest, Request, rejection::JsonRejection},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{app::AppError, db::DbError};
+
+/// What a handler gives.
+pub(super) type Answer<T> = Result<Json<T>, Fault>;
+
+/// A request that was not done.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    code: &'static str,
+    detail: &'a str,
+}
+
+impl Fault {
+    /// A request that makes no sense.
+    pub(super) fn bad(detail: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code: "bad_request", detail: detail.into() }
+    }
+}
+
+impl From<AppError> for Fault {
+    fn from(error: AppError) -> Self {
+        let (status, code) = match &error {
+            AppError::Unknown { .. } => (StatusCode::NOT_FOUND, "not_found"),
+            AppError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            AppError::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            AppError::Db(DbError::Refused(_)) => (StatusCode::CONFLICT, "conflict"),
+            AppError::Db(_) => (StatusCode::SERVICE_UNAVAILABLE, "database_failed"),
+            AppError::Queue(_) => (StatusCode::SERVICE_UNAVAILABLE, "queue_failed"),
+        };
+        if status.is_server_error() {
+            tracing::error!("a request failed: {error}");
+        }
+        Self { status, code, detail: error.to_string() }
+    }
+}
+
+impl From<DbError> for Fault {
+    fn from(error: DbError) -> Self {
+        AppError::from(error).into()
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let problem = Problem {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Problem"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+        };
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+    }
+}
+
+/// The address there is not.
+pub(super) async fn nowhere() -> Fault {
+    Fault {
+        status: StatusCode::NOT_FOUND,
+        code: "no_such_route",
+        detail: "there is nothing at this address".to_owned(),
+    }
+}
+
+/// A JSON body; what is wrong with it is told as a problem.
+#[derive(Debug)]
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Fault> {
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(value)) => Ok(Self(value)),
+            Err(JsonRejection::MissingJsonContentType(_)) => {
+                Err(Fault::bad("the body must be JSON: send Content-Type: application/json"))
+            }
+            Err(rejection) => Err(Fault::bad(rejection.body_text())),
+        }
+    }
+}

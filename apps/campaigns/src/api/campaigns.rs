@@ -1,0 +1,224 @@
+//! Campaigns and their messages.
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use serde::{Deserialize, Serialize};
+use windlass_look::Visitor;
+
+use super::answer::{Answer, Body};
+use crate::{
+    app::{App, AppError},
+    channel::Channel,
+    drafts::{self, Draft, Moves},
+    flow::verbs,
+    model::{
+        CampaignId, SenderId, TouchId,
+        campaign::{Campaign, EnrolmentStatus, Step},
+        touch::{Reason, Touch, TouchStatus},
+    },
+    store::{self, PAGE_MAX, campaigns, enrolments, events, senders, touches},
+};
+
+/// Which page of something numbered is meant: newest first, before that number.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Before {
+    #[serde(default)]
+    before: Option<i64>,
+    #[serde(default)]
+    limit: Option<u32>,
+}
+
+impl Before {
+    pub(super) fn number(&self) -> i64 {
+        self.before.unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn limit(&self) -> u32 {
+        self.limit.unwrap_or(50).clamp(1, PAGE_MAX)
+    }
+}
+
+/// A campaign with what belongs to it.
+#[derive(Debug, Serialize)]
+pub(super) struct Whole {
+    #[serde(flatten)]
+    campaign: Campaign,
+    senders: Vec<SenderId>,
+    steps: Vec<Step>,
+}
+
+async fn whole(app: &App, campaign: Campaign) -> Result<Whole, AppError> {
+    let (id, version) = (campaign.id, campaign.version);
+    let (senders, steps) = app
+        .db()
+        .read(move |tx| {
+            let mut chosen = Vec::new();
+            for channel in Channel::ALL {
+                let of_channel = senders::of_campaign(tx, id, channel)?;
+                chosen.extend(of_channel.into_iter().map(|sender| sender.id));
+            }
+            Ok::<_, AppError>((chosen, campaigns::steps(tx, id, version)?))
+        })
+        .await?;
+    Ok(Whole { campaign, senders, steps })
+}
+
+/// `GET /v1/campaigns`
+pub(super) async fn page(State(app): State<App>, Query(which): Query<Before>) -> Answer<Vec<Campaign>> {
+    let page = move |tx: &mut crate::db::Tx<'_>| {
+        Ok::<_, AppError>(campaigns::page(tx, CampaignId(which.number()), which.limit())?)
+    };
+    Ok(Json(app.db().read(page).await?))
+}
+
+/// `POST /v1/campaigns`
+pub(super) async fn create(
+    State(app): State<App>,
+    visitor: Visitor,
+    Body(draft): Body<Draft>,
+) -> Answer<Whole> {
+    let campaign = drafts::create(&app, draft, &visitor.name).await?;
+    Ok(Json(whole(&app, campaign).await?))
+}
+
+/// `GET /v1/campaigns/{id}`
+pub(super) async fn get(State(app): State<App>, Path(id): Path<CampaignId>) -> Answer<Whole> {
+    let found = app.db().read(move |tx| Ok::<_, AppError>(campaigns::get(tx, id)?)).await?;
+    let campaign = found.ok_or_else(|| AppError::unknown("campaign", id))?;
+    Ok(Json(whole(&app, campaign).await?))
+}
+
+/// `PUT /v1/campaigns/{id}`
+pub(super) async fn edit(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<CampaignId>,
+    Body(draft): Body<Draft>,
+) -> Answer<Whole> {
+    let campaign = drafts::edit(&app, id, draft, &visitor.name).await?;
+    Ok(Json(whole(&app, campaign).await?))
+}
+
+/// The next version of a sequence.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NextVersion {
+    steps: Vec<Step>,
+    #[serde(default)]
+    moves: Moves,
+}
+
+/// `PUT /v1/campaigns/{id}/steps`
+pub(super) async fn next_version(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<CampaignId>,
+    Body(next): Body<NextVersion>,
+) -> Answer<Whole> {
+    let campaign = drafts::next_version(&app, id, next.steps, next.moves, &visitor.name).await?;
+    Ok(Json(whole(&app, campaign).await?))
+}
+
+/// `POST /v1/campaigns/{id}/launch`
+pub(super) async fn launch(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<CampaignId>,
+) -> Answer<Campaign> {
+    Ok(Json(verbs::launch(&app, id, &visitor.name).await?))
+}
+
+/// `POST /v1/campaigns/{id}/pause`
+pub(super) async fn pause(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<CampaignId>,
+) -> Answer<Campaign> {
+    Ok(Json(verbs::pause(&app, id, &visitor.name).await?))
+}
+
+/// `POST /v1/campaigns/{id}/resume`
+pub(super) async fn resume(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<CampaignId>,
+) -> Answer<Campaign> {
+    Ok(Json(verbs::resume(&app, id, &visitor.name).await?))
+}
+
+/// `POST /v1/campaigns/{id}/cancel`
+pub(super) async fn cancel(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<CampaignId>,
+) -> Answer<Campaign> {
+    Ok(Json(verbs::cancel(&app, id, &visitor.name).await?))
+}
+
+/// How many contacts and messages of a campaign stand where.
+#[derive(Debug, Serialize)]
+pub(super) struct Funnel {
+    contacts: Vec<(EnrolmentStatus, i64)>,
+    touches: Vec<touches::Tally>,
+}
+
+/// `GET /v1/campaigns/{id}/funnel`
+pub(super) async fn funnel(State(app): State<App>, Path(id): Path<CampaignId>) -> Answer<Funnel> {
+    let counted = app.db().read(move |tx| {
+        campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))?;
+        Ok::<_, AppError>(Funnel {
+            contacts: enrolments::counts(tx, id)?,
+            touches: touches::tallies(tx, id)?,
+        })
+    });
+    Ok(Json(counted.await?))
+}
+
+/// Which messages are meant.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    #[serde(default)]
+    campaign: Option<CampaignId>,
+    #[serde(default)]
+    status: Option<TouchStatus>,
+    #[serde(default)]
+    reason: Option<Reason>,
+    #[serde(default)]
+    channel: Option<Channel>,
+    #[serde(default)]
+    before: Option<i64>,
+    #[serde(default)]
+    limit: Option<u32>,
+}
+
+/// `GET /v1/touches`
+pub(super) async fn touches(State(app): State<App>, Query(which): Query<Which>) -> Answer<Vec<Touch>> {
+    let Which { campaign, status, reason, channel, before, limit } = which;
+    let meant = touches::Which { campaign, status, reason, channel };
+    let page = Before { before, limit };
+    let found = app.db().read(move |tx| {
+        Ok::<_, AppError>(touches::page(tx, meant, TouchId(page.number()), page.limit())?)
+    });
+    Ok(Json(found.await?))
+}
+
+/// A message with what became known of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Told {
+    #[serde(flatten)]
+    touch: Touch,
+    events: Vec<store::events::Event>,
+}
+
+/// `GET /v1/touches/{id}`
+pub(super) async fn touch(State(app): State<App>, Path(id): Path<TouchId>) -> Answer<Told> {
+    let told = app.db().read(move |tx| {
+        let touch = touches::get(tx, id)?.ok_or_else(|| AppError::unknown("touch", id))?;
+        Ok::<_, AppError>(Told { touch, events: events::of_touch(tx, id)? })
+    });
+    Ok(Json(told.await?))
+}

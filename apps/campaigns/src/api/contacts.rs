@@ -1,0 +1,268 @@
+//! Contacts, lists, and addresses that must not be reached.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use serde::{Deserialize, Serialize};
+use windlass_look::Visitor;
+
+use super::{
+    answer::{Answer, Body},
+    campaigns::Before,
+};
+use crate::{
+    app::{App, AppError},
+    channel::Channel,
+    flow::optout,
+    model::{
+        ContactId, ListId,
+        contact::{Consent, Contact},
+        touch::Touch,
+    },
+    optout::{EmailAddress, PhoneNumber},
+    store::{
+        PAGE_MAX, audit,
+        contacts::{self, NewContact},
+        enrolments::{self, Enrolment},
+        events::About,
+        lists,
+        suppressions::{self, Suppression},
+        touches,
+    },
+    window::Recipient,
+};
+
+/// Messages of a contact that are shown at once.
+const TOUCHES_SHOWN: u32 = 200;
+
+/// Which contacts are meant: those after that number, whose mailbox or number begins so.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    #[serde(default)]
+    begins: String,
+    #[serde(default)]
+    list: Option<ListId>,
+    #[serde(default)]
+    after: Option<ContactId>,
+    #[serde(default)]
+    limit: Option<u32>,
+}
+
+/// `GET /v1/contacts`
+pub(super) async fn page(State(app): State<App>, Query(which): Query<Which>) -> Answer<Vec<Contact>> {
+    let limit = which.limit.unwrap_or(50).clamp(1, PAGE_MAX);
+    let begins = which.begins.trim().to_lowercase();
+    let found = app.db().read(move |tx| {
+        let after = which.after.unwrap_or(ContactId(0));
+        Ok::<_, AppError>(contacts::page(tx, which.list, &begins, after, limit)?)
+    });
+    Ok(Json(found.await?))
+}
+
+/// A contact as a program sends it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Given {
+    #[serde(default)]
+    email: Option<String>,
+    #[serde(default)]
+    phone: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    time_zone: Option<String>,
+    #[serde(default)]
+    country: Option<String>,
+    #[serde(default)]
+    state: Option<String>,
+    #[serde(default)]
+    zip: Option<String>,
+    #[serde(default)]
+    fields: BTreeMap<String, String>,
+    #[serde(default)]
+    consents: Vec<Consent>,
+    /// Lists that they are put on, by name; one that there is not is made.
+    #[serde(default)]
+    lists: Vec<String>,
+}
+
+impl Given {
+    fn checked(self) -> Result<(NewContact, Vec<String>), AppError> {
+        let email = match self.email.as_deref().map(EmailAddress::parse) {
+            Some(email) => Some(email.map_err(|why| AppError::invalid("email", why))?.as_str().to_owned()),
+            None => None,
+        };
+        let phone = match self.phone.as_deref().map(|phone| PhoneNumber::parse(phone, None)) {
+            Some(phone) => Some(phone.map_err(|why| AppError::invalid("phone", why))?.as_str().to_owned()),
+            None => None,
+        };
+        if email.is_none() && phone.is_none() {
+            return Err(AppError::invalid("contact", "give an email or a phone"));
+        }
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        Recipient::read(
+            &text(&self.time_zone),
+            &text(&self.country),
+            &text(&self.state),
+            &text(&self.zip),
+            phone.as_deref().unwrap_or_default(),
+        )
+        .map_err(|why| AppError::invalid("contact", why))?;
+        let Self { name, time_zone, country, state, zip, fields, consents, lists, .. } = self;
+        let contact =
+            NewContact { email, phone, name, time_zone, country, state, zip, fields, consents };
+        Ok((contact, lists))
+    }
+}
+
+/// `POST /v1/contacts`: adds a contact, or writes what is new of one that is known.
+pub(super) async fn upsert(
+    State(app): State<App>,
+    visitor: Visitor,
+    Body(given): Body<Given>,
+) -> Answer<Contact> {
+    let (contact, on_lists) = given.checked()?;
+    let now = app.now();
+    let stored = app.db().write(move |tx| {
+        let id = contacts::upsert(tx, &contact, now)?.id();
+        for name in &on_lists {
+            let list = lists::ensure(tx, name, now)?;
+            lists::add(tx, list, [id])?;
+        }
+        audit::note(tx, &visitor.name, "set contact", &id.to_string(), "", now)?;
+        contacts::get(tx, id)?.ok_or_else(|| AppError::unknown("contact", id))
+    });
+    Ok(Json(stored.await?))
+}
+
+/// Everything that is known of a contact.
+#[derive(Debug, Serialize)]
+pub(super) struct Known {
+    #[serde(flatten)]
+    contact: Contact,
+    consents: Vec<Consent>,
+    enrolments: Vec<Enrolment>,
+    touches: Vec<Touch>,
+}
+
+/// `GET /v1/contacts/{id}`
+pub(super) async fn get(State(app): State<App>, Path(id): Path<ContactId>) -> Answer<Known> {
+    let known = app.db().read(move |tx| {
+        let contact = contacts::get(tx, id)?.ok_or_else(|| AppError::unknown("contact", id))?;
+        Ok::<_, AppError>(Known {
+            contact,
+            consents: contacts::consents(tx, id)?,
+            enrolments: enrolments::of_contact(tx, id)?,
+            touches: touches::of_contact(tx, id, TOUCHES_SHOWN)?,
+        })
+    });
+    Ok(Json(known.await?))
+}
+
+/// Something that was done.
+#[derive(Debug, Serialize)]
+pub(super) struct Done {
+    done: bool,
+}
+
+/// `DELETE /v1/contacts/{id}`: removes everything that names them, and keeps that they must not be reached.
+pub(super) async fn erase(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<ContactId>,
+) -> Answer<Done> {
+    optout::erase(&app, id, &visitor.name).await?;
+    Ok(Json(Done { done: true }))
+}
+
+/// An opt-out that a person passes on.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OptOut {
+    /// By which channel; none is any.
+    #[serde(default)]
+    channel: Option<Channel>,
+    #[serde(default)]
+    reason: String,
+}
+
+/// `POST /v1/contacts/{id}/opt-out`
+pub(super) async fn opt_out(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<ContactId>,
+    Body(given): Body<OptOut>,
+) -> Answer<Done> {
+    let about = About { contact: Some(id), ..About::default() };
+    let reason = if given.reason.is_empty() { "opted out" } else { &given.reason };
+    optout::by_contact(&app, id, given.channel, about, reason, &visitor.name).await?;
+    Ok(Json(Done { done: true }))
+}
+
+/// `GET /v1/lists`
+pub(super) async fn lists(State(app): State<App>) -> Answer<Vec<lists::List>> {
+    Ok(Json(app.db().read(|tx| Ok::<_, AppError>(lists::all(tx)?)).await?))
+}
+
+/// `GET /v1/suppressions`
+pub(super) async fn suppressions(
+    State(app): State<App>,
+    Query(which): Query<Before>,
+) -> Answer<Vec<Suppression>> {
+    let page = app
+        .db()
+        .read(move |tx| Ok::<_, AppError>(suppressions::page(tx, which.number(), which.limit())?));
+    Ok(Json(page.await?))
+}
+
+/// An address that must not be reached.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Suppress {
+    /// A mailbox or a number.
+    address: String,
+    /// By which channel; none is any.
+    #[serde(default)]
+    channel: Option<Channel>,
+    #[serde(default)]
+    reason: String,
+}
+
+/// `POST /v1/suppressions`
+pub(super) async fn suppress(
+    State(app): State<App>,
+    visitor: Visitor,
+    Body(given): Body<Suppress>,
+) -> Answer<Done> {
+    let address = match EmailAddress::parse(&given.address) {
+        Ok(email) => email.as_str().to_owned(),
+        Err(_) => PhoneNumber::parse(&given.address, None)
+            .map_err(|_| AppError::invalid("address", "neither a mailbox nor a number with its + and country"))?
+            .as_str()
+            .to_owned(),
+    };
+    let reason = if given.reason.is_empty() { "by a person".to_owned() } else { given.reason };
+    let done = optout::suppress_address(&app, &address, given.channel, &reason, &visitor.name).await?;
+    Ok(Json(Done { done }))
+}
+
+/// `DELETE /v1/suppressions/{id}`
+pub(super) async fn lift(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<i64>,
+) -> Answer<Done> {
+    let now = app.now();
+    let lifted = app.db().write(move |tx| {
+        if !suppressions::delete(tx, id)? {
+            return Err(AppError::unknown("suppression", id));
+        }
+        audit::note(tx, &visitor.name, "lift suppression", &id.to_string(), "", now)?;
+        Ok(Done { done: true })
+    });
+    Ok(Json(lifted.await?))
+}

@@ -1,0 +1,301 @@
+//! What campaigns are set up with: users, templates, providers, senders, the table of errors; and what people look at.
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use serde::{Deserialize, Serialize};
+use windlass_look::Visitor;
+
+use super::{
+    answer::{Answer, Body},
+    campaigns::Before,
+};
+use crate::{
+    app::{App, AppError},
+    channel::{
+        Channel,
+        rules::{ErrorRule, ErrorTable, ProviderKind},
+    },
+    flow::accounts,
+    model::{
+        ProviderId, ReviewId, SenderId, User, UserId,
+        provider::Provider,
+        sender::{Sender, WarmUp},
+    },
+    store::{
+        audit,
+        audit::Change,
+        providers,
+        reviews::{self, Review},
+        senders,
+        templates::{self, StoredTemplate},
+        users,
+    },
+    template::Template,
+};
+
+/// The longest name of anything, in characters.
+const NAME_CHARS_MAX: usize = 100;
+
+fn named(name: &str) -> Result<String, AppError> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
+        return Err(AppError::invalid("name", format!("1 to {NAME_CHARS_MAX} characters")));
+    }
+    Ok(name.to_owned())
+}
+
+/// `GET /v1/users`
+pub(super) async fn users(State(app): State<App>) -> Answer<Vec<User>> {
+    Ok(Json(app.db().read(|tx| Ok::<_, AppError>(users::all(tx)?)).await?))
+}
+
+/// A user.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetUser {
+    name: String,
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    weight: Option<u32>,
+}
+
+/// `POST /v1/users`
+pub(super) async fn set_user(
+    State(app): State<App>,
+    visitor: Visitor,
+    Body(given): Body<SetUser>,
+) -> Answer<User> {
+    let (name, now) = (named(&given.name)?, app.now());
+    if given.weight.is_some_and(|weight| !(1..=100).contains(&weight)) {
+        return Err(AppError::invalid("weight", "1 to 100; 10 is the usual one").into());
+    }
+    let stored = app.db().write(move |tx| {
+        let id: UserId = users::ensure(tx, &name, &given.email, given.weight.unwrap_or(10), now)?;
+        if let Some(weight) = given.weight {
+            users::set_weight(tx, id, weight)?;
+        }
+        audit::note(tx, &visitor.name, "set user", &name, "", now)?;
+        users::get(tx, id)?.ok_or_else(|| AppError::unknown("user", id))
+    });
+    let user = stored.await?;
+    crate::flow::share::set(&app, user.id).await?;
+    Ok(Json(user))
+}
+
+/// `GET /v1/templates`: the newest version of each.
+pub(super) async fn templates(State(app): State<App>) -> Answer<Vec<StoredTemplate>> {
+    Ok(Json(app.db().read(|tx| Ok::<_, AppError>(templates::newest(tx)?)).await?))
+}
+
+/// The next version of a template.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WriteTemplate {
+    name: String,
+    channel: Channel,
+    #[serde(default)]
+    subject: String,
+    body: String,
+    #[serde(default)]
+    html: Option<String>,
+}
+
+/// `POST /v1/templates`
+pub(super) async fn write_template(
+    State(app): State<App>,
+    visitor: Visitor,
+    Body(given): Body<WriteTemplate>,
+) -> Answer<StoredTemplate> {
+    let (name, now) = (named(&given.name)?, app.now());
+    for (field, text) in [
+        ("subject", given.subject.as_str()),
+        ("body", &given.body),
+        ("html", given.html.as_deref().unwrap_or_default()),
+    ] {
+        Template::parse(text).map_err(|why| AppError::invalid(field, why))?;
+    }
+    let stored = app.db().write(move |tx| {
+        let WriteTemplate { channel, subject, body, html, .. } = &given;
+        let id = templates::write(tx, &name, *channel, subject, body, html.as_deref(), now)?;
+        audit::note(tx, &visitor.name, "write template", &name, &id.to_string(), now)?;
+        templates::get(tx, id)?.ok_or_else(|| AppError::unknown("template", id))
+    });
+    Ok(Json(stored.await?))
+}
+
+/// `GET /v1/providers`: without their secrets.
+pub(super) async fn providers(State(app): State<App>) -> Answer<Vec<Provider>> {
+    Ok(Json(app.db().read(|tx| Ok::<_, AppError>(providers::all(tx)?)).await?))
+}
+
+/// An account at a provider.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetProvider {
+    name: String,
+    kind: ProviderKind,
+    url: String,
+    #[serde(default)]
+    account: String,
+    #[serde(default)]
+    secret: String,
+    #[serde(default)]
+    callback_key: String,
+    #[serde(default)]
+    per_second: Option<u32>,
+    #[serde(default)]
+    concurrency: Option<u32>,
+}
+
+/// `POST /v1/providers`
+pub(super) async fn set_provider(
+    State(app): State<App>,
+    visitor: Visitor,
+    Body(given): Body<SetProvider>,
+) -> Answer<Provider> {
+    let SetProvider { name, kind, url, account, secret, callback_key, per_second, concurrency } = given;
+    let provider = Provider {
+        id: ProviderId(0),
+        name: named(&name)?,
+        kind,
+        url,
+        account,
+        secret,
+        callback_key,
+        per_second,
+        concurrency,
+        revision: 0,
+    };
+    Ok(Json(accounts::set_provider(&app, provider, &visitor.name).await?))
+}
+
+/// `GET /v1/senders`
+pub(super) async fn senders(State(app): State<App>) -> Answer<Vec<Sender>> {
+    Ok(Json(app.db().read(|tx| Ok::<_, AppError>(senders::all(tx)?)).await?))
+}
+
+/// A sender.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetSender {
+    channel: Channel,
+    address: String,
+    #[serde(default)]
+    name: String,
+    provider: ProviderId,
+    #[serde(default)]
+    user: Option<UserId>,
+    time_zone: String,
+    daily_cap: u32,
+    #[serde(default)]
+    per_minute: Option<u32>,
+    /// How it grows; left out, it may send its whole cap at once.
+    #[serde(default)]
+    warm_up: Option<WarmUp>,
+}
+
+/// `POST /v1/senders`
+pub(super) async fn set_sender(
+    State(app): State<App>,
+    visitor: Visitor,
+    Body(given): Body<SetSender>,
+) -> Answer<Sender> {
+    let sender = Sender {
+        id: SenderId(0),
+        user: given.user,
+        channel: given.channel,
+        name: given.name,
+        address: given.address,
+        provider: given.provider,
+        time_zone: given.time_zone,
+        daily_cap: given.daily_cap,
+        per_minute: given.per_minute,
+        warm_up: given.warm_up.unwrap_or_else(WarmUp::warm),
+        cap_today: 0,
+        paused: false,
+        pause_reason: String::new(),
+        revision: 0,
+    };
+    Ok(Json(accounts::set_sender(&app, sender, &visitor.name).await?))
+}
+
+/// Why a sender is paused.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Why {
+    reason: String,
+}
+
+async fn pause(app: App, id: SenderId, paused: bool, why: &str, who: &str) -> Answer<Sender> {
+    accounts::pause_sender(&app, id, paused, why, who).await?;
+    let stored = app.db().read(move |tx| {
+        senders::get(tx, id)?.ok_or_else(|| AppError::unknown("sender", id))
+    });
+    Ok(Json(stored.await?))
+}
+
+/// `POST /v1/senders/{id}/pause`
+pub(super) async fn pause_sender(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<SenderId>,
+    Body(why): Body<Why>,
+) -> Answer<Sender> {
+    pause(app, id, true, &why.reason, &visitor.name).await
+}
+
+/// `POST /v1/senders/{id}/resume`
+pub(super) async fn resume_sender(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<SenderId>,
+) -> Answer<Sender> {
+    pause(app, id, false, "", &visitor.name).await
+}
+
+/// `GET /v1/error-rules`: every row that holds, those that people have edited among them.
+pub(super) async fn error_rules(State(app): State<App>) -> Answer<Vec<ErrorRule>> {
+    let rules = app.db().read(|tx| {
+        let edited = providers::error_rules(tx)?;
+        let table = ErrorTable::default()
+            .merged(edited)
+            .map_err(|why| AppError::invalid("the table of errors", why))?;
+        Ok::<_, AppError>(table.rules().to_vec())
+    });
+    Ok(Json(rules.await?))
+}
+
+/// `PUT /v1/error-rules`: edits one row.
+pub(super) async fn set_error_rule(
+    State(app): State<App>,
+    visitor: Visitor,
+    Body(rule): Body<ErrorRule>,
+) -> Answer<ErrorRule> {
+    ErrorTable::new(vec![rule.clone()]).map_err(|why| AppError::invalid("rule", why))?;
+    let now = app.now();
+    let stored = app.db().write(move |tx| {
+        providers::set_error_rule(tx, &rule)?;
+        let what = format!("{}/{}", rule.provider.prefix(), rule.code);
+        audit::note(tx, &visitor.name, "set error rule", &what, rule.action.name(), now)?;
+        Ok::<_, AppError>(rule.clone())
+    });
+    Ok(Json(stored.await?))
+}
+
+/// `GET /v1/reviews`: what people have to decide, oldest first.
+pub(super) async fn reviews(State(app): State<App>) -> Answer<Vec<Review>> {
+    let open = app.db().read(|tx| {
+        Ok::<_, AppError>(reviews::undecided(tx, ReviewId(0), crate::store::PAGE_MAX)?)
+    });
+    Ok(Json(open.await?))
+}
+
+/// `GET /v1/audit`
+pub(super) async fn audit(State(app): State<App>, Query(which): Query<Before>) -> Answer<Vec<Change>> {
+    let page =
+        app.db().read(move |tx| Ok::<_, AppError>(audit::page(tx, which.number(), which.limit())?));
+    Ok(Json(page.await?))
+}

@@ -1,0 +1,255 @@
+//! Drafts of campaigns: made, changed, and moved on to another version of their sequence.
+//!
+//! Whatever a form or a program sends comes through here, so that both are told the same of what is wrong. A sequence that
+//! was launched never changes: an edit is the next version, and whoever edits says who goes by it.
+
+use serde::{Deserialize, Serialize};
+use windlass::Time;
+
+use crate::{
+    app::{App, AppError},
+    db::Tx,
+    model::{
+        CampaignId, ListId, SenderId, UserId,
+        campaign::{Campaign, CampaignStatus, Step, StopRules, check_sequence},
+    },
+    store::{audit, campaigns, enrolments, lists, senders, templates, users},
+    window::WindowPolicy,
+};
+
+/// The longest name of a campaign, in characters: what fits into a table.
+const NAME_CHARS_MAX: usize = 100;
+/// The weights of campaigns and users.
+const WEIGHTS: std::ops::RangeInclusive<u32> = 1..=100;
+
+/// A campaign as people write it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Draft {
+    /// What people call it.
+    pub name: String,
+    /// Whose it is.
+    pub user: UserId,
+    /// Whom it reaches; must be chosen before the launch.
+    #[serde(default)]
+    pub list: Option<ListId>,
+    /// Its share among its user's campaigns.
+    #[serde(default = "usual_weight")]
+    pub weight: u32,
+    /// Messages a day at most.
+    #[serde(default)]
+    pub daily_cap: Option<u32>,
+    /// When it may reach whom.
+    pub policy: WindowPolicy,
+    /// What ends the sequence for a contact.
+    #[serde(default)]
+    pub stop_rules: StopRules,
+    /// The postal address that a commercial mail must show.
+    #[serde(default)]
+    pub postal_address: String,
+    /// When it begins; none is at its launch.
+    #[serde(default)]
+    pub starts_at: Option<Time>,
+    /// In whose name.
+    #[serde(default)]
+    pub senders: Vec<SenderId>,
+    /// What is sent.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// The revision that was read before it was changed; a change of another one in between refuses this one.
+    #[serde(default)]
+    pub revision: Option<i64>,
+}
+
+fn usual_weight() -> u32 {
+    10
+}
+
+/// Who goes by the next version of a sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Moves {
+    /// Contacts who have not had the first message yet.
+    #[default]
+    NotBegun,
+    /// Everybody who has steps before them; whoever is past the end of the new sequence is done.
+    Everybody,
+}
+
+/// Makes a draft.
+///
+/// # Errors
+/// What is wrong with it; the database's.
+pub async fn create(app: &App, draft: Draft, who: &str) -> Result<Campaign, AppError> {
+    let (now, who) = (app.now(), who.to_owned());
+    app.db()
+        .write(move |tx| {
+            check(tx, &draft)?;
+            let id = campaigns::create(tx, &written(&draft, now), &draft.steps, now)?;
+            senders::choose(tx, id, &draft.senders)?;
+            audit::note(tx, &who, "create campaign", &id.to_string(), &draft.name, now)?;
+            known(tx, id)
+        })
+        .await
+}
+
+/// Changes a draft. Of a campaign that was launched everything but its list and its sequence can be changed
+/// ([`next_version`] is for the latter).
+///
+/// # Errors
+/// What is wrong with it, that it was changed meanwhile or is over; the database's.
+pub async fn edit(app: &App, id: CampaignId, draft: Draft, who: &str) -> Result<Campaign, AppError> {
+    let (now, who) = (app.now(), who.to_owned());
+    let inner = app.clone();
+    let campaign = app
+        .db()
+        .write(move |tx| {
+            check(tx, &draft)?;
+            let there = known(tx, id)?;
+            let is_draft = there.status == CampaignStatus::Draft;
+            if !is_draft && !there.status.is_live() {
+                return Err(AppError::Conflict(format!("campaign {id} is {}", there.status)));
+            }
+            if !is_draft && draft.list != there.list {
+                return Err(AppError::invalid("list", "a campaign that was launched keeps its contacts"));
+            }
+            if !is_draft && draft.steps != campaigns::steps(tx, id, there.version)? {
+                let why = "a sequence that was launched is not changed: make its next version";
+                return Err(AppError::invalid("steps", why));
+            }
+            let revision = draft.revision.unwrap_or(there.revision);
+            let changed =
+                Campaign { id, revision, version: there.version, user: there.user, ..written(&draft, now) };
+            if !campaigns::edit(tx, &changed)? {
+                return Err(AppError::Conflict(format!(
+                    "campaign {id} was changed by somebody else: look at it again"
+                )));
+            }
+            if is_draft {
+                campaigns::write_steps(tx, id, there.version, &draft.steps, now)?;
+            }
+            senders::choose(tx, id, &draft.senders)?;
+            audit::note(tx, &who, "edit campaign", &id.to_string(), &draft.name, now)?;
+            known(tx, id)
+        })
+        .await?;
+    if campaign.status.is_live() {
+        crate::flow::share::set(&inner, campaign.user).await?;
+    }
+    Ok(campaign)
+}
+
+/// Writes the next version of a sequence that was launched.
+///
+/// # Errors
+/// What is wrong with it; a campaign that is no more; the database's.
+pub async fn next_version(
+    app: &App,
+    id: CampaignId,
+    steps: Vec<Step>,
+    moves: Moves,
+    who: &str,
+) -> Result<Campaign, AppError> {
+    let (now, who) = (app.now(), who.to_owned());
+    app.db()
+        .write(move |tx| {
+            let there = known(tx, id)?;
+            if !there.status.is_live() {
+                return Err(AppError::Conflict(format!(
+                    "campaign {id} is {}: only one that runs has another version",
+                    there.status
+                )));
+            }
+            check_steps(tx, &steps)?;
+            let version = there.version + 1;
+            campaigns::write_steps(tx, id, version, &steps, now)?;
+            if !campaigns::edit(tx, &Campaign { version, ..there.clone() })? {
+                return Err(AppError::Conflict(format!("campaign {id} was changed by somebody else")));
+            }
+            let past_first = moves == Moves::Everybody;
+            let moved = enrolments::move_to(tx, id, version, past_first, now)?;
+            let detail = format!("version {version}, {moved} contacts go by it");
+            audit::note(tx, &who, "next version", &id.to_string(), &detail, now)?;
+            known(tx, id)
+        })
+        .await
+}
+
+/// The steps of a campaign's version.
+///
+/// # Errors
+/// The database's.
+pub async fn steps(app: &App, campaign: &Campaign) -> Result<Vec<Step>, AppError> {
+    let (id, version) = (campaign.id, campaign.version);
+    app.db().read(move |tx| Ok(campaigns::steps(tx, id, version)?)).await
+}
+
+fn check(tx: &mut Tx<'_>, draft: &Draft) -> Result<(), AppError> {
+    let name = draft.name.trim();
+    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
+        return Err(AppError::invalid("name", format!("1 to {NAME_CHARS_MAX} characters")));
+    }
+    if !WEIGHTS.contains(&draft.weight) {
+        return Err(AppError::invalid("weight", "1 to 100; 10 is the usual one"));
+    }
+    if draft.daily_cap == Some(0) {
+        return Err(AppError::invalid("daily cap", "at least 1; leave it out for no cap"));
+    }
+    if users::get(tx, draft.user)?.is_none() {
+        return Err(AppError::unknown("user", draft.user));
+    }
+    if let Some(list) = draft.list
+        && !lists::is_there(tx, list)?
+    {
+        return Err(AppError::unknown("list", list));
+    }
+    for sender in &draft.senders {
+        if senders::get(tx, *sender)?.is_none() {
+            return Err(AppError::unknown("sender", sender));
+        }
+    }
+    if draft.steps.is_empty() { Ok(()) } else { check_steps(tx, &draft.steps) }
+}
+
+fn check_steps(tx: &mut Tx<'_>, steps: &[Step]) -> Result<(), AppError> {
+    check_sequence(steps).map_err(|why| AppError::invalid("steps", why))?;
+    for (number, step) in (1..).zip(steps) {
+        let fallback = step.fallback.as_ref().map(|fallback| (fallback.channel, fallback.template));
+        for (channel, template) in std::iter::once((step.channel, step.template)).chain(fallback) {
+            let stored = templates::get(tx, template)?
+                .ok_or_else(|| AppError::invalid("steps", format!("step {number}: no template {template}")))?;
+            if stored.channel != channel {
+                let why = format!("step {number}: template {:?} is for {}", stored.name, stored.channel);
+                return Err(AppError::invalid("steps", why));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn written(draft: &Draft, now: Time) -> Campaign {
+    Campaign {
+        id: CampaignId(0),
+        user: draft.user,
+        name: draft.name.trim().to_owned(),
+        status: CampaignStatus::Draft,
+        list: draft.list,
+        version: 1,
+        weight: draft.weight,
+        daily_cap: draft.daily_cap,
+        policy: draft.policy.clone(),
+        stop_rules: draft.stop_rules,
+        postal_address: draft.postal_address.trim().to_owned(),
+        starts_at: draft.starts_at,
+        launched_at: None,
+        paged_at: None,
+        ended_at: None,
+        contacts: 0,
+        revision: 0,
+        created_at: now,
+    }
+}
+
+fn known(tx: &mut Tx<'_>, id: CampaignId) -> Result<Campaign, AppError> {
+    campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))
+}
