@@ -216,8 +216,9 @@ fn check_steps(tx: &mut Tx<'_>, steps: &[Step]) -> Result<(), AppError> {
     for (number, step) in (1..).zip(steps) {
         let fallback = step.fallback.as_ref().map(|fallback| (fallback.channel, fallback.template));
         for (channel, template) in std::iter::once((step.channel, step.template)).chain(fallback) {
-            let stored = templates::get(tx, template)?
-                .ok_or_else(|| AppError::invalid("steps", format!("step {number}: no template {template}")))?;
+            let stored = templates::get(tx, template)?.ok_or_else(|| {
+                AppError::invalid("steps", format!("step {number}: no template {template}"))
+            })?;
             if stored.channel != channel {
                 let why = format!("step {number}: template {:?} is for {}", stored.name, stored.channel);
                 return Err(AppError::invalid("steps", why));

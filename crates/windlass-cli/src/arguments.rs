@@ -7,8 +7,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench;
 use crate::commands::{
-    archive, audit, backup, config as configuration, dev, doctor, enqueue, erase, errors, events, groups,
-    health, info, jobs, keys, limits, migrate, monitor, outbox, pages, queues, schedules, serve, worker,
+    archive, audit, backup, campaigns, config as configuration, dev, doctor, enqueue, erase, errors, events,
+    groups, health, info, jobs, keys, limits, migrate, monitor, outbox, pages, queues, schedules, serve,
+    worker,
 };
 use crate::config::origin;
 use crate::connect;
@@ -86,6 +87,7 @@ pub(crate) enum Command {
     Dev(dev::DevArgs),
     Serve(serve::ServeArgs),
     Worker(worker::WorkerArgs),
+    Campaigns(campaigns::CampaignsArgs),
     Enqueue(enqueue::EnqueueArgs),
     /// List, inspect and change jobs
     #[command(subcommand, visible_alias = "job")]
@@ -136,7 +138,10 @@ pub(crate) enum Command {
 impl Command {
     /// Whether it stays until somebody ends it.
     pub(crate) fn stays(&self) -> bool {
-        matches!(self, Command::Dev(_) | Command::Serve(_) | Command::Worker(_))
+        match self {
+            Command::Campaigns(args) => args.stays(),
+            _ => matches!(self, Command::Dev(_) | Command::Serve(_) | Command::Worker(_)),
+        }
     }
 
     /// How it logs.

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod bench;
+mod campaigns;
 mod commands;
 mod config;
 mod connect;
@@ -73,6 +74,7 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Dev(args) => dev::run(out, args).await,
         Command::Serve(args) => serve::run(global, out, args).await,
         Command::Worker(args) => worker::run(global, out, args).await,
+        Command::Campaigns(args) => commands::campaigns::run(global, out, args).await,
         Command::Enqueue(args) => enqueue::run(global, out, args).await,
         Command::Jobs(command) => jobs::run(global, out, command).await,
         Command::Queues(command) => queues::run(global, out, command).await,

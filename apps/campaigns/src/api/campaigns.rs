@@ -200,9 +200,9 @@ pub(super) async fn touches(State(app): State<App>, Query(which): Query<Which>) 
     let Which { campaign, status, reason, channel, before, limit } = which;
     let meant = touches::Which { campaign, status, reason, channel };
     let page = Before { before, limit };
-    let found = app.db().read(move |tx| {
-        Ok::<_, AppError>(touches::page(tx, meant, TouchId(page.number()), page.limit())?)
-    });
+    let found = app
+        .db()
+        .read(move |tx| Ok::<_, AppError>(touches::page(tx, meant, TouchId(page.number()), page.limit())?));
     Ok(Json(found.await?))
 }
 

@@ -113,8 +113,7 @@ impl Given {
         )
         .map_err(|why| AppError::invalid("contact", why))?;
         let Self { name, time_zone, country, state, zip, fields, consents, lists, .. } = self;
-        let contact =
-            NewContact { email, phone, name, time_zone, country, state, zip, fields, consents };
+        let contact = NewContact { email, phone, name, time_zone, country, state, zip, fields, consents };
         Ok((contact, lists))
     }
 }
@@ -213,9 +212,8 @@ pub(super) async fn suppressions(
     State(app): State<App>,
     Query(which): Query<Before>,
 ) -> Answer<Vec<Suppression>> {
-    let page = app
-        .db()
-        .read(move |tx| Ok::<_, AppError>(suppressions::page(tx, which.number(), which.limit())?));
+    let page =
+        app.db().read(move |tx| Ok::<_, AppError>(suppressions::page(tx, which.number(), which.limit())?));
     Ok(Json(page.await?))
 }
 
@@ -241,7 +239,9 @@ pub(super) async fn suppress(
     let address = match EmailAddress::parse(&given.address) {
         Ok(email) => email.as_str().to_owned(),
         Err(_) => PhoneNumber::parse(&given.address, None)
-            .map_err(|_| AppError::invalid("address", "neither a mailbox nor a number with its + and country"))?
+            .map_err(|_| {
+                AppError::invalid("address", "neither a mailbox nor a number with its + and country")
+            })?
             .as_str()
             .to_owned(),
     };
@@ -251,11 +251,7 @@ pub(super) async fn suppress(
 }
 
 /// `DELETE /v1/suppressions/{id}`
-pub(super) async fn lift(
-    State(app): State<App>,
-    visitor: Visitor,
-    Path(id): Path<i64>,
-) -> Answer<Done> {
+pub(super) async fn lift(State(app): State<App>, visitor: Visitor, Path(id): Path<i64>) -> Answer<Done> {
     let now = app.now();
     let lifted = app.db().write(move |tx| {
         if !suppressions::delete(tx, id)? {

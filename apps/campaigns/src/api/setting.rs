@@ -231,9 +231,8 @@ pub(super) struct Why {
 
 async fn pause(app: App, id: SenderId, paused: bool, why: &str, who: &str) -> Answer<Sender> {
     accounts::pause_sender(&app, id, paused, why, who).await?;
-    let stored = app.db().read(move |tx| {
-        senders::get(tx, id)?.ok_or_else(|| AppError::unknown("sender", id))
-    });
+    let stored =
+        app.db().read(move |tx| senders::get(tx, id)?.ok_or_else(|| AppError::unknown("sender", id)));
     Ok(Json(stored.await?))
 }
 
@@ -287,15 +286,13 @@ pub(super) async fn set_error_rule(
 
 /// `GET /v1/reviews`: what people have to decide, oldest first.
 pub(super) async fn reviews(State(app): State<App>) -> Answer<Vec<Review>> {
-    let open = app.db().read(|tx| {
-        Ok::<_, AppError>(reviews::undecided(tx, ReviewId(0), crate::store::PAGE_MAX)?)
-    });
+    let open =
+        app.db().read(|tx| Ok::<_, AppError>(reviews::undecided(tx, ReviewId(0), crate::store::PAGE_MAX)?));
     Ok(Json(open.await?))
 }
 
 /// `GET /v1/audit`
 pub(super) async fn audit(State(app): State<App>, Query(which): Query<Before>) -> Answer<Vec<Change>> {
-    let page =
-        app.db().read(move |tx| Ok::<_, AppError>(audit::page(tx, which.number(), which.limit())?));
+    let page = app.db().read(move |tx| Ok::<_, AppError>(audit::page(tx, which.number(), which.limit())?));
     Ok(Json(page.await?))
 }

@@ -3,6 +3,7 @@
 pub(crate) mod archive;
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod campaigns;
 pub(crate) mod config;
 pub(crate) mod dev;
 pub(crate) mod doctor;

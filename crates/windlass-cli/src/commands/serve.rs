@@ -15,6 +15,7 @@ use windlass_server::{Access, Drain, Listen, Options, Push, Secret, Tls, router,
 use windlass_webhook::{Allowed, Guard};
 
 use crate::arguments::Global;
+use crate::campaigns;
 use crate::commands::config;
 use crate::commands::{closing, supervise};
 use crate::config::origin::{self, Setting};
@@ -71,6 +72,9 @@ pub(crate) struct ServeArgs {
     /// The address under which people reach it, for links in notices: https://queue.example.com
     #[arg(long, value_name = "URL", env = "WINDLASS_PUBLIC_URL")]
     public_url: Option<String>,
+    /// Serve the campaign application too, and work for it: its database, sqlite:PATH or postgres://USER@HOST/DATABASE
+    #[arg(long, value_name = "URL", env = "WINDLASS_CAMPAIGNS")]
+    campaigns: Option<String>,
     /// What queues may be pushed to beside https at public addresses: a network, an address or a name, with a port or
     /// without (10.0.0.0/8, localhost:8080, *.svc.cluster.local); may be repeated
     #[arg(long = "allow-target", value_name = "WHAT", env = "WINDLASS_ALLOW_TARGET", value_delimiter = ',')]
@@ -113,19 +117,29 @@ pub(crate) async fn run(global: &Global, out: &Output, args: ServeArgs) -> Resul
         let ip = listener.local_addr()?.ip();
         let behind_proxy = args.behind_proxy;
         let push = Push::new(Guard::new(args.allow_targets.iter().cloned()));
+        let public_url = public_url(args.public_url.as_deref())?;
+        let app = match &args.campaigns {
+            Some(database) => Some(campaigns::open(database, open.client(), public_url.clone()).await?),
+            None => None,
+        };
         let options = Options {
             hosts: hosts(&args, &access, ip),
             access,
             behind_proxy,
             push,
-            public_url: public_url(args.public_url.as_deref())?,
+            public_url,
             // A server before another server's store leaves the watch to that one.
             monitors: !global.store.starts_with("http"),
+            beside: app.iter().map(campaigns::beside).collect(),
             ..Options::default()
         };
         let store = open.store().clone();
         let settings = Applied::at_start(args.config, store.as_ref()).await?;
         let doors = doors(open.client(), &global.store, listener, tls, options)?;
+        let at_work = match &app {
+            Some(app) => Some(campaigns::work(app).await?),
+            None => None,
+        };
         let Ready { url, store: shown, .. } = doors.ready();
         out.done(doors.ready(), &format!("{shown} is served at {url}"), &[url, shown])?;
         out.hint(&format!("open it in a browser, or try: curl {url}; end it with Ctrl-C"));
@@ -134,11 +148,15 @@ pub(crate) async fn run(global: &Global, out: &Output, args: ServeArgs) -> Resul
             ended.await;
             supervise::stopping();
         };
-        tokio::select! {
+        let served = tokio::select! {
             served = doors.serve(ended) => served,
             () = supervise::never(supervise::watchdog(store.clone())) => Ok(()),
             () = settings.follow(store) => Ok(()),
+        };
+        if let Some(at_work) = at_work {
+            at_work.end().await;
         }
+        served
     };
     let result = result.await;
     closing(open, result).await

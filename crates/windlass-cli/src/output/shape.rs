@@ -3,6 +3,7 @@
 //! What `--json` prints of a noun is the shape itself, which [`windlass_api`] owns, because the HTTP API answers with
 //! the same one. `docs/cli.md` lists their fields.
 
+pub(crate) mod campaign;
 pub(crate) mod event;
 pub(crate) mod job;
 pub(crate) mod key;

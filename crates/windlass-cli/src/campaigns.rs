@@ -1,0 +1,81 @@
+//! The campaign application, joined with the queue: its database, its relay, its worker, its pages beside the server's.
+//!
+//! Neither the server nor the application knows of the other; this is the one place that does.
+
+use windlass::{Client, RunningWorker};
+use windlass_campaigns::app::{App, AppError, Options};
+use windlass_campaigns::db::{self, Db, DbError, Relaying};
+use windlass_campaigns::{api, flow};
+use windlass_server::Beside;
+
+use crate::fault::{Exit, Fault};
+
+/// Where its pages and its API stand on the server.
+const PATH: &str = "/campaigns";
+/// The key that leads there after `g`.
+const KEY: &str = "p";
+/// What only an administrator changes: accounts hold secrets, users shares.
+const ADMIN: [&str; 3] = ["/v1/providers", "/v1/users", "/v1/error-rules"];
+
+impl From<AppError> for Fault {
+    fn from(error: AppError) -> Self {
+        let told = error.to_string();
+        match error {
+            AppError::Unknown { .. } => Fault::new(Exit::NotFound, "not_found", told),
+            AppError::Conflict(_) => Fault::new(Exit::Refused, "conflict", told),
+            AppError::Invalid { .. } | AppError::Db(DbError::Address { .. }) => Fault::usage(told),
+            AppError::Db(_) => Fault::new(Exit::Unreachable, "database_failed", told),
+            AppError::Queue(windlass::Error::Store(error)) => error.into(),
+            AppError::Queue(windlass::Error::Rejected(rejection)) => rejection.into(),
+            AppError::Queue(_) => Fault::failed(told),
+        }
+    }
+}
+
+/// Opens the application.
+///
+/// # Errors
+/// What its database and its queue say.
+pub(crate) async fn open(database: &str, client: &Client, public_url: Option<String>) -> Result<App, Fault> {
+    let db = Db::open(database).await.map_err(AppError::from)?;
+    // What the world may reach stands apart from what is behind the door.
+    let public_url = public_url.map(|url| format!("{}/open{PATH}", url.trim_end_matches('/')));
+    Ok(App::open(db, client.clone(), Options { public_url }).await?)
+}
+
+/// Its pages and its API, beside the dashboard.
+pub(crate) fn beside(app: &App) -> Beside {
+    Beside {
+        path: PATH,
+        label: "Campaigns",
+        key: KEY,
+        admin: ADMIN.to_vec(),
+        router: api::router(app.clone()),
+        open: axum::Router::new(),
+    }
+}
+
+/// The application at work.
+pub(crate) struct AtWork {
+    relaying: Relaying,
+    worker: RunningWorker,
+}
+
+/// Sets the queues up, relays what the database asks for, and works on all seven queues.
+///
+/// # Errors
+/// The store's, or the database's.
+pub(crate) async fn work(app: &App) -> Result<AtWork, Fault> {
+    flow::queues::set_up(app.client()).await.map_err(AppError::from)?;
+    let relaying = db::relay(app.db(), app.client()).map_err(AppError::from)?;
+    let worker = app.work().await?;
+    Ok(AtWork { relaying, worker })
+}
+
+impl AtWork {
+    /// Finishes what is under way.
+    pub(crate) async fn end(self) {
+        self.worker.shutdown().await;
+        self.relaying.end().await;
+    }
+}

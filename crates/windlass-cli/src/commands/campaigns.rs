@@ -1,0 +1,160 @@
+//! `windlass campaigns`: what people do to campaigns, and a worker for them.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use windlass_campaigns::app::{App, AppError};
+use windlass_campaigns::flow::verbs;
+use windlass_campaigns::model::CampaignId;
+use windlass_campaigns::model::campaign::{Campaign, EnrolmentStatus};
+use windlass_campaigns::store;
+
+use crate::arguments::Global;
+use crate::campaigns;
+use crate::commands::closing;
+use crate::connect::{self, Intent};
+use crate::fault::Fault;
+use crate::interrupt::interrupted;
+use crate::output::Output;
+
+const EXAMPLES: &str = "\
+Examples:
+  windlass campaigns ls --database sqlite:campaigns.db
+  windlass campaigns launch 7 --database postgres://me@db/app --store redis://localhost
+  windlass campaigns work --database sqlite:campaigns.db      a worker, without pages
+  windlass serve --campaigns sqlite:campaigns.db              pages, API and a worker in one
+";
+
+/// Campaigns over email, SMS and voicemail: look at them, launch, pause, resume, cancel, work
+#[derive(Debug, Args)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct CampaignsArgs {
+    /// The application's database: sqlite:PATH or postgres://USER@HOST/DATABASE
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "WINDLASS_CAMPAIGNS",
+        global = true,
+        default_value = "sqlite:campaigns.db"
+    )]
+    database: String,
+    #[command(subcommand)]
+    command: CampaignsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum CampaignsCommand {
+    /// List campaigns, newest first
+    #[command(before_help = "Examples:\n  windlass campaigns ls --json\n")]
+    Ls,
+    /// One campaign, with how many contacts and messages stand where
+    #[command(before_help = "Examples:\n  windlass campaigns show 7\n")]
+    Show {
+        /// Its number
+        id: i64,
+    },
+    /// Launch a draft: whoever is on its list now is enrolled
+    #[command(before_help = "Examples:\n  windlass campaigns launch 7\n")]
+    Launch {
+        /// Its number
+        id: i64,
+    },
+    /// Pause a campaign: nothing of it goes out until it is resumed
+    #[command(before_help = "Examples:\n  windlass campaigns pause 7\n")]
+    Pause {
+        /// Its number
+        id: i64,
+    },
+    /// Let a paused campaign go on
+    #[command(before_help = "Examples:\n  windlass campaigns resume 7\n")]
+    Resume {
+        /// Its number
+        id: i64,
+    },
+    /// End a campaign: what it has not sent is skipped
+    #[command(before_help = "Examples:\n  windlass campaigns cancel 7\n")]
+    Cancel {
+        /// Its number
+        id: i64,
+    },
+    /// Work on the seven queues of the application until Ctrl-C
+    #[command(before_help = "Examples:\n  windlass campaigns work --store http://queue.example.com:7979\n")]
+    Work,
+}
+
+impl CampaignsArgs {
+    /// Whether it stays until somebody ends it.
+    pub(crate) fn stays(&self) -> bool {
+        matches!(self.command, CampaignsCommand::Work)
+    }
+}
+
+/// A campaign, with how many contacts and messages stand where.
+#[derive(Serialize)]
+pub(crate) struct Standing {
+    #[serde(flatten)]
+    pub(crate) campaign: Campaign,
+    pub(crate) enrolments: Vec<(EnrolmentStatus, i64)>,
+    pub(crate) touches: Vec<store::touches::Tally>,
+}
+
+/// Runs the command.
+pub(crate) async fn run(global: &Global, out: &Output, args: CampaignsArgs) -> Result<(), Fault> {
+    let CampaignsArgs { database, command } = args;
+    let intent = if matches!(command, CampaignsCommand::Work) { Intent::Work } else { Intent::Put };
+    let ended = interrupted();
+    let open = connect::open(global, intent).await?;
+    let result = async {
+        let app = campaigns::open(&database, open.client(), None).await?;
+        match command {
+            CampaignsCommand::Work => work(&app, out, ended).await,
+            command => once(&app, out, command).await,
+        }
+    };
+    let result = result.await;
+    closing(open, result).await
+}
+
+async fn once(app: &App, out: &Output, command: CampaignsCommand) -> Result<(), Fault> {
+    // As the audit log names somebody at this machine's shell.
+    let who = "shell";
+    let (campaign, done) = match command {
+        CampaignsCommand::Ls => {
+            let newest = CampaignId(i64::MAX);
+            let all = app
+                .db()
+                .read(move |tx| store::campaigns::page(tx, newest, store::PAGE_MAX).map_err(AppError::from));
+            return out.list(&all.await?);
+        }
+        CampaignsCommand::Show { id } => return out.record(&standing(app, CampaignId(id)).await?),
+        CampaignsCommand::Launch { id } => {
+            let campaign = verbs::launch(app, CampaignId(id), who).await?;
+            let done = format!("launched, {} contacts", campaign.contacts);
+            (campaign, done)
+        }
+        CampaignsCommand::Pause { id } => (verbs::pause(app, CampaignId(id), who).await?, "paused".into()),
+        CampaignsCommand::Resume { id } => (verbs::resume(app, CampaignId(id), who).await?, "goes on".into()),
+        CampaignsCommand::Cancel { id } => {
+            (verbs::cancel(app, CampaignId(id), who).await?, "cancelled".into())
+        }
+        CampaignsCommand::Work => return Ok(()),
+    };
+    let sentence = format!("campaign {} ({}): {done}", campaign.id, campaign.name);
+    out.done(&campaign, &sentence, &[&campaign.id.to_string(), &campaign.status.to_string()])
+}
+
+async fn standing(app: &App, id: CampaignId) -> Result<Standing, Fault> {
+    let found = app.db().read(move |tx| {
+        let campaign = store::campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))?;
+        let enrolments = store::enrolments::counts(tx, id)?;
+        Ok::<_, AppError>(Standing { campaign, enrolments, touches: store::touches::tallies(tx, id)? })
+    });
+    Ok(found.await?)
+}
+
+async fn work(app: &App, out: &Output, ended: impl Future<Output = ()>) -> Result<(), Fault> {
+    let at_work = campaigns::work(app).await?;
+    out.hint("working on the queues of the campaigns until Ctrl-C");
+    ended.await;
+    at_work.end().await;
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Campaigns.
+
+use windlass_campaigns::model::campaign::Campaign;
+use windlass_core::Time;
+
+use super::{push_some, time_field};
+use crate::commands::campaigns::Standing;
+use crate::output::table::{self, Column};
+use crate::output::{Record, Row};
+
+impl Row for Campaign {
+    const COLUMNS: &'static [Column] = &[
+        table::number("ID"),
+        table::cut("NAME"),
+        table::text("STATUS"),
+        table::number("USER"),
+        table::number("CONTACTS"),
+        table::text("LAUNCHED"),
+    ];
+
+    fn cells(&self, now: Time, exact: bool) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.name.clone(),
+            self.status.to_string(),
+            self.user.to_string(),
+            self.contacts.to_string(),
+            self.launched_at.map_or_else(String::new, |at| time_field(at, now, exact)),
+        ]
+    }
+}
+
+impl Record for Standing {
+    fn fields(&self, now: Time, exact: bool) -> Vec<(&'static str, String)> {
+        let Self { campaign, enrolments, touches } = self;
+        let mut fields = vec![
+            ("campaign", campaign.id.to_string()),
+            ("name", campaign.name.clone()),
+            ("status", campaign.status.to_string()),
+            ("user", campaign.user.to_string()),
+            ("sequence", format!("version {}", campaign.version)),
+            ("contacts", campaign.contacts.to_string()),
+        ];
+        push_some(&mut fields, "daily cap", campaign.daily_cap.map(|cap| cap.to_string()));
+        push_some(&mut fields, "starts", campaign.starts_at.map(|at| time_field(at, now, exact)));
+        push_some(&mut fields, "launched", campaign.launched_at.map(|at| time_field(at, now, exact)));
+        push_some(&mut fields, "ended", campaign.ended_at.map(|at| time_field(at, now, exact)));
+        let lines = |lines: Vec<String>| (!lines.is_empty()).then(|| lines.join("\n"));
+        let of_contacts = enrolments.iter().map(|(status, count)| format!("{count} {status}"));
+        push_some(&mut fields, "enrolled", lines(of_contacts.collect()));
+        let of_touches = touches.iter().map(|tally| {
+            let why = if tally.reason.is_empty() { String::new() } else { format!(" ({})", tally.reason) };
+            format!("{} {}: {} {}{why}", tally.step, tally.channel, tally.count, tally.status)
+        });
+        push_some(&mut fields, "messages", lines(of_touches.collect()));
+        fields
+    }
+}
