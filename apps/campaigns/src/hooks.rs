@@ -1,8 +1,8 @@
 //! What providers report back: whether a report is theirs, and what it says, as typed events.
 //!
-//! The story of a callback: whoever has the route hands over the body, the headers and the address as the provider
-//! saw it; a signature says whether the provider sent it ([`twilio::verify`], [`http_mail::VerificationKey`]); parsing makes
-//! [`CallbackEvent`]s; and [`TouchResult`] says what a provider's word means for a touch, from one table for
+//! The story of a callback: whoever has the route hands over the body, the headers and the address as the provider saw
+//! it; a signature says whether the provider sent it ([`twilio::verify`], [`http_mail::VerificationKey`]); parsing
+//! makes [`CallbackEvent`]s; and [`TouchResult`] says what a provider's word means for a touch, from one table for
 //! callbacks and for polling alike.
 //!
 //! Providers add words without notice, so an unknown one is an event with its text, never an error. Callbacks come

@@ -1,8 +1,8 @@
 //! A mail as every mail provider takes it, and the checks that come before any of them sees it.
 //!
 //! It owns what a mail says about itself: who, to whom, its Message-ID, how to unsubscribe. It does not know how
-//! the mail travels: [`super::smtp`] renders it as a message, `http_mail` as JSON. What passes [`Email::check`]
-//! can stand in a header of either: no field can smuggle in another header or another recipient.
+//! the mail travels: [`super::smtp`] renders it as a message, [`super::http_mail`] as JSON. What passes the
+//! checks can stand in a header of either: no field can smuggle in another header or another recipient.
 
 use lettre::{Address, message::Mailbox};
 use windlass::Time;

@@ -126,7 +126,7 @@ fn verdict(status: StatusCode, headers: &HeaderMap, body: &[u8], message_id: &st
         "no reason given".clone_into(&mut reason);
     }
     let why = shortened(&format!("{}: {reason}", status.as_u16()));
-    let retry_after_ms = retry_after_ms(headers);
+    let retry_after_ms = retry_after_ms(headers).or_else(|| reset_ms(headers));
     match verdict_of(status, retry_after_ms) {
         Verdict::Refused(class) => {
             let code = ProviderKind::HttpMail.code(status.as_u16());
@@ -136,6 +136,19 @@ fn verdict(status: StatusCode, headers: &HeaderMap, body: &[u8], message_id: &st
         Verdict::MayBeTaken => SendOutcome::Unanswered(SendError::reply_lost(why)),
     }
 }
+
+/// The time to the reset that this provider names instead of a `Retry-After`: an instant of its own clock, so it is
+/// compared with that clock's time in the same answer.
+fn reset_ms(headers: &HeaderMap) -> Option<u64> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    let reset_s: i64 = text("x-ratelimit-reset")?.trim().parse().ok()?;
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text("date")?).ok()?;
+    let wait_s = u64::try_from(reset_s.checked_sub(date.as_second())?).ok()?;
+    wait_s.checked_mul(1_000).filter(|wait_ms| *wait_ms <= MAX_RESET_MS)
+}
+
+/// The longest wait taken from a reset; the provider's periods are a minute.
+const MAX_RESET_MS: u64 = 3_600_000;
 
 #[cfg(test)]
 mod tests {
@@ -220,6 +233,19 @@ mod tests {
             assert_eq!((no.code.as_str(), no.class, no.retry_after_ms), (code, class, wait), "{status}");
             assert!(no.why.contains(part), "{}", no.why);
         }
+        let reset = |reset: &str, date: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-ratelimit-reset", reset.parse().unwrap());
+            headers.insert("date", date.parse().unwrap());
+            reset_ms(&headers)
+        };
+        let date = "Sun, 09 Sep 2001 01:46:40 GMT";
+        assert_eq!(reset("1000000007", date), Some(7_000));
+        for wrong in ["999999999", "1000003601", "soon", "-9223372036854775808", "9223372036854775807"] {
+            assert_eq!(reset(wrong, date), None, "{wrong}");
+        }
+        assert_eq!(reset("1000000007", "today"), None);
+
         for (status, may_have_arrived) in [(500, true), (502, true), (503, false)] {
             let SendOutcome::Unanswered(error) = decide(status, None, "") else { panic!("{status}") };
             assert_eq!(error.may_have_arrived, may_have_arrived, "{status}");
