@@ -119,8 +119,18 @@ impl Progress {
             Channel::Voicemail => Reporter::TwilioCall,
             Channel::Sms | Channel::Email => Reporter::TwilioMessage,
         };
-        let code = status.error_code.map(|code| ProviderKind::Twilio.code(code));
-        Self { code, ..Self::of(reporter, &status.status) }
+        Self::of(reporter, &status.status).with_code(status.error_code)
+    }
+
+    /// The code of a way that ended badly: the provider's number, or its word where it has none. Zero is no error.
+    fn with_code(mut self, number: Option<u32>) -> Self {
+        let badly = matches!(self.result, Some(TouchResult::Failed | TouchResult::Bounced));
+        self.code = match number.filter(|number| *number != 0) {
+            Some(number) => Some(ProviderKind::Twilio.code(number)),
+            None if badly => Some(ProviderKind::Twilio.code(&self.word)),
+            None => None,
+        };
+        self
     }
 
     fn of(reporter: Reporter, word: &str) -> Self {
@@ -206,4 +216,29 @@ pub enum HookError {
 /// A field's text, cut to what is kept.
 fn bounded(text: &str) -> String {
     text.chars().take(MAX_TEXT_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asking_and_being_told_give_the_same_progress() {
+        for (channel, word, error_code, form) in [
+            (Channel::Voicemail, "busy", None, "CallSid=CA1&CallStatus=busy"),
+            (Channel::Voicemail, "completed", None, "CallSid=CA1&CallStatus=completed"),
+            (
+                Channel::Sms,
+                "undelivered",
+                Some(30_003),
+                "MessageSid=SM1&MessageStatus=undelivered&ErrorCode=30003",
+            ),
+            (Channel::Sms, "failed", Some(0), "MessageSid=SM1&MessageStatus=failed&ErrorCode=0"),
+            (Channel::Sms, "teleported", None, "MessageSid=SM1&MessageStatus=teleported"),
+        ] {
+            let asked = Progress::of_status(channel, &ProviderStatus { status: word.to_owned(), error_code });
+            let told = twilio::parse(&twilio::Form::parse(form.as_bytes()).unwrap()).unwrap().what;
+            assert_eq!(What::Progress(asked), told, "{form}");
+        }
+    }
 }

@@ -141,18 +141,9 @@ fn call_event(sid: &str, form: &Form) -> CallbackEvent {
     event(sid, status, at, What::Progress(progress))
 }
 
-/// The code of a way that ended badly: the provider's number, or its word where it has none.
-fn with_error(mut progress: Progress, form: &Form) -> Progress {
-    let number =
-        form.get("ErrorCode").filter(|code| *code != "0" && code.bytes().all(|b| b.is_ascii_digit()));
-    let badly = matches!(progress.result, Some(TouchResult::Failed | TouchResult::Bounced));
-    progress.code = match number {
-        Some(number) => Some(ProviderKind::Twilio.code(bounded(number))),
-        None if badly => Some(ProviderKind::Twilio.code(&progress.word)),
-        None => None,
-    };
-    progress.why = form.get("ErrorMessage").map(bounded);
-    progress
+fn with_error(progress: Progress, form: &Form) -> Progress {
+    let number = form.get("ErrorCode").and_then(|code| code.parse().ok());
+    Progress { why: form.get("ErrorMessage").map(bounded), ..progress.with_code(number) }
 }
 
 fn event(sid: &str, step: &str, at: Option<Time>, what: What) -> CallbackEvent {
