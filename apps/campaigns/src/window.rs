@@ -1,16 +1,17 @@
 //! When a contact may be reached: campaign's window, recipient's clock, legal hours, holidays.
 //!
-//! One question is answered here, exactly to the millisecond: may this recipient be reached by this channel at this
-//! instant, and if not, why and when next? [`look`] is the answer; it is open if and only if the campaign's window
-//! and the recipient's are both open ([`WindowPolicy`], [`Recipient`], [`RuleTable`]). [`Delay`] says when the next
-//! step is due, [`forecast`] when a campaign will be through.
+//! One question is answered here, exactly to the millisecond: may this recipient be reached by this channel
+//! at this instant, and if not, why and when next? [`look`] is the answer; it is open if and only if the
+//! campaign's window and the recipient's are both open ([`WindowPolicy`], [`Recipient`], [`RuleTable`]).
+//! [`Delay`] says when the next step is due, [`forecast`] when a campaign will be through.
 //!
-//! Everything is pure: the instant is an argument, the time zones are compiled in ([`Zone`]), nothing reads a clock, a
-//! file or the network. What is decided with a verdict (defer, skip, send) and where it is stored is not known here.
+//! Everything is pure: the instant is an argument, the time zones are compiled in ([`Zone`]), nothing reads a
+//! clock, a file or the network. What is decided with a verdict (defer, skip, send) and where it is stored is
+//! not known here.
 //!
-//! A window is a set of clock readings: an instant is inside if the clock on the wall of its zone then reads a time
-//! inside. So a window over the hour that a zone repeats in autumn is open in both, and one in the hour that is left
-//! out in spring never opens that day. docs/sending-windows.md tells this with examples.
+//! A window is a set of clock readings: an instant is inside if the clock on the wall of its zone then reads
+//! a time inside. So a window over the hour that a zone repeats in autumn is open in both, and one in the
+//! hour that is left out in spring never opens that day. docs/sending-windows.md tells this with examples.
 
 pub mod delay;
 pub mod forecast;

@@ -1,11 +1,11 @@
 //! When the next step of a sequence is due.
 //!
-//! Wall time: minutes and hours are elapsed time, days are days of the recipient's calendar that keep the time of day,
-//! so that a step at 9:30 is followed by one at 9:30 also over a change of the clock. Business time counts only what
-//! lies inside the campaign's window: hours while it is open, days on which it opens.
+//! Wall time: minutes and hours are elapsed time, days are days of the recipient's calendar that keep the
+//! time of day, so that a step at 9:30 is followed by one at 9:30 also over a change of the clock. Business
+//! time counts only what lies inside the campaign's window: hours while it is open, days on which it opens.
 //!
-//! A due instant says when a step may go at the earliest; whether it may go then is asked of [`super::look`] as for
-//! every message. So a delay may well end outside the window.
+//! A due instant says when a step may go at the earliest; whether it may go then is asked of [`super::look`]
+//! as for every message. So a delay may well end outside the window.
 
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -63,10 +63,11 @@ impl Delay {
 
     /// The instant at which the delay after `from` is over; never before `from`.
     ///
-    /// A recipient who may be in several zones has the latest of their instants; one without a zone is taken to be in
-    /// the campaign's. A time of day that the day does not have is taken as much later as the clock was moved; one
-    /// that it has twice, the first time. Business days are dates of the clocks that the policy reads its hours on.
-    /// `None` when the window opens too seldom for the business time to pass within ten years.
+    /// A recipient who may be in several zones has the latest of their instants; one without a zone is taken
+    /// to be in the campaign's. A time of day that the day does not have is taken as much later as the clock
+    /// was moved; one that it has twice, the first time. Business days are dates of the clocks that the
+    /// policy reads its hours on. `None` when the window opens too seldom for the business time to pass
+    /// within ten years.
     pub fn due(self, from: Time, policy: &WindowPolicy, recipient: &Recipient) -> Option<Time> {
         let at = zone::ms(from);
         let zones = recipient.locate().map_or_else(|_| vec![policy.zone.clone()], |located| located.zones);

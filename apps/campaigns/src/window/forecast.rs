@@ -1,9 +1,10 @@
 //! When a campaign will be through: how long its window is open for whom, and what fits into it.
 //!
-//! The arithmetic is a fluid one and plain. Time is cut at every instant at which some group's window opens or closes
-//! and at every midnight of the campaign's zone. Within a cut the groups that are open share the pace in proportion to
-//! what each has left; the day's cap ends the day. What is cut off by rounding is less than one message a day. It
-//! knows nothing of refusals, retries and other campaigns: those make a campaign later, never earlier.
+//! The arithmetic is a fluid one and plain. Time is cut at every instant at which some group's window opens
+//! or closes and at every midnight of the campaign's zone. Within a cut the groups that are open share the
+//! pace in proportion to what each has left; the day's cap ends the day. What is cut off by rounding is less
+//! than one message a day. It knows nothing of refusals, retries and other campaigns: those make a campaign
+//! later, never earlier.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};

@@ -1,11 +1,12 @@
 //! Days on which nothing is sent: named calendars, computed for any year, and dates of one's own.
 //!
-//! A holiday closes its whole date by the clock of the zone in question, midnight to midnight. Where a holiday that
-//! falls on a weekend is observed on another day, both are closed: nobody wants a sales call on the fourth of July
-//! because it is a Saturday. A window that began the evening before ends at midnight.
+//! A holiday closes its whole date by the clock of the zone in question, midnight to midnight. Where a
+//! holiday that falls on a weekend is observed on another day, both are closed: nobody wants a sales call on
+//! the fourth of July because it is a Saturday. A window that began the evening before ends at midnight.
 //!
-//! The states' calendars are here for the rules of [`super::rules`] that forbid calls on legal holidays, which mean the
-//! state's own. Governors proclaim further days at short notice: those go into the list of dates.
+//! The states' calendars are here for the rules of [`super::rules`] that forbid calls on legal holidays,
+//! which mean the state's own. Governors proclaim further days at short notice: those go into the list of
+//! dates.
 
 use std::fmt;
 
@@ -20,7 +21,8 @@ use serde::{Deserialize, Serialize};
 pub enum Calendar {
     /// The eleven legal public holidays of 5 U.S.C. 6103, with the day on which each is observed.
     UsFederal,
-    /// The six on which hardly any business works: New Year, Memorial Day, 4 July, Labor Day, Thanksgiving, Christmas.
+    /// The six on which hardly any business works: New Year, Memorial Day, 4 July, Labor Day, Thanksgiving,
+    /// Christmas.
     UsMajor,
     /// Alabama: the federal ones, Confederate Memorial Day, Jefferson Davis' Birthday (Ala. Code 1-3-8).
     UsAlabama,

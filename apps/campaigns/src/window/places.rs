@@ -1,8 +1,9 @@
 //! States, provinces and countries, and the time zones inside them.
 //!
-//! Three tables are compiled in (`tables/*.txt`, each with its sources and its date): places with all their zones, the
-//! prefixes of postal codes, and the area codes of the North American Numbering Plan. All three give a set of zones:
-//! whoever knows only the state has to keep to the strictest of them, which is their intersection.
+//! Three tables are compiled in (`tables/*.txt`, each with its sources and its date): places with all their
+//! zones, the prefixes of postal codes, and the area codes of the North American Numbering Plan. All three
+//! give a set of zones: whoever knows only the state has to keep to the strictest of them, which is their
+//! intersection.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -64,7 +65,8 @@ impl Place {
         }
     }
 
-    /// A state, territory or province of the United States or Canada as people write it: `FL`, `Florida`, `us-fl`.
+    /// A state, territory or province of the United States or Canada as people write it: `FL`, `Florida`,
+    /// `us-fl`.
     pub fn state(text: &str) -> Option<Place> {
         let text = text.trim().trim_end_matches('.').to_lowercase().replace('é', "e");
         let coded = Place::code(&text).filter(|place| TABLES.places.contains_key(place));

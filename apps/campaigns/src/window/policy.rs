@@ -1,7 +1,8 @@
 //! The window policy of a campaign: when it may send, by whose clock, and on which days not at all.
 //!
-//! A policy that can be read is valid: reading checks the zone, the hours and the holidays, and refuses a policy that
-//! never opens. Whether it ever opens for a given recipient is another question, which [`super::look`] answers.
+//! A policy that can be read is valid: reading checks the zone, the hours and the holidays, and refuses a
+//! policy that never opens. Whether it ever opens for a given recipient is another question, which
+//! [`super::look`] answers.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -16,7 +17,8 @@ use super::zone::Zone;
 pub enum HoursIn {
     /// The campaign's: "9 to 20 h in New York", wherever the recipient is.
     Campaign,
-    /// Each recipient's: "9 to 20 h where the recipient is". With several possible zones, in all of them at once.
+    /// Each recipient's: "9 to 20 h where the recipient is". With several possible zones, in all of them at
+    /// once.
     #[default]
     Recipient,
 }

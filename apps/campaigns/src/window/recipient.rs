@@ -1,10 +1,11 @@
-//! Where a recipient is, as far as that is known: every zone whose clock may be on their wall, and the places whose
-//! rules may hold.
+//! Where a recipient is, as far as that is known: every zone whose clock may be on their wall, and the places
+//! whose rules may hold.
 //!
-//! From the best source there is: the contact's own time zone, else the address (postal code, state), else the area
-//! code of the phone number. People keep their numbers when they move, so an address overrules an area code, for
-//! zones and for rules. A source that leaves several zones open gives all of them, and a window has to be open in
-//! each. Nothing known is an answer of its own, [`NoZone`], and the policy says what then.
+//! From the best source there is: the contact's own time zone, else the address (postal code, state), else
+//! the area code of the phone number. People keep their numbers when they move, so an address overrules an
+//! area code, for zones and for rules. A source that leaves several zones open gives all of them, and a
+//! window has to be open in each. Nothing known is an answer of its own, [`NoZone`], and the policy says what
+//! then.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -76,7 +77,8 @@ pub struct Located {
     pub places: Vec<Place>,
 }
 
-/// Nothing tells which zone a recipient is in. Their places are still what is known, the United States at least.
+/// Nothing tells which zone a recipient is in. Their places are still what is known, the United States at
+/// least.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the contact's time zone is not known: give a time zone, a state or a ZIP code")]
 pub struct NoZone {
@@ -89,8 +91,8 @@ impl Recipient {
     ///
     /// # Errors
     ///
-    /// [`RecipientError`] for a zone, state or country that is none. Postal codes and phone numbers are never an
-    /// error: where they say nothing, they are not used.
+    /// [`RecipientError`] for a zone, state or country that is none. Postal codes and phone numbers are never
+    /// an error: where they say nothing, they are not used.
     pub fn read(
         tz: &str,
         country: &str,
@@ -137,7 +139,8 @@ impl Recipient {
         Ok(Located { zones, source, places })
     }
 
-    /// The ground that the address leaves: the postal code's if it lies in the state, both if they contradict.
+    /// The ground that the address leaves: the postal code's if it lies in the state, both if they
+    /// contradict.
     fn address(&self) -> Vec<&'static Ground> {
         let foreign = self.country.is_some_and(|c| c != Place::US && c != Place::CANADA);
         let postal = self.postal_code.as_deref().filter(|_| !foreign).and_then(places::postal);

@@ -1,12 +1,12 @@
 //! Legal calling hours: an editable, dated table of who may be called and texted when.
 //!
-//! The table is data. [`RuleTable::built_in`] is compiled in from `tables/calling_hours.toml`; an operator who knows
-//! better copies the file, edits it and has it read by [`RuleTable::parse`], which says what is wrong in which row.
-//! All rows that hold for a recipient hold at once, so the strictest wins: a state's row can only narrow the federal
-//! one. E-mail is not covered by any of these laws and no row may name it.
+//! The table is data. [`RuleTable::built_in`] is compiled in from `tables/calling_hours.toml`; an operator
+//! who knows better copies the file, edits it and has it read by [`RuleTable::parse`], which says what is
+//! wrong in which row. All rows that hold for a recipient hold at once, so the strictest wins: a state's row
+//! can only narrow the federal one. E-mail is not covered by any of these laws and no row may name it.
 //!
-//! What the rows say was read by programmers and not by lawyers: it is a starting point and no legal advice. Rows of
-//! which the reading is not certain say `verify` in their source.
+//! What the rows say was read by programmers and not by lawyers: it is a starting point and no legal advice.
+//! Rows of which the reading is not certain say `verify` in their source.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -83,7 +83,8 @@ pub enum RulesError {
 }
 
 static BUILT_IN: LazyLock<RuleTable> = LazyLock::new(|| {
-    // A test reads the file; a table that could not be read would forbid nothing, which must not pass in silence.
+    // A test reads the file; a table that could not be read would forbid nothing, which must not pass in
+    // silence.
     RuleTable::parse(include_str!("tables/calling_hours.toml"))
         .unwrap_or_else(|why| unreachable!("the compiled-in table is read by a test: {why}"))
 });

@@ -1,10 +1,10 @@
 //! The arithmetic under everything else: when a set of hours is open by the clock of a zone.
 //!
-//! A [`Layer`] is one condition: these hours, these holidays, on this clock. Its [`Piece`] at an instant says whether
-//! it is open and up to which instant that is certain to stay so: the end of the stretch, of the day, or of the time
-//! for which the zone keeps its offset, whatever comes first. Within such a piece local time and UTC run alike, so
-//! both changes of the clock, nights of 23 and 25 hours and days that a zone leaves out need no case of their own.
-//! A set of layers is open where all are.
+//! A [`Layer`] is one condition: these hours, these holidays, on this clock. Its [`Piece`] at an instant says
+//! whether it is open and up to which instant that is certain to stay so: the end of the stretch, of the day,
+//! or of the time for which the zone keeps its offset, whatever comes first. Within such a piece local time
+//! and UTC run alike, so both changes of the clock, nights of 23 and 25 hours and days that a zone leaves out
+//! need no case of their own. A set of layers is open where all are.
 
 use jiff::civil::Date;
 
@@ -68,7 +68,8 @@ impl Layer<'_> {
             if piece.open == open {
                 return Some(at);
             }
-            at = piece.until;
+            // A piece has an end behind it; if one ever had not, this still comes to the bound.
+            at = piece.until.max(at + 1);
         }
         None
     }

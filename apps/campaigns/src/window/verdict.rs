@@ -1,8 +1,8 @@
 //! The answer: open until when, or closed why and until when, with what was looked at.
 //!
-//! Three sets of hours have to be open at once, each by the clock of every zone that it is read on: the campaign's
-//! ([`WindowPolicy`]), the law's ([`RuleTable`], nothing for e-mail) and the recipient's own wish. The reason of a closed
-//! verdict names the campaign's first, because that is the one that a user can change.
+//! Three sets of hours have to be open at once, each by the clock of every zone that it is read on: the
+//! campaign's ([`WindowPolicy`]), the law's ([`RuleTable`], nothing for e-mail) and the recipient's own wish.
+//! The reason of a closed verdict names the campaign's first, because that is the one that a user can change.
 
 use serde::{Deserialize, Serialize};
 use windlass::Time;
@@ -126,9 +126,10 @@ impl Verdict {
 
 /// Says whether a recipient may be reached by a channel at an instant, and if not, why and when next.
 ///
-/// Open if and only if the campaign's window and the recipient's are both open, exact to the millisecond: the first
-/// instant of an interval is inside, the last is not. Where several zones are possible, it has to be open in all.
-/// Takes some microseconds; nothing is read but the arguments and the tables that are compiled in.
+/// Open if and only if the campaign's window and the recipient's are both open, exact to the millisecond: the
+/// first instant of an interval is inside, the last is not. Where several zones are possible, it has to be
+/// open in all. Takes some microseconds; nothing is read but the arguments and the tables that are compiled
+/// in.
 pub fn look(
     policy: &WindowPolicy,
     rules: &RuleTable,

@@ -1,8 +1,9 @@
 //! Hours of the week: for each weekday the stretches of clock readings in which something is open.
 //!
-//! Written as `"09:00-20:00"`: from is inside, to is not. `"20:00-24:00"` ends with the day, `"22:00-06:00"` goes on
-//! into the next one and belongs to the day on which it begins. Stretches may touch and overlap. What is written is
-//! kept for showing; what is asked is a list per day, in order, with the hours that came over midnight in it.
+//! Written as `"09:00-20:00"`: from is inside, to is not. `"20:00-24:00"` ends with the day, `"22:00-06:00"`
+//! goes on into the next one and belongs to the day on which it begins. Stretches may touch and overlap. What
+//! is written is kept for showing; what is asked is a list per day, in order, with the hours that came over
+//! midnight in it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +26,8 @@ pub(crate) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "s
 #[serde(try_from = "BTreeMap<String, Vec<String>>", into = "BTreeMap<String, Vec<String>>")]
 pub struct Week {
     written: [Vec<(u16, u16)>; 7],
-    /// For each day the milliseconds from midnight that are open: in order, apart from each other, within the day.
+    /// For each day the milliseconds from midnight that are open: in order, apart from each other, within the
+    /// day.
     open: [Vec<(i64, i64)>; 7],
 }
 
@@ -89,7 +91,8 @@ impl Week {
         !self.open[weekday % 7].is_empty()
     }
 
-    /// The minutes from midnight that are open on a weekday (Monday is 0), in order, for a picture of the week.
+    /// The minutes from midnight that are open on a weekday (Monday is 0), in order, for a picture of the
+    /// week.
     pub fn minutes(&self, weekday: usize) -> impl Iterator<Item = (u16, u16)> + '_ {
         let minutes = |ms: i64| u16::try_from(ms / MINUTE_MS).unwrap_or(DAY_MIN);
         self.open[weekday % 7].iter().map(move |(from, to)| (minutes(*from), minutes(*to)))
@@ -208,7 +211,8 @@ impl From<Week> for BTreeMap<String, Vec<String>> {
 }
 
 impl fmt::Display for Week {
-    /// Days and their stretches on one line, as `mon 09:00-20:00, tue 09:00-20:00`; `never` for an empty week.
+    /// Days and their stretches on one line, as `mon 09:00-20:00, tue 09:00-20:00`; `never` for an empty
+    /// week.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let days: BTreeMap<String, Vec<String>> = self.clone().into();
         if days.is_empty() {

@@ -1,12 +1,13 @@
 //! Time zones by name, and what their clocks read at an instant.
 //!
-//! A zone comes from the database that is compiled in and never from the host's files: two hosts would disagree, and
-//! hosts are often a year behind (British Columbia, Alberta and Manitoba gave up changing their clocks in 2026).
-//! [`database_version`] says which release it is, for the record of each send. Each zone is parsed once in a
-//! process, into a table of its offsets up to [`TABLE_UNTIL`]; later instants are asked of jiff.
+//! A zone comes from the database that is compiled in and never from the host's files: two hosts would
+//! disagree, and hosts are often a year behind (British Columbia, Alberta and Manitoba gave up changing their
+//! clocks in 2026). [`database_version`] says which release it is, for the record of each send. Each zone is
+//! parsed once in a process, into a table of its offsets up to [`TABLE_UNTIL`]; later instants are asked of
+//! jiff.
 //!
-//! Abbreviations are refused: EST is a fixed offset and stands five hours behind UTC also in July, when New York
-//! does not. The error names the zone that was probably meant.
+//! Abbreviations are refused: EST is a fixed offset and stands five hours behind UTC also in July, when New
+//! York does not. The error names the zone that was probably meant.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
@@ -20,11 +21,14 @@ use windlass::Time;
 
 use super::{DAY_MS, MINUTE_MS};
 
-/// 1 January 2100: up to here offsets are looked up in a table of at most 280 rows, afterwards they are computed.
+/// 1 January 2100: up to here offsets are looked up in a table of at most 280 rows, afterwards they are
+/// computed.
 const TABLE_UNTIL: i64 = 4_102_444_800_000;
-/// The last instant that has a local time everywhere, in the last days of 9999; later ones are seen as this one.
+/// The last instant that has a local time everywhere, in the last days of 9999; later ones are seen as this
+/// one.
 const LAST: i64 = 253_402_207_200_000;
-/// How far an unknown name may be from a known one to be suggested, as a share of what Jaro and Winkler count.
+/// How far an unknown name may be from a known one to be suggested, as a share of what Jaro and Winkler
+/// count.
 const NEAR_ENOUGH: f64 = 0.85;
 
 /// What is written for a zone although it is an offset or an abbreviation, and the zone that is meant.
@@ -80,6 +84,8 @@ struct ZoneTable {
     rules: TimeZone,
     /// From when each offset is in force, in order; the first row begins before 1970.
     offsets: Vec<(i64, i64)>,
+    /// Whether the last row holds for ever, and not only up to [`TABLE_UNTIL`].
+    settled: bool,
 }
 
 /// A stretch of time in which a zone's offset stays what it is.
@@ -132,8 +138,8 @@ impl Zone {
     ///
     /// # Errors
     ///
-    /// [`ZoneError::Fixed`] for abbreviations and offsets (EST, GMT+5, -05:00) but UTC, [`ZoneError::Unknown`] for all
-    /// else that the database does not name; both say what to write instead.
+    /// [`ZoneError::Fixed`] for abbreviations and offsets (EST, GMT+5, -05:00) but UTC,
+    /// [`ZoneError::Unknown`] for all else that the database does not name; both say what to write instead.
     pub fn named(name: &str) -> Result<Zone, ZoneError> {
         let name = name.trim();
         if let Some(known) = KNOWN.read().unwrap_or_else(PoisonError::into_inner).get(name) {
@@ -176,8 +182,8 @@ impl Zone {
 
     /// The instant at which the clock reads `date` and `ms_of_day`.
     ///
-    /// A reading that comes twice means the first time; one that is left out means as much later as was left out
-    /// (02:30 becomes 03:30), as RFC 5545 has it. `None` beyond the year 9999.
+    /// A reading that comes twice means the first time; one that is left out means as much later as was left
+    /// out (02:30 becomes 03:30), as RFC 5545 has it. `None` beyond the year 9999.
     pub(crate) fn instant(&self, date: Date, ms_of_day: i64) -> Option<i64> {
         let reading = civil(date_ms(date) + ms_of_day);
         let at = self.0.rules.to_ambiguous_timestamp(reading).compatible().ok()?;
@@ -187,19 +193,19 @@ impl Zone {
     /// The offset at an instant and until when it holds.
     pub(crate) fn stretch(&self, at: i64) -> Stretch {
         let table = &self.0.offsets;
-        if at < TABLE_UNTIL {
-            let row = table.partition_point(|(from, _)| *from <= at).saturating_sub(1);
-            if let Some((until, _)) = table.get(row + 1) {
-                return Stretch { offset: table[row].1, until: *until };
-            }
+        let row = table.partition_point(|(from, _)| *from <= at).saturating_sub(1);
+        match table.get(row + 1) {
+            Some((until, _)) => Stretch { offset: table[row].1, until: *until },
+            None if self.0.settled => Stretch { offset: table[row].1, until: i64::MAX },
+            None => self.0.computed(at),
         }
-        self.0.computed(at)
     }
 }
 
 impl ZoneTable {
     fn new(name: String, rules: TimeZone) -> Self {
         let mut offsets = vec![(i64::MIN, offset_ms(rules.to_offset(Timestamp::UNIX_EPOCH)))];
+        let mut settled = true;
         for change in rules.following(Timestamp::UNIX_EPOCH) {
             let at = change.timestamp().as_millisecond();
             let offset = offset_ms(change.offset());
@@ -208,10 +214,11 @@ impl ZoneTable {
                 offsets.push((at, offset));
             }
             if at >= TABLE_UNTIL {
+                settled = false;
                 break;
             }
         }
-        Self { name, rules, offsets }
+        Self { name, rules, offsets, settled }
     }
 
     fn computed(&self, at: i64) -> Stretch {

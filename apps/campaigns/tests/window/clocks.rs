@@ -64,7 +64,8 @@ fn a_window_is_a_set_of_clock_readings_also_where_the_clock_is_changed() {
             "01:00-02:00",
             &[("2025-10-26T00:00Z", "2025-10-26T02:00Z"), ("2025-10-27T01:00Z", "2025-10-27T02:00Z")],
         ),
-        // Lord Howe changes by half an hour: 6 April 2025 02:00 becomes 01:30, 5 October 2025 02:00 becomes 02:30.
+        // Lord Howe changes by half an hour: 6 April 2025 02:00 becomes 01:30, 5 October 2025 02:00 becomes
+        // 02:30.
         (
             "Australia/Lord_Howe",
             "01:30-02:00",
@@ -226,7 +227,8 @@ fn instants_beyond_the_table_and_beyond_the_calendar_have_an_answer() {
 
 #[test]
 fn clocks_are_those_of_the_database_that_is_compiled_in_and_not_of_the_host() {
-    // British Columbia, Alberta and Manitoba stopped changing their clocks in 2026; many hosts do not know yet.
+    // British Columbia, Alberta and Manitoba stopped changing their clocks in 2026; many hosts do not know
+    // yet.
     let winter = at("2026-12-15T20:00:00Z");
     for (name, reads) in [
         ("America/Vancouver", "2026-12-15T13:00:00.000-07:00"),

@@ -47,7 +47,8 @@ fn the_cap_of_a_day_and_the_weekend_put_it_off() {
 
 #[test]
 fn groups_open_by_their_own_clocks_and_share_the_pace_while_both_are_open() {
-    // New York 9-10, Los Angeles three hours later, one a second: 3,600 each hour; 1,000 are left for the next day.
+    // New York 9-10, Los Angeles three hours later, one a second: 3,600 each hour; 1,000 are left for the
+    // next day.
     let policy = policy(&[("mon-sun", "09:00-10:00")]);
     let caps = Caps { per_second: Some(1.0), ..Caps::default() };
     let groups = [

@@ -23,7 +23,6 @@ fn holidays_are_on_the_days_that_another_program_computes() {
         let (first, last) = (dates.first().unwrap().year(), dates.last().unwrap().year());
         let mut date = Date::new(first, 1, 1).unwrap();
         while kind == "exact" && date.year() <= last {
-            // The observed day of the next list's first holiday may be missing from the last year.
             assert_eq!(calendar.holiday(date).is_some(), dates.contains(&date), "{name} {date}");
             date = date.tomorrow().unwrap();
         }

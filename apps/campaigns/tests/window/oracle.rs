@@ -1,7 +1,8 @@
 //! A slow second opinion: what a clock shows at an instant is asked of jiff, and hours are compared as text.
 //!
-//! Shares nothing with the code under test but the words of the question: no offsets, no tables, no arithmetic on
-//! local time. Time goes by in steps of a minute, on which all clocks of the last fifty years change.
+//! Shares nothing with the code under test but the words of the question: no offsets, no tables, no
+//! arithmetic on local time. Time goes by in steps of a minute, on which all clocks of the last fifty years
+//! change.
 
 use jiff::Timestamp;
 use jiff::civil::Date;

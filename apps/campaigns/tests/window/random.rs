@@ -31,8 +31,8 @@ const ZONES: [&str; 16] = [
     "UTC",
 ];
 
-/// Instants near which clocks are moved or dates are left out, in seconds: New York, London, Lord Howe, St John's,
-/// Cairo, Apia.
+/// Instants near which clocks are moved or dates are left out, in seconds: New York, London, Lord Howe, St
+/// John's, Cairo, Apia.
 const CHANGES: [i64; 14] = [
     1_741_503_600,
     1_762_063_200,
