@@ -9,7 +9,7 @@ use crate::bench;
 use crate::commands::{
     archive, audit, backup, campaigns, config as configuration, dev, doctor, enqueue, erase, errors, events,
     groups, health, info, jobs, keys, limits, migrate, monitor, outbox, pages, queues, schedules, serve,
-    worker,
+    sim, worker,
 };
 use crate::config::origin;
 use crate::connect;
@@ -128,6 +128,9 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     Migrate(migrate::MigrateArgs),
     Erase(erase::EraseArgs),
+    /// Providers of mail, texts and calls that stand on this machine and deliver nothing
+    #[command(subcommand)]
+    Sim(sim::SimCommand),
     Bench(bench::BenchArgs),
     Man(pages::ManArgs),
     Completions(pages::CompletionsArgs),
@@ -140,7 +143,7 @@ impl Command {
     pub(crate) fn stays(&self) -> bool {
         match self {
             Command::Campaigns(args) => args.stays(),
-            _ => matches!(self, Command::Dev(_) | Command::Serve(_) | Command::Worker(_)),
+            _ => matches!(self, Command::Dev(_) | Command::Serve(_) | Command::Worker(_) | Command::Sim(_)),
         }
     }
 

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use crate::arguments::{Cli, Command};
 use crate::commands::{
     archive, audit, backup, config as configuration, dev, doctor, enqueue, erase, errors, events, groups,
-    health, info, jobs, keys, limits, migrate, monitor, outbox, pages, queues, schedules, serve, worker,
+    health, info, jobs, keys, limits, migrate, monitor, outbox, pages, queues, schedules, serve, sim, worker,
 };
 use crate::fault::{Exit, Fault};
 use crate::log::Log;
@@ -99,6 +99,7 @@ async fn run(cli: Cli, out: &Output) -> Result<(), Fault> {
         Command::Doctor(args) => doctor::doctor(global, out, args).await,
         Command::Migrate(args) => migrate::run(global, out, args).await,
         Command::Erase(args) => erase::run(global, out, args).await,
+        Command::Sim(command) => sim::run(out, command).await,
         Command::Bench(args) => bench::run(global, out, args).await,
         Command::Demo(args) => demo::run(global, out, args).await,
         Command::DemoWorker(args) => demo::run_worker(global, args).await,

@@ -27,6 +27,7 @@ pub(crate) mod program;
 pub(crate) mod queues;
 pub(crate) mod schedules;
 pub(crate) mod serve;
+pub(crate) mod sim;
 pub(crate) mod supervise;
 pub(crate) mod targets;
 pub(crate) mod worker;

@@ -33,5 +33,6 @@ mod serve;
 mod server;
 mod settings;
 mod shell;
+mod sim;
 mod tls;
 mod workers;
