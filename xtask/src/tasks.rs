@@ -8,6 +8,7 @@ mod axe;
 mod bench;
 mod check;
 mod deny;
+mod opinions;
 mod peers;
 mod schemathesis;
 mod screenshots;

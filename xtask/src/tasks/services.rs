@@ -10,12 +10,12 @@ use crate::step::{Failure, Step};
 
 /// A program that tests start.
 struct Service {
-    /// Where it may be found: by name in the path, or in a folder that no path names.
+    /// Where it may be found: by name in the path, or in a folder that no path names; words behind a name go with it.
     programs: &'static [&'static str],
     package: &'static str,
 }
 
-const SERVICES: [Service; 10] = [
+const SERVICES: [Service; 11] = [
     Service { programs: &["redis-server"], package: "redis-server" },
     Service {
         programs: &[
@@ -34,6 +34,8 @@ const SERVICES: [Service; 10] = [
     Service { programs: &["curl"], package: "curl" },
     Service { programs: &["jq"], package: "jq" },
     Service { programs: &["python3"], package: "python3" },
+    // What the doubles are judged by is installed into an environment of its own: see `opinions`.
+    Service { programs: &["python3 -m ensurepip"], package: "python3-venv" },
     Service { programs: &["node"], package: "nodejs" },
     Service {
         programs: &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
@@ -41,7 +43,7 @@ const SERVICES: [Service; 10] = [
     },
     // Of the browser's own version: Debian builds both from one source.
     Service { programs: &["chromedriver"], package: "chromium-driver" },
-    // It brings what the pages are judged with: see `axe`.
+    // It brings what the pages and the doubles are judged with: see `axe` and `opinions`.
     Service { programs: &["npm"], package: "npm" },
 ];
 
@@ -68,7 +70,11 @@ pub(super) fn must_be_there(root: &Path) -> Result<(), Failure> {
 }
 
 fn is_there(root: &Path, service: &Service) -> bool {
-    service.programs.iter().any(|program| Step::program("look", program, ["--version"]).succeeds(root))
+    service.programs.iter().any(|words| {
+        let mut words = words.split(' ');
+        let program = words.next().unwrap_or_default();
+        Step::program("look", program, words.chain(["--version"])).succeeds(root)
+    })
 }
 
 /// Whether this is root on a machine with apt.
@@ -100,6 +106,7 @@ mod tests {
         let root = Path::new(".");
         let of = |programs| Service { programs, package: "x" };
         assert!(is_there(root, &of(&["no-such-program-here", "cargo"])));
+        assert!(is_there(root, &of(&["cargo --color=never"])));
         assert!(!is_there(root, &of(&["no-such-program-here"])));
     }
 }

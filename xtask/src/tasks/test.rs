@@ -5,11 +5,11 @@
 //! of their own since nextest leaves them out.
 //!
 //! Tests that need a server or a browser start it themselves; [`services`] sees to it that its program is there, and
-//! [`axe`] to what pages are judged with.
+//! [`axe`] to what pages are judged with, [`opinions`] to what the doubles of providers are judged by.
 
 use std::path::Path;
 
-use super::{axe, services};
+use super::{axe, opinions, services};
 use crate::step::{Failure, Step};
 use crate::workspace::{self, Workspace};
 
@@ -25,6 +25,9 @@ pub(super) fn run(root: &Path, packages: &[String], extra: Vec<String>) -> Resul
     services::must_be_there(root)?;
     if packages.is_empty() || packages.iter().any(|name| name == OF_THE_DASHBOARD) {
         axe::must_be_there(root, &workspace.target_directory)?;
+    }
+    if packages.is_empty() || packages.iter().any(|name| opinions::ASKED_BY.contains(&name.as_str())) {
+        opinions::must_be_there(root, &workspace.target_directory)?;
     }
     let apart = nextest && packages.is_empty() && extra.is_empty();
     // Of the whole workspace every failure is told, so that one round of mending answers them all.

@@ -28,10 +28,12 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct Inbound {
     /// The person.
-    from: String,
+    pub(super) from: String,
     /// The number of ours.
-    to: String,
-    body: String,
+    pub(super) to: String,
+    pub(super) body: String,
+    /// Where it goes, instead of to the number's own address.
+    pub(super) url: Option<String>,
 }
 
 /// What came of handing a text on.
@@ -46,17 +48,17 @@ pub(super) async fn receive(
     inbound: Result<Json<Inbound>, JsonRejection>,
 ) -> Response {
     let bad = |why: String| (StatusCode::BAD_REQUEST, Json(json!({ "error": why }))).into_response();
-    let Inbound { from, to, body } = match inbound {
+    let inbound = match inbound {
         Ok(Json(inbound)) => inbound,
         Err(rejection) => return bad(rejection.body_text()),
     };
-    if !is_number(&from) {
-        return bad(format!("from is no number such as +15005550010: {from}"));
+    if !is_number(&inbound.from) {
+        return bad(format!("from is no number such as +15550000010: {}", inbound.from));
     }
     let account = provider.options.account.clone();
     let account =
         account.unwrap_or_else(|| Account { sid: "AC".to_owned() + &"0".repeat(32), token: String::new() });
-    let handed = provider.inbound(&account, &from, &to, &body).await;
+    let handed = provider.inbound(&account, inbound).await;
     let (status, error) = match &handed.webhook {
         Ok(status) => (Some(status), None),
         Err(error) => (None, Some(error)),
@@ -73,7 +75,8 @@ pub(super) async fn receive(
 impl Provider {
     /// A person texts a number of ours: STOP is remembered here first, then the number's address hears of it, and what
     /// it answers is sent to the person, unless they have stopped.
-    pub(super) async fn inbound(&self, account: &Account, person: &str, number: &str, body: &str) -> Handed {
+    pub(super) async fn inbound(&self, account: &Account, inbound: Inbound) -> Handed {
+        let (person, number, body) = (inbound.from.as_str(), inbound.to.as_str(), inbound.body.as_str());
         let at_ms = now_ms();
         let message = Message {
             sid: self.new_sid("SM"),
@@ -103,19 +106,13 @@ impl Provider {
         }
         let event = json!({ "from": person, "to": number, "body": logged_body(body), "opted_out": stopped });
         self.event(&sid, "inbound", event);
-        let webhook = self.hand_on(account, &sid, person, number, body).await;
+        let webhook = self.hand_on(account, &sid, &inbound).await;
         Handed { sid, webhook, stopped }
     }
 
-    async fn hand_on(
-        &self,
-        account: &Account,
-        sid: &str,
-        person: &str,
-        number: &str,
-        body: &str,
-    ) -> Result<u16, String> {
-        let Some(url) = self.options.inbound_url.clone() else {
+    async fn hand_on(&self, account: &Account, sid: &str, inbound: &Inbound) -> Result<u16, String> {
+        let (person, number, body) = (inbound.from.as_str(), inbound.to.as_str(), inbound.body.as_str());
+        let Some(url) = inbound.url.clone().or_else(|| self.options.inbound_url.clone()) else {
             return Err("the number has no address: start with --inbound-url".to_owned());
         };
         let form = [

@@ -19,6 +19,7 @@ use serde_json::json;
 use super::{
     Account, Provider,
     fault::{AnsweredBy, Fault},
+    inbound::Inbound,
     record::{API_VERSION, Call, Hook},
     signature::signature,
     twiml,
@@ -172,9 +173,9 @@ impl Provider {
             if error.is_none() {
                 for words in replies {
                     provider.pause().await;
-                    provider
-                        .inbound(&telling.account, person.as_deref().unwrap_or_default(), &from, &words)
-                        .await;
+                    let person = person.clone().unwrap_or_default();
+                    let inbound = Inbound { from: person, to: from.clone(), body: words, url: None };
+                    provider.inbound(&telling.account, inbound).await;
                 }
             }
         });
