@@ -37,6 +37,9 @@ struct Tables {
     postal: HashMap<String, Ground>,
 }
 
+/// Territories of the United States with an ISO code among the countries.
+const TERRITORIES: [[u8; 2]; 5] = [*b"PR", *b"VI", *b"GU", *b"MP", *b"AS"];
+
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     Tables::read(
         include_str!("tables/places.txt"),
@@ -73,12 +76,20 @@ impl Place {
         TABLES.names.get(&text).copied().or(coded)
     }
 
-    /// A country as people write it: an ISO code, or the usual names of the United States and Canada.
+    /// A country as people write it: an ISO code, or the usual names of the United States and Canada. Puerto
+    /// Rico and the other territories that have an ISO code of their own are the places in the United States.
     pub fn country(text: &str) -> Option<Place> {
         match text.trim().to_lowercase().replace('.', "").as_str() {
             "usa" | "united states" | "united states of america" | "america" => Some(Place::US),
             "can" | "canada" => Some(Place::CANADA),
-            code => Place::code(code).filter(|place| place.region.is_none()),
+            code => {
+                let place = Place::code(code).filter(|place| place.region.is_none())?;
+                Some(if TERRITORIES.contains(&place.country) {
+                    Place { country: *b"US", region: Some(place.country) }
+                } else {
+                    place
+                })
+            }
         }
     }
 

@@ -100,18 +100,45 @@ impl Recipient {
         postal_code: &str,
         phone: &str,
     ) -> Result<Recipient, RecipientError> {
-        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        let place = |text: &str, read: fn(&str) -> Option<Place>, wrong: fn(String) -> RecipientError| {
-            given(text).map(|text| read(&text).ok_or_else(|| wrong(text))).transpose()
-        };
+        let country = Recipient::country_of(country)?;
         Ok(Recipient {
-            tz: given(tz).map(|name| Zone::named(&name)).transpose()?,
-            country: place(country, Place::country, RecipientError::Country)?,
-            state: place(state, Place::state, RecipientError::State)?,
-            postal_code: given(postal_code),
-            phone: given(phone),
+            tz: given(tz).map(Zone::named).transpose()?,
+            country,
+            state: Recipient::state_of(state, country)?,
+            postal_code: given(postal_code).map(str::to_owned),
+            phone: given(phone).map(str::to_owned),
             hours: None,
         })
+    }
+
+    /// The same from fields that were read once before: one that says nothing any more counts as missing, and
+    /// all others still tell.
+    ///
+    /// An import or a form wants [`Recipient::read`], which says what is wrong.
+    pub fn known(tz: &str, country: &str, state: &str, postal_code: &str, phone: &str) -> Recipient {
+        let country = Recipient::country_of(country).unwrap_or_default();
+        Recipient {
+            tz: given(tz).and_then(|name| Zone::named(name).ok()),
+            country,
+            state: Recipient::state_of(state, country).unwrap_or_default(),
+            postal_code: given(postal_code).map(str::to_owned),
+            phone: given(phone).map(str::to_owned),
+            hours: None,
+        }
+    }
+
+    fn country_of(text: &str) -> Result<Option<Place>, RecipientError> {
+        let read = |text: &str| Place::country(text).ok_or_else(|| RecipientError::Country(text.to_owned()));
+        given(text).map(read).transpose()
+    }
+
+    /// The state, unless the country has states of its own: Bavaria is no mistake.
+    fn state_of(text: &str, country: Option<Place>) -> Result<Option<Place>, RecipientError> {
+        if country.is_some_and(is_abroad) {
+            return Ok(None);
+        }
+        let read = |text: &str| Place::state(text).ok_or_else(|| RecipientError::State(text.to_owned()));
+        given(text).map(read).transpose()
     }
 
     /// A recipient of whom only the time zone is known.
@@ -142,9 +169,9 @@ impl Recipient {
     /// The ground that the address leaves: the postal code's if it lies in the state, both if they
     /// contradict.
     fn address(&self) -> Vec<&'static Ground> {
-        let foreign = self.country.is_some_and(|c| c != Place::US && c != Place::CANADA);
-        let postal = self.postal_code.as_deref().filter(|_| !foreign).and_then(places::postal);
-        match (postal, self.state.and_then(Place::ground)) {
+        let abroad = self.country.is_some_and(is_abroad);
+        let postal = self.postal_code.as_deref().filter(|_| !abroad).and_then(places::postal);
+        match (postal, self.state.or(self.country).and_then(Place::ground)) {
             (Some(postal), Some(state)) if state.places.iter().any(|place| postal.places.contains(place)) => {
                 vec![postal]
             }
@@ -166,6 +193,16 @@ impl Recipient {
         }
         by_phone().map_or_else(|| vec![Place::US], |ground| ground.places.clone())
     }
+}
+
+/// A field that is not blank.
+fn given(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|text| !text.is_empty())
+}
+
+/// Whether states and postal codes of a country are none of the tables'.
+fn is_abroad(country: Place) -> bool {
+    country.whole() != Place::US && country.whole() != Place::CANADA
 }
 
 /// What several grounds have, each once.

@@ -40,6 +40,8 @@ fn zones_come_from_the_best_source_and_are_all_that_it_leaves_open() {
         (["", "", "", "", "2125550100"], &["America/New_York"], AreaCode),
         (["", "", "", "", "+1 787 555 0100"], &["America/Puerto_Rico"], AreaCode),
         (["", "", "", "", "+1 242 555 0100"], &["America/Nassau"], AreaCode),
+        (["", "PR", "", "", ""], &["America/Puerto_Rico"], Address),
+        (["", "gu", "", "", "212 555 0100"], &["Pacific/Guam"], Address),
         // An address abroad with five digits is no ZIP code.
         (["", "DE", "", "10115", "212 555 0100"], &["America/New_York"], AreaCode),
     ];
@@ -89,6 +91,32 @@ fn fields_that_say_nothing_known_are_refused_with_what_to_write() {
     {
         let place = Place::state(written).or_else(|| Place::state(&written.replace('.', "")));
         assert_eq!(place.unwrap().to_string(), code, "{written}");
+    }
+}
+
+#[test]
+fn a_field_that_cannot_be_read_any_more_does_not_take_the_others_with_it() {
+    let known = Recipient::known("America/Denver", "US", "Deseret", "", "212 555 0100").locate().unwrap();
+    assert_eq!((known.zones[0].name(), known.source), ("America/Denver", ZoneSource::Contact));
+    let known = Recipient::known("EST", "Narnia", "FL", "", "415 555 0100").locate().unwrap();
+    assert_eq!((known.source, known.places.len()), (ZoneSource::Address, 1));
+    let read = ["America/Denver", "US", "CO", "80202", "303 555 0100"];
+    let [tz, country, state, postal, phone] = read;
+    assert_eq!(
+        Recipient::read(tz, country, state, postal, phone),
+        Ok(Recipient::known(tz, country, state, postal, phone))
+    );
+}
+
+#[test]
+fn a_state_of_another_country_is_no_mistake_and_its_rules_are_that_countrys() {
+    for read in [
+        Recipient::read("Europe/Berlin", "DE", "Bayern", "80331", "").unwrap(),
+        Recipient::known("Europe/Berlin", "DE", "Bayern", "80331", ""),
+    ] {
+        let located = read.locate().unwrap();
+        assert_eq!(located.zones[0].name(), "Europe/Berlin");
+        assert_eq!(located.places, [Place::code("DE").unwrap()]);
     }
 }
 
