@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::bench;
 use crate::commands::{
     archive, audit, backup, campaigns, config as configuration, dev, doctor, enqueue, erase, errors, events,
-    groups, health, info, jobs, keys, limits, migrate, monitor, outbox, pages, queues, schedules, serve,
-    sim, worker,
+    groups, health, info, jobs, keys, limits, migrate, monitor, outbox, pages, queues, schedules, serve, sim,
+    worker,
 };
 use crate::config::origin;
 use crate::connect;

@@ -42,6 +42,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/senders/{id}/resume", post(setting::resume_sender))
         .route("/v1/error-rules", get(setting::error_rules).put(setting::set_error_rule))
         .route("/v1/reviews", get(setting::reviews))
+        .route("/v1/reviews/{id}", post(setting::decide))
         .route("/v1/audit", get(setting::audit))
         .fallback(answer::nowhere)
         .with_state(app)

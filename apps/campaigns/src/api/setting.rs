@@ -17,7 +17,10 @@ use crate::{
         Channel,
         rules::{ErrorRule, ErrorTable, ProviderKind},
     },
-    flow::accounts,
+    flow::{
+        accounts,
+        decide::{self, Decision},
+    },
     model::{
         ProviderId, ReviewId, SenderId, User, UserId,
         provider::Provider,
@@ -289,6 +292,23 @@ pub(super) async fn reviews(State(app): State<App>) -> Answer<Vec<Review>> {
     let open =
         app.db().read(|tx| Ok::<_, AppError>(reviews::undecided(tx, ReviewId(0), crate::store::PAGE_MAX)?));
     Ok(Json(open.await?))
+}
+
+/// A person's word.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Decided {
+    decision: Decision,
+}
+
+/// `POST /v1/reviews/{id}`
+pub(super) async fn decide(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<ReviewId>,
+    Body(given): Body<Decided>,
+) -> Answer<Review> {
+    Ok(Json(decide::decide(&app, id, given.decision, &visitor.name).await?))
 }
 
 /// `GET /v1/audit`

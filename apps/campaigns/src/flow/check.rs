@@ -4,7 +4,12 @@
 //! day's messages are used up. Nothing is sent on the word of an earlier moment. A message that is found `sending` was left
 //! in the middle by a worker that died; the same is checked before it may be repeated, and nothing is counted twice.
 
-use jiff::{Timestamp, tz::TimeZone};
+use std::sync::LazyLock;
+
+use jiff::{
+    Timestamp,
+    tz::{TimeZone, TimeZoneDatabase},
+};
 use windlass::Time;
 
 use super::{
@@ -299,17 +304,13 @@ pub(super) fn unsubscribe_url(app: &App, touch: &Touch) -> Option<String> {
 /// Where a contact is, as far as windows care.
 pub(super) fn recipient(contact: &Contact) -> window::Recipient {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let phone = text(&contact.phone);
-    let read = |zone: &str, country: &str, state: &str| {
-        window::Recipient::read(zone, country, state, &text(&contact.zip), &phone)
-    };
-    // What an import or a form took was read then. A field that says nothing any more, because a table has changed, is as
-    // if it were missing: the rest still tells.
-    read(&text(&contact.time_zone), &text(&contact.country), &text(&contact.state))
-        .or_else(|_| read("", &text(&contact.country), &text(&contact.state)))
-        .or_else(|_| read("", "", &text(&contact.state)))
-        .or_else(|_| read("", "", ""))
-        .unwrap_or_default()
+    window::Recipient::known(
+        &text(&contact.time_zone),
+        &text(&contact.country),
+        &text(&contact.state),
+        &text(&contact.zip),
+        &text(&contact.phone),
+    )
 }
 
 /// Why a message waits for a window, in the application's words.
@@ -332,7 +333,9 @@ pub(super) fn never(reason: &window::ClosedReason) -> Reason {
 
 /// The zone of that name; UTC when there is none, which the form that took it does not let happen.
 fn zone_of(name: &str) -> TimeZone {
-    TimeZone::get(name).unwrap_or(TimeZone::UTC)
+    // Not the machine's own database, which may be years behind: days begin where windows say they do.
+    static BUNDLED: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+    BUNDLED.get(name).unwrap_or(TimeZone::UTC)
 }
 
 fn zoned(zone: &str, at: Time) -> jiff::Zoned {

@@ -25,6 +25,7 @@ pub(crate) mod breakers;
 mod campaign;
 mod check;
 pub mod content;
+pub mod decide;
 pub mod news;
 mod next;
 pub mod optout;

@@ -84,7 +84,7 @@ pub(super) async fn end_if_over(app: &App, id: CampaignId) -> Result<(), AppErro
 
 async fn set_group(app: &App, campaign: CampaignId, settings: Option<GroupSettings>) -> Result<(), AppError> {
     for queue in queues::SHARED {
-        app.client().set_group(queue.name, group(campaign), settings.clone()).await?;
+        app.client().set_group(queue.name, group(campaign), settings).await?;
     }
     Ok(())
 }

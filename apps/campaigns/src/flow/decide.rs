@@ -1,0 +1,84 @@
+//! What people decide: whether a call was made that nobody knows of, and whether a text meant an opt-out.
+
+use serde::{Deserialize, Serialize};
+
+use super::optout;
+use crate::{
+    app::{App, AppError},
+    model::{
+        ReviewId,
+        touch::{EventKind, TouchStatus},
+        words,
+    },
+    store::{
+        audit, events,
+        events::About,
+        reviews::{self, Review, ReviewKind},
+        touches,
+    },
+};
+
+/// A person's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// The call was made.
+    Made,
+    /// The call was not made; it is not made now, either.
+    NotMade,
+    /// The contact wants no more.
+    OptOut,
+    /// The contact meant something else.
+    NoOptOut,
+}
+
+words!(Decision);
+
+/// Decides one of what people have to decide.
+///
+/// # Errors
+/// A review that is none or decided, a decision that does not fit it; the database's, or the queue's.
+pub async fn decide(app: &App, id: ReviewId, decision: Decision, who: &str) -> Result<Review, AppError> {
+    let (now, name) = (app.now(), who.to_owned());
+    let review = app
+        .db()
+        .write(move |tx| {
+            let review = reviews::get(tx, id)?.ok_or_else(|| AppError::unknown("undecided review", id))?;
+            let fits = match review.kind {
+                ReviewKind::UnknownCall => matches!(decision, Decision::Made | Decision::NotMade),
+                ReviewKind::PossibleOptOut => matches!(decision, Decision::OptOut | Decision::NoOptOut),
+            };
+            if !fits {
+                let why = match review.kind {
+                    ReviewKind::UnknownCall => "made or not_made",
+                    ReviewKind::PossibleOptOut => "opt_out or no_opt_out",
+                };
+                return Err(AppError::invalid("decision", why));
+            }
+            if !reviews::decide(tx, id, &decision.to_string(), &name, now)? {
+                return Err(AppError::Conflict("somebody else has decided it".to_owned()));
+            }
+            if let Some(touch) = review.touch {
+                let said = match decision {
+                    Decision::Made => Some(TouchStatus::Delivered),
+                    Decision::NotMade => Some(TouchStatus::Failed),
+                    Decision::OptOut | Decision::NoOptOut => None,
+                };
+                if let Some(status) = said
+                    && let Some(touch) = touches::get(tx, touch)?
+                {
+                    let detail = format!("{name} decided: {decision}");
+                    touches::told(tx, touch.id, status, "", &detail, now)?;
+                    events::note(tx, &touch, EventKind::Decided, &name, &decision.to_string(), None, now)?;
+                }
+            }
+            audit::note(tx, &name, "decide review", &id.to_string(), &decision.to_string(), now)?;
+            Ok::<_, AppError>(review)
+        })
+        .await?;
+    if let (Decision::OptOut, Some(contact)) = (decision, review.contact) {
+        let about = About { touch: review.touch, contact: Some(contact), campaign: None };
+        optout::by_contact(app, contact, Some(review.channel), about, "opted out", who).await?;
+    }
+    Ok(review)
+}
