@@ -4,7 +4,7 @@
 //! jobs of seven queues; what is true of a message stands in the application's own database ([`db`], [`store`], [`model`]).
 //! [`window`] says whether somebody may be reached now, [`template`] what they read, [`optout`] what ends it, [`channel`]
 //! asks the provider, and [`hooks`] reads what the provider tells later. [`app`] ties them together, on a [`clock`] that may
-//! run faster than the wall's.
+//! run faster than the wall's. [`pages`] is what people see of it.
 //!
 //! Nothing here knows whether a campaign is real or rehearsed: providers are addresses.
 //!
@@ -26,6 +26,7 @@ pub mod hooks;
 pub mod import;
 pub mod model;
 pub mod optout;
+pub mod pages;
 pub mod plan;
 pub mod progress;
 pub mod reconcile;

@@ -1,0 +1,401 @@
+//! Writing a campaign: whom it reaches, when, and in which steps.
+//!
+//! All of it is one form. A button that adds, removes or moves a step sends the form as it stands, and gets it back with
+//! the sequence changed and nothing saved: so it works with the keyboard and without scripts, and the step that was
+//! moved keeps the focus. [`SequenceForm::apply`] is that change.
+
+use askama::Template;
+
+use super::{Choice, Input};
+use crate::channel::Channel;
+use crate::model::campaign::MAX_STEPS;
+use crate::pages::{Shell, form::Fields};
+
+/// The days of a week, as fields and people name them.
+pub const WEEKDAYS: [(&str, &str); 7] = [
+    ("mon", "Monday"),
+    ("tue", "Tuesday"),
+    ("wed", "Wednesday"),
+    ("thu", "Thursday"),
+    ("fri", "Friday"),
+    ("sat", "Saturday"),
+    ("sun", "Sunday"),
+];
+
+/// What a delay is counted in.
+pub const DELAY_UNITS: [(&str, &str); 5] = [
+    ("minutes", "minutes"),
+    ("hours", "hours"),
+    ("days", "days"),
+    ("business_hours", "hours of the window"),
+    ("business_days", "days of the window"),
+];
+
+/// When a step is taken.
+pub const CONDITIONS: [(&str, &str); 7] = [
+    ("always", "in any case"),
+    ("not_replied", "if they have not answered"),
+    ("opened", "if they opened a mail"),
+    ("not_opened", "if they opened no mail"),
+    ("clicked", "if they followed a link"),
+    ("not_clicked", "if they followed no link"),
+    ("not_delivered", "if the step before was not delivered"),
+];
+
+/// A template that a step may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateChoice {
+    /// The number of its newest version.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// For which channel.
+    pub channel: Channel,
+}
+
+/// A step while it is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepForm {
+    /// By which channel.
+    pub channel: String,
+    /// How long after the one before.
+    pub delay: Input,
+    /// In what that is counted ([`DELAY_UNITS`]).
+    pub unit: String,
+    /// Whether it is taken ([`CONDITIONS`]).
+    pub condition: String,
+    /// The number of what is said.
+    pub template: String,
+    /// By which other channel, for those who cannot be reached so; empty for none.
+    pub fallback: String,
+    /// The number of what is said then.
+    pub fallback_template: String,
+    /// What is wrong with it.
+    pub fault: Option<String>,
+}
+
+impl StepForm {
+    /// A step that nobody has written yet.
+    fn new(is_first: bool) -> Self {
+        Self {
+            channel: Channel::Email.name().to_owned(),
+            delay: Input::of(if is_first { 0 } else { 2 }),
+            unit: "business_days".to_owned(),
+            condition: if is_first { "always" } else { "not_replied" }.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Channels to choose from.
+    pub fn channels(&self) -> Vec<Choice> {
+        Channel::ALL
+            .into_iter()
+            .map(|channel| Choice::of(channel.name(), channel.name(), &self.channel))
+            .collect()
+    }
+
+    /// Other channels to choose from; the first is none.
+    pub fn fallbacks(&self) -> Vec<Choice> {
+        let none = std::iter::once(Choice::of("", "none: skip the step", &self.fallback));
+        let others = Channel::ALL
+            .into_iter()
+            .map(|channel| Choice::of(channel.name(), channel.name(), &self.fallback));
+        none.chain(others).collect()
+    }
+
+    /// Units to choose from.
+    pub fn units(&self) -> Vec<Choice> {
+        Choice::all(&DELAY_UNITS, &self.unit)
+    }
+
+    /// Conditions to choose from.
+    pub fn conditions(&self) -> Vec<Choice> {
+        Choice::all(&CONDITIONS, &self.condition)
+    }
+}
+
+/// What a button of the form asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// To keep it.
+    Save,
+    /// To keep it and to look what stands in the way of a launch.
+    Check,
+    /// To show it again: the sequence was changed, and nothing is kept.
+    Again,
+}
+
+/// The sequence while it is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SequenceForm {
+    /// Its steps.
+    pub steps: Vec<StepForm>,
+    /// The step that was changed, from 1: it gets the focus.
+    pub focus: Option<usize>,
+}
+
+impl SequenceForm {
+    /// What the form says; steps beyond [`MAX_STEPS`] cannot come from it and are left out.
+    pub fn read(fields: &Fields) -> Self {
+        let is_there = |n: &usize| !fields.text(&format!("channel-{n}")).is_empty();
+        let step = |n: usize| {
+            let word = |name: &str| fields.word(&format!("{name}-{n}")).to_owned();
+            StepForm {
+                channel: word("channel"),
+                delay: Input::of(word("delay")),
+                unit: word("unit"),
+                condition: word("condition"),
+                template: word("template"),
+                fallback: word("fallback"),
+                fallback_template: word("fallback-template"),
+                fault: None,
+            }
+        };
+        Self { steps: (1..=MAX_STEPS).take_while(is_there).map(step).collect(), focus: None }
+    }
+
+    /// Does what a button asks for: `save`, `check`, `add`, `up-3`, `down-3`, `remove-3`. What makes no sense (the first
+    /// step up, a step that is not there) changes nothing.
+    pub fn apply(&mut self, button: &str) -> Then {
+        match button {
+            "" | "save" => return Then::Save,
+            "check" => return Then::Check,
+            "add" if self.steps.len() < MAX_STEPS => {
+                self.steps.push(StepForm::new(self.steps.is_empty()));
+                self.focus = Some(self.steps.len());
+            }
+            _ => self.change(button),
+        }
+        Then::Again
+    }
+
+    fn change(&mut self, button: &str) {
+        let Some((verb, number)) = button.split_once('-') else { return };
+        let all = self.steps.len();
+        let Some(at) = number.parse().ok().filter(|n| (1..=all).contains(n)).map(|n: usize| n - 1) else {
+            return;
+        };
+        match verb {
+            "up" if at > 0 => {
+                self.steps.swap(at, at - 1);
+                self.focus = Some(at);
+            }
+            "down" if at + 1 < all => {
+                self.steps.swap(at, at + 1);
+                self.focus = Some(at + 2);
+            }
+            "remove" => {
+                self.steps.remove(at);
+                self.focus = (all > 1).then_some((at + 1).min(all - 1));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// When the campaign may reach somebody.
+#[derive(Clone, Debug, Default)]
+pub struct WindowForm {
+    /// The campaign's zone.
+    pub zone: Input,
+    /// Whose clock the hours are on: `campaign`, `recipient`.
+    pub hours_in: Vec<Choice>,
+    /// The hours of each day of [`WEEKDAYS`], in their order: `09:00-12:00, 13:00-20:00`; empty for none.
+    pub hours: Vec<Input>,
+    /// Calendars of holidays on which nothing is sent.
+    pub calendars: Vec<Choice>,
+    /// Other days on which nothing is sent.
+    pub dates: Input,
+    /// What becomes of those whose zone nobody knows.
+    pub no_zone: Vec<Choice>,
+}
+
+impl WindowForm {
+    /// The days with their fields: word, label, field.
+    pub fn days(&self) -> Vec<(&'static str, &'static str, &Input)> {
+        WEEKDAYS.iter().zip(&self.hours).map(|((word, label), input)| (*word, *label, input)).collect()
+    }
+}
+
+/// How many of the contacts can be reached in each hour of a week on the campaign's clock, in percent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heat {
+    /// For each day of [`WEEKDAYS`], each of its 24 hours.
+    pub percent: Vec<[u8; 24]>,
+}
+
+impl Heat {
+    /// The cells that are not empty: column, row, opacity in hundredths.
+    pub fn cells(&self) -> Vec<(usize, usize, u8)> {
+        let rows = self.percent.iter().enumerate();
+        rows.flat_map(|(row, hours)| {
+            hours.iter().enumerate().map(move |(hour, percent)| (hour, row, *percent))
+        })
+        .filter(|(_, _, percent)| *percent > 0)
+        .collect()
+    }
+
+    /// The same in words: the hours of each day in which somebody can be reached.
+    pub fn said(&self) -> String {
+        let day = |(at, hours): (usize, &[u8; 24])| {
+            let open = |hour: &usize| hours[*hour] > 0;
+            let (first, last) = ((0..24).find(open)?, (0..24).rfind(open)?);
+            let most = hours.iter().max().copied().unwrap_or(0);
+            let name = WEEKDAYS.get(at).map_or("", |(_, label)| *label);
+            Some(format!("{name} {first}:00 to {}:00, at most {most} % at once", last + 1))
+        };
+        let told: Vec<String> = self.percent.iter().enumerate().filter_map(day).collect();
+        if told.is_empty() {
+            "Nobody can be reached at any time.".to_owned()
+        } else {
+            format!("{}.", told.join("; "))
+        }
+    }
+}
+
+/// The builder.
+#[derive(Clone, Debug, Template)]
+#[template(path = "builder.html")]
+pub struct BuilderPage {
+    /// What stands around it.
+    pub s: Shell,
+    /// The campaign.
+    pub id: i64,
+    /// Its status: what runs gets a new version, and those who are on their way keep theirs.
+    pub status: String,
+    /// The version that it is a change of.
+    pub revision: i64,
+    /// Whether something is shown that is not kept.
+    pub is_changed: bool,
+    /// What is wrong with all of it.
+    pub fault: Option<String>,
+    /// Its name.
+    pub name: Input,
+    /// Lists to choose from.
+    pub lists: Vec<Choice>,
+    /// Senders; those that are chosen are ticked.
+    pub senders: Vec<Choice>,
+    /// Messages a day at most; empty for no cap.
+    pub daily_cap: Input,
+    /// Its share among its owner's campaigns.
+    pub weight: Input,
+    /// The postal address in its mails.
+    pub postal_address: Input,
+    /// What ends the sequence for a contact: `reply`, `click`, `bounce`.
+    pub stops: Vec<Choice>,
+    /// When it may reach somebody.
+    pub window: WindowForm,
+    /// How many of the list can be reached when; none before there is a list.
+    pub heat: Option<Heat>,
+    /// Its steps.
+    pub sequence: SequenceForm,
+    /// What can be said.
+    pub templates: Vec<TemplateChoice>,
+}
+
+impl BuilderPage {
+    /// Whether another step fits.
+    pub fn may_add(&self) -> bool {
+        self.sequence.steps.len() < MAX_STEPS
+    }
+
+    /// The steps, with their number from 1 and whether they get the focus.
+    pub fn steps(&self) -> Vec<(usize, &StepForm, bool)> {
+        let numbered = (1..).zip(&self.sequence.steps);
+        numbered.map(|(n, step)| (n, step, self.sequence.focus == Some(n))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequence(channels: &[&str]) -> SequenceForm {
+        let step = |channel: &&str| StepForm { channel: (*channel).to_owned(), ..StepForm::new(false) };
+        SequenceForm { steps: channels.iter().map(step).collect(), focus: None }
+    }
+
+    fn channels(form: &SequenceForm) -> Vec<&str> {
+        form.steps.iter().map(|step| step.channel.as_str()).collect()
+    }
+
+    #[test]
+    fn a_button_moves_removes_or_adds_a_step_which_gets_the_focus_and_saves_nothing() {
+        let mut form = sequence(&["email", "sms", "voicemail"]);
+        assert_eq!((form.apply("up-3"), form.focus), (Then::Again, Some(2)));
+        assert_eq!(channels(&form), ["email", "voicemail", "sms"]);
+        assert_eq!((form.apply("down-1"), form.focus), (Then::Again, Some(2)));
+        assert_eq!(channels(&form), ["voicemail", "email", "sms"]);
+        assert_eq!((form.apply("remove-3"), form.focus), (Then::Again, Some(2)));
+        assert_eq!((form.apply("add"), form.focus), (Then::Again, Some(3)));
+        assert_eq!(channels(&form), ["voicemail", "email", "email"]);
+        assert_eq!(
+            (form.apply("save"), form.apply("check"), form.apply("")),
+            (Then::Save, Then::Check, Then::Save)
+        );
+    }
+
+    #[test]
+    fn a_button_that_makes_no_sense_changes_nothing() {
+        let before = sequence(&["email", "sms"]);
+        for button in
+            ["up-1", "down-2", "remove-0", "remove-3", "up-", "up-x", "sideways-1", "up-99999999999999999999"]
+        {
+            let mut form = before.clone();
+            assert_eq!(form.apply(button), Then::Again, "{button}");
+            assert_eq!(form, before, "{button}");
+        }
+        let mut empty = SequenceForm::default();
+        assert_eq!(empty.apply("remove-1"), Then::Again);
+        empty.apply("add");
+        assert_eq!((empty.steps.len(), empty.steps[0].condition.as_str()), (1, "always"));
+        empty.apply("remove-1");
+        assert_eq!((empty.steps.len(), empty.focus), (0, None));
+    }
+
+    #[test]
+    fn a_sequence_is_bounded_however_often_somebody_adds() {
+        let mut form = SequenceForm::default();
+        for _ in 0..MAX_STEPS + 3 {
+            form.apply("add");
+        }
+        assert_eq!(form.steps.len(), MAX_STEPS);
+        let many: Vec<_> = (1..=MAX_STEPS + 9).map(|n| (format!("channel-{n}"), "sms".to_owned())).collect();
+        assert_eq!(SequenceForm::read(&many.into()).steps.len(), MAX_STEPS);
+    }
+
+    #[test]
+    fn what_a_form_shows_is_read_back() {
+        let fields = [
+            ("channel-1", "sms"),
+            ("delay-1", " 3 "),
+            ("unit-1", "days"),
+            ("condition-1", "always"),
+            ("template-1", "7"),
+            ("fallback-1", "email"),
+            ("fallback-template-1", "9"),
+            ("channel-3", "sms"),
+        ];
+        let fields: Vec<_> =
+            fields.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        let form = SequenceForm::read(&fields.into());
+        assert_eq!(form.steps.len(), 1, "what follows a gap is not of this form");
+        let step = &form.steps[0];
+        assert_eq!((step.delay.text.as_str(), step.fallback_template.as_str()), ("3", "9"));
+        assert!(step.fallbacks().iter().any(|choice| choice.is_on && choice.value == "email"));
+    }
+
+    #[test]
+    fn a_week_is_told_in_words_too() {
+        let mut day = [0; 24];
+        day[9..20].fill(40);
+        day[12] = 80;
+        let heat = Heat { percent: vec![day, [0; 24], day] };
+        assert_eq!(
+            heat.said(),
+            "Monday 9:00 to 20:00, at most 80 % at once; Wednesday 9:00 to 20:00, at most 80 % at once."
+        );
+        assert_eq!(heat.cells().len(), 22);
+        assert_eq!(Heat::default().said(), "Nobody can be reached at any time.");
+    }
+}

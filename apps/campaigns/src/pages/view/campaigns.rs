@@ -1,0 +1,207 @@
+//! All campaigns, and one of them.
+
+use askama::Template;
+
+use super::drawing::{Segment, segments};
+use super::{Count, Input, Pages, When, icon_of, percent};
+use crate::channel::Channel;
+use crate::pages::Shell;
+
+/// A campaign in the list.
+#[derive(Clone, Debug, Default)]
+pub struct CampaignRow {
+    /// Its number.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// Whose it is.
+    pub owner: String,
+    /// `draft`, `scheduled`, `running`, `paused`, `done`, `cancelled`.
+    pub status: String,
+    /// Contacts who have come to an end.
+    pub done: Count,
+    /// Contacts.
+    pub all: Count,
+    /// Messages sent today.
+    pub sent_today: Count,
+    /// Of how many; none without a cap.
+    pub cap_today: Option<Count>,
+    /// When it is expected to be done.
+    pub eta: Option<When>,
+    /// Why nothing goes out now though it runs: `the window opens in 3h`.
+    pub waits: Option<String>,
+    /// When it was launched.
+    pub launched: Option<When>,
+}
+
+impl CampaignRow {
+    /// How far it is.
+    pub fn percent(&self) -> u8 {
+        percent(self.done, self.all)
+    }
+}
+
+/// The list of campaigns.
+#[derive(Clone, Debug, Template)]
+#[template(path = "campaigns.html")]
+pub struct CampaignsPage {
+    /// What stands around it.
+    pub s: Shell,
+    /// Campaigns, those that run first.
+    pub rows: Vec<CampaignRow>,
+    /// The way through them.
+    pub pages: Pages,
+    /// The name of a new one.
+    pub name: Input,
+}
+
+/// What became of one step of the sequence.
+#[derive(Clone, Debug)]
+pub struct StepFunnel {
+    /// Which, from 1.
+    pub number: u32,
+    /// By which channel.
+    pub channel: Channel,
+    /// By which other one, for those who cannot be reached so.
+    pub fallback: Option<Channel>,
+    /// The name of what is said, with its version.
+    pub template: String,
+    /// How long after the one before: `2 business days later`.
+    pub after: String,
+    /// Contacts of the campaign who may come to it.
+    pub contacts: Count,
+    /// Messages that wait for their turn or are being sent.
+    pub queued: Count,
+    /// That wait for a time.
+    pub deferred: Count,
+    /// That the provider has, and nothing more is known of.
+    pub sent: Count,
+    /// That have arrived.
+    pub delivered: Count,
+    /// That came back.
+    pub bounced: Count,
+    /// That could not be sent.
+    pub failed: Count,
+    /// That were not sent on purpose.
+    pub skipped: Count,
+    /// That a person decides about.
+    pub unknown: Count,
+    /// Contacts who opened it.
+    pub opened: Count,
+    /// Who followed a link of it.
+    pub clicked: Count,
+    /// Who answered it.
+    pub replied: Count,
+}
+
+impl StepFunnel {
+    /// Its parts, by their words.
+    fn parts(&self) -> [(&'static str, u64); 7] {
+        [
+            ("delivered", self.delivered.0),
+            ("sent", self.sent.0),
+            ("waiting", self.queued.0 + self.deferred.0),
+            ("unknown", self.unknown.0),
+            ("skipped", self.skipped.0),
+            ("bounced", self.bounced.0),
+            ("failed", self.failed.0),
+        ]
+    }
+
+    /// The bar of what became of it.
+    pub fn bar(&self) -> Vec<Segment> {
+        segments(self.contacts.0, &self.parts())
+    }
+
+    /// The same in words.
+    pub fn said(&self) -> String {
+        let told = self.parts().into_iter().filter(|(_, n)| *n > 0);
+        let told: Vec<String> = told.map(|(word, n)| format!("{} {word}", Count(n))).collect();
+        if told.is_empty() { "nothing yet".to_owned() } else { told.join(", ") }
+    }
+}
+
+/// Messages that wait, or were not sent, for the same reason.
+#[derive(Clone, Debug, Default)]
+pub struct Reasons {
+    /// The reason's word: `recipient_quiet_hours`.
+    pub reason: String,
+    /// In plain words.
+    pub said: String,
+    /// How many.
+    pub count: Count,
+    /// When the first of them goes on.
+    pub first_until: Option<When>,
+}
+
+/// A sender of a campaign.
+#[derive(Clone, Debug, Default)]
+pub struct SenderLine {
+    /// Its number.
+    pub id: i64,
+    /// Its address.
+    pub address: String,
+    /// Sent in its name today.
+    pub sent_today: Count,
+    /// Of how many.
+    pub cap_today: Count,
+    /// What holds it back.
+    pub held: Option<String>,
+}
+
+/// A campaign.
+#[derive(Clone, Debug, Template)]
+#[template(path = "campaign.html")]
+pub struct CampaignPage {
+    /// What stands around it.
+    pub s: Shell,
+    /// The same as in the list.
+    pub row: CampaignRow,
+    /// Grows with every change: forms send it, so that nobody acts on what has changed meanwhile.
+    pub revision: i64,
+    /// Facts in words: the list, the window, the weight, the stop rules.
+    pub facts: Vec<(String, String)>,
+    /// When it is to begin, if that lies ahead.
+    pub starts: Option<When>,
+    /// When it was over.
+    pub ended: Option<When>,
+    /// What became of each step.
+    pub steps: Vec<StepFunnel>,
+    /// Why messages wait, most first.
+    pub deferred: Vec<Reasons>,
+    /// Why messages were not sent, most first.
+    pub skipped: Vec<Reasons>,
+    /// Contacts by where they stand: `active`, `done`, `stopped`.
+    pub enrolments: Vec<(String, Count)>,
+    /// In whose names.
+    pub senders: Vec<SenderLine>,
+    /// The address of its jobs in the dashboard.
+    pub jobs_at: String,
+}
+
+impl CampaignPage {
+    /// Whether nothing of it has gone out yet.
+    pub fn is_draft(&self) -> bool {
+        self.row.status == "draft"
+    }
+
+    /// Whether it can be paused.
+    pub fn may_pause(&self) -> bool {
+        matches!(self.row.status.as_str(), "scheduled" | "running")
+    }
+
+    /// Whether it can go on.
+    pub fn may_resume(&self) -> bool {
+        self.row.status == "paused"
+    }
+
+    /// Whether it can be cancelled.
+    pub fn may_cancel(&self) -> bool {
+        self.may_pause() || self.may_resume()
+    }
+
+    /// The colour of its verdict.
+    pub fn icon(&self) -> &'static str {
+        icon_of(&self.row.status)
+    }
+}
