@@ -37,6 +37,8 @@ pub struct CallbackEvent {
     pub touch: Option<String>,
     /// The campaign, where the provider gives our own tag back.
     pub campaign: Option<String>,
+    /// The recipient, where the provider names one beside our tags.
+    pub recipient: Option<String>,
     /// When it happened, by the provider's clock, where it says so.
     pub at: Option<Time>,
     /// What happened.

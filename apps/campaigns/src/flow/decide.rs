@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::optout;
+use super::{inbound, optout};
 use crate::{
     app::{App, AppError},
+    channel::Channel,
     model::{
         ReviewId,
         touch::{EventKind, TouchStatus},
@@ -76,9 +77,27 @@ pub async fn decide(app: &App, id: ReviewId, decision: Decision, who: &str) -> R
             Ok::<_, AppError>(review)
         })
         .await?;
-    if let (Decision::OptOut, Some(contact)) = (decision, review.contact) {
-        let about = About { touch: review.touch, contact: Some(contact), campaign: None };
-        optout::by_contact(app, contact, Some(review.channel), about, "opted out", who).await?;
+    if decision == Decision::OptOut {
+        end(app, &review, who).await?;
     }
     Ok(review)
+}
+
+/// Ends what the word itself would have ended.
+async fn end(app: &App, review: &Review, who: &str) -> Result<(), AppError> {
+    let channels = match review.channel {
+        Channel::Email => vec![Channel::Email],
+        Channel::Sms | Channel::Voicemail => optout::OF_A_NUMBER.to_vec(),
+    };
+    let reason = "opted out";
+    if let Some(contact) = review.contact {
+        let about = About { touch: review.touch, contact: Some(contact), campaign: None };
+        return optout::by_channels(app, contact, channels, about, reason, who).await;
+    }
+    if let Some(number) = inbound::writer_of(&review.text) {
+        for channel in channels {
+            optout::suppress_address(app, number, Some(channel), reason, who).await?;
+        }
+    }
+    Ok(())
 }

@@ -26,6 +26,7 @@ mod campaign;
 mod check;
 pub mod content;
 pub mod decide;
+pub mod inbound;
 pub mod news;
 mod next;
 pub mod optout;

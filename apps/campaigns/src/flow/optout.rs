@@ -12,10 +12,11 @@ use crate::{
     channel::Channel,
     db::Tx,
     model::{
-        CampaignId, ContactId,
-        contact::Contact,
+        CampaignId, ContactId, TouchId,
+        contact::{Consent, Contact},
         touch::{EventKind, Reason, Touch},
     },
+    optout::Unsubscribe,
     store::{
         audit, contacts, enrolments, events,
         events::About,
@@ -23,6 +24,14 @@ use crate::{
         touches,
     },
 };
+
+/// What an order by text ends: it is said to a number by a number, and both ways lead to it. Mail is another address.
+pub(super) const OF_A_NUMBER: [Channel; 2] = [Channel::Sms, Channel::Voicemail];
+/// Why a number is suppressed whose owner has ended messages by a text.
+pub const BY_TEXT: &str = "STOP by text";
+/// Why texts to a number may be suppressed by a word of its owner: the second is what their provider says of one whose word
+/// we have not heard.
+const ENDED_BY_TEXT: [&str; 2] = [BY_TEXT, "twilio/21610"];
 
 /// An address is not used any more by its channel, whatever else it is good for.
 pub(super) fn suppress(
@@ -42,7 +51,7 @@ pub(super) fn suppress(
     Ok(())
 }
 
-/// The contact of a message wants no more by its channel.
+/// The contact of a message wants no more by its channel; the campaigns that this ended for them.
 pub(super) fn opt_out(
     tx: &mut Tx<'_>,
     app: &App,
@@ -50,32 +59,88 @@ pub(super) fn opt_out(
     reason: &str,
     source: &str,
     now: Time,
-) -> Result<(), AppError> {
+) -> Result<Vec<CampaignId>, AppError> {
     suppress(tx, app, touch, reason, source, now)?;
-    end(tx, touch.contact, touch.channel, now).map(drop)
+    end(tx, touch.contact, &[touch.channel], now)
 }
 
 /// Nothing that waits for the contact goes out, and none of their sequences goes on.
 fn end(
     tx: &mut Tx<'_>,
     contact: ContactId,
-    channel: Channel,
+    channels: &[Channel],
     now: Time,
 ) -> Result<Vec<CampaignId>, AppError> {
-    contacts::revoke_consent(tx, contact, channel, now)?;
-    touches::skip_all(tx, contact, None, Some(channel), Reason::Suppressed, now)?;
+    for channel in channels {
+        contacts::revoke_consent(tx, contact, *channel, now)?;
+        touches::skip_all(tx, contact, None, Some(*channel), Reason::Suppressed, now)?;
+    }
     touches::skip_all(tx, contact, None, None, Reason::Stopped, now)?;
     Ok(enrolments::stop_all(tx, contact, Reason::Suppressed, now)?)
+}
+
+/// Somebody wants no more.
+#[derive(Clone, Debug)]
+pub(super) struct Order<'a> {
+    /// Who, if that is known.
+    pub(super) contact: Option<ContactId>,
+    /// By which channels.
+    pub(super) channels: &'a [Channel],
+    /// At which addresses: each is suppressed by those of the channels that reach it.
+    pub(super) addresses: &'a [(Channel, String)],
+    pub(super) reason: &'a str,
+    pub(super) source: &'a str,
+}
+
+/// What obeying an order has changed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Obeyed {
+    /// Whether an address is suppressed now that was not.
+    pub(super) is_new: bool,
+    /// The campaigns that it ended for the contact.
+    pub(super) ended: Vec<CampaignId>,
+}
+
+/// Suppresses the addresses, and ends everything that waits for the contact.
+pub(super) fn obey(tx: &mut Tx<'_>, app: &App, order: &Order<'_>, now: Time) -> Result<Obeyed, AppError> {
+    let mut obeyed = Obeyed::default();
+    for (channel, address) in order.addresses {
+        if order.channels.contains(channel) && !address.is_empty() {
+            let address = addressed(app, address);
+            let (reason, source) = (order.reason, order.source);
+            obeyed.is_new |= suppressions::add(tx, None, Some(*channel), &address, reason, source, now)?;
+        }
+    }
+    if let Some(contact) = order.contact {
+        obeyed.ended = end(tx, contact, order.channels, now)?;
+    }
+    Ok(obeyed)
 }
 
 /// A contact wants no more: by that channel, or by any.
 ///
 /// # Errors
-/// The database's, or the queue's.
+/// A contact that is none; the database's, or the queue's.
 pub async fn by_contact(
     app: &App,
     contact: ContactId,
     channel: Option<Channel>,
+    about: About,
+    reason: &str,
+    source: &str,
+) -> Result<(), AppError> {
+    let channels = match channel {
+        Some(channel) => vec![channel],
+        None => Channel::ALL.to_vec(),
+    };
+    by_channels(app, contact, channels, about, reason, source).await
+}
+
+/// A contact wants no more by these channels.
+pub(super) async fn by_channels(
+    app: &App,
+    contact: ContactId,
+    channels: Vec<Channel>,
     about: About,
     reason: &str,
     source: &str,
@@ -86,42 +151,93 @@ pub async fn by_contact(
         .db()
         .write(move |tx| {
             let person = contacts::get(tx, contact)?.ok_or_else(|| AppError::unknown("contact", contact))?;
-            let mut ended = Vec::new();
-            let meant = Channel::ALL.into_iter().filter(|one| channel.is_none_or(|meant| meant == *one));
-            for one in meant {
-                if let Some(address) = person.address(one) {
-                    let address = addressed(&inner, address);
-                    suppressions::add(tx, None, Some(one), &address, &reason, &source, now)?;
-                }
-                ended.extend(end(tx, contact, one, now)?);
-            }
-            events::note(tx, about, EventKind::OptedOut, &source, &reason, None, now)?;
-            Ok::<_, AppError>(ended)
+            let (channels, addresses) = (&channels[..], &addresses_of(&person)[..]);
+            let (reason, source) = (reason.as_str(), source.as_str());
+            let order = Order { contact: Some(contact), channels, addresses, reason, source };
+            let obeyed = obey(tx, &inner, &order, now)?;
+            events::note(tx, about, EventKind::OptedOut, source, reason, None, now)?;
+            Ok::<_, AppError>(obeyed.ended)
         })
         .await?;
+    settle(app, ended).await
+}
+
+/// Whoever has the link of a message wants no more by its channel. However often the link is used, it says so once, unless
+/// something has brought the address back in between.
+///
+/// # Errors
+/// A contact that is none; the database's, or the queue's.
+pub async fn by_link(app: &App, link: &Unsubscribe) -> Result<(), AppError> {
+    let (now, inner, link) = (app.now(), app.clone(), *link);
+    let ended = app
+        .db()
+        .write(move |tx| {
+            let id = ContactId(link.contact);
+            let person = contacts::get(tx, id)?.ok_or_else(|| AppError::unknown("contact", id))?;
+            let touch = touches::get(tx, TouchId(link.touch))?;
+            let mut addresses = addresses_of(&person);
+            // The contact may have another address by now: the one that the message went to is meant as well.
+            addresses.extend(touch.iter().map(|touch| (touch.channel, touch.address.clone())));
+            let (channels, addresses) = (&[link.channel][..], &addresses[..]);
+            let (reason, source) = ("unsubscribed", "link");
+            let order = Order { contact: Some(id), channels, addresses, reason, source };
+            let obeyed = obey(tx, &inner, &order, now)?;
+            let about = match &touch {
+                Some(touch) => About::from(touch),
+                None => About { contact: Some(id), ..About::default() },
+            };
+            let key = format!("link:{}", link.touch);
+            let is_first = events::note(tx, about, EventKind::OptedOut, source, reason, Some(&key), now)?;
+            if !is_first && obeyed.is_new {
+                events::note(tx, about, EventKind::OptedOut, source, reason, None, now)?;
+            }
+            Ok::<_, AppError>(obeyed.ended)
+        })
+        .await?;
+    settle(app, ended).await
+}
+
+/// Ends the campaigns that may be over now.
+pub(super) async fn settle(app: &App, ended: Vec<CampaignId>) -> Result<(), AppError> {
     for campaign in ended {
         share::end_if_over(app, campaign).await?;
     }
     Ok(())
 }
 
-/// A contact wants messages again by that channel: the suppressions that their own word has made go, those that an error
-/// of their address has made stay.
-///
-/// # Errors
-/// The database's.
-pub fn opt_in(
+fn addresses_of(person: &Contact) -> Vec<(Channel, String)> {
+    let address = |channel| Some((channel, person.address(channel)?.to_owned()));
+    Channel::ALL.into_iter().filter_map(address).collect()
+}
+
+/// Whether the owner of a number has ended texts to it by a text of theirs.
+pub(super) fn has_stopped_by_text(tx: &mut Tx<'_>, app: &App, number: &str) -> Result<bool, AppError> {
+    let hash = app.hash_of(number);
+    for reason in ENDED_BY_TEXT {
+        if suppressions::is_for(tx, Channel::Sms, &hash, reason)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The owner of a number that had ended texts by a text of theirs wants them again. What an error or a person has
+/// suppressed stays so, and so do calls: they take a consent of their own.
+pub(super) fn opt_in_by_text(
     tx: &mut Tx<'_>,
     app: &App,
-    contact: &Contact,
-    channel: Channel,
-    source: &str,
-    now: Time,
+    contact: Option<ContactId>,
+    number: &str,
+    said: &Consent,
 ) -> Result<(), AppError> {
-    let Some(address) = contact.address(channel) else { return Ok(()) };
-    suppressions::lift(tx, Some(channel), &app.hash_of(address))?;
-    let about = About { contact: Some(contact.id), ..About::default() };
-    events::note(tx, about, EventKind::OptedIn, source, "", None, now)?;
+    let hash = app.hash_of(number);
+    for reason in ENDED_BY_TEXT {
+        suppressions::lift(tx, Channel::Sms, &hash, reason)?;
+    }
+    // The order has taken their consent back, so their word is what gives it again.
+    if let Some(contact) = contact {
+        contacts::give_consent(tx, contact, said)?;
+    }
     Ok(())
 }
 

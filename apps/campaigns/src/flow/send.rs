@@ -122,7 +122,7 @@ async fn resume(app: &App, mut prepared: Box<Prepared>, cx: &Ctx) -> Result<Resu
                 touches::fail(tx, id, TouchStatus::Unknown, Some(Reason::WorkerDied), detail, now)?;
                 events::note(tx, &touch, EventKind::Unknown, "worker", detail, None, now)?;
                 let about = (Some(id), Some(touch.contact), touch.channel);
-                reviews::open(tx, ReviewKind::UnknownCall, about, "", &format!("call:{id}"), now)?;
+                reviews::open(tx, ReviewKind::UnknownCall, about, "", &reviews::of_call(id), now)?;
                 let touch = touches::get(tx, id)?.ok_or_else(|| AppError::unknown("touch", id))?;
                 next::after(tx, &inner, &touch, now)
             };

@@ -42,17 +42,18 @@ pub(super) async fn watch(job: WatchTouch, State(app): State<App>, cx: Ctx) -> R
     let status = twilio.status(touch.channel, &provider_ref).await?;
     let (inner, now) = (app.clone(), app.now());
     let what = What::Progress(Progress::of_status(touch.channel, &status));
-    let key = format!("{provider_ref}:{}", status.status);
-    let touch = app
+    // As its callback would be named, so that of the two only one is told.
+    let key = news::key(&provider, &format!("{provider_ref}/{}", status.status));
+    let (touch, ended) = app
         .db()
         .write(move |tx| {
             let touch = touches::get(tx, id)?.ok_or_else(|| AppError::unknown("touch", id))?;
-            news::take_in(tx, &inner, &touch, &what, &provider.name, &key, now)?;
-            touches::get(tx, id)?.ok_or_else(|| AppError::unknown("touch", id))
+            let ended = news::take_in(tx, &inner, &touch, &what, &provider.name, &key, now)?;
+            Ok((touches::get(tx, id)?.ok_or_else(|| AppError::unknown("touch", id))?, ended))
         })
         .await
         .map_err(failed)?;
-    news::settle(&app, &touch).await.map_err(failed)?;
+    news::settle(&app, ended).await.map_err(failed)?;
     let age_ms = now.0.saturating_sub(touch.sent_at.unwrap_or(now).0);
     if touch.status != TouchStatus::Sent || age_ms > GIVEN_UP_AFTER_MS {
         return Outcome::done_with(&status.status);

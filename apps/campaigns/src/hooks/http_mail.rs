@@ -96,6 +96,8 @@ pub struct Batch {
 struct Entry {
     event: String,
     #[serde(default)]
+    email: Option<String>,
+    #[serde(default)]
     sg_event_id: Option<String>,
     #[serde(default)]
     sg_message_id: Option<String>,
@@ -167,7 +169,17 @@ fn event(entry: Entry) -> Option<CallbackEvent> {
         _ => What::Other { word },
     };
     let at = entry.timestamp.map(|seconds| Time(seconds.saturating_mul(1_000)));
-    Some(CallbackEvent { provider: ProviderKind::HttpMail, event_id, provider_id, touch, campaign, at, what })
+    let recipient = entry.email.as_deref().map(bounded);
+    Some(CallbackEvent {
+        provider: ProviderKind::HttpMail,
+        event_id,
+        provider_id,
+        touch,
+        campaign,
+        recipient,
+        at,
+        what,
+    })
 }
 
 fn progress(entry: &Entry) -> Progress {

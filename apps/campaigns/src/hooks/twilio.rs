@@ -154,6 +154,7 @@ fn event(sid: &str, step: &str, at: Option<Time>, what: What) -> CallbackEvent {
         provider_id,
         touch: None,
         campaign: None,
+        recipient: None,
         at,
         what,
     }

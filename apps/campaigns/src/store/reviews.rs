@@ -52,6 +52,11 @@ fn read(mut row: Row) -> Result<Review, DbError> {
     })
 }
 
+/// The key of the question whether a call was made.
+pub fn of_call(touch: TouchId) -> String {
+    format!("call:{touch}")
+}
+
 /// Puts something before people, once by that key.
 ///
 /// # Errors
@@ -97,6 +102,15 @@ pub fn get(tx: &mut Tx<'_>, id: ReviewId) -> Result<Option<Review>, DbError> {
 /// The database's.
 pub fn count(tx: &mut Tx<'_>) -> Result<i64, DbError> {
     tx.count("SELECT count(*) FROM reviews WHERE decision IS NULL", &[])
+}
+
+/// Decides the one with that key, if there is one that is undecided.
+///
+/// # Errors
+/// The database's.
+pub fn settle(tx: &mut Tx<'_>, key: &str, decision: &str, who: &str, now: Time) -> Result<bool, DbError> {
+    let sql = "UPDATE reviews SET decision = $2, decided_by = $3, decided_at = $4 WHERE key = $1 AND decision IS NULL";
+    Ok(tx.run(sql, &[key.into(), decision.into(), who.into(), now.into()])? > 0)
 }
 
 /// Decides one; false when somebody has.

@@ -80,13 +80,25 @@ pub fn why(tx: &mut Tx<'_>, user: UserId, channel: Channel, hash: &str) -> Resul
     tx.row(sql, &[hash.into(), channel.into(), user.into()])?.map(|mut row| row.text()).transpose()
 }
 
-/// Lets an address be reached again; how many suppressions went.
+/// Lets an address be reached again that was suppressed for everybody, by that channel and for that reason; whether it
+/// was.
 ///
 /// # Errors
 /// The database's.
-pub fn lift(tx: &mut Tx<'_>, channel: Option<Channel>, hash: &str) -> Result<u64, DbError> {
-    let sql = "DELETE FROM suppressions WHERE address_hash = $1 AND channel = $2";
-    tx.run(sql, &[hash.into(), channel.map_or(EVERY_CHANNEL, Channel::name).into()])
+pub fn lift(tx: &mut Tx<'_>, channel: Channel, hash: &str, reason: &str) -> Result<bool, DbError> {
+    let sql =
+        "DELETE FROM suppressions WHERE address_hash = $1 AND channel = $2 AND reason = $3 AND user_id = 0";
+    Ok(tx.run(sql, &[hash.into(), channel.into(), reason.into()])? > 0)
+}
+
+/// Whether an address is suppressed for everybody, by that channel and for that reason.
+///
+/// # Errors
+/// The database's.
+pub fn is_for(tx: &mut Tx<'_>, channel: Channel, hash: &str, reason: &str) -> Result<bool, DbError> {
+    let sql =
+        "SELECT 1 FROM suppressions WHERE address_hash = $1 AND channel = $2 AND reason = $3 AND user_id = 0";
+    tx.is_there(sql, &[hash.into(), channel.into(), reason.into()])
 }
 
 /// Takes one suppression back.

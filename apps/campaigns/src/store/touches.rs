@@ -156,6 +156,20 @@ pub fn by_provider(tx: &mut Tx<'_>, provider_ref: &str) -> Result<Option<Touch>,
     tx.row(sql, &[provider_ref.into()])?.map(read).transpose()
 }
 
+/// The text or call to that number that was sent last; those that went out from `ours` come before any other.
+///
+/// # Errors
+/// The database's.
+pub fn latest_to(tx: &mut Tx<'_>, number: &str, ours: &str) -> Result<Option<Touch>, DbError> {
+    let sql = select!(
+        columns,
+        "FROM touches WHERE address = $1 AND channel IN ('sms', 'voicemail') AND sending_at IS NOT NULL
+         ORDER BY CASE WHEN sender_id IN (SELECT id FROM senders WHERE address = $2) THEN 0 ELSE 1 END,
+         sending_at DESC, id DESC LIMIT 1"
+    );
+    tx.row(sql, &[number.into(), ours.into()])?.map(read).transpose()
+}
+
 /// What a provider calls the other messages to that address.
 ///
 /// # Errors
@@ -403,17 +417,18 @@ pub fn told(
     now: Time,
 ) -> Result<bool, DbError> {
     let sql = match status {
-        TouchStatus::Delivered => {
+        TouchStatus::Delivered | TouchStatus::Failed => {
             "UPDATE touches SET status = $2, provider_status = $3, detail = $4, ended_at = $5
              WHERE id = $1 AND status IN ('sending', 'sent', 'unknown')"
         }
-        TouchStatus::Bounced | TouchStatus::Failed => {
+        TouchStatus::Bounced => {
             "UPDATE touches SET status = $2, provider_status = $3, detail = $4, ended_at = $5
-             WHERE id = $1 AND status IN ('sending', 'sent', 'unknown', 'delivered') AND status <> $2"
+             WHERE id = $1 AND status IN ('sending', 'sent', 'unknown', 'delivered')"
         }
         _ => {
-            "UPDATE touches SET provider_status = $3, detail = $4, ended_at = COALESCE(ended_at, $5)
-             WHERE id = $1 AND status = $2"
+            let sql = "UPDATE touches SET provider_status = $3, detail = $4 WHERE id = $1 AND status = $2";
+            let values = [id.into(), status.into(), provider_status.into(), detail.into()];
+            return Ok(tx.run(sql, &values)? > 0);
         }
     };
     let values = [id.into(), status.into(), provider_status.into(), detail.into(), now.into()];
