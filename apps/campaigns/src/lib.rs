@@ -3,8 +3,8 @@
 //! A user launches a campaign: a sequence of touches to the contacts of a list. [`flow`] carries each contact through it as
 //! jobs of seven queues; what is true of a message stands in the application's own database ([`db`], [`store`], [`model`]).
 //! [`window`] says whether somebody may be reached now, [`template`] what they read, [`optout`] what ends it, [`channel`]
-//! asks the provider, and [`hooks`] reads what the provider tells later. [`app`] ties them together, on a [`clock`] that may
-//! run faster than the wall's. [`pages`] is what people see of it.
+//! asks the provider, [`hooks`] reads what the provider tells later, and [`open`] has the addresses that it tells it to.
+//! [`app`] ties them together, on a [`clock`] that may run faster than the wall's. [`pages`] is what people see of it.
 //!
 //! Nothing here knows whether a campaign is real or rehearsed: providers are addresses.
 //!
@@ -25,6 +25,7 @@ pub mod handlers;
 pub mod hooks;
 pub mod import;
 pub mod model;
+pub mod open;
 pub mod optout;
 pub mod pages;
 pub mod plan;

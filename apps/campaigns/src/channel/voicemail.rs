@@ -72,7 +72,8 @@ impl Voicemail<'_> {
     }
 }
 
-fn escaped(text: &str) -> String {
+/// A text as it stands between two tags of XML or HTML.
+pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -2,5 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+mod open;
 mod sequence;
 mod stage;

@@ -51,11 +51,18 @@ pub(crate) struct Setting {
     pub(crate) phone: twilio::Options,
     pub(crate) speed: u32,
     pub(crate) starts: Time,
+    pub(crate) public_url: Option<String>,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { mail: smtp::Options::default(), phone: twilio::Options::default(), speed: 1, starts: MORNING }
+        Self {
+            mail: smtp::Options::default(),
+            phone: twilio::Options::default(),
+            speed: 1,
+            starts: MORNING,
+            public_url: None,
+        }
     }
 }
 
@@ -73,7 +80,7 @@ impl Stage {
         let db = Db::open(database).await.unwrap();
         let clock = Clock::running(client.now(), setting.starts, setting.speed);
         db.write(move |tx| settings::set(tx, settings::CLOCK, &clock)).await.unwrap();
-        let app = App::open(db, client, Options::default()).await.unwrap();
+        let app = App::open(db, client, Options { public_url: setting.public_url }).await.unwrap();
         let now = app.now();
         let user = app.db().write(move |tx| users::ensure(tx, "Ann", "", 10, now)).await.unwrap();
         let mut stage =
