@@ -179,14 +179,16 @@ impl App {
 
     /// The hash by which an address is known to be suppressed; of what is no address, one that nothing else has.
     pub fn hash_of(&self, address: &str) -> String {
-        let address = match EmailAddress::parse(address) {
-            Ok(email) => Address::Email(email),
-            Err(_) => match PhoneNumber::parse(address, None) {
-                Ok(phone) => Address::Phone(phone),
-                Err(_) => return format!("no address: {address}"),
-            },
-        };
-        address.hash(&self.inner.secrets).as_str().to_owned()
+        match addressed(address) {
+            Some(address) => address.hash(&self.inner.secrets).as_str().to_owned(),
+            None => format!("no address: {address}"),
+        }
+    }
+
+    /// The hashes by which an address may have been suppressed: one for each key that there was.
+    pub fn hashes_of(&self, address: &str) -> Vec<String> {
+        let hashes = addressed(address).map(|address| address.hashes(&self.inner.secrets));
+        hashes.unwrap_or_default().iter().map(|hash| hash.as_str().to_owned()).collect()
     }
 
     /// What this process has counted for the breakers.
@@ -202,6 +204,14 @@ impl App {
     /// The accounts that it sends through.
     pub fn gateways(&self) -> &Gateways {
         &self.inner.gateways
+    }
+}
+
+/// The address that a text is, if it is one.
+fn addressed(text: &str) -> Option<Address> {
+    match EmailAddress::parse(text) {
+        Ok(email) => Some(Address::Email(email)),
+        Err(_) => PhoneNumber::parse(text, None).ok().map(Address::Phone),
     }
 }
 

@@ -262,9 +262,10 @@ pub(super) fn reachable(
         return Ok(Err(Reason::Erased));
     }
     let Some(address) = contact.address(channel) else { return Ok(Err(Reason::NoAddress)) };
-    let hash = app.hash_of(address);
-    if suppressions::why(tx, campaign.user, channel, &hash)?.is_some() {
-        return Ok(Err(Reason::Suppressed));
+    for hash in app.hashes_of(address) {
+        if suppressions::why(tx, campaign.user, channel, &hash)?.is_some() {
+            return Ok(Err(Reason::Suppressed));
+        }
     }
     let consents = contacts::consents(tx, contact.id)?;
     let consent = consents.iter().find(|consent| consent.channel == channel);

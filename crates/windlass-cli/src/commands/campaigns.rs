@@ -37,6 +37,10 @@ pub(crate) struct CampaignsArgs {
         default_value = "sqlite:campaigns.db"
     )]
     database: String,
+    /// The address under which the world reaches the server that has the application's pages: for callbacks and
+    /// unsubscribe links
+    #[arg(long, value_name = "URL", env = "WINDLASS_PUBLIC_URL", global = true)]
+    public_url: Option<String>,
     #[command(subcommand)]
     command: CampaignsCommand,
 }
@@ -99,12 +103,12 @@ pub(crate) struct Standing {
 
 /// Runs the command.
 pub(crate) async fn run(global: &Global, out: &Output, args: CampaignsArgs) -> Result<(), Fault> {
-    let CampaignsArgs { database, command } = args;
+    let CampaignsArgs { database, public_url, command } = args;
     let intent = if matches!(command, CampaignsCommand::Work) { Intent::Work } else { Intent::Put };
     let ended = interrupted();
     let open = connect::open(global, intent).await?;
     let result = async {
-        let app = campaigns::open(&database, open.client(), None).await?;
+        let app = campaigns::open(&database, open.client(), public_url).await?;
         match command {
             CampaignsCommand::Work => work(&app, out, ended).await,
             command => once(&app, out, command).await,
