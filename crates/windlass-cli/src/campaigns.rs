@@ -5,7 +5,7 @@
 use windlass::{Client, RunningWorker};
 use windlass_campaigns::app::{App, AppError, Options};
 use windlass_campaigns::db::{self, Db, DbError, Relaying};
-use windlass_campaigns::{api, flow, open as world};
+use windlass_campaigns::{api, flow, open as world, pages};
 use windlass_server::Beside;
 
 use crate::fault::{Exit, Fault};
@@ -50,7 +50,7 @@ pub(crate) fn beside(app: &App) -> Beside {
         label: "Campaigns",
         key: KEY,
         admin: ADMIN.to_vec(),
-        router: api::router(app.clone()),
+        router: api::router(app.clone()).merge(pages::router(app.clone())),
         open: world::router(app.clone()),
     }
 }

@@ -37,16 +37,21 @@ impl Fault {
     }
 }
 
+/// What programs are told of an error: a status, and a code that never changes its meaning.
+pub(crate) fn verdict(error: &AppError) -> (StatusCode, &'static str) {
+    match error {
+        AppError::Unknown { .. } => (StatusCode::NOT_FOUND, "not_found"),
+        AppError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+        AppError::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+        AppError::Db(DbError::Refused(_)) => (StatusCode::CONFLICT, "conflict"),
+        AppError::Db(_) => (StatusCode::SERVICE_UNAVAILABLE, "database_failed"),
+        AppError::Queue(_) => (StatusCode::SERVICE_UNAVAILABLE, "queue_failed"),
+    }
+}
+
 impl From<AppError> for Fault {
     fn from(error: AppError) -> Self {
-        let (status, code) = match &error {
-            AppError::Unknown { .. } => (StatusCode::NOT_FOUND, "not_found"),
-            AppError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
-            AppError::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
-            AppError::Db(DbError::Refused(_)) => (StatusCode::CONFLICT, "conflict"),
-            AppError::Db(_) => (StatusCode::SERVICE_UNAVAILABLE, "database_failed"),
-            AppError::Queue(_) => (StatusCode::SERVICE_UNAVAILABLE, "queue_failed"),
-        };
+        let (status, code) = verdict(&error);
         if status.is_server_error() {
             tracing::error!("a request failed: {error}");
         }

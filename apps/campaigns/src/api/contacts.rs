@@ -236,29 +236,14 @@ pub(super) async fn suppress(
     visitor: Visitor,
     Body(given): Body<Suppress>,
 ) -> Answer<Done> {
-    let address = match EmailAddress::parse(&given.address) {
-        Ok(email) => email.as_str().to_owned(),
-        Err(_) => PhoneNumber::parse(&given.address, None)
-            .map_err(|_| {
-                AppError::invalid("address", "neither a mailbox nor a number with its + and country")
-            })?
-            .as_str()
-            .to_owned(),
-    };
-    let reason = if given.reason.is_empty() { "by a person".to_owned() } else { given.reason };
-    let done = optout::suppress_address(&app, &address, given.channel, &reason, &visitor.name).await?;
+    let address = optout::address_of(&given.address)?;
+    let reason = if given.reason.is_empty() { optout::BY_A_PERSON } else { &given.reason };
+    let done = optout::suppress_address(&app, &address, given.channel, reason, &visitor.name).await?;
     Ok(Json(Done { done }))
 }
 
 /// `DELETE /v1/suppressions/{id}`
 pub(super) async fn lift(State(app): State<App>, visitor: Visitor, Path(id): Path<i64>) -> Answer<Done> {
-    let now = app.now();
-    let lifted = app.db().write(move |tx| {
-        if !suppressions::delete(tx, id)? {
-            return Err(AppError::unknown("suppression", id));
-        }
-        audit::note(tx, &visitor.name, "lift suppression", &id.to_string(), "", now)?;
-        Ok(Done { done: true })
-    });
-    Ok(Json(lifted.await?))
+    optout::lift(&app, id, &visitor.name).await?;
+    Ok(Json(Done { done: true }))
 }

@@ -279,7 +279,7 @@ fn plan_day(tx: &mut Tx<'_>, of: usage::Of, cap: u32, zone: &str, now: Time) -> 
     Ok(begin)
 }
 
-fn template_of(place: &Place, touch: &Touch) -> Result<crate::model::TemplateId, AppError> {
+pub(super) fn template_of(place: &Place, touch: &Touch) -> Result<crate::model::TemplateId, AppError> {
     let step = place.step(touch.step)?;
     Ok(match &step.fallback {
         Some(fallback) if fallback.channel == touch.channel && step.channel != touch.channel => {
@@ -290,7 +290,7 @@ fn template_of(place: &Place, touch: &Touch) -> Result<crate::model::TemplateId,
 }
 
 /// Where one click ends all mail to the contact.
-pub(super) fn unsubscribe_url(app: &App, touch: &Touch) -> Option<String> {
+pub(crate) fn unsubscribe_url(app: &App, touch: &Touch) -> Option<String> {
     let link = Unsubscribe {
         contact: touch.contact.0,
         campaign: touch.campaign.0,
@@ -302,7 +302,7 @@ pub(super) fn unsubscribe_url(app: &App, touch: &Touch) -> Option<String> {
 }
 
 /// Where a contact is, as far as windows care.
-pub(super) fn recipient(contact: &Contact) -> window::Recipient {
+pub(crate) fn recipient(contact: &Contact) -> window::Recipient {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     window::Recipient::known(
         &text(&contact.time_zone),
@@ -324,7 +324,7 @@ pub(super) fn reason_of(reason: &window::ClosedReason) -> Reason {
 }
 
 /// Why a window never opens.
-pub(super) fn never(reason: &window::ClosedReason) -> Reason {
+pub(crate) fn never(reason: &window::ClosedReason) -> Reason {
     match reason {
         window::ClosedReason::NoZone => Reason::NoZone,
         _ => Reason::NeverOpen,
@@ -344,12 +344,12 @@ fn zoned(zone: &str, at: Time) -> jiff::Zoned {
 }
 
 /// The day of that moment in that zone, as `2026-11-22`.
-pub(super) fn day_of(zone: &str, at: Time) -> String {
+pub(crate) fn day_of(zone: &str, at: Time) -> String {
     zoned(zone, at).date().to_string()
 }
 
 /// The first moment of the day after.
-pub(super) fn next_day(zone: &str, at: Time) -> Time {
+pub(crate) fn next_day(zone: &str, at: Time) -> Time {
     let next = zoned(zone, at).tomorrow().and_then(|next| next.start_of_day());
     next.ok()
         .and_then(|next| u64::try_from(next.timestamp().as_millisecond()).ok())

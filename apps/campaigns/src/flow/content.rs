@@ -2,10 +2,17 @@
 
 use ring::digest::{SHA256, digest};
 
+use super::{check, next::Place};
 use crate::{
+    app::{App, AppError},
     channel::Channel,
-    model::{campaign::Campaign, contact::Contact, sender::Sender},
-    store::{settings::hex, templates::StoredTemplate},
+    db::Tx,
+    model::{campaign::Campaign, contact::Contact, sender::Sender, touch::Touch},
+    store::{
+        senders,
+        settings::hex,
+        templates::{self, StoredTemplate},
+    },
     template::{Mode, RenderError, Template, TemplateError, Values},
 };
 
@@ -101,4 +108,18 @@ pub fn values(
         values.set("unsubscribe_url", url);
     }
     values
+}
+
+/// What a message says, by the template, the campaign, the contact and the sender as they are now; none where there is no
+/// sender yet, or a variable has no value.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn of_touch(tx: &mut Tx<'_>, app: &App, touch: &Touch) -> Result<Option<Content>, AppError> {
+    let Some(sender) = touch.sender.map_or(Ok(None), |id| senders::get(tx, id))? else { return Ok(None) };
+    let place = Place::of(tx, touch.campaign, touch.contact)?;
+    let Some(template) = templates::get(tx, check::template_of(&place, touch)?)? else { return Ok(None) };
+    let url = check::unsubscribe_url(app, touch);
+    let values = values(&place.campaign, &place.contact, &sender, url.as_deref());
+    Ok(Content::of(&template, &values).ok())
 }

@@ -23,7 +23,7 @@ pub mod verbs;
 
 pub(crate) mod breakers;
 mod campaign;
-mod check;
+pub(crate) mod check;
 pub mod content;
 pub mod decide;
 pub mod inbound;

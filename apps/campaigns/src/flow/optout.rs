@@ -16,7 +16,7 @@ use crate::{
         contact::{Consent, Contact},
         touch::{EventKind, Reason, Touch},
     },
-    optout::Unsubscribe,
+    optout::{EmailAddress, PhoneNumber, Unsubscribe},
     store::{
         audit, contacts, enrolments, events,
         events::About,
@@ -291,6 +291,38 @@ pub async fn suppress_address(
             }
             audit::note(tx, &who, "suppress address", &text, &reason, now)?;
             Ok(done)
+        })
+        .await
+}
+
+/// Why an address is suppressed when a person who says so gives no reason.
+pub const BY_A_PERSON: &str = "by a person";
+
+/// An address as it is suppressed, whatever kind it is of.
+///
+/// # Errors
+/// What is neither a mailbox nor a number.
+pub fn address_of(text: &str) -> Result<String, AppError> {
+    if let Ok(email) = EmailAddress::parse(text) {
+        return Ok(email.as_str().to_owned());
+    }
+    let number = PhoneNumber::parse(text, None)
+        .map_err(|_| AppError::invalid("address", "neither a mailbox nor a number with its + and country"))?;
+    Ok(number.as_str().to_owned())
+}
+
+/// Takes one suppression back.
+///
+/// # Errors
+/// One that is none; the database's.
+pub async fn lift(app: &App, id: i64, who: &str) -> Result<(), AppError> {
+    let (now, who) = (app.now(), who.to_owned());
+    app.db()
+        .write(move |tx| {
+            if !suppressions::delete(tx, id)? {
+                return Err(AppError::unknown("suppression", id));
+            }
+            Ok(audit::note(tx, &who, "lift suppression", &id.to_string(), "", now)?)
         })
         .await
 }

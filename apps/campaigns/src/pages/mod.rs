@@ -28,11 +28,14 @@
 //! | `/audit` | [`view::AuditPage`] | `GET /audit.csv` |
 
 pub mod form;
+mod handle;
 pub mod view;
 
 use std::fmt::Display;
 
 use windlass_look::{Frame, Visitor};
+
+pub use handle::router;
 
 /// Where the pages stand, below the server's own path.
 pub const PATH: &str = "/campaigns";

@@ -3,6 +3,7 @@
 use windlass::Time;
 
 use crate::{
+    channel::Channel,
     db::{DbError, Tx},
     model::{
         CampaignId, ContactId, TouchId,
@@ -97,4 +98,19 @@ pub fn is_known(
 ) -> Result<bool, DbError> {
     let sql = "SELECT 1 FROM events WHERE contact_id = $1 AND campaign_id = $2 AND kind = $3 LIMIT 1";
     tx.is_there(sql, &[contact.into(), campaign.into(), kind.into()])
+}
+
+/// How many messages of a campaign were answered how, by step: each message once for each kind.
+///
+/// # Errors
+/// The database's.
+pub fn answers(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+) -> Result<Vec<(u32, Channel, EventKind, i64)>, DbError> {
+    let sql = "SELECT t.step, t.channel, e.kind, count(DISTINCT t.id) FROM events AS e JOIN touches AS t ON t.id = e.touch_id
+               WHERE e.campaign_id = $1 AND e.kind IN ('opened', 'clicked', 'replied', 'opted_out', 'complained')
+               GROUP BY t.step, t.channel, e.kind";
+    let rows = tx.rows(sql, &[campaign.into()])?;
+    rows.into_iter().map(|mut row| Ok((row.small()?, row.word()?, row.word()?, row.int()?))).collect()
 }

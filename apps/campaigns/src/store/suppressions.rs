@@ -4,11 +4,18 @@
 
 use windlass::Time;
 
+use super::select;
 use crate::{
     channel::Channel,
-    db::{DbError, Tx},
+    db::{DbError, Row, Tx},
     model::UserId,
 };
+
+macro_rules! columns {
+    () => {
+        "id, user_id, channel, address, reason, source, at"
+    };
+}
 
 /// Every channel, in a suppression's column.
 const EVERY_CHANNEL: &str = "all";
@@ -117,24 +124,37 @@ pub fn forget_address(tx: &mut Tx<'_>, hash: &str) -> Result<(), DbError> {
     tx.run("UPDATE suppressions SET address = NULL WHERE address_hash = $1", &[hash.into()]).map(drop)
 }
 
+fn read(mut row: Row) -> Result<Suppression, DbError> {
+    let id = row.int()?;
+    let user = Some(row.int()?).filter(|user| *user != EVERYBODY).map(UserId);
+    let word = row.text()?;
+    let channel = Channel::ALL.into_iter().find(|channel| channel.name() == word);
+    let (address, reason, source, at) = (row.maybe_text()?, row.text()?, row.text()?, row.time()?);
+    Ok(Suppression { id, user, channel, address, reason, source, at })
+}
+
 /// Suppressions before that number, newest first.
 ///
 /// # Errors
 /// The database's.
 pub fn page(tx: &mut Tx<'_>, before: i64, limit: u32) -> Result<Vec<Suppression>, DbError> {
-    let sql = "SELECT id, user_id, channel, address, reason, source, at FROM suppressions WHERE id < $1
-               ORDER BY id DESC LIMIT $2";
-    let rows = tx.rows(sql, &[before.into(), limit.into()])?;
-    rows.into_iter()
-        .map(|mut row| {
-            let id = row.int()?;
-            let user = Some(row.int()?).filter(|user| *user != EVERYBODY).map(UserId);
-            let channel = Channel::ALL.into_iter().find({
-                let word = row.text()?;
-                move |channel| channel.name() == word
-            });
-            let (address, reason, source, at) = (row.maybe_text()?, row.text()?, row.text()?, row.time()?);
-            Ok(Suppression { id, user, channel, address, reason, source, at })
-        })
-        .collect()
+    let sql = select!(columns, "FROM suppressions WHERE id < $1 ORDER BY id DESC LIMIT $2");
+    tx.rows(sql, &[before.into(), limit.into()])?.into_iter().map(read).collect()
+}
+
+/// The suppressions of an address, newest first.
+///
+/// # Errors
+/// The database's.
+pub fn of_address(tx: &mut Tx<'_>, hash: &str) -> Result<Vec<Suppression>, DbError> {
+    let sql = select!(columns, "FROM suppressions WHERE address_hash = $1 ORDER BY id DESC");
+    tx.rows(sql, &[hash.into()])?.into_iter().map(read).collect()
+}
+
+/// One suppression.
+///
+/// # Errors
+/// The database's.
+pub fn get(tx: &mut Tx<'_>, id: i64) -> Result<Option<Suppression>, DbError> {
+    tx.row(select!(columns, "FROM suppressions WHERE id = $1"), &[id.into()])?.map(read).transpose()
 }

@@ -258,6 +258,21 @@ pub fn tallies(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<Tally>, DbEr
         .collect()
 }
 
+/// How many messages of a campaign were sent since then, by channel.
+///
+/// # Errors
+/// The database's.
+pub fn sent_since(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    since: Time,
+) -> Result<Vec<(Channel, i64)>, DbError> {
+    let sql =
+        "SELECT channel, count(*) FROM touches WHERE campaign_id = $1 AND sent_at >= $2 GROUP BY channel";
+    let rows = tx.rows(sql, &[campaign.into(), since.into()])?;
+    rows.into_iter().map(|mut row| Ok((row.word()?, row.int()?))).collect()
+}
+
 /// Notes the job that sends it.
 ///
 /// # Errors
@@ -433,4 +448,14 @@ pub fn told(
     };
     let values = [id.into(), status.into(), provider_status.into(), detail.into(), now.into()];
     Ok(tx.run(sql, &values)? > 0)
+}
+
+/// When the first of a campaign's messages that wait for the same reason goes on.
+///
+/// # Errors
+/// The database's.
+pub fn first_until(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<(String, Option<Time>)>, DbError> {
+    let sql = "SELECT reason, min(until_at) FROM touches WHERE campaign_id = $1 AND status = 'deferred' GROUP BY reason";
+    let rows = tx.rows(sql, &[campaign.into()])?;
+    rows.into_iter().map(|mut row| Ok((row.text()?, row.maybe_time()?))).collect()
 }

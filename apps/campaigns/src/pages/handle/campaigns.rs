@@ -1,0 +1,328 @@
+//! Campaigns: the list with a form for a new one, one of them with what became of each step, and its switches.
+
+use axum::response::Response;
+
+use super::{
+    Ask, Fault, Id, Question, ROWS, Reply, Sent,
+    count::{self, Answers, Counted},
+    cut, is_sure, lookup, words,
+};
+use crate::{
+    app::AppError,
+    channel::Channel,
+    drafts::{self, Draft},
+    flow::{check::day_of, jobs, verbs},
+    model::{
+        CampaignId, TemplateId, UserId,
+        campaign::{Campaign, CampaignStatus, Step, StopRules},
+        sender::Sender,
+        touch::{EventKind, TouchStatus},
+    },
+    pages::{
+        Section,
+        form::Fields,
+        view::{CampaignPage, CampaignsPage, Count, Input, SenderLine, StepFunnel},
+    },
+    store::{campaigns, lists, senders, templates, usage, users},
+    window::{Week, WindowPolicy, Zone},
+};
+
+/// A page of a campaign is fetched again that often: what its messages wait for changes without any event.
+const FRESH_S: u32 = 5;
+/// The zone of a new draft, until somebody chooses another: the legal windows that are built in are American.
+const USUAL_ZONE: &str = "America/New_York";
+/// The hours of a new draft.
+const USUAL_HOURS: [(&str, &str); 1] = [("mon-fri", "09:00-20:00")];
+/// The share of a new user, and of a new campaign.
+const USUAL_WEIGHT: u32 = 10;
+
+/// `GET /`
+pub(super) async fn list(ask: Ask) -> Reply {
+    list_page(&ask, Input::default()).await
+}
+
+async fn list_page(ask: &Ask, name: Input) -> Reply {
+    let (before, now) = (ask.before(), ask.now);
+    let (counted, next) = ask
+        .read(move |tx| {
+            let (rows, next) =
+                cut(campaigns::page(tx, CampaignId(before), ROWS + 1)?, |campaign| campaign.id.0);
+            let owners = lookup::user_names(tx)?;
+            let mut counted = Vec::with_capacity(rows.len());
+            for campaign in rows {
+                let owner = owners.get(&campaign.user).cloned().unwrap_or_default();
+                counted.push(Counted::of(tx, campaign, owner, now)?);
+            }
+            Ok((counted, next))
+        })
+        .await?;
+    let mut rows: Vec<_> = counted.iter().map(|one| (one.campaign.status, one.row(ask))).collect();
+    rows.sort_by_key(|(status, _)| !status.is_live());
+    Ok(windlass_look::show(&CampaignsPage {
+        s: ask.shell(Section::Campaigns).await?.every(FRESH_S),
+        rows: rows.into_iter().map(|(_, row)| row).collect(),
+        pages: ask.pages("", &[], "before", next),
+        name,
+    }))
+}
+
+/// `POST /`: a draft of whoever asks.
+pub(super) async fn create(ask: Ask, Sent(form): Sent) -> Reply {
+    let user = owner(&ask).await?;
+    let zone = Zone::named(USUAL_ZONE).map_err(|why| AppError::invalid("time zone", why))?;
+    let week = Week::of(&USUAL_HOURS).map_err(|why| AppError::invalid("hours", why))?;
+    let policy = WindowPolicy::new(zone, week).map_err(|why| AppError::invalid("hours", why))?;
+    let draft = Draft {
+        name: form.word("name").to_owned(),
+        user,
+        list: None,
+        weight: USUAL_WEIGHT,
+        daily_cap: None,
+        policy,
+        stop_rules: StopRules::default(),
+        postal_address: String::new(),
+        starts_at: None,
+        senders: Vec::new(),
+        steps: Vec::new(),
+        revision: None,
+    };
+    match drafts::create(&ask.app, draft, ask.who()).await {
+        Ok(campaign) => {
+            let said = format!("{} is a draft now.", campaign.name);
+            Ok(ask.done(format_args!("/{}/edit", campaign.id), said))
+        }
+        Err(AppError::Invalid { why, .. }) => list_page(&ask, Input::of(form.text("name")).wrong(why)).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The user that the visitor is: of their own name, made with their first draft.
+async fn owner(ask: &Ask) -> Result<UserId, Fault> {
+    let name = ask.who().rsplit(':').next().unwrap_or_default().to_owned();
+    let now = ask.now;
+    Ok(ask.app.db().write(move |tx| users::ensure(tx, &name, "", USUAL_WEIGHT, now)).await?)
+}
+
+/// What the page of a campaign is made of.
+struct Whole {
+    counted: Counted,
+    steps: Vec<Step>,
+    said: Vec<(TemplateId, String)>,
+    answers: Answers,
+    list: Option<String>,
+    senders: Vec<(Sender, i64)>,
+}
+
+/// `GET /{campaign}`
+pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
+    let (id, now) = (CampaignId(id), ask.now);
+    let whole = ask
+        .read(move |tx| {
+            let campaign = known(tx, id)?;
+            let steps = campaigns::steps(tx, id, campaign.version)?;
+            let mut said = Vec::new();
+            for step in &steps {
+                if let Some(template) = templates::get(tx, step.template)? {
+                    said.push((template.id, format!("{}, version {}", template.name, template.version)));
+                }
+            }
+            let list = match campaign.list {
+                Some(list) => lists::all(tx)?
+                    .into_iter()
+                    .find(|one| one.id == list)
+                    .map(|list| format!("{}, {} now", list.name, people(list.contacts))),
+                None => None,
+            };
+            let mut chosen = Vec::new();
+            for channel in Channel::ALL {
+                for sender in senders::of_campaign(tx, id, channel)? {
+                    let day = day_of(&sender.time_zone, now);
+                    let used = usage::used(tx, usage::Of::Sender(sender.id), &day)?;
+                    chosen.push((sender, used));
+                }
+            }
+            let owner = users::get(tx, campaign.user)?.map(|user| user.name).unwrap_or_default();
+            let answers = count::answers(tx, &campaign)?;
+            let counted = Counted::of(tx, campaign, owner, now)?;
+            Ok(Whole { counted, steps, said, answers, list, senders: chosen })
+        })
+        .await?;
+    let campaign = &whole.counted.campaign;
+    let s = ask.shell(Section::Campaigns).await?.every(FRESH_S);
+    let group = jobs::group(id);
+    let page = CampaignPage {
+        jobs_at: s.f.jobs(&[("group", &group)]),
+        s,
+        row: whole.counted.row(&ask),
+        revision: campaign.revision,
+        facts: facts(campaign, whole.list.as_deref()),
+        starts: campaign.starts_at.filter(|at| *at > ask.now).map(|at| ask.when(at)),
+        ended: campaign.ended_at.map(|at| ask.when(at)),
+        steps: funnel(&whole),
+        deferred: whole.counted.reasons(&ask, TouchStatus::Deferred),
+        skipped: whole.counted.reasons(&ask, TouchStatus::Skipped),
+        enrolments: whole
+            .counted
+            .enrolments
+            .iter()
+            .map(|(status, n)| (status.to_string(), Count::from(*n)))
+            .collect(),
+        senders: whole.senders.iter().map(sender_line).collect(),
+    };
+    Ok(windlass_look::show(&page))
+}
+
+fn sender_line((sender, used): &(Sender, i64)) -> SenderLine {
+    let is_used_up = *used >= i64::from(sender.cap_today);
+    let held = match (sender.paused, is_used_up) {
+        (true, _) if sender.pause_reason.is_empty() => Some("it is paused".to_owned()),
+        (true, _) => Some(format!("it is paused: {}", sender.pause_reason)),
+        (false, true) => Some("its messages of the day are used up".to_owned()),
+        (false, false) => None,
+    };
+    SenderLine {
+        id: sender.id.0,
+        address: sender.address.clone(),
+        sent_today: (*used).into(),
+        cap_today: sender.cap_today.into(),
+        held,
+    }
+}
+
+fn people(contacts: i64) -> String {
+    windlass_look::words::many(contacts.max(0).unsigned_abs(), "contact", "contacts")
+}
+
+fn facts(campaign: &Campaign, list: Option<&str>) -> Vec<(String, String)> {
+    let StopRules { reply, click, bounce } = campaign.stop_rules;
+    let stops = [(reply, "they answer"), (click, "they follow a link"), (bounce, "a message comes back")];
+    let stops: Vec<&str> = stops.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect();
+    let stops = if stops.is_empty() { "they opt out".to_owned() } else { stops.join(", ") };
+    let none = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
+    [
+        ("List", list.unwrap_or("not chosen yet").to_owned()),
+        ("Window", words::policy(&campaign.policy)),
+        ("Ends for a contact when", stops),
+        (
+            "Messages a day",
+            campaign.daily_cap.map_or("no cap".to_owned(), |cap| Count::from(cap).to_string()),
+        ),
+        ("Weight", campaign.weight.to_string()),
+        ("Version of the sequence", campaign.version.to_string()),
+        ("Postal address", none(&campaign.postal_address)),
+    ]
+    .map(|(label, value)| (label.to_owned(), value))
+    .to_vec()
+}
+
+/// What became of each step; messages of an earlier version's longer sequence stand below.
+fn funnel(whole: &Whole) -> Vec<StepFunnel> {
+    let tallies = &whole.counted.tallies;
+    let last = tallies.iter().map(|tally| tally.step).max().unwrap_or(0);
+    let last = last.max(u32::try_from(whole.steps.len()).unwrap_or(u32::MAX));
+    (1..=last).map(|number| step_funnel(whole, number)).collect()
+}
+
+fn step_funnel(whole: &Whole, number: u32) -> StepFunnel {
+    let step = whole.steps.get(number as usize - 1);
+    let tallies = || whole.counted.tallies.iter().filter(move |tally| tally.step == number);
+    let sum = |wanted: &[TouchStatus]| -> Count {
+        tallies().filter(|tally| wanted.contains(&tally.status)).map(|tally| tally.count).sum::<i64>().into()
+    };
+    let answered = |kind: EventKind| -> Count {
+        let of_step = whole.answers.iter().filter(|(step, _, one, _)| *step == number && *one == kind);
+        of_step.map(|(_, _, _, n)| n).sum::<i64>().into()
+    };
+    let template = step.and_then(|step| whole.said.iter().find(|(id, _)| *id == step.template));
+    StepFunnel {
+        number,
+        channel: step.map_or_else(
+            || tallies().next().map_or(Channel::Email, |tally| tally.channel),
+            |step| step.channel,
+        ),
+        fallback: step.and_then(|step| step.fallback.as_ref()).map(|fallback| fallback.channel),
+        template: template.map_or("no longer in the sequence", |(_, said)| said).to_owned(),
+        after: step.map_or("in an earlier version".to_owned(), |step| words::delay(step.delay, number == 1)),
+        contacts: whole.counted.campaign.contacts.into(),
+        queued: sum(&[TouchStatus::Queued, TouchStatus::Sending]),
+        deferred: sum(&[TouchStatus::Deferred]),
+        sent: sum(&[TouchStatus::Sent]),
+        delivered: sum(&[TouchStatus::Delivered]),
+        bounced: sum(&[TouchStatus::Bounced]),
+        failed: sum(&[TouchStatus::Failed]),
+        skipped: sum(&[TouchStatus::Skipped]),
+        unknown: sum(&[TouchStatus::Unknown]),
+        opened: answered(EventKind::Opened),
+        clicked: answered(EventKind::Clicked),
+        replied: answered(EventKind::Replied),
+    }
+}
+
+/// `POST /{campaign}/pause`
+pub(super) async fn pause(ask: Ask, Id(id): Id) -> Reply {
+    let done = verbs::pause(&ask.app, CampaignId(id), ask.who()).await;
+    ask.told(format_args!("/{id}"), done, format!("Campaign {id} is paused: nothing of it goes out."))
+}
+
+/// `POST /{campaign}/resume`
+pub(super) async fn resume(ask: Ask, Id(id): Id) -> Reply {
+    let done = verbs::resume(&ask.app, CampaignId(id), ask.who()).await;
+    ask.told(format_args!("/{id}"), done, format!("Campaign {id} goes on."))
+}
+
+/// `POST /{campaign}/cancel`: asks first.
+pub(super) async fn cancel(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
+    let number = CampaignId(id);
+    let (campaign, counted) =
+        ask.read(move |tx| Ok((known(tx, number)?, crate::store::touches::tallies(tx, number)?))).await?;
+    let back = format!("/{id}");
+    if let Err(error) = unchanged(&campaign, &form) {
+        return ask.not_done(back, error);
+    }
+    if is_sure(&form) {
+        let done = verbs::cancel(&ask.app, number, ask.who()).await;
+        return ask.told(back, done, format!("Campaign {id} is cancelled."));
+    }
+    let waits = |status| matches!(status, TouchStatus::Queued | TouchStatus::Deferred);
+    let waiting: i64 = counted.iter().filter(|tally| waits(tally.status)).map(|tally| tally.count).sum();
+    let waiting = match waiting {
+        1 => "One message that waits is not sent.".to_owned(),
+        more => format!("{} messages that wait are not sent.", Count::from(more)),
+    };
+    Ok(question(&ask, &campaign, &waiting).await?)
+}
+
+async fn question(ask: &Ask, campaign: &Campaign, waiting: &str) -> Result<Response, Fault> {
+    let means = [
+        waiting,
+        "No contact comes to another step. What was sent stays sent, and stays counted.",
+        "It cannot be taken back. To stop it for a while, pause it.",
+    ];
+    let ask_first = Question {
+        title: format!("Cancel {}?", campaign.name),
+        means: &means,
+        button: "Cancel the campaign",
+        action: format!("/{}/cancel", campaign.id),
+        back: format!("/{}", campaign.id),
+        fields: vec![("revision".to_owned(), campaign.revision.to_string())],
+    };
+    Ok(ask_first.show(ask.shell(Section::Campaigns).await?))
+}
+
+/// Refuses what was asked on the sight of an older revision.
+pub(super) fn unchanged(campaign: &Campaign, form: &Fields) -> Result<(), AppError> {
+    match form.filled("revision").map(str::parse::<i64>) {
+        Some(Ok(revision)) if revision != campaign.revision && campaign.status != CampaignStatus::Done => {
+            Err(AppError::Conflict(format!(
+                "{} was changed by somebody else: look at it again",
+                campaign.name
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// That campaign.
+pub(super) fn known(tx: &mut crate::db::Tx<'_>, id: CampaignId) -> Result<Campaign, AppError> {
+    campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))
+}

@@ -1,0 +1,206 @@
+//! The outbox, and one message with its whole story.
+
+use super::{
+    Ask, Id, ROWS, Reply, cut,
+    lookup::{Names, touch_row},
+};
+use crate::{
+    app::{App, AppError},
+    channel::Channel,
+    db::Tx,
+    flow::content,
+    model::{
+        CampaignId, ReviewId, TouchId, Word,
+        provider::Provider,
+        touch::{Evidence, Reason, Touch, TouchStatus},
+    },
+    pages::{
+        Section, Shell,
+        view::{self, Choice, ConsentBasis, Count, Input, TimelineEntry, TouchPage, TouchesPage},
+    },
+    store::{
+        PAGE_MAX,
+        events::{self, Event},
+        providers, reviews, senders, touches,
+    },
+};
+
+/// What an address says of a word; none for an empty one, and a fault for one that is none.
+fn chosen<T: serde::de::DeserializeOwned>(ask: &Ask, name: &'static str) -> Result<Option<T>, AppError> {
+    let read = |word: &str| serde_json::from_value(word.into());
+    ask.query.filled(name).map(read).transpose().map_err(|_| AppError::invalid(name, "there is no such word"))
+}
+
+/// Every word of an enum, with `any` before them.
+fn any_of<T: Word + Copy>(all: &[T], label: impl Fn(T) -> String, chosen: &str) -> Vec<Choice> {
+    let any = std::iter::once(Choice::of("", "any", chosen));
+    any.chain(all.iter().map(|one| Choice::of(one.word(), label(*one), chosen))).collect()
+}
+
+/// Reasons in the order of their own list.
+const REASONS: [Reason; 22] = [
+    Reason::WindowClosed,
+    Reason::RecipientQuietHours,
+    Reason::Holiday,
+    Reason::CampaignCap,
+    Reason::SenderCap,
+    Reason::SenderPaused,
+    Reason::NoSender,
+    Reason::BreakerOpen,
+    Reason::ProviderBusy,
+    Reason::CampaignPaused,
+    Reason::CampaignCancelled,
+    Reason::Suppressed,
+    Reason::NoConsent,
+    Reason::NoAddress,
+    Reason::NoZone,
+    Reason::ConditionNotMet,
+    Reason::Stopped,
+    Reason::Erased,
+    Reason::MissingVariable,
+    Reason::Refused,
+    Reason::WorkerDied,
+    Reason::NeverOpen,
+];
+
+/// `GET /touches`
+pub(super) async fn list(ask: Ask) -> Reply {
+    let status: Option<TouchStatus> = chosen(&ask, "status")?;
+    let reason: Option<Reason> = chosen(&ask, "reason")?;
+    let channel: Option<Channel> = chosen(&ask, "channel")?;
+    let number = ask.query.filled("campaign").map(str::parse::<i64>);
+    let mut campaign = Input::of(ask.query.word("campaign"));
+    if let Some(Err(_)) = number {
+        campaign = campaign.wrong("a campaign's number, as it stands in its address");
+    }
+    let which =
+        touches::Which { campaign: number.and_then(Result::ok).map(CampaignId), status, reason, channel };
+    let before = TouchId(ask.before());
+    let (rows, next, names) = ask
+        .read(move |tx| {
+            let (rows, next) = cut(touches::page(tx, which, before, ROWS + 1)?, |touch| touch.id.0);
+            let names = Names::of(tx, &rows)?;
+            Ok((rows, next, names))
+        })
+        .await?;
+    let s = ask.shell(Section::Touches).await?;
+    let channels = std::iter::once(Choice::of("", "any", ask.query.word("channel")))
+        .chain(Channel::ALL.map(|one| Choice::of(one.name(), one.name(), ask.query.word("channel"))));
+    let page = TouchesPage {
+        campaign,
+        statuses: any_of(&TouchStatus::ALL, |one| view::said(&one.to_string()), ask.query.word("status")),
+        reasons: any_of(&REASONS, |one| one.said().to_owned(), ask.query.word("reason")),
+        channels: channels.collect(),
+        rows: rows.iter().map(|touch| touch_row(&ask, &s, &names, touch)).collect(),
+        pages: ask.pages("/touches", &["campaign", "status", "reason", "channel"], "before", next),
+        s,
+    };
+    Ok(windlass_look::show(&page))
+}
+
+/// What the page of a message is made of.
+struct Whole {
+    touch: Touch,
+    names: Names,
+    events: Vec<Event>,
+    provider: Option<Provider>,
+    content: Option<(String, String)>,
+    review: Option<i64>,
+}
+
+/// `GET /touches/{touch}`
+pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
+    let app = ask.app.clone();
+    let whole = ask
+        .read(move |tx| {
+            let touch = touches::get(tx, TouchId(id))?.ok_or_else(|| AppError::unknown("message", id))?;
+            let names = Names::of(tx, std::slice::from_ref(&touch))?;
+            let sender = touch.sender.map_or(Ok(None), |sender| senders::get(tx, sender))?;
+            let provider = sender.map_or(Ok(None), |sender| providers::get(tx, sender.provider))?;
+            let open = reviews::undecided(tx, ReviewId(0), PAGE_MAX)?;
+            let review = open.into_iter().find(|one| one.touch == Some(touch.id));
+            Ok(Whole {
+                names,
+                events: events::of_touch(tx, touch.id)?,
+                provider,
+                content: says(tx, &app, &touch)?,
+                review: review.map(|one| one.id.0),
+                touch,
+            })
+        })
+        .await?;
+    let s = ask.shell(Section::Touches).await?;
+    let touch = &whole.touch;
+    let page = TouchPage {
+        row: touch_row(&ask, &s, &whole.names, touch),
+        reason: touch.reason.map(|reason| reason.to_string()).unwrap_or_default(),
+        job: Some(touch.job.clone()).filter(|job| !job.is_empty()),
+        sends: Count::from(touch.sends),
+        facts: facts(&ask, &s, &whole),
+        content: whole.content.clone().filter(|_| s.sees),
+        timeline: whole.events.iter().map(|event| entry(&ask, &s, event)).collect(),
+        evidence: touch.evidence.as_ref().map(|evidence| shown(&ask, &s, evidence)),
+        review: whole.review,
+        s,
+    };
+    Ok(windlass_look::show(&page))
+}
+
+/// What a message said, or would say now: nothing where the text would be another one by now.
+fn says(tx: &mut Tx<'_>, app: &App, touch: &Touch) -> Result<Option<(String, String)>, AppError> {
+    let Some(content) = content::of_touch(tx, app, touch)? else { return Ok(None) };
+    let is_it = touch.content_hash.is_empty() || touch.content_hash == content.hash();
+    Ok(is_it.then_some((content.subject, content.text)))
+}
+
+fn entry(ask: &Ask, s: &Shell, event: &Event) -> TimelineEntry {
+    TimelineEntry {
+        at: ask.when(event.at),
+        kind: event.kind.to_string(),
+        source: event.source.clone(),
+        detail: s.shown(event.detail.as_str()),
+    }
+}
+
+fn facts(ask: &Ask, s: &Shell, whole: &Whole) -> Vec<(String, String)> {
+    let touch = &whole.touch;
+    let domain = whole.names.sender(touch.sender);
+    let domain = domain.rsplit_once('@').map(|(_, domain)| domain.to_owned());
+    let is_sent = touch.sends > 0 && touch.channel == Channel::Email;
+    let message_id =
+        domain.filter(|_| is_sent).map(|domain| format!("<t{}.{}@{domain}>", touch.id, ask.app.instance()));
+    let facts = [
+        ("To", s.shown(touch.address.as_str())),
+        ("Provider", whole.provider.as_ref().map(|provider| provider.name.clone()).unwrap_or_default()),
+        ("Its reference", touch.provider_ref.clone().unwrap_or_default()),
+        ("Its last word", touch.provider_status.clone()),
+        ("Message-ID", message_id.unwrap_or_default()),
+        ("Hash of the content", touch.content_hash.clone()),
+        ("Counted on", touch.counted_day.clone()),
+        ("Version of the sequence", touch.version.to_string()),
+        ("Made", touch.created_at.to_string()),
+    ];
+    let filled = facts.into_iter().filter(|(_, value)| !value.is_empty());
+    filled.map(|(label, value)| (label.to_owned(), value)).collect()
+}
+
+fn shown(ask: &Ask, s: &Shell, evidence: &Evidence) -> view::Evidence {
+    let window = &evidence.window;
+    let clock = |whose: &str, reading: &crate::window::ZoneReading| {
+        (whose.to_owned(), reading.zone.name().to_owned(), reading.local.clone())
+    };
+    let mut clocks = vec![clock("The campaign's clock", &window.campaign)];
+    clocks.extend(window.recipient.iter().map(|reading| clock("The recipient's clock", reading)));
+    view::Evidence {
+        checked: ask.when(evidence.checked_at),
+        verdict: "open: the campaign's window, and every rule that holds for the recipient".to_owned(),
+        clocks,
+        rules: window.rules.clone(),
+        editions: format!("rules of {}, time zones of {}", window.rules_edition, window.tzdb),
+        consent: evidence.consent.as_ref().map(|consent| ConsentBasis {
+            basis: view::said(&consent.basis),
+            proof: s.shown(consent.proof.as_str()),
+            given: ask.when(consent.given_at),
+        }),
+    }
+}
