@@ -250,6 +250,13 @@ impl Breaker {
         }
     }
 
+    /// Whether this is `kept`, as the row has it, with nothing but outcomes counted on top: both closed, and neither
+    /// probed nor forced in between.
+    pub fn counts_on(&self, kept: &Breaker) -> bool {
+        let closed = |breaker: &Breaker| matches!(breaker.phase, Phase::Closed { .. });
+        closed(self) && closed(kept) && self.probes == kept.probes && self.forced == kept.forced
+    }
+
     /// Gives a pass back whose attempt was never made; a probe's place is free again at once.
     pub fn give_back(&mut self, pass: Pass) {
         if let (Phase::HalfOpen { probe_until, .. }, Some(probe)) = (&mut self.phase, pass.probe)

@@ -146,11 +146,8 @@ fn count(
 ) -> Result<(), AppError> {
     let kept = read(tx, whose)?;
     // What the row says of an open breaker holds; while it is closed, this process goes on from its own count.
-    let mut breaker = if kept == Breaker::default() {
-        app.breaker_counts().held().get(&whose).cloned().unwrap_or_default()
-    } else {
-        kept.clone()
-    };
+    let counted = app.breaker_counts().held().get(&whose).filter(|counted| counted.counts_on(&kept)).cloned();
+    let mut breaker = counted.unwrap_or_else(|| kept.clone());
     breaker.record(pass, sign, &why(outcome), now, &policy(app));
     write(tx, whose, &kept, &breaker)?;
     app.breaker_counts().held().insert(whose, breaker);
