@@ -10,7 +10,7 @@ use crate::{
     app::{App, AppError},
     db::Tx,
     model::{SenderId, sender::Sender},
-    store::senders,
+    store::{senders, usage},
 };
 
 /// A day is at most that long, with the hour that a zone may gain.
@@ -23,6 +23,10 @@ pub(super) async fn warm_up(job: WarmUpSender, State(app): State<App>, cx: Ctx) 
         .write(move |tx| {
             let Some(sender) = senders::get(tx, id)? else { return Ok(None) };
             if check::day_of(&sender.time_zone, now) <= day {
+                return Ok(Some((sender, None)));
+            }
+            // Whoever was killed before the job ended finds that the day has been counted.
+            if !usage::take(tx, usage::Of::Grown(id), &day, 1)? {
                 return Ok(Some((sender, None)));
             }
             let begin = Time(now.0.saturating_sub(DAY_MS));

@@ -13,6 +13,8 @@ pub enum Of {
     CampaignPlan(crate::model::CampaignId),
     /// What is planned of a sender's messages on a day to come.
     SenderPlan(crate::model::SenderId),
+    /// That a sender has grown by a day.
+    Grown(crate::model::SenderId),
 }
 
 impl Of {
@@ -22,6 +24,7 @@ impl Of {
             Of::Sender(id) => ("sender", id.0),
             Of::CampaignPlan(id) => ("campaign plan", id.0),
             Of::SenderPlan(id) => ("sender plan", id.0),
+            Of::Grown(id) => ("sender grown", id.0),
         }
     }
 }
