@@ -4,6 +4,8 @@
 //! the cursor moves past it, and its steps have ids that follow from campaign and contact: a page that is enqueued again
 //! after a kill is answered with the jobs that are there.
 
+use std::collections::{BTreeMap, btree_map::Entry};
+
 use serde::{Deserialize, Serialize};
 use windlass::{Ctx, Draft, JobError, Outcome, State, Time};
 
@@ -48,7 +50,7 @@ pub(super) async fn page(job: PageCampaign, State(app): State<App>, cx: Ctx) -> 
                     campaigns::change(tx, id, CampaignStatus::Scheduled, CampaignStatus::Running, now)?;
                 }
                 let page = enrolments::page(tx, id, cursor.after, PAGE_CONTACTS)?;
-                let steps = campaigns::steps(tx, id, campaign.version)?;
+                let mut versions = BTreeMap::new();
                 let mut due = Vec::with_capacity(page.len());
                 for (enrolment, nth) in page.iter().zip(cursor.done..) {
                     let contact = contacts::get(tx, enrolment.contact)?
@@ -59,9 +61,17 @@ pub(super) async fn page(job: PageCampaign, State(app): State<App>, cx: Ctx) -> 
                     for _ in 0..campaign.daily_cap.map_or(0, |cap| nth / cap.max(1)) {
                         base = check::next_day(campaign.policy.zone.name(), base);
                     }
-                    let first = steps.first().ok_or_else(|| AppError::unknown("step", 1))?;
+                    // Some may have been moved to another version than the one by which they were enrolled.
+                    let delay = match versions.entry(enrolment.version) {
+                        Entry::Occupied(known) => *known.get(),
+                        Entry::Vacant(free) => {
+                            let steps = campaigns::steps(tx, id, enrolment.version)?;
+                            let first = steps.first().ok_or_else(|| AppError::unknown("step", 1))?;
+                            *free.insert(first.delay)
+                        }
+                    };
                     let recipient = check::recipient(&contact);
-                    due.push(first.delay.due(base, &campaign.policy, &recipient).unwrap_or(base));
+                    due.push(delay.due(base, &campaign.policy, &recipient).unwrap_or(base));
                 }
                 Ok::<_, AppError>((campaign, page, due))
             })
