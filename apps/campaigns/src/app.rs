@@ -10,7 +10,7 @@ use windlass::{Client, StoreError, Time};
 use crate::{
     clock::Clock,
     db::{Db, DbError},
-    flow::{breakers::Counts, gateways::Gateways, limits},
+    flow::{breakers::Counts, gateways::Gateways, limits, share},
     optout::{Address, EmailAddress, PhoneNumber, Secrets},
     store::settings,
     window::RuleTable,
@@ -139,6 +139,7 @@ impl App {
             }),
         };
         limits::set_all(&app).await?;
+        share::set_all(&app).await?;
         Ok(app)
     }
 

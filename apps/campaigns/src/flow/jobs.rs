@@ -78,6 +78,11 @@ pub fn group(campaign: CampaignId) -> String {
     format!("campaign-{campaign}")
 }
 
+/// The campaign of a group, if it is one's.
+pub(super) fn campaign_of(group: &str) -> Option<CampaignId> {
+    group.strip_prefix("campaign-")?.parse().ok().map(CampaignId)
+}
+
 /// The job that pages a campaign.
 pub fn page(campaign: CampaignId, launched_at: Time) -> Draft {
     let key = campaign.to_string();

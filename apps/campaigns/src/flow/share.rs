@@ -4,9 +4,12 @@
 //! user with one gets, so a campaign's weight is its user's, divided by what their live campaigns weigh together.
 //! The weights are set anew whenever one of them begins or ends; those of a campaign that is over are removed.
 
-use windlass::core::{limit::LimitSettings, queue::GroupSettings};
+use windlass::core::{GroupKey, QueueName, limit::LimitSettings, queue::GroupSettings};
 
-use super::{jobs::group, queues};
+use super::{
+    jobs::{campaign_of, group},
+    queues,
+};
 use crate::{
     app::{App, AppError},
     model::{
@@ -21,6 +24,8 @@ const WEIGHT_MAX: u64 = 1_000;
 /// What a user of weight 1 has to divide: a user of the usual weight 10 with one campaign stands in the middle of the
 /// scale, and with 500 campaigns each still has a weight.
 const UNIT: u64 = 50;
+/// Groups that are looked at together.
+const GROUPS_PAGE: usize = 500;
 
 /// The weight of a campaign whose user has that weight, and whose live campaigns weigh so much together.
 fn weight(user: u32, campaign: u32, together: u32) -> u16 {
@@ -51,6 +56,31 @@ pub async fn set(app: &App, user: UserId) -> Result<(), AppError> {
         set_group(app, campaign.id, Some(settings)).await?;
     }
     Ok(())
+}
+
+/// Sets the weights of all live campaigns, and removes what was left of those that are over: whoever was killed between a
+/// change of a campaign and its word to the queue has left a pause without a hold, or a hold without a pause.
+///
+/// # Errors
+/// The database's, or the queue's.
+pub async fn set_all(app: &App) -> Result<(), AppError> {
+    for user in app.db().read(|tx| Ok::<_, AppError>(users::all(tx)?)).await? {
+        set(app, user.id).await?;
+    }
+    let mut after = None;
+    loop {
+        let queue = QueueName::new(queues::CAMPAIGN_STEP.name).map_err(windlass::Error::from)?;
+        let page = app.client().store().groups(queue, after, GROUPS_PAGE).await?;
+        let own = page.items.iter().filter(|group| group.own_settings);
+        for id in own.filter_map(|group| campaign_of(group.key.as_ref()?.as_str())) {
+            let campaign = app.db().read(move |tx| Ok::<_, AppError>(campaigns::get(tx, id)?)).await?;
+            if campaign.is_some_and(|campaign| !campaign.status.is_live()) {
+                set_group(app, id, None).await?;
+            }
+        }
+        let Some(next) = page.next.and_then(|next| GroupKey::new(&next).ok()) else { return Ok(()) };
+        after = Some(next);
+    }
 }
 
 /// Removes what was set for a campaign that is over, and gives its share to the others of its user.
