@@ -54,6 +54,7 @@ impl App {
     /// # Errors
     /// When the worker cannot start.
     pub async fn work(&self) -> Result<RunningWorker, AppError> {
+        queues::revive(self.client()).await?;
         let mut worker = self.client().worker(self.clone()).grace(GRACE);
         for queue in queues::ALL {
             worker = worker.queue(queue.name, queue.concurrency);
