@@ -201,6 +201,11 @@ fn in_savepoint<T, E: From<DbError>>(
     connection: &Connection,
     work: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
+    if connection.is_autocommit() {
+        // A full disk ends the whole transaction by itself: a savepoint now would be a transaction of its own, which stands
+        // although its commit is said to have failed.
+        return Err(DbError::Failed("the commit that this would have shared has failed".to_owned()).into());
+    }
     connection.execute_batch("SAVEPOINT one").map_err(|error| told(&error))?;
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(DbError::Failed("a transaction panicked".to_owned()).into()));
