@@ -168,6 +168,7 @@ pub(super) fn decide(
     events::note(tx, &prepared.touch, EventKind::Sending, "worker", &prepared.provider.name, None, now)?;
     prepared.touch.sends += 1;
     prepared.touch.sending_at = Some(prepared.touch.sending_at.unwrap_or(now));
+    prepared.touch.evidence = Some(sending.evidence);
     Ok(Decision::Send(Box::new(prepared)))
 }
 

@@ -96,8 +96,10 @@ async fn send(app: App, id: TouchId, cx: Ctx) -> Result<Outcome, JobError> {
 
 /// What the queue is told of a message that waits.
 fn later(app: &App, wait: &Wait) -> Outcome {
-    let span = Duration::from_millis(wait.until.0.saturating_sub(app.now().0));
-    let delay = app.clock().wall_span(span);
+    // From the moment itself, which is rounded up: a span would be rounded down, and the message would come back a moment
+    // before midnight, find today's cap used up still, and take another place on the plan.
+    let due = app.clock().wall_at(wait.until);
+    let delay = Duration::from_millis(due.0.saturating_sub(app.client().now().0).max(1));
     match wait.hold.as_deref().and_then(|name| LimitName::new(name).ok()) {
         // Everything else that takes the limit would only be told the same.
         Some(limit) => Outcome::rate_limited(delay, Hold::Limit(limit)),
@@ -417,8 +419,8 @@ fn unanswered(
 /// Gives back what the message was counted against: it was not taken.
 fn give_back(tx: &mut Tx<'_>, prepared: &Prepared, now: Time) -> Result<(), AppError> {
     let Prepared { touch, sender, .. } = prepared;
-    // What was begun on another day stays counted there.
-    let at = touch.sending_at.unwrap_or(now);
+    // It was counted when it was last begun, which may be another day than today or than that of the first try.
+    let at = touch.evidence.as_ref().map_or(now, |evidence| evidence.checked_at);
     usage::give_back(tx, usage::Of::Sender(sender.id), &check::day_of(&sender.time_zone, at))?;
     if let Some(campaign) = crate::store::campaigns::get(tx, touch.campaign)?
         && campaign.daily_cap.is_some()
