@@ -6,7 +6,7 @@ use crate::{
     channel::Channel,
     model::{ProviderId, SenderId, provider::Provider, sender::Sender},
     optout::{EmailAddress, PhoneNumber},
-    store::{audit, providers, senders},
+    store::{audit, providers, senders, touches},
     window::Zone,
 };
 
@@ -69,10 +69,10 @@ pub async fn set_sender(app: &App, mut sender: Sender, who: &str) -> Result<Send
     Ok(stored)
 }
 
-/// Pauses a sender, or lets it go on.
+/// Pauses a sender, or lets it go on: then what has waited for it goes out at once, as far as windows and caps allow.
 ///
 /// # Errors
-/// A sender that is none; the database's.
+/// A sender that is none; the database's, or the queue's.
 pub async fn pause_sender(
     app: &App,
     id: SenderId,
@@ -81,15 +81,27 @@ pub async fn pause_sender(
     who: &str,
 ) -> Result<(), AppError> {
     let (now, who, why) = (app.now(), who.to_owned(), why.to_owned());
-    app.db()
+    let waiting = app
+        .db()
         .write(move |tx| {
             if !senders::pause(tx, id, paused, &why)? {
                 return Err(AppError::unknown("sender", id));
             }
             let what = if paused { "pause sender" } else { "resume sender" };
-            Ok(audit::note(tx, &who, what, &id.to_string(), &why, now)?)
+            audit::note(tx, &who, what, &id.to_string(), &why, now)?;
+            Ok(if paused { Vec::new() } else { touches::jobs_of_paused(tx, id, now)? })
         })
-        .await
+        .await?;
+    limits::set_as_stored(app, id).await?;
+    for job in waiting {
+        let Ok(job) = job.parse() else { continue };
+        match app.client().run_now(job).await {
+            // It waits for something else by now, or for nothing.
+            Ok(()) | Err(windlass::Error::Rejected(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Whether an account takes messages of that channel.

@@ -15,7 +15,6 @@ use windlass::Time;
 use super::{
     breakers::{self, Passes},
     content::{Content, values},
-    limits,
     next::{self, Follow, Place},
 };
 use crate::{
@@ -104,8 +103,7 @@ pub(super) fn decide(
         providers::get(tx, sender.provider)?.ok_or_else(|| AppError::unknown("provider", sender.provider))?;
     if sender.paused {
         let until = app.clock().at(app.client().now().plus_ms(PAUSED_MS));
-        let hold = Some(limits::of_sender(sender.id));
-        return wait(tx, &touch, Reason::SenderPaused, &sender.pause_reason, until, hold);
+        return wait(tx, &touch, Reason::SenderPaused, &sender.pause_reason, until, None);
     }
     let evidence = match window::look(
         &place.campaign.policy,

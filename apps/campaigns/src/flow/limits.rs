@@ -60,13 +60,31 @@ pub async fn set_provider(app: &App, provider: &Provider) -> Result<(), AppError
     set(app, of_provider(provider.id), LimitSettings { concurrency: provider.concurrency, rate }).await
 }
 
-/// Sets the limit of a sender.
+/// Sets the limit of a sender; one that is paused admits nothing, and its jobs keep their places.
 ///
 /// # Errors
 /// The queue's.
 pub async fn set_sender(app: &App, sender: &Sender) -> Result<(), AppError> {
     let rate = sender.per_minute.map(|count| pace(app, count, 60_000));
-    set(app, of_sender(sender.id), LimitSettings { concurrency: None, rate }).await
+    set(app, of_sender(sender.id), LimitSettings { concurrency: sender.paused.then_some(0), rate }).await
+}
+
+/// Sets the limit of a sender as its row stands when this answers, whoever changes it meanwhile.
+///
+/// # Errors
+/// A sender that is none; the database's, or the queue's.
+pub(super) async fn set_as_stored(app: &App, id: SenderId) -> Result<(), AppError> {
+    let stored =
+        || app.db().read(move |tx| senders::get(tx, id)?.ok_or_else(|| AppError::unknown("sender", id)));
+    let mut sender = stored().await?;
+    loop {
+        set_sender(app, &sender).await?;
+        let now = stored().await?;
+        if now.revision == sender.revision {
+            return Ok(());
+        }
+        sender = now;
+    }
 }
 
 /// Sets the limit of a recipients' domain.

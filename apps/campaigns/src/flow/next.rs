@@ -219,7 +219,12 @@ pub(super) fn open(
             skip(tx, &touch, reason, "", now)?;
         } else {
             match window::look(&campaign.policy, app.rules(), &check::recipient(contact), channel, now) {
-                window::Verdict::Open { .. } => {}
+                window::Verdict::Open { .. } => {
+                    // The queue holds its job in its place; what is written is why.
+                    if let Some(paused) = sender.filter(|sender| sender.paused) {
+                        touches::defer(tx, touch.id, Reason::SenderPaused, &paused.pause_reason, now)?;
+                    }
+                }
                 window::Verdict::Closed { until: Some(until), reason, .. } => {
                     touches::defer(tx, touch.id, check::reason_of(&reason), "", until)?;
                     due = Some(until);

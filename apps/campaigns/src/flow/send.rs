@@ -77,7 +77,7 @@ async fn send(app: App, id: TouchId, cx: Ctx) -> Result<Outcome, JobError> {
             super::follow(&app, &cx, follows).await?;
             return Ok(Outcome::Done);
         }
-        Decision::Wait(wait) => return Ok(later(&app, &wait)),
+        Decision::Wait(wait) => return later(&app, id, &wait).await,
         Decision::Send(prepared) => {
             let outcome = ask(&app, &prepared).await;
             (prepared, outcome)
@@ -95,16 +95,24 @@ async fn send(app: App, id: TouchId, cx: Ctx) -> Result<Outcome, JobError> {
 }
 
 /// What the queue is told of a message that waits.
-fn later(app: &App, wait: &Wait) -> Outcome {
+async fn later(app: &App, id: TouchId, wait: &Wait) -> Result<Outcome, JobError> {
+    if wait.reason == Reason::SenderPaused {
+        // Whoever paused it may have been killed before the queue heard of it, or was a provider's refusal.
+        let touch =
+            app.db().read(move |tx| Ok::<_, AppError>(touches::get(tx, id)?)).await.map_err(failed)?;
+        if let Some(sender) = touch.and_then(|touch| touch.sender) {
+            limits::set_as_stored(app, sender).await.map_err(failed)?;
+        }
+    }
     // From the moment itself, which is rounded up: a span would be rounded down, and the message would come back a moment
     // before midnight, find today's cap used up still, and take another place on the plan.
     let due = app.clock().wall_at(wait.until);
     let delay = Duration::from_millis(due.0.saturating_sub(app.client().now().0).max(1));
-    match wait.hold.as_deref().and_then(|name| LimitName::new(name).ok()) {
+    Ok(match wait.hold.as_deref().and_then(|name| LimitName::new(name).ok()) {
         // Everything else that takes the limit would only be told the same.
         Some(limit) => Outcome::rate_limited(delay, Hold::Limit(limit)),
         None => Outcome::snooze(delay, wait.reason.said()),
-    }
+    })
 }
 
 /// What came of a message that was left in the middle.
@@ -277,7 +285,7 @@ async fn record(
     cx: &Ctx,
 ) -> Result<Outcome, JobError> {
     let (now, inner) = (app.now(), app.clone());
-    let kept = outcome.clone();
+    let (id, kept) = (prepared.touch.id, outcome.clone());
     let end = app
         .db()
         .write(move |tx| {
@@ -303,7 +311,7 @@ async fn record(
             super::follow(app, cx, follows).await?;
             Ok(Outcome::Done)
         }
-        End::Wait(wait) => Ok(later(app, &wait)),
+        End::Wait(wait) => later(app, id, &wait).await,
         End::Failed => match outcome {
             SendOutcome::Unanswered(error) => {
                 let class = if error.may_have_arrived { "reply_lost" } else { "not_sent" };
@@ -367,7 +375,7 @@ fn refused(
             Action::Brake => {
                 senders::pause(tx, sender.id, true, &said)?;
                 audit::note(tx, "windlass", "pause sender", &sender.address, &said, now)?;
-                (Reason::SenderPaused, Some(limits::of_sender(sender.id)))
+                (Reason::SenderPaused, None)
             }
             _ => (Reason::ProviderBusy, None),
         };

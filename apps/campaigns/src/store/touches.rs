@@ -281,6 +281,17 @@ pub fn set_job(tx: &mut Tx<'_>, id: TouchId, job: &str) -> Result<(), DbError> {
     tx.run("UPDATE touches SET job = $2 WHERE id = $1", &[id.into(), job.into()]).map(drop)
 }
 
+/// The jobs of the messages that look again later whether their sender is still paused.
+///
+/// # Errors
+/// The database's.
+pub fn jobs_of_paused(tx: &mut Tx<'_>, sender: SenderId, now: Time) -> Result<Vec<String>, DbError> {
+    let sql =
+        "SELECT job FROM touches WHERE sender_id = $1 AND status = 'deferred' AND reason = 'sender_paused'
+               AND until_at > $2 ORDER BY id";
+    tx.rows(sql, &[sender.into(), now.into()])?.into_iter().map(|mut row| row.text()).collect()
+}
+
 /// Lets it wait until then; false when it does not wait.
 ///
 /// # Errors
