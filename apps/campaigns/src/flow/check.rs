@@ -47,7 +47,7 @@ const PLANNED_DAYS: u32 = 400;
 pub(super) enum Decision {
     /// Ask the provider.
     Send(Box<Prepared>),
-    /// A worker died while it asked the provider: the channel's own rule comes first.
+    /// A worker died while it asked the provider for a mail or a text: the channel's own rule comes first.
     Interrupted(Box<Prepared>),
     /// Not now.
     Wait(Wait),
@@ -74,6 +74,8 @@ pub(super) struct Prepared {
     pub(super) provider: Provider,
     pub(super) content: Content,
     pub(super) unsubscribe_url: Option<String>,
+    /// Whether an earlier attempt may have arrived, so that nothing that is said of this one takes that back.
+    pub(super) may_have_arrived: bool,
 }
 
 /// Decides on a message, and writes the decision down.
@@ -88,6 +90,11 @@ pub(super) fn decide(
         return Ok(Decision::Over(next::after(tx, app, &touch, now)?));
     }
     let is_interrupted = touch.status == TouchStatus::Sending;
+    if is_interrupted && touch.channel == Channel::Voicemail {
+        // At most once: whatever the window, the campaign or the breaker say, it is not made again.
+        let detail = "the worker died in the middle of the call";
+        return next::unknown(tx, app, &touch, Reason::WorkerDied, detail, now).map(Decision::Over);
+    }
     let place = Place::of(tx, touch.campaign, touch.contact)?;
     if let Some(reason) = over(tx, app, &place, &touch)? {
         return give_up(tx, app, &touch, reason, "", now);
@@ -144,6 +151,7 @@ pub(super) fn decide(
         provider,
         content,
         unsubscribe_url,
+        may_have_arrived: is_interrupted,
     };
     if is_interrupted {
         return Ok(Decision::Interrupted(Box::new(prepared)));
@@ -228,11 +236,9 @@ fn give_up(
 ) -> Result<Decision, AppError> {
     if touch.status == TouchStatus::Sending {
         let detail = format!("not repeated: {}", reason.said());
-        touches::fail(tx, touch.id, TouchStatus::Unknown, Some(Reason::WorkerDied), &detail, now)?;
-        events::note(tx, touch, EventKind::Unknown, "worker", &detail, None, now)?;
-    } else {
-        next::skip(tx, touch, reason, detail, now)?;
+        return next::unknown(tx, app, touch, Reason::WorkerDied, &detail, now).map(Decision::Over);
     }
+    next::skip(tx, touch, reason, detail, now)?;
     let touch = touches::get(tx, touch.id)?.ok_or_else(|| AppError::unknown("touch", touch.id))?;
     Ok(Decision::Over(next::after(tx, app, &touch, now)?))
 }

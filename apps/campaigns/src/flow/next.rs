@@ -20,7 +20,9 @@ use crate::{
     store::{
         campaigns, contacts,
         enrolments::{self, Enrolment},
-        events, providers, senders, suppressions,
+        events, providers,
+        reviews::{self, ReviewKind},
+        senders, suppressions,
         touches::{self, NewTouch},
     },
     window,
@@ -252,6 +254,26 @@ pub(super) fn skip(
         events::note(tx, touch, EventKind::Skipped, "worker", reason.said(), None, now)?;
     }
     Ok(())
+}
+
+/// Ends a message of which nobody knows whether it was sent, and asks a person about a call; what follows from it.
+pub(super) fn unknown(
+    tx: &mut Tx<'_>,
+    app: &App,
+    touch: &Touch,
+    reason: Reason,
+    detail: &str,
+    now: Time,
+) -> Result<Vec<Follow>, AppError> {
+    if touches::fail(tx, touch.id, TouchStatus::Unknown, Some(reason), detail, now)? {
+        events::note(tx, touch, EventKind::Unknown, "worker", detail, None, now)?;
+        if touch.channel == Channel::Voicemail {
+            let about = (Some(touch.id), Some(touch.contact), touch.channel);
+            reviews::open(tx, ReviewKind::UnknownCall, about, "", &reviews::of_call(touch.id), now)?;
+        }
+    }
+    let touch = touches::get(tx, touch.id)?.ok_or_else(|| AppError::unknown("touch", touch.id))?;
+    after(tx, app, &touch, now)
 }
 
 /// Whether that contact may be reached by that channel at all.

@@ -19,6 +19,7 @@ use super::{
     jobs::{DropVoicemail, SendEmail, SendSms},
     limits,
     next::{self, Follow},
+    queues,
 };
 use crate::{
     app::{App, AppError},
@@ -32,13 +33,7 @@ use crate::{
         TouchId,
         touch::{EventKind, Reason, TouchStatus},
     },
-    store::{
-        audit, events, providers,
-        reviews::{self, ReviewKind},
-        senders, suppressions,
-        suppressions::Addressed,
-        touches, usage,
-    },
+    store::{audit, events, providers, senders, suppressions, suppressions::Addressed, touches, usage},
 };
 
 /// How often a provider is asked for one message before it is given up: with the waits between, a day of a provider that is
@@ -124,34 +119,29 @@ enum Resumed {
 async fn resume(app: &App, mut prepared: Box<Prepared>, cx: &Ctx) -> Result<Resumed, JobError> {
     let (now, id, sends) = (app.now(), prepared.touch.id, prepared.touch.sends);
     cx.log("an earlier attempt ended between asking the provider and writing down what it said");
-    match prepared.touch.channel {
-        Channel::Voicemail => {
-            let (touch, inner) = (prepared.touch.clone(), app.clone());
-            let unknown = move |tx: &mut Tx<'_>| {
-                let detail = "the worker died in the middle of the call";
-                touches::fail(tx, id, TouchStatus::Unknown, Some(Reason::WorkerDied), detail, now)?;
-                events::note(tx, &touch, EventKind::Unknown, "worker", detail, None, now)?;
-                let about = (Some(id), Some(touch.contact), touch.channel);
-                reviews::open(tx, ReviewKind::UnknownCall, about, "", &reviews::of_call(id), now)?;
-                let touch = touches::get(tx, id)?.ok_or_else(|| AppError::unknown("touch", id))?;
-                next::after(tx, &inner, &touch, now)
-            };
-            return app.db().write(unknown).await.map(Resumed::Decided).map_err(failed);
-        }
-        Channel::Sms => {
-            if let Some(found) = find(app, &prepared).await? {
-                cx.log(format!("the provider has it as {found}"));
-                let touch = prepared.touch.clone();
-                let detail = found.clone();
-                let note = move |tx: &mut Tx<'_>| {
-                    events::note(tx, &touch, EventKind::Found, "provider", &detail, None, now)
-                        .map_err(AppError::from)
-                };
-                app.db().write(note).await.map_err(failed)?;
-                return Ok(Resumed::Asked(prepared, SendOutcome::Sent { provider_id: found }));
+    if prepared.touch.channel == Channel::Sms {
+        let found = match find(app, &prepared).await {
+            Ok(found) => found,
+            Err(error) if is_last(cx) => {
+                let (touch, inner, why) = (prepared.touch.clone(), app.clone(), error.to_string());
+                let unknown =
+                    move |tx: &mut Tx<'_>| next::unknown(tx, &inner, &touch, Reason::WorkerDied, &why, now);
+                return app.db().write(unknown).await.map(Resumed::Decided).map_err(failed);
             }
+            Err(error) => return Err(error),
+        };
+        if let Some(found) = found {
+            cx.log(format!("the provider has it as {found}"));
+            let touch = prepared.touch.clone();
+            let detail = found.clone();
+            let note = move |tx: &mut Tx<'_>| {
+                events::note(tx, &touch, EventKind::Found, "provider", &detail, None, now)
+                    .map_err(AppError::from)
+            };
+            app.db().write(note).await.map_err(failed)?;
+            return Ok(Resumed::Asked(prepared, SendOutcome::Sent { provider_id: found }));
         }
-        Channel::Email => {}
+        prepared.may_have_arrived = false;
     }
     let touch = prepared.touch.clone();
     let again = move |tx: &mut Tx<'_>| {
@@ -166,6 +156,11 @@ async fn resume(app: &App, mut prepared: Box<Prepared>, cx: &Ctx) -> Result<Resu
     prepared.touch.sends += 1;
     let outcome = ask(app, &prepared).await;
     Ok(Resumed::Asked(prepared, outcome))
+}
+
+/// Whether this is the last time that the queue tries the job.
+fn is_last(cx: &Ctx) -> bool {
+    cx.failures() + 1 >= queues::MAX_FAILURES
 }
 
 /// What the provider calls the text, if it has it.
@@ -188,7 +183,7 @@ async fn find(app: &App, prepared: &Prepared) -> Result<Option<String>, JobError
 
 /// Asks the provider to send it.
 async fn ask(app: &App, prepared: &Prepared) -> SendOutcome {
-    let Prepared { touch, contact, sender, provider, content, unsubscribe_url, passes: _ } = prepared;
+    let Prepared { touch, contact, sender, provider, content, unsubscribe_url, .. } = prepared;
     let gateway = match app.gateways().of(provider) {
         Ok(gateway) => gateway,
         Err(error) => {
@@ -284,7 +279,7 @@ async fn record(
     outcome: SendOutcome,
     cx: &Ctx,
 ) -> Result<Outcome, JobError> {
-    let (now, inner) = (app.now(), app.clone());
+    let (now, inner, is_last) = (app.now(), app.clone(), is_last(cx));
     let (id, kept) = (prepared.touch.id, outcome.clone());
     let end = app
         .db()
@@ -301,7 +296,7 @@ async fn record(
                     let action = action.unwrap_or(Action::Fail);
                     refused(tx, &inner, &prepared, refusal, action, now)
                 }
-                SendOutcome::Unanswered(error) => unanswered(tx, &inner, &prepared, error, now),
+                SendOutcome::Unanswered(error) => unanswered(tx, &inner, &prepared, error, is_last, now),
             }
         })
         .await
@@ -380,7 +375,9 @@ fn refused(
             _ => (Reason::ProviderBusy, None),
         };
         give_back(tx, prepared, now)?;
-        touches::defer(tx, touch.id, reason, &said, until)?;
+        if !prepared.may_have_arrived {
+            touches::defer(tx, touch.id, reason, &said, until)?;
+        }
         events::note(tx, touch, EventKind::Deferred, &provider.name, &said, None, now)?;
         return Ok(End::Wait(Wait { reason, until, hold }));
     }
@@ -388,6 +385,9 @@ fn refused(
         let address = Addressed { hash: app.hash_of(&touch.address), text: Some(touch.address.clone()) };
         let channel = Some(touch.channel);
         suppressions::add(tx, None, channel, &address, &refusal.code, &provider.name, now)?;
+    }
+    if prepared.may_have_arrived {
+        return next::unknown(tx, app, touch, Reason::ReplyLost, &said, now).map(End::Done);
     }
     give_back(tx, prepared, now)?;
     if touches::fail(tx, touch.id, TouchStatus::Failed, Some(Reason::Refused), &said, now)? {
@@ -402,15 +402,23 @@ fn unanswered(
     app: &App,
     prepared: &Prepared,
     error: &SendError,
+    is_last: bool,
     now: Time,
 ) -> Result<End, AppError> {
     let Prepared { touch, provider, .. } = prepared;
+    let asked_too_often = touch.sends >= MAX_SENDS;
     if error.may_have_arrived {
-        // It stays `sending`: the next attempt goes by the channel's rule.
-        return Ok(End::Failed);
+        // It stays `sending`, and the next attempt goes by the channel's rule: a call has no other one.
+        if touch.channel != Channel::Voicemail && !asked_too_often && !is_last {
+            return Ok(End::Failed);
+        }
+        return next::unknown(tx, app, touch, Reason::ReplyLost, &error.why, now).map(End::Done);
+    }
+    if asked_too_often && prepared.may_have_arrived {
+        return next::unknown(tx, app, touch, Reason::ReplyLost, &error.why, now).map(End::Done);
     }
     give_back(tx, prepared, now)?;
-    if touch.sends >= MAX_SENDS {
+    if asked_too_often {
         if touches::fail(tx, touch.id, TouchStatus::Failed, Some(Reason::Refused), &error.why, now)? {
             events::note(tx, touch, EventKind::Failed, &provider.name, &error.why, None, now)?;
         }
@@ -419,7 +427,9 @@ fn unanswered(
     }
     let backoff = RETRY_MS.saturating_mul(1 << touch.sends.min(6)).min(RETRY_CAP_MS);
     let until = now.plus_ms(backoff);
-    touches::defer(tx, touch.id, Reason::ProviderBusy, &error.why, until)?;
+    if !prepared.may_have_arrived {
+        touches::defer(tx, touch.id, Reason::ProviderBusy, &error.why, until)?;
+    }
     events::note(tx, touch, EventKind::Deferred, &provider.name, &error.why, None, now)?;
     Ok(End::Wait(Wait { reason: Reason::ProviderBusy, until, hold: None }))
 }
@@ -427,6 +437,10 @@ fn unanswered(
 /// Gives back what the message was counted against: it was not taken.
 fn give_back(tx: &mut Tx<'_>, prepared: &Prepared, now: Time) -> Result<(), AppError> {
     let Prepared { touch, sender, .. } = prepared;
+    if prepared.may_have_arrived {
+        // The earlier attempt is what it was counted for.
+        return Ok(());
+    }
     // It was counted when it was last begun, which may be another day than today or than that of the first try.
     let at = touch.evidence.as_ref().map_or(now, |evidence| evidence.checked_at);
     usage::give_back(tx, usage::Of::Sender(sender.id), &check::day_of(&sender.time_zone, at))?;

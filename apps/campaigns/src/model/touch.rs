@@ -112,6 +112,8 @@ pub enum Reason {
     Refused,
     /// A worker died in the middle of a call.
     WorkerDied,
+    /// The provider was asked, and its answer was lost.
+    ReplyLost,
     /// The windows of campaign and recipient never meet.
     NeverOpen,
 }
@@ -143,6 +145,7 @@ impl Reason {
             Reason::MissingVariable => "a variable of the template has no value",
             Reason::Refused => "refused by the provider for good",
             Reason::WorkerDied => "the worker died in the middle of the call",
+            Reason::ReplyLost => "the provider's answer was lost",
             Reason::NeverOpen => "campaign's and recipient's windows never meet",
         }
     }

@@ -408,7 +408,14 @@ pub fn sent(
 ) -> Result<bool, DbError> {
     let sql = "UPDATE touches SET status = 'sent', reason = '', detail = '', provider_ref = $2, provider_status = $3,
                sent_at = $4 WHERE id = $1 AND status IN ('sending', 'unknown')";
-    Ok(tx.run(sql, &[id.into(), provider_ref.into(), status.into(), now.into()])? > 0)
+    if tx.run(sql, &[id.into(), provider_ref.into(), status.into(), now.into()])? > 0 {
+        return Ok(true);
+    }
+    // The provider's own word may be quicker than its answer: what it calls the message is known only now.
+    let sql = "UPDATE touches SET provider_ref = COALESCE(provider_ref, $2), sent_at = COALESCE(sent_at, $3)
+               WHERE id = $1 AND status IN ('delivered', 'bounced', 'failed')";
+    tx.run(sql, &[id.into(), provider_ref.into(), now.into()])?;
+    Ok(false)
 }
 
 /// Takes back that the provider was about to be asked: it was not, or it said later.
