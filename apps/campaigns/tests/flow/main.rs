@@ -1,7 +1,18 @@
 //! Campaigns from launch to the last message, against real doubles of the providers.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+#![allow(clippy::print_stdout, reason = "seeds are printed")]
 
+mod caps;
+mod crash;
+mod db;
 mod open;
+mod postgres;
+mod rules;
 mod sequence;
 mod stage;
+mod statements;
+mod windows;
+
+#[path = "../../../../crates/windlass-postgres/tests/server/mod.rs"]
+mod server;

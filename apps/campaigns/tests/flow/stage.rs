@@ -4,10 +4,16 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    sync::Mutex,
+    time::{Duration, Instant, SystemTime},
 };
 
-use windlass::{Client, RunningWorker, Time};
+use tokio::task::JoinHandle;
+use windlass::{
+    Client, RunningWorker, Time,
+    core::{State, store::Filter},
+    testing::TestQueue,
+};
 use windlass_campaigns::{
     app::{App, Options},
     channel::{Channel, rules::ProviderKind},
@@ -29,10 +35,13 @@ use windlass_campaigns::{
     window::{Delay, Week, WindowPolicy, Zone},
 };
 use windlass_doubles::{Handle, log::Delivery, smtp, twilio};
+use windlass_outbox::{Outbox as _, Table, outbox::Turn, sqlite::SqliteOutbox};
 
 /// What has not come by then never will.
 const DEADLINE: Duration = Duration::from_secs(30);
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(5);
+/// How long a text or call stays in each of its states.
+pub(crate) const PACE: Duration = Duration::from_millis(1);
 /// Where the application's clock begins: Wednesday, 2026-11-18, 10:00 in New York.
 pub(crate) const MORNING: Time = Time(1_795_014_000_000);
 
@@ -42,8 +51,56 @@ pub(crate) struct Stage {
     pub(crate) phone: Handle,
     pub(crate) user: UserId,
     pub(crate) senders: BTreeMap<Channel, SenderId>,
-    relaying: Option<db::Relaying>,
+    standing: Option<TestQueue>,
+    /// When, by the wall's clock, the standing one was moved where.
+    moments: Mutex<Vec<(u64, Time)>>,
+    dir: PathBuf,
+    relaying: Option<Carrying>,
     worker: Option<RunningWorker>,
+}
+
+/// Who brings the outbox's rows to the queue.
+enum Carrying {
+    Relay(db::Relaying),
+    Rows(JoinHandle<()>),
+}
+
+/// Brings the rows of the stage's database to a queue in memory: the relay refuses one that may lose what it took.
+async fn carry(dir: PathBuf, client: Client) {
+    let mut outbox = SqliteOutbox::new(dir.join("campaigns.db"), Table::default());
+    outbox.take_over().await.unwrap().expect("nobody else carries");
+    let mut done = Vec::new();
+    loop {
+        let fence = client.new_id();
+        let turn = Turn {
+            done: std::mem::take(&mut done),
+            keep: false,
+            fence,
+            full: Vec::new(),
+            under_way: Vec::new(),
+            rows: 100,
+            bytes: 1 << 20,
+        };
+        match outbox.turn(turn).await.unwrap() {
+            Some((batch, rows)) => {
+                for mut row in rows {
+                    client.enqueue_raw(row.job().unwrap()).await.unwrap();
+                }
+                done.push(batch);
+            }
+            None => outbox.doorbell(LOOK).await,
+        }
+    }
+}
+
+/// Where the jobs stand.
+pub(crate) enum Queue {
+    /// In a directory of the stage's own.
+    File,
+    /// There.
+    At(String),
+    /// In memory, by a clock that a test moves.
+    Standing(TestQueue),
 }
 
 pub(crate) struct Setting {
@@ -52,15 +109,17 @@ pub(crate) struct Setting {
     pub(crate) speed: u32,
     pub(crate) starts: Time,
     pub(crate) public_url: Option<String>,
+    pub(crate) queue: Queue,
 }
 
 impl Default for Setting {
     fn default() -> Self {
         Self {
             mail: smtp::Options::default(),
-            phone: twilio::Options::default(),
+            phone: twilio::Options { pace: PACE, ..twilio::Options::default() },
             speed: 1,
             starts: MORNING,
+            queue: Queue::File,
             public_url: None,
         }
     }
@@ -76,17 +135,99 @@ impl Stage {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let mail = smtp::start(any_port, &dir.join("mail.jsonl"), setting.mail).await.unwrap();
         let phone = twilio::start(any_port, &dir.join("phone.jsonl"), setting.phone).await.unwrap();
-        let client = windlass::open(&format!("file:{}", dir.join("queue").display())).await.unwrap();
+        let client = match &setting.queue {
+            Queue::File => windlass::open(&format!("file:{}", dir.join("queue").display())).await.unwrap(),
+            Queue::At(url) => windlass::open(url).await.unwrap(),
+            Queue::Standing(queue) => queue.client().clone(),
+        };
         let db = Db::open(database).await.unwrap();
-        let clock = Clock::running(client.now(), setting.starts, setting.speed);
+        let clock = match &setting.queue {
+            Queue::Standing(_) => Clock::WALL,
+            Queue::File | Queue::At(_) => Clock::running(client.now(), setting.starts, setting.speed),
+        };
         db.write(move |tx| settings::set(tx, settings::CLOCK, &clock)).await.unwrap();
         let app = App::open(db, client, Options { public_url: setting.public_url }).await.unwrap();
         let now = app.now();
         let user = app.db().write(move |tx| users::ensure(tx, "Ann", "", 10, now)).await.unwrap();
+        let standing = match setting.queue {
+            Queue::Standing(queue) => Some(queue),
+            Queue::File | Queue::At(_) => None,
+        };
+        let moments = Mutex::new(vec![(wall_ms(), now)]);
+        let (dir, senders) = (dir.to_owned(), BTreeMap::new());
         let mut stage =
-            Self { app, mail, phone, user, senders: BTreeMap::new(), relaying: None, worker: None };
+            Self { app, mail, phone, user, senders, standing, moments, dir, relaying: None, worker: None };
         stage.set_senders().await;
         stage
+    }
+
+    /// A stage whose clock stands where it begins until [`Stage::pass`] moves it.
+    pub(crate) async fn standing(dir: &Path, starts: Time, setting: Setting) -> Self {
+        let queue = Queue::Standing(TestQueue::starting_at(starts));
+        Self::set(dir, Setting { queue, ..setting }).await
+    }
+
+    /// Waits until nothing is left to do at this moment: what waits, waits for a time to come.
+    pub(crate) async fn quiet(&self) {
+        let begun = Instant::now();
+        loop {
+            let waits = "SELECT count(*) FROM windlass_outbox";
+            let waits = self.app.db().read(move |tx| tx.count(waits, &[])).await.unwrap();
+            let queues = self.client().store().queues(None, None).await.unwrap();
+            let busy = |state| queues.iter().map(|queue| queue.counts.of(state)).sum::<u64>();
+            if waits == 0 && busy(State::Ready) == 0 && busy(State::Running) == 0 {
+                return;
+            }
+            assert!(begun.elapsed() < DEADLINE, "there is no end of it: {}", self.told().await);
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Lets so much time pass, whatever waits for the queue to let it go.
+    pub(crate) async fn step_on(&self, span: Duration) {
+        let standing = self.standing.as_ref().expect("a clock that stands");
+        // What is under way is not made to last so long.
+        let begun = Instant::now();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let queues = self.client().store().queues(None, None).await.unwrap();
+            if queues.iter().all(|queue| queue.counts.of(State::Running) == 0) {
+                break;
+            }
+            assert!(begun.elapsed() < DEADLINE, "there is no end of it: {}", self.told().await);
+        }
+        standing.advance(span).await.unwrap();
+        self.moments.lock().unwrap().push((wall_ms(), standing.now()));
+    }
+
+    /// Lets the time go on to that moment, and everything that is due on the way happen at its own.
+    pub(crate) async fn pass(&self, until: Time) {
+        let standing = self.standing.as_ref().expect("a clock that stands");
+        loop {
+            self.quiet().await;
+            let next = self.next_due().await.unwrap_or(until).min(until).max(standing.now());
+            standing.advance(Duration::from_millis(next.0 - standing.now().0)).await.unwrap();
+            self.moments.lock().unwrap().push((wall_ms(), next));
+            if next == until {
+                return self.quiet().await;
+            }
+        }
+    }
+
+    async fn next_due(&self) -> Option<Time> {
+        let later = Filter { states: vec![State::Scheduled, State::Retrying], ..Filter::default() };
+        let page = self.client().store().list(later, None, 1_000, 10_000).await.unwrap().unwrap();
+        assert!(page.next.is_none(), "a stage whose clock stands is a small one");
+        page.items.iter().map(|job| job.since).min()
+    }
+
+    /// The application's time of something that happened at that moment of the wall.
+    pub(crate) fn app_time(&self, at_ms: u64) -> Time {
+        if self.standing.is_none() {
+            return self.app.clock().at(Time(at_ms));
+        }
+        let moments = self.moments.lock().unwrap();
+        moments.iter().rev().find(|(wall, _)| *wall <= at_ms).unwrap_or(&moments[0]).1
     }
 
     async fn set_senders(&mut self) {
@@ -122,13 +263,24 @@ impl Stage {
         }
     }
 
+    /// Changes a sender as the page of senders does.
+    pub(crate) async fn change_sender(&self, channel: Channel, change: impl FnOnce(&mut Sender)) {
+        let id = self.senders[&channel];
+        let mut sender = self.app.db().read(move |tx| senders::get(tx, id)).await.unwrap().unwrap();
+        change(&mut sender);
+        assert_eq!(accounts::set_sender(&self.app, sender, "test").await.unwrap().id, id);
+    }
+
     pub(crate) fn client(&self) -> &Client {
         self.app.client()
     }
 
     /// Starts relay and worker.
     pub(crate) async fn work(&mut self) {
-        self.relaying = Some(db::relay(self.app.db(), self.client()).unwrap());
+        self.relaying = Some(match &self.standing {
+            Some(queue) => Carrying::Rows(tokio::spawn(carry(self.dir.clone(), queue.client().clone()))),
+            None => Carrying::Relay(db::relay(self.app.db(), self.client()).unwrap()),
+        });
         self.worker = Some(self.app.work().await.unwrap());
     }
 
@@ -136,8 +288,10 @@ impl Stage {
         if let Some(worker) = self.worker.take() {
             worker.shutdown().await;
         }
-        if let Some(relaying) = self.relaying.take() {
-            relaying.end().await;
+        match self.relaying.take() {
+            Some(Carrying::Relay(relaying)) => relaying.end().await,
+            Some(Carrying::Rows(task)) => task.abort(),
+            None => {}
         }
     }
 
@@ -151,10 +305,9 @@ impl Stage {
             .unwrap()
     }
 
-    /// So many contacts in New York with a mailbox, a number and consent to everything.
-    pub(crate) async fn contacts(&self, prefix: &str, count: u32) -> Vec<ContactId> {
+    /// These contacts.
+    pub(crate) async fn people(&self, people: Vec<NewContact>) -> Vec<ContactId> {
         let now = self.app.now();
-        let people = (0..count).map(|nth| person(prefix, nth, now)).collect::<Vec<_>>();
         self.app
             .db()
             .write(move |tx| {
@@ -162,6 +315,12 @@ impl Stage {
             })
             .await
             .unwrap()
+    }
+
+    /// So many contacts in New York with a mailbox, a number and consent to everything.
+    pub(crate) async fn contacts(&self, prefix: &str, count: u32) -> Vec<ContactId> {
+        let now = self.app.now();
+        self.people((0..count).map(|nth| person(prefix, nth, now)).collect()).await
     }
 
     /// A draft for those contacts with those steps.
@@ -260,7 +419,12 @@ impl Stage {
     }
 }
 
-fn read(path: &Path) -> Vec<Delivery<'static>> {
+fn wall_ms() -> u64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
+
+pub(crate) fn read(path: &Path) -> Vec<Delivery<'static>> {
     let text = std::fs::read_to_string(PathBuf::from(path)).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -324,4 +488,17 @@ pub(crate) fn fallback(step: Step, channel: Channel, template: TemplateId) -> St
 
 pub(crate) fn in_status(touches: &[Touch], status: TouchStatus) -> usize {
     touches.iter().filter(|touch| touch.status == status).count()
+}
+
+/// That moment by the clocks of New York, written as `2026-11-18T19:59:30`.
+pub(crate) fn new_york(text: &str) -> Time {
+    let there: jiff::civil::DateTime = text.parse().unwrap();
+    let at = there.in_tz("America/New_York").unwrap().timestamp().as_millisecond();
+    Time(u64::try_from(at).unwrap())
+}
+
+/// What the clocks of that zone show at that moment.
+pub(crate) fn local(zone: &str, at: Time) -> jiff::civil::DateTime {
+    let at = jiff::Timestamp::from_millisecond(i64::try_from(at.0).unwrap()).unwrap();
+    at.in_tz(zone).unwrap().datetime()
 }

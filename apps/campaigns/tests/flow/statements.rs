@@ -1,0 +1,344 @@
+//! Every statement of the store is understood by both databases, and both give the same answers.
+
+use windlass::Time;
+use windlass_campaigns::{
+    channel::{
+        Channel,
+        breaker::{Breaker, Gate},
+        rules::{Action, ErrorRule, ProviderKind},
+    },
+    db::{Db, DbError, Tx},
+    flow::accounts::new_provider,
+    model::{
+        ContactId, ReviewId, SenderId, TemplateId, TouchId,
+        campaign::{CampaignStatus, EnrolmentStatus},
+        contact::Consent,
+        sender::{Health, Sender, WarmUp},
+        touch::{EventKind, Evidence, Reason, TouchStatus},
+    },
+    store::{
+        audit, campaigns, contacts, enrolments, events,
+        events::About,
+        lists,
+        providers::{self, DomainLimit},
+        reviews::{self, ReviewKind},
+        senders, settings,
+        suppressions::{self, Addressed},
+        templates,
+        touches::{self, NewTouch, Sending, Which},
+        usage, users,
+    },
+    window::{self, Delay, Recipient, RuleTable},
+};
+
+use crate::{
+    server::Server,
+    stage::{MORNING, campaign, person, step},
+};
+
+const NOW: Time = MORNING;
+const LATER: Time = Time(MORNING.0 + 60_000);
+
+/// What one list of questions answers, line by line.
+fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
+    let mut said = Vec::new();
+    macro_rules! say {
+        ($what:expr) => {
+            said.push(format!("{} = {:?}", stringify!($what), $what?))
+        };
+    }
+    say!(settings::get_or_make(tx, "x", || 7));
+    say!(settings::get_or_make(tx, "x", || 8));
+    say!(settings::set(tx, "x", &9));
+    say!(settings::get::<u32>(tx, "x"));
+    say!(settings::get::<u32>(tx, "y"));
+
+    let user = users::ensure(tx, "Ann", "ann@example.com", 10, NOW)?;
+    say!(users::ensure(tx, "Ann", "", 11, NOW));
+    say!(users::set_weight(tx, user, 12));
+    say!(users::get(tx, user));
+    say!(users::all(tx));
+
+    let mut ids = Vec::new();
+    for nth in 0..4 {
+        ids.push(contacts::upsert(tx, &person("b", nth, NOW), NOW)?.id());
+    }
+    let [one, two, three, four] = ids[..] else { panic!() };
+    say!(contacts::upsert(tx, &person("b", 0, NOW), LATER));
+    let mut stranger = person("b", 2, NOW);
+    stranger.email = Some("b1@example.org".into());
+    say!(contacts::upsert(tx, &stranger, LATER));
+    say!(contacts::get(tx, one));
+    say!(contacts::get(tx, ContactId(i64::MAX)));
+    say!(contacts::by_address(tx, Channel::Email, "b1@example.org"));
+    say!(contacts::by_address(tx, Channel::Sms, "+12122001000"));
+    say!(contacts::count(tx));
+    say!(contacts::consents(tx, one));
+    let consent = Consent {
+        channel: Channel::Sms,
+        basis: "implied".into(),
+        proof: String::new(),
+        source: "form".into(),
+        given_at: LATER,
+        revoked_at: None,
+    };
+    say!(contacts::give_consent(tx, one, &consent));
+    say!(contacts::give_consent(tx, one, &Consent { given_at: NOW, ..consent.clone() }));
+    say!(contacts::revoke_consent(tx, one, Channel::Sms, LATER));
+    say!(contacts::consents(tx, one));
+
+    let list = lists::ensure(tx, "customers", NOW)?;
+    say!(lists::ensure(tx, "customers", NOW));
+    say!(lists::add(tx, list, ids.clone()));
+    say!(lists::add(tx, list, ids.clone()));
+    say!(lists::size(tx, list));
+    say!(lists::is_there(tx, list));
+    say!(lists::all(tx));
+    say!(contacts::page(tx, None, "", ContactId(0), 2));
+    say!(contacts::page(tx, Some(list), "b", one, 10));
+    say!(contacts::page(tx, Some(list), "+1212", ContactId(0), 10));
+    say!(contacts::page(tx, None, "ä%_'", ContactId(0), 10));
+
+    let mail = templates::write(tx, "news", Channel::Email, "News", "Hi", Some("<p>Hi"), NOW)?;
+    say!(templates::write(tx, "news", Channel::Email, "News", "Hi again", None, NOW));
+    say!(templates::get(tx, mail));
+    say!(templates::get(tx, TemplateId(0)));
+    say!(templates::newest(tx));
+    say!(templates::versions(tx, "news"));
+
+    let provider = providers::set(tx, &new_provider("mail", ProviderKind::Smtp, "smtp://127.0.0.1"), NOW)?;
+    let mut faster = new_provider("mail", ProviderKind::Smtp, "smtp://127.0.0.1:26");
+    (faster.per_second, faster.concurrency) = (Some(5), Some(3));
+    say!(providers::set(tx, &faster, NOW));
+    say!(providers::get(tx, provider));
+    say!(providers::all(tx));
+    let (closed, mut open) = (Breaker::default(), Breaker::default());
+    open.force(Gate::Open, "Ann", "an 'outage' of $1", NOW);
+    say!(providers::breaker(tx, provider));
+    say!(providers::keep_breaker(tx, provider, &closed, &open));
+    say!(providers::keep_breaker(tx, provider, &closed, &open));
+    say!(providers::keep_breaker(tx, provider, &open, &closed));
+    say!(providers::breaker(tx, provider));
+    let rule = ErrorRule {
+        provider: ProviderKind::Smtp,
+        code: "550*".into(),
+        action: Action::Retry,
+        note: "greylisting".into(),
+        source: String::new(),
+    };
+    say!(providers::set_error_rule(tx, &rule));
+    say!(providers::set_error_rule(tx, &rule));
+    say!(providers::error_rules(tx));
+    say!(providers::delete_error_rule(tx, ProviderKind::Smtp, "550*"));
+    let limit = DomainLimit { domain: "example.org".into(), per_minute: Some(9), concurrency: None };
+    say!(providers::set_domain_limit(tx, &limit));
+    say!(providers::set_domain_limit(tx, &limit));
+    say!(providers::domain_limits(tx));
+    say!(providers::has_domain_limit(tx, "Example.ORG"));
+    say!(providers::has_domain_limit(tx, "example.com"));
+
+    let sender = Sender {
+        id: SenderId(0),
+        user: Some(user),
+        channel: Channel::Email,
+        name: "Ann".into(),
+        address: "ann@example.com".into(),
+        provider,
+        time_zone: "America/New_York".into(),
+        daily_cap: 200,
+        per_minute: Some(30),
+        warm_up: WarmUp::new_mailbox(),
+        cap_today: 20,
+        paused: false,
+        pause_reason: String::new(),
+        revision: 0,
+    };
+    let ann = senders::set(tx, &sender, NOW)?;
+    say!(senders::set(tx, &Sender { user: None, per_minute: None, ..sender }, NOW));
+    say!(senders::pause(tx, ann, true, "holidays"));
+    say!(senders::grow(tx, ann, WarmUp::warm(), 200));
+    say!(senders::get(tx, ann));
+    say!(senders::by_address(tx, Channel::Email, "ann@example.com"));
+    say!(senders::all(tx));
+    say!(senders::keep_breaker(tx, ann, &closed, &open));
+    say!(senders::breaker(tx, ann));
+
+    let steps =
+        vec![step(Channel::Email, mail, Delay::Minutes(0)), step(Channel::Email, mail, Delay::Days(1))];
+    let id = campaigns::create(tx, &campaign(user, "spring", list, NOW), &steps, NOW)?;
+    say!(senders::choose(tx, id, &[ann]));
+    say!(senders::choose(tx, id, &[ann, ann]));
+    say!(senders::of_campaign(tx, id, Channel::Email));
+    say!(senders::of_campaign(tx, id, Channel::Sms));
+    let mut draft = campaigns::get(tx, id)?.unwrap();
+    (draft.daily_cap, draft.starts_at) = (Some(4), Some(LATER));
+    say!(campaigns::edit(tx, &draft));
+    say!(campaigns::edit(tx, &draft));
+    say!(campaigns::write_steps(tx, id, 1, &steps[..1], NOW));
+    say!(campaigns::write_steps(tx, id, 2, &steps, NOW));
+    say!(campaigns::steps(tx, id, 1));
+    say!(campaigns::steps(tx, id, 2));
+    assert!(campaigns::steps(tx, id, 3).is_err());
+    say!(campaigns::change(tx, id, CampaignStatus::Draft, CampaignStatus::Running, NOW));
+    say!(campaigns::change(tx, id, CampaignStatus::Draft, CampaignStatus::Running, NOW));
+    let launched = campaigns::get(tx, id)?.unwrap();
+    say!(campaigns::enrol_all(tx, &launched, NOW));
+    say!(campaigns::enrol_all(tx, &launched, NOW));
+    say!(campaigns::write_steps(tx, id, 1, &steps, LATER));
+    say!(campaigns::steps(tx, id, 1));
+    say!(campaigns::live_of(tx, user));
+    say!(campaigns::page(tx, windlass_campaigns::model::CampaignId(i64::MAX), 10));
+
+    say!(enrolments::get(tx, id, one));
+    say!(enrolments::page(tx, id, one, 2));
+    say!(enrolments::of_contact(tx, one));
+    say!(enrolments::advance(tx, id, one, 2, LATER, NOW));
+    say!(enrolments::advance(tx, id, one, 2, LATER, NOW));
+    say!(enrolments::move_to(tx, id, 2, false, NOW));
+    say!(enrolments::move_to(tx, id, 2, true, NOW));
+    say!(enrolments::end(tx, id, two, EnrolmentStatus::Done, "", NOW));
+    say!(enrolments::stop_all(tx, three, Reason::Suppressed, NOW));
+    say!(enrolments::counts(tx, id).map(|mut counts| {
+        counts.sort_by_key(|(status, _)| status.to_string());
+        counts
+    }));
+    say!(campaigns::end_if_over(tx, id, NOW));
+    say!(campaigns::paged(tx, id, NOW));
+
+    let new = |contact, step| NewTouch {
+        campaign: id,
+        contact,
+        step,
+        channel: Channel::Email,
+        version: 1,
+        address: format!("b{contact}@example.org"),
+        sender: Some(ann),
+    };
+    let mut all = Vec::new();
+    for contact in [one, two, three, four] {
+        all.push(touches::ensure(tx, &new(contact, 1), NOW)?.id);
+    }
+    say!(touches::ensure(tx, &new(one, 1), LATER));
+    let recipient = Recipient::read("America/New_York", "", "", "", "").unwrap();
+    let looked = window::look(&draft.policy, RuleTable::built_in(), &recipient, Channel::Email, NOW);
+    let sending = Sending {
+        sender: ann,
+        content_hash: "ab".into(),
+        evidence: Evidence { checked_at: NOW, window: looked.evaluation().clone(), consent: Some(consent) },
+        day: "2026-11-18".into(),
+    };
+    say!(touches::set_job(tx, all[0], "01a1ef2b"));
+    say!(touches::defer(tx, all[0], Reason::SenderPaused, "holidays", LATER));
+    say!(touches::jobs_of_paused(tx, ann, NOW));
+    say!(touches::begin(tx, all[0], &sending, NOW));
+    say!(touches::begin(tx, all[0], &sending, NOW));
+    say!(touches::begin_again(tx, all[0], 1));
+    say!(touches::begin_again(tx, all[0], 1));
+    say!(touches::sent(tx, all[0], "q1", "", NOW));
+    say!(touches::sent(tx, all[0], "q1", "", NOW));
+    say!(touches::told(tx, all[0], TouchStatus::Sent, "on its way", "", LATER));
+    say!(touches::get(tx, all[0]));
+    say!(touches::told(tx, all[0], TouchStatus::Delivered, "there", "", LATER));
+    say!(touches::told(tx, all[0], TouchStatus::Bounced, "back", "5.1.1", LATER));
+    say!(touches::sent(tx, all[0], "q2", "", LATER));
+    say!(touches::told(tx, all[0], TouchStatus::Unknown, "", "", LATER));
+    say!(touches::skip(tx, all[1], Reason::NoConsent, "", NOW));
+    say!(touches::begin(tx, all[2], &sending, NOW));
+    say!(touches::fail(tx, all[2], TouchStatus::Unknown, Some(Reason::WorkerDied), "", NOW));
+    say!(touches::fail(tx, all[2], TouchStatus::Failed, None, "", NOW));
+    say!(touches::of_step(tx, id, one, 1, Channel::Email));
+    say!(touches::of_enrolment(tx, id, one));
+    say!(touches::of_contact(tx, one, 10));
+    say!(touches::by_provider(tx, "q1"));
+    say!(touches::latest_to(tx, "+12122001000", "+12125550100"));
+    let address = new(one, 1).address;
+    say!(touches::refs_to(tx, Channel::Email, &address, all[1]));
+    say!(touches::tallies(tx, id));
+    for which in [
+        Which::default(),
+        Which { campaign: Some(id), ..Which::default() },
+        Which { status: Some(TouchStatus::Bounced), channel: Some(Channel::Email), ..Which::default() },
+        Which { reason: Some(Reason::NoConsent), ..Which::default() },
+    ] {
+        say!(touches::page(tx, which, TouchId(i64::MAX), 10).map(|page| page.len()));
+    }
+    say!(touches::skip_all(tx, four, Some(id), Some(Channel::Sms), Reason::Stopped, NOW));
+    say!(touches::skip_all(tx, four, None, None, Reason::Stopped, NOW));
+    say!(touches::ensure(tx, &new(four, 2), NOW));
+    say!(touches::skip_campaign(tx, id, Reason::CampaignCancelled, NOW));
+
+    let about = About { touch: Some(all[0]), campaign: Some(id), contact: Some(one) };
+    say!(events::note(tx, about, EventKind::Complained, "mail", "", Some("k"), NOW));
+    say!(events::note(tx, about, EventKind::Complained, "mail", "", Some("k"), NOW));
+    say!(events::note(tx, About::default(), EventKind::OptedIn, "Ann", "", None, NOW));
+    say!(events::of_touch(tx, all[0]));
+    say!(events::is_known(tx, id, one, EventKind::Complained));
+    say!(events::is_known(tx, id, one, EventKind::Clicked));
+    let health = senders::health(tx, ann, Time(NOW.0 - 1), LATER)?;
+    assert_eq!(health, Health { sent: 1, bounced: 1, complained: 1 });
+    assert_eq!(senders::health(tx, ann, Time(0), Time(1))?, Health::default());
+
+    let address = Addressed { hash: "h".into(), text: Some("x@example.org".into()) };
+    say!(suppressions::add(tx, None, Some(Channel::Email), &address, "complaint", "mail", NOW));
+    say!(suppressions::add(tx, None, Some(Channel::Email), &address, "again", "mail", NOW));
+    say!(suppressions::add(tx, Some(user), None, &address, "own", "Ann", NOW));
+    say!(suppressions::why(tx, user, Channel::Email, "h").map(|why| why.is_some()));
+    say!(suppressions::why(tx, user, Channel::Sms, "h"));
+    say!(suppressions::why(tx, windlass_campaigns::model::UserId(77), Channel::Sms, "h"));
+    say!(suppressions::is_for(tx, Channel::Email, "h", "complaint"));
+    say!(suppressions::forget_address(tx, "h"));
+    say!(suppressions::page(tx, i64::MAX, 10));
+    say!(suppressions::lift(tx, Channel::Email, "h", "complaint"));
+    say!(suppressions::page(tx, i64::MAX, 10).map(|page| page.len()));
+    let left = suppressions::page(tx, i64::MAX, 10)?;
+    say!(suppressions::delete(tx, left[0].id));
+
+    let day = "2026-11-18";
+    for of in
+        [usage::Of::Campaign(id), usage::Of::Sender(ann), usage::Of::CampaignPlan(id), usage::Of::Grown(ann)]
+    {
+        say!(usage::take(tx, of, day, 1));
+        say!(usage::take(tx, of, day, 1));
+        say!(usage::take(tx, of, "2026-11-19", 0));
+        say!(usage::used(tx, of, day));
+        say!(usage::give_back(tx, of, day));
+        say!(usage::give_back(tx, of, day));
+        say!(usage::used(tx, of, day));
+    }
+
+    let about = (Some(all[2]), Some(three), Channel::Voicemail);
+    say!(reviews::open(tx, ReviewKind::UnknownCall, about, "", "call:3", NOW));
+    say!(reviews::open(tx, ReviewKind::UnknownCall, about, "", "call:3", NOW));
+    let review = reviews::undecided(tx, ReviewId(0), 10)?[0].id;
+    say!(reviews::get(tx, review).map(|review| review.is_some()));
+    say!(reviews::count(tx));
+    say!(reviews::decide(tx, review, "not called", "Ann", LATER));
+    say!(reviews::decide(tx, review, "called", "Bob", LATER));
+    say!(reviews::settle(tx, "call:3", "called", "phone", LATER));
+    say!(reviews::count(tx));
+
+    say!(contacts::erase(tx, one, LATER));
+    say!(contacts::erase(tx, one, LATER));
+    say!(contacts::get(tx, one));
+    say!(enrolments::stop_campaign(tx, id, Reason::CampaignCancelled, LATER));
+    say!(campaigns::end_if_over(tx, id, LATER));
+    say!(campaigns::get(tx, id));
+    say!(audit::note(tx, "Ann", "launch campaign", "1", "4 contacts", NOW));
+    say!(audit::page(tx, i64::MAX, 10));
+    Ok(said)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_databases_understand_every_statement_and_give_the_same_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let sqlite = Db::open(&format!("sqlite:{}", dir.path().join("app.db").display())).await.unwrap();
+    let (_server, address) = Server::on_loopback();
+    let postgres = Db::open(&format!("postgres://windlass@{address}/postgres")).await.unwrap();
+    let (small, great) = (sqlite.write(ask_everything).await, postgres.write(ask_everything).await);
+    let (small, great) = (small.unwrap(), great.unwrap());
+    assert!(small.len() > 150, "{} questions", small.len());
+    for (one, other) in small.iter().zip(&great) {
+        assert_eq!(one, other);
+    }
+    assert_eq!(small.len(), great.len());
+}

@@ -1,0 +1,85 @@
+//! The application in a process of its own.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, ChildStdout, Command, ExitCode, Stdio},
+};
+
+use windlass_campaigns::{
+    app::{App, Options},
+    db::{self, Db},
+    flow::verbs,
+    model::CampaignId,
+};
+
+const DATABASE: &str = "WINDLASS_TEST_CAMPAIGNS_DATABASE";
+const QUEUE: &str = "WINDLASS_TEST_CAMPAIGNS_QUEUE";
+/// A campaign to launch; without one it works.
+const LAUNCH: &str = "WINDLASS_TEST_CAMPAIGNS_LAUNCH";
+/// What it says when it begins.
+const BEGINS: &str = "it begins";
+
+/// What this process is, if it was started to be the application.
+pub(crate) fn asked_for() -> Option<ExitCode> {
+    let (database, queue) = (std::env::var(DATABASE).ok()?, std::env::var(QUEUE).ok()?);
+    let launch = std::env::var(LAUNCH).ok().map(|id| CampaignId(id.parse().unwrap()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let db = Db::open(&database).await.unwrap();
+        let client = windlass::open(&queue).await.unwrap();
+        let app = App::open(db, client, Options::default()).await.unwrap();
+        let _relaying = db::relay(app.db(), app.client()).unwrap();
+        println!("{BEGINS}");
+        match launch {
+            Some(id) => drop(verbs::launch(&app, id, "test").await.unwrap()),
+            None => std::mem::forget(app.work().await.unwrap()),
+        }
+        std::future::pending::<()>().await;
+    });
+    None
+}
+
+/// An application that is killed when it is dropped.
+pub(crate) struct Running {
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Running {
+    pub(crate) fn start(dir: &Path, launch: Option<CampaignId>) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env(DATABASE, database(dir)).env(QUEUE, queue(dir));
+        if let Some(id) = launch {
+            command.env(LAUNCH, id.to_string());
+        }
+        // What a panic says goes where the test's own output goes.
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the application starts");
+        let said = BufReader::new(child.stdout.take().unwrap());
+        Self { child, said }
+    }
+
+    /// Waits until it begins with what it was started for.
+    pub(crate) fn until_it_begins(&mut self) {
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        assert_eq!(line.trim_end(), BEGINS, "it began");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, which the test finds out by what is missing.
+        let _ = self.child.kill();
+        self.child.wait().expect("our own child");
+    }
+}
+
+pub(crate) fn database(dir: &Path) -> String {
+    format!("sqlite:{}", dir.join("campaigns.db").display())
+}
+
+pub(crate) fn queue(dir: &Path) -> String {
+    format!("file:{}", dir.join("queue").display())
+}
