@@ -276,15 +276,7 @@ pub(super) async fn set_error_rule(
     visitor: Visitor,
     Body(rule): Body<ErrorRule>,
 ) -> Answer<ErrorRule> {
-    ErrorTable::new(vec![rule.clone()]).map_err(|why| AppError::invalid("rule", why))?;
-    let now = app.now();
-    let stored = app.db().write(move |tx| {
-        providers::set_error_rule(tx, &rule)?;
-        let what = format!("{}/{}", rule.provider.prefix(), rule.code);
-        audit::note(tx, &visitor.name, "set error rule", &what, rule.action.name(), now)?;
-        Ok::<_, AppError>(rule.clone())
-    });
-    Ok(Json(stored.await?))
+    Ok(Json(accounts::set_error_rule(&app, rule, &visitor.name).await?))
 }
 
 /// `GET /v1/reviews`: what people have to decide, oldest first.

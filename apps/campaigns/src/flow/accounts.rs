@@ -3,7 +3,10 @@
 use super::{gateways, limits, warm_up};
 use crate::{
     app::{App, AppError},
-    channel::Channel,
+    channel::{
+        Channel,
+        rules::{ErrorRule, ErrorTable, ProviderKind},
+    },
     model::{ProviderId, SenderId, provider::Provider, sender::Sender},
     optout::{EmailAddress, PhoneNumber},
     store::{audit, providers, senders, touches},
@@ -104,9 +107,50 @@ pub async fn pause_sender(
     Ok(())
 }
 
+/// Edits one row of the table of errors.
+///
+/// # Errors
+/// A row that the table does not take; the database's.
+pub async fn set_error_rule(app: &App, rule: ErrorRule, who: &str) -> Result<ErrorRule, AppError> {
+    ErrorTable::new(vec![rule.clone()]).map_err(|why| AppError::invalid("rule", why))?;
+    let (now, who) = (app.now(), who.to_owned());
+    app.db()
+        .write(move |tx| {
+            providers::set_error_rule(tx, &rule)?;
+            audit::note(
+                tx,
+                &who,
+                "set error rule",
+                &rule.provider.code(&rule.code),
+                rule.action.name(),
+                now,
+            )?;
+            Ok(rule.clone())
+        })
+        .await
+}
+
+/// Takes an edit of the table of errors back: the row of the program holds again.
+///
+/// # Errors
+/// A row that nobody has edited; the database's.
+pub async fn remove_error_rule(app: &App, kind: ProviderKind, code: &str, who: &str) -> Result<(), AppError> {
+    let (now, who, code) = (app.now(), who.to_owned(), code.to_owned());
+    app.db()
+        .write(move |tx| {
+            if !providers::delete_error_rule(tx, kind, &code)? {
+                return Err(AppError::Conflict(format!(
+                    "nobody has written a rule for {}",
+                    kind.code(&code)
+                )));
+            }
+            Ok(audit::note(tx, &who, "remove error rule", &kind.code(&code), "", now)?)
+        })
+        .await
+}
+
 /// Whether an account takes messages of that channel.
 pub fn carries(provider: &Provider, channel: Channel) -> bool {
-    use crate::channel::rules::ProviderKind;
     match provider.kind {
         ProviderKind::Smtp | ProviderKind::HttpMail => channel == Channel::Email,
         ProviderKind::Twilio => channel != Channel::Email,
@@ -114,7 +158,7 @@ pub fn carries(provider: &Provider, channel: Channel) -> bool {
 }
 
 /// An account that is not stored yet.
-pub fn new_provider(name: &str, kind: crate::channel::rules::ProviderKind, url: &str) -> Provider {
+pub fn new_provider(name: &str, kind: ProviderKind, url: &str) -> Provider {
     Provider {
         id: ProviderId(0),
         name: name.to_owned(),

@@ -16,12 +16,12 @@ use crate::{
     app::{App, AppError},
     channel::{
         SendOutcome,
-        breaker::{Answer, Breaker, Pass, Policy, Sign},
+        breaker::{Answer, Breaker, Gate, Pass, Policy, Sign},
         rules::Action,
     },
     db::Tx,
     model::{ProviderId, SenderId, provider::Provider, sender::Sender},
-    store::{providers, senders},
+    store::{audit, providers, senders},
 };
 
 /// What to wait for a breaker that a person holds open: until somebody looks again.
@@ -160,6 +160,61 @@ fn why(outcome: &SendOutcome) -> String {
         SendOutcome::Refused(refusal) => format!("{}: {}", refusal.code, refusal.why),
         SendOutcome::Unanswered(error) => error.why.clone(),
     }
+}
+
+/// What a person makes of a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hand {
+    /// Nothing passes.
+    HoldBack,
+    /// Everything passes.
+    LetThrough,
+    /// The breaker decides again.
+    LetGo,
+}
+
+/// Puts the breaker of an account into a person's hand, or lets it go.
+///
+/// # Errors
+/// An account that is none, no reason for a decision, somebody who was quicker; the database's.
+pub(crate) async fn decide(
+    app: &App,
+    id: ProviderId,
+    hand: Hand,
+    why: &str,
+    who: &str,
+) -> Result<(), AppError> {
+    let why = why.trim().to_owned();
+    if why.is_empty() && hand != Hand::LetGo {
+        return Err(AppError::invalid("why", "say why, for those who find it so"));
+    }
+    let (now, who, policy) = (app.now(), who.to_owned(), policy(app));
+    app.db()
+        .write(move |tx| {
+            let provider = providers::get(tx, id)?.ok_or_else(|| AppError::unknown("provider", id))?;
+            let before = providers::breaker(tx, id)?;
+            let mut after = before.clone();
+            let what = match hand {
+                Hand::HoldBack => {
+                    after.force(Gate::Open, &who, &why, now);
+                    "hold provider back"
+                }
+                Hand::LetThrough => {
+                    after.force(Gate::Closed, &who, &why, now);
+                    "let provider through"
+                }
+                Hand::LetGo => {
+                    after.release(&policy);
+                    "leave provider to its breaker"
+                }
+            };
+            if !providers::keep_breaker(tx, id, &before, &after)? {
+                let why = "the breaker has changed at this moment: look at it again";
+                return Err(AppError::Conflict(why.to_owned()));
+            }
+            Ok(audit::note(tx, &who, what, &provider.name, &why, now)?)
+        })
+        .await
 }
 
 /// The policy of all breakers; the times are the application's.

@@ -114,3 +114,27 @@ pub fn answers(
     let rows = tx.rows(sql, &[campaign.into()])?;
     rows.into_iter().map(|mut row| Ok((row.small()?, row.word()?, row.word()?, row.int()?))).collect()
 }
+
+/// The newest events that are looked at for failures: events have no order by their source.
+const RECENT: i64 = 20_000;
+
+/// How often that source said no, or nothing, since then, among the newest events.
+///
+/// # Errors
+/// The database's.
+pub fn failures_since(tx: &mut Tx<'_>, source: &str, since: Time) -> Result<i64, DbError> {
+    let sql = "SELECT count(*) FROM events WHERE id > (SELECT COALESCE(max(id), 0) FROM events) - $3
+               AND source = $1 AND at >= $2 AND kind IN ('failed', 'deferred')";
+    tx.count(sql, &[source.into(), since.into(), RECENT.into()])
+}
+
+/// What that source said then, newest first, among the newest events.
+///
+/// # Errors
+/// The database's.
+pub fn failures_of(tx: &mut Tx<'_>, source: &str, limit: u32) -> Result<Vec<(Time, String)>, DbError> {
+    let sql = "SELECT at, detail FROM events WHERE id > (SELECT COALESCE(max(id), 0) FROM events) - $3
+               AND source = $1 AND kind IN ('failed', 'deferred') ORDER BY id DESC LIMIT $2";
+    let rows = tx.rows(sql, &[source.into(), limit.into(), RECENT.into()])?;
+    rows.into_iter().map(|mut row| Ok((row.time()?, row.text()?))).collect()
+}

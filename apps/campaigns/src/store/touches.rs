@@ -10,7 +10,7 @@ use crate::{
     channel::Channel,
     db::{DbError, Row, Tx, Value},
     model::{
-        CampaignId, ContactId, SenderId, TouchId,
+        CampaignId, ContactId, ProviderId, SenderId, TouchId,
         touch::{Evidence, Reason, Touch, TouchStatus},
     },
 };
@@ -476,4 +476,14 @@ pub fn first_until(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<(String,
     let sql = "SELECT reason, min(until_at) FROM touches WHERE campaign_id = $1 AND status = 'deferred' GROUP BY reason";
     let rows = tx.rows(sql, &[campaign.into()])?;
     rows.into_iter().map(|mut row| Ok((row.text()?, row.maybe_time()?))).collect()
+}
+
+/// How many messages an account has taken since then.
+///
+/// # Errors
+/// The database's.
+pub fn sent_through(tx: &mut Tx<'_>, provider: ProviderId, since: Time) -> Result<i64, DbError> {
+    let sql = "SELECT count(*) FROM touches WHERE sent_at >= $2
+               AND sender_id IN (SELECT id FROM senders WHERE provider_id = $1)";
+    tx.count(sql, &[provider.into(), since.into()])
 }

@@ -27,7 +27,8 @@ use windlass_campaigns::{
 };
 
 /// Pages that are there whatever there is.
-const LISTS: [&str; 6] = ["", "/touches", "/suppressions", "/reviews", "/audit", "/audit.csv"];
+const LISTS: [&str; 8] =
+    ["", "/touches", "/senders", "/providers", "/suppressions", "/reviews", "/audit", "/audit.csv"];
 
 /// A campaign under way: a message that waits, one that was sent and opened, and something to decide.
 async fn under_way(site: &Site, text: &str) -> (Filled, TouchId) {
@@ -87,7 +88,12 @@ async fn under_way(site: &Site, text: &str) -> (Filled, TouchId) {
 /// Every page that shows what [`under_way`] has made.
 fn all_pages(filled: &Filled, touch: TouchId) -> Vec<String> {
     let mut all: Vec<String> = LISTS.iter().map(|path| (*path).to_owned()).collect();
-    all.extend([format!("/{}", filled.campaign), format!("/touches/{touch}")]);
+    all.extend([
+        format!("/{}", filled.campaign),
+        format!("/touches/{touch}"),
+        format!("/senders/{}", filled.sender.id),
+        format!("/providers/{}", filled.provider.id),
+    ]);
     all
 }
 
@@ -200,8 +206,15 @@ async fn what_there_is_not_is_a_page_that_says_so() {
         assert!(matches!(answer.status.as_u16(), 404 | 405), "{path}: {}", answer.status);
         well_formed(path, &answer.text);
     }
-    for path in ["/7/pause", "/7/cancel", "/suppressions/7/lift", "/reviews/7"] {
-        let answer = site.post(path, &[("decision", "made")]).await;
+    for path in [
+        "/7/pause",
+        "/7/cancel",
+        "/suppressions/7/lift",
+        "/reviews/7",
+        "/senders/7/pause",
+        "/providers/7/breaker",
+    ] {
+        let answer = site.post(path, &[("decision", "made"), ("gate", "open"), ("why", "x")]).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
         well_formed(path, &answer.text);
     }

@@ -9,7 +9,10 @@ mod audit;
 mod campaigns;
 mod count;
 mod lookup;
+mod number;
+mod providers;
 mod reviews;
+mod senders;
 mod suppressions;
 mod touches;
 mod words;
@@ -53,6 +56,15 @@ pub fn router(app: App) -> Router {
         .route("/{id}/cancel", post(campaigns::cancel))
         .route("/touches", get(touches::list))
         .route("/touches/{id}", get(touches::show))
+        .route("/senders", get(senders::list).post(senders::set))
+        .route("/senders/{id}", get(senders::show))
+        .route("/senders/{id}/pause", post(senders::pause))
+        .route("/senders/{id}/resume", post(senders::resume))
+        .route("/providers", get(providers::list).post(providers::set))
+        .route("/providers/{id}", get(providers::show))
+        .route("/providers/{id}/breaker", post(providers::breaker))
+        .route("/providers/{id}/rules", post(providers::set_rule))
+        .route("/providers/{id}/rules/remove", post(providers::remove_rule))
         .route("/suppressions", get(suppressions::list).post(suppressions::add))
         .route("/suppressions/{id}/lift", post(suppressions::lift))
         .route("/reviews", get(reviews::list))
@@ -222,6 +234,11 @@ impl Ask {
     /// Who asks, as the log of changes names them.
     fn who(&self) -> &str {
         &self.visitor.name
+    }
+
+    /// Lets nobody on but administrators.
+    fn admin(&self) -> Result<(), Fault> {
+        if self.visitor.may_admin { Ok(()) } else { Err(Fault::Admin) }
     }
 
     /// The address of that path of the application.

@@ -108,8 +108,8 @@ pub struct SenderDay {
     pub date: String,
     /// Sent.
     pub sent: Count,
-    /// Of how many.
-    pub cap: Count,
+    /// Of how many; none where that is not known any more.
+    pub cap: Option<Count>,
     /// Of those, came back.
     pub bounced: Count,
     /// Of those, reported as spam.

@@ -522,7 +522,7 @@ fn sender(t: &str, status: &str, day: Option<u32>) -> String {
     let past = SenderDay {
         date: format!("2026-11-20 {t}"),
         sent: Count(47),
-        cap: Count(47),
+        cap: Some(Count(47)),
         bounced: Count(1),
         complained: Count(0),
     };

@@ -1,0 +1,26 @@
+//! Whole numbers in fields.
+
+use std::ops::RangeInclusive;
+
+use crate::pages::view::Input;
+
+/// The number in a field; otherwise what is wrong stands at it.
+pub(super) fn number(input: &mut Input, bounds: RangeInclusive<u32>) -> Option<u32> {
+    let found = input.text.trim().parse().ok().filter(|n| bounds.contains(n));
+    if found.is_none() {
+        input.fault = Some(format!("a whole number, {} to {}", bounds.start(), bounds.end()));
+    }
+    found
+}
+
+/// The number in a field that may be empty: an empty one is `Some(None)`.
+pub(super) fn maybe_number(input: &mut Input, bounds: RangeInclusive<u32>) -> Option<Option<u32>> {
+    if input.text.trim().is_empty() {
+        return Some(None);
+    }
+    let found = number(input, bounds).map(Some);
+    if let Some(fault) = &mut input.fault {
+        fault.push_str(", or nothing");
+    }
+    found
+}
