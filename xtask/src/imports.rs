@@ -142,7 +142,7 @@ const TABLE: [Row; 22] = [
         name: "windlass-campaigns",
         ships: May::Use(&["windlass", "windlass-outbox", "windlass-pg", "windlass-look"]),
         behind_a_feature: &[],
-        tests: May::Use(&["windlass", "windlass-doubles"]),
+        tests: May::Use(&["windlass", "windlass-doubles", "windlass-testkit"]),
     },
     Row { name: "windlass-cli", ships: May::UseAny, behind_a_feature: &[], tests: May::UseAny },
     // The house's own commands must build while the house does not.

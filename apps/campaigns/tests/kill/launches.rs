@@ -50,7 +50,7 @@ async fn scene() {
         running.until_it_begins();
         // Half of them close behind the beginning, where the launch is; the others wherever a machine has got to.
         let within_us = if nth % 2 == 0 { 3_000 } else { 25_000 };
-        std::thread::sleep(Duration::from_micros(dice.below(within_us)));
+        tokio::time::sleep(Duration::from_micros(dice.below(within_us))).await;
         drop(running);
         match standing(&db, *id).await {
             (CampaignStatus::Draft, 0) => {}

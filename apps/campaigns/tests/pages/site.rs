@@ -16,7 +16,7 @@ use windlass_campaigns::{
     db::Db,
     flow::accounts,
     model::{
-        CampaignId, ContactId, SenderId, TemplateId, UserId,
+        CampaignId, ContactId, SenderId, UserId,
         campaign::{Campaign, CampaignStatus, Step, StopRules},
         contact::Consent,
         provider::Provider,
@@ -148,11 +148,9 @@ pub(crate) fn well_formed(path: &str, html: &str) {
 
 /// What stands in the database: everything that somebody wrote has that text in it.
 pub(crate) struct Filled {
-    pub(crate) user: UserId,
     pub(crate) provider: Provider,
     pub(crate) sender: Sender,
     pub(crate) contact: ContactId,
-    pub(crate) template: TemplateId,
     pub(crate) campaign: CampaignId,
 }
 
@@ -221,10 +219,10 @@ impl Site {
             };
             let campaign = campaigns::create(tx, &draft(user, &text, list, now), &[step], now)?;
             senders::choose(tx, campaign, &[chosen])?;
-            Ok::<_, windlass_campaigns::db::DbError>((user, contact, template, campaign))
+            Ok::<_, windlass_campaigns::db::DbError>((contact, campaign))
         });
-        let (user, contact, template, campaign) = made.await.unwrap();
-        Filled { user, provider, sender, contact, template, campaign }
+        let (contact, campaign) = made.await.unwrap();
+        Filled { provider, sender, contact, campaign }
     }
 }
 

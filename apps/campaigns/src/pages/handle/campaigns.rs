@@ -289,7 +289,7 @@ pub(super) async fn cancel(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
         1 => "One message that waits is not sent.".to_owned(),
         more => format!("{} messages that wait are not sent.", Count::from(more)),
     };
-    Ok(question(&ask, &campaign, &waiting).await?)
+    question(&ask, &campaign, &waiting).await
 }
 
 async fn question(ask: &Ask, campaign: &Campaign, waiting: &str) -> Result<Response, Fault> {

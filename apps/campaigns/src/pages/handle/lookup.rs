@@ -1,6 +1,6 @@
 //! Names for numbers: what the rows of a page refer to, read with them, and messages as rows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use crate::{
     app::AppError,
@@ -41,22 +41,22 @@ impl Names {
 
     /// The name of a campaign besides.
     pub(super) fn add_campaign(&mut self, tx: &mut Tx<'_>, id: CampaignId) -> Result<(), AppError> {
-        if !self.campaigns.contains_key(&id) {
+        if let Entry::Vacant(place) = self.campaigns.entry(id) {
             let name = campaigns::get(tx, id)?.map(|campaign| campaign.name);
-            self.campaigns.insert(id, name.unwrap_or_default());
+            place.insert(name.unwrap_or_default());
         }
         Ok(())
     }
 
     /// What a contact is called besides: their name, or how they are reached.
     pub(super) fn add_contact(&mut self, tx: &mut Tx<'_>, id: ContactId) -> Result<(), AppError> {
-        if !self.contacts.contains_key(&id) {
+        if let Entry::Vacant(place) = self.contacts.entry(id) {
             let found = contacts::get(tx, id)?;
             let called = found.and_then(|person| {
                 let name = Some(person.name).filter(|name| !name.trim().is_empty());
                 name.or(person.email).or(person.phone)
             });
-            self.contacts.insert(id, called.unwrap_or_default());
+            place.insert(called.unwrap_or_default());
         }
         Ok(())
     }
