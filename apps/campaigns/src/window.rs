@@ -13,6 +13,7 @@
 //! a time inside. So a window over the hour that a zone repeats in autumn is open in both, and one in the
 //! hour that is left out in spring never opens that day. docs/sending-windows.md tells this with examples.
 
+pub mod course;
 pub mod delay;
 pub mod forecast;
 pub mod holidays;
@@ -25,6 +26,7 @@ pub mod verdict;
 pub mod week;
 pub mod zone;
 
+pub use course::{Lot, Pace, Paces, course};
 pub use delay::{Delay, DelayError};
 pub use forecast::{Caps, DayForecast, Forecast, Group, forecast, open_ms};
 pub use holidays::{Calendar, Holidays};

@@ -19,6 +19,9 @@ use super::verdict::{Conditions, settle};
 use super::zone::{self, Zone, civil};
 use crate::channel::Channel;
 
+/// What is less than this part of a message is none: the error of many small shares, which must not cost a day.
+pub(super) const NOTHING: f64 = 1e-3;
+
 /// Recipients who may be reached at the same times: the same zones, places and channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
@@ -153,7 +156,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Walks day by day; the instant of the last message, if it comes.
     fn run(&mut self) -> Option<i64> {
-        if self.left() <= 0.0 {
+        if self.left() < NOTHING {
             return Some(self.at);
         }
         let mut sent_before = self.caps.sent_today;
@@ -187,7 +190,7 @@ impl Walk<'_> {
             if self.lanes.iter().any(|lane| lane.open && lane.left > 0.0) || sent > 0.0 {
                 open += change - self.at;
             }
-            completes = (self.left() <= 0.0).then_some(self.at + took);
+            completes = (self.left() < NOTHING).then_some(self.at + took);
             self.at = change;
         }
         let left = self.left();

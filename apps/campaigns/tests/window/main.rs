@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 mod clocks;
+mod courses;
 mod delays;
 mod forecasts;
 mod holidays;
@@ -15,7 +16,7 @@ mod written;
 use windlass::Time;
 use windlass_campaigns::channel::Channel;
 use windlass_campaigns::window::{
-    ClosedReason, HoursIn, Recipient, RuleTable, Verdict, Week, WindowPolicy, Zone, look,
+    ClosedReason, HoursIn, OnNoZone, Recipient, RuleTable, Verdict, Week, WindowPolicy, Zone, look,
 };
 
 /// An instant from RFC 3339 with its offset.
