@@ -25,7 +25,7 @@ use std::io;
 
 use thiserror::Error;
 
-pub use cells::zone_by_form;
+pub use cells::{country_by_form, guard, state_by_form, zone_by_form};
 pub use contact::{Consent, ImportedContact, Options};
 pub use encoding::Encoding;
 pub use error_file::{ERROR_HEADING, ErrorFile};

@@ -24,6 +24,7 @@ pub mod flow;
 pub mod handlers;
 pub mod hooks;
 pub mod import;
+pub mod intake;
 pub mod model;
 pub mod open;
 pub mod optout;

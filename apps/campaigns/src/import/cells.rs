@@ -141,8 +141,8 @@ pub(super) fn clean(cell: &str) -> &str {
     }
 }
 
-/// The value so that no spreadsheet computes it.
-pub(super) fn guard(value: &str) -> Cow<'_, str> {
+/// The value so that no spreadsheet computes it: with an apostrophe in front where it begins like a formula.
+pub fn guard(value: &str) -> Cow<'_, str> {
     if is_formula(value) { Cow::Owned(format!("'{value}")) } else { Cow::Borrowed(value) }
 }
 
@@ -190,14 +190,14 @@ pub(super) fn tags(cell: &str) -> Option<Vec<String>> {
 }
 
 /// The code of a state of the United States given by code or name; anything else as it is.
-pub(super) fn state(cell: &str) -> String {
+pub fn state_by_form(cell: &str) -> String {
     let folded = cell.to_lowercase();
     let named = STATES.iter().find(|(name, code)| *name == folded || code.eq_ignore_ascii_case(&folded));
     named.map_or_else(|| cell.to_owned(), |(_, code)| (*code).to_owned())
 }
 
 /// The code of the country when it is a name of the United States or has two letters; anything else as it is.
-pub(super) fn country(cell: &str) -> String {
+pub fn country_by_form(cell: &str) -> String {
     let folded: String = cell.chars().filter(|c| c.is_alphabetic()).flat_map(char::to_lowercase).collect();
     match folded.as_str() {
         "us" | "usa" | "unitedstates" | "unitedstatesofamerica" | "america" => "US".to_owned(),

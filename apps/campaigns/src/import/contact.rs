@@ -23,12 +23,22 @@ pub struct Options {
     pub home: Option<Country>,
     /// Gives the IANA name of a time zone as a list writes it, or `None` when there is no such zone.
     pub zone: fn(&str) -> Option<String>,
+    /// Gives the code of a country, or `None` when there is no such country.
+    pub country: fn(&str) -> Option<String>,
+    /// Gives the code of a state of the United States or a province of Canada, or `None` when there is none such. It is
+    /// not asked about other countries' states.
+    pub state: fn(&str) -> Option<String>,
 }
 
 impl Default for Options {
-    /// The United States, and time zones by their form ([`super::zone_by_form`]).
+    /// The United States, time zones by their form ([`super::zone_by_form`]), and every country and state.
     fn default() -> Self {
-        Self { home: Some(Country::US), zone: cells::zone_by_form }
+        Self {
+            home: Some(Country::US),
+            zone: cells::zone_by_form,
+            country: |cell| Some(cells::country_by_form(cell)),
+            state: |cell| Some(cells::state_by_form(cell)),
+        }
     }
 }
 
@@ -99,7 +109,12 @@ pub(super) fn read(
     let columns = || mapping.columns().iter().zip(cells).enumerate();
     // The country comes first: it says how to read the phone number and the postal code.
     for (at, (_, cell)) in columns().filter(|(_, (target, _))| **target == Target::Country) {
-        contact.country = value(at, cell, MAX_VALUE_CHARS)?.map(cells::country);
+        if let Some(value) = value(at, cell, MAX_VALUE_CHARS)? {
+            let why = "it is no country; write its code of two letters, as US or GB";
+            let country =
+                (options.country)(value).ok_or_else(|| fault(at, value, RowCode::BadCountry, why))?;
+            contact.country = Some(country);
+        }
     }
     for (at, (target, cell)) in columns() {
         let longest = match target {
@@ -125,10 +140,8 @@ fn set(
     value: &str,
     options: &Options,
 ) -> Result<(), Fault> {
-    let is_us = match contact.country.as_deref() {
-        Some(country) => country == "US",
-        None => options.home == Some(Country::US),
-    };
+    let country = contact.country.as_deref().or(options.home.map(Country::iso));
+    let (is_us, has_states) = (country == Some("US"), matches!(country, Some("US" | "CA")));
     if !matches!(target, Target::Field(_) | Target::Tags) && value.contains(['\n', '\r']) {
         return Err(fault(
             at,
@@ -155,7 +168,12 @@ fn set(
         Target::Company => contact.company = Some(value.to_owned()),
         Target::Title => contact.title = Some(value.to_owned()),
         Target::City => contact.city = Some(value.to_owned()),
-        Target::State => contact.state = Some(if is_us { cells::state(value) } else { value.to_owned() }),
+        Target::State if has_states => {
+            let why = "it is no state or province; write it as FL or Florida";
+            let state = (options.state)(value).ok_or_else(|| fault(at, value, RowCode::BadState, why))?;
+            contact.state = Some(state);
+        }
+        Target::State => contact.state = Some(value.to_owned()),
         Target::Zip => contact.zip = Some(if is_us { cells::us_zip(value) } else { value.to_owned() }),
         Target::TimeZone => {
             let why = "it is not a time zone; write it as America/New_York, or leave it to the state";

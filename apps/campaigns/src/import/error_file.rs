@@ -44,6 +44,14 @@ impl<W: Write> ErrorFile<W> {
         self.line(&error.to_string(), &error.cells)
     }
 
+    /// Hands everything that was written to the target.
+    ///
+    /// # Errors
+    /// When the target cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.csv.flush()
+    }
+
     /// Ends the file and gives the target back.
     ///
     /// # Errors

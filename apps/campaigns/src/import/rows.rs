@@ -76,6 +76,8 @@ row_codes! {
     BadEmail "bad_email" "The e-mail address cannot be one.",
     BadPhone "bad_phone" "The phone number cannot be one.",
     BadTimeZone "bad_time_zone" "There is no such time zone.",
+    BadCountry "bad_country" "There is no such country.",
+    BadState "bad_state" "There is no such state or province.",
     BadConsent "bad_consent" "Neither yes nor no.",
     BadTags "bad_tags" "Too many labels, or too long ones.",
     Duplicate "duplicate" "The address stands in an earlier row.",

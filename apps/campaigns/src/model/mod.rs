@@ -5,6 +5,7 @@
 
 pub mod campaign;
 pub mod contact;
+pub mod import;
 pub mod provider;
 pub mod sender;
 pub mod touch;

@@ -10,6 +10,7 @@ pub mod campaigns;
 pub mod contacts;
 pub mod enrolments;
 pub mod events;
+pub mod imports;
 pub mod lists;
 pub mod providers;
 pub mod reviews;

@@ -168,7 +168,7 @@ CREATE TABLE enrolments (
   updated_at BIGINT NOT NULL,
   PRIMARY KEY (campaign_id, contact_id)
 );
-CREATE INDEX enrolments_status ON enrolments (campaign_id, status);
+CREATE INDEX enrolments_status ON enrolments (campaign_id, status, step, next_at);
 CREATE INDEX enrolments_contact ON enrolments (contact_id);
 
 -- One message that a campaign owes a contact: at most one for each step and channel.
@@ -204,6 +204,7 @@ CREATE INDEX touches_provider ON touches (provider_ref);
 CREATE INDEX touches_address ON touches (address);
 CREATE INDEX touches_sender ON touches (sender_id, sent_at);
 CREATE INDEX touches_status ON touches (status, id);
+CREATE INDEX touches_sent ON touches (campaign_id, sent_at, channel) WHERE sent_at IS NOT NULL;
 
 -- What became known of a touch or a contact, once each: key is the source's own name for it.
 CREATE TABLE events (
@@ -219,6 +220,8 @@ CREATE TABLE events (
 );
 CREATE INDEX events_touch ON events (touch_id);
 CREATE INDEX events_contact ON events (contact_id, campaign_id, kind);
+CREATE INDEX events_answers ON events (campaign_id, kind)
+  WHERE kind IN ('opened', 'clicked', 'replied', 'opted_out', 'complained');
 
 -- Addresses that must not be reached. The hash is what is compared; the address goes when its contact is erased.
 CREATE TABLE suppressions (
@@ -258,22 +261,37 @@ CREATE TABLE reviews (
 );
 CREATE INDEX reviews_open ON reviews (decision, id);
 
+-- Files of contacts on their way in. Each start of one is a run; who works for an earlier run finds out at the next batch.
 CREATE TABLE imports (
   id {id},
   name TEXT NOT NULL,
-  list_id BIGINT REFERENCES lists (id),
-  mapping TEXT NOT NULL,
+  list_id BIGINT NOT NULL REFERENCES lists (id),
+  plan TEXT NOT NULL,
+  who TEXT NOT NULL,
   status TEXT NOT NULL,
-  bytes BIGINT NOT NULL DEFAULT 0,
+  why TEXT NOT NULL DEFAULT '',
+  run BIGINT NOT NULL DEFAULT 1,
+  bytes BIGINT NOT NULL,
   bytes_done BIGINT NOT NULL DEFAULT 0,
   rows_read BIGINT NOT NULL DEFAULT 0,
   added BIGINT NOT NULL DEFAULT 0,
   updated BIGINT NOT NULL DEFAULT 0,
   duplicates BIGINT NOT NULL DEFAULT 0,
   refused BIGINT NOT NULL DEFAULT 0,
-  errors TEXT NOT NULL DEFAULT '',
+  by_code TEXT NOT NULL DEFAULT '{}',
+  errors_cut BIGINT NOT NULL DEFAULT 0,
+  seen_at BIGINT NOT NULL,
   created_at BIGINT NOT NULL,
   ended_at BIGINT
+);
+CREATE INDEX imports_status ON imports (status);
+
+-- The rows that were refused, as pieces of a CSV file in their order.
+CREATE TABLE import_errors (
+  import_id BIGINT NOT NULL REFERENCES imports (id),
+  part BIGINT NOT NULL,
+  csv TEXT NOT NULL,
+  PRIMARY KEY (import_id, part)
 );
 
 -- Who changed what; only grows.

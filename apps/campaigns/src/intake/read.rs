@@ -1,0 +1,144 @@
+//! The thread that reads a file: rows to batches, and what fails to a file of its own.
+
+use std::{
+    io::{self, Read, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::mpsc::Sender;
+
+use super::convert;
+use crate::{
+    import::{Counts, ErrorFile, ImportError, Rows},
+    model::import::{Import, Progress},
+    store::contacts::{Batch, NewContact},
+};
+
+/// Rows of a batch. One transaction for 1,000 takes some hundredths of a second, for which everything else that writes
+/// waits; fewer would make the commits the larger part.
+const BATCH_ROWS: usize = 1_000;
+/// The file of rows that failed holds so many bytes at most: more are no typing errors, but a wrong mapping.
+const ERRORS_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// The code under which numbers are counted that were left with another contact.
+const NUMBER_KEPT: &str = "number_kept";
+
+/// A batch of rows.
+pub(super) struct Piece {
+    pub(super) people: Vec<NewContact>,
+    /// The next piece of the file of rows that failed.
+    pub(super) errors: String,
+    /// What became of the rows up to the end of this batch, as far as the file tells.
+    counts: Counts,
+    errors_cut: bool,
+}
+
+impl Piece {
+    /// How far the import is with this batch.
+    pub(super) fn after(&self, before: &Progress, added: u64, batch: &Batch) -> Progress {
+        let known = batch.upserted.len() as u64 - added;
+        let kept = before.by_code.get(NUMBER_KEPT).copied().unwrap_or(0) + batch.numbers_kept;
+        let by_code = self.counts.by_code.iter().map(|(code, count)| (code.name().to_owned(), *count));
+        let kept = (kept > 0).then(|| (NUMBER_KEPT.to_owned(), kept));
+        Progress {
+            bytes_done: self.counts.bytes,
+            rows: self.counts.rows,
+            added: before.added + added,
+            updated: before.updated + known,
+            duplicates: self.counts.duplicates,
+            refused: self.counts.failed,
+            by_code: by_code.chain(kept).collect(),
+            errors_cut: self.errors_cut,
+        }
+    }
+}
+
+/// Reads the file to its end, or until nobody takes the batches any more.
+pub(super) fn read<R: Read>(
+    mut rows: Rows<R>,
+    import: &Import,
+    batches: &Sender<Piece>,
+) -> Result<(), ImportError> {
+    let sink = Sink::default();
+    let mut errors = ErrorFile::new(sink.clone(), import.plan.format.separator, rows.headings());
+    let (mut written, mut errors_cut) = (0, false);
+    let source = format!("import {}", import.id);
+    loop {
+        let mut people = Vec::with_capacity(BATCH_ROWS);
+        let mut read = 0;
+        let mut end = None;
+        while read < BATCH_ROWS && end.is_none() {
+            match rows.next_row() {
+                Ok(Some(Ok(row))) => {
+                    people.push(convert::contact(row, &import.plan, &source, import.created_at));
+                }
+                Ok(Some(Err(error))) if written + sink.len() < ERRORS_MAX_BYTES => errors.write(&error)?,
+                Ok(Some(Err(_))) => errors_cut = true,
+                Ok(None) => end = Some(Ok(())),
+                Err(error) => end = Some(Err(error)),
+            }
+            read += 1;
+        }
+        errors.flush()?;
+        let errors = sink.take();
+        written += errors.len();
+        let errors = String::from_utf8_lossy(&errors).into_owned();
+        let piece = Piece { people, errors, counts: rows.counts().clone(), errors_cut };
+        // Nobody takes it: the import was ended.
+        let is_wanted = batches.blocking_send(piece).is_ok();
+        if let Some(end) = end {
+            return end;
+        }
+        if !is_wanted {
+            return Ok(());
+        }
+    }
+}
+
+/// What was written and not taken yet.
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Sink {
+    fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A source that is no longer than was said: whoever sends more is not read on.
+pub(super) struct Bound<R> {
+    source: io::Take<R>,
+    over: bool,
+}
+
+impl<R: Read> Bound<R> {
+    pub(super) fn new(source: R, bytes: u64) -> Self {
+        // One byte more tells that there are more.
+        Self { source: source.take(bytes + 1), over: false }
+    }
+}
+
+impl<R: Read> Read for Bound<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.over |= self.source.limit() == 0;
+        if self.over && !buffer.is_empty() {
+            return Err(io::Error::other("the file is longer than was said; send it again"));
+        }
+        Ok(read)
+    }
+}

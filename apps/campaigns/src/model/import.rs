@@ -1,0 +1,122 @@
+//! An import: a file of contacts that becomes a list.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use windlass::Time;
+
+use super::{ImportId, ListId, words};
+use crate::{
+    import::{Format, Mapping},
+    optout::Country,
+};
+
+/// Where an import stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportStatus {
+    /// Its rows are read.
+    Running,
+    /// All of them were read.
+    Done,
+    /// The file cannot be read on; what was read stands.
+    Failed,
+    /// The process that read it is gone; what was read stands, and it may be started again.
+    Interrupted,
+    /// Somebody ended it; what was read stands.
+    Cancelled,
+}
+
+words!(ImportStatus);
+
+/// How a file is read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportPlan {
+    /// How it is written.
+    pub format: Format,
+    /// What its columns mean.
+    pub mapping: Mapping,
+    /// Where numbers without a country code are from, and whose states the states are.
+    #[serde(default = "usual_home")]
+    pub home: Option<Country>,
+    /// On which basis the contacts have agreed, where a column says that they have: `express_written`, `express`, ….
+    #[serde(default = "usual_basis")]
+    pub basis: String,
+}
+
+fn usual_home() -> Option<Country> {
+    Some(Country::US)
+}
+
+fn usual_basis() -> String {
+    "express".to_owned()
+}
+
+impl ImportPlan {
+    /// A file like that, from the United States, of contacts who have agreed by their own word.
+    pub fn new(format: Format, mapping: Mapping) -> Self {
+        Self { format, mapping, home: usual_home(), basis: usual_basis() }
+    }
+}
+
+/// An import.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    /// Its number.
+    pub id: ImportId,
+    /// The file's name.
+    pub name: String,
+    /// The list that the contacts are put on.
+    pub list: ListId,
+    /// How the file is read.
+    pub plan: ImportPlan,
+    /// Who imports it.
+    pub who: String,
+    /// Where it stands.
+    pub status: ImportStatus,
+    /// Why it failed.
+    pub why: String,
+    /// How often it was started.
+    pub run: i64,
+    /// The file's size.
+    pub bytes: u64,
+    /// What became of its rows so far.
+    pub progress: Progress,
+    /// When it was first started.
+    pub created_at: Time,
+    /// When it ended.
+    pub ended_at: Option<Time>,
+}
+
+/// What became of the rows of a file; rows are the sum of the next four.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Bytes of the file that were read.
+    pub bytes_done: u64,
+    /// Rows that were read.
+    pub rows: u64,
+    /// Rows that became new contacts.
+    pub added: u64,
+    /// Rows of contacts who were known.
+    pub updated: u64,
+    /// Rows whose address stands in an earlier row.
+    pub duplicates: u64,
+    /// Rows with another fault.
+    pub refused: u64,
+    /// How often each fault was found, and how often a number was left with the contact who had it already.
+    pub by_code: BTreeMap<String, u64>,
+    /// Whether there were more rows that failed than the file of errors holds.
+    pub errors_cut: bool,
+}
+
+impl Import {
+    /// How much of the file is read, from 0 to 100; 100 only when it is done.
+    pub fn percent(&self) -> u8 {
+        if self.status == ImportStatus::Done {
+            return 100;
+        }
+        let percent = self.progress.bytes_done.saturating_mul(100) / self.bytes.max(1);
+        u8::try_from(percent.min(99)).unwrap_or(99)
+    }
+}
