@@ -70,7 +70,7 @@ async fn day(contacts: u32, whale: bool) -> Times {
     let worker = app.work().await.unwrap();
     // The whale first, so that it is in the queues when the others come.
     for id in ids.iter().rev() {
-        verbs::launch(&app, *id, "bench").await.unwrap();
+        verbs::launch_without_preflight(&app, *id, "bench").await.unwrap();
     }
     let times = until_done(&app, &ids).await;
     worker.shutdown().await;

@@ -30,6 +30,7 @@ pub mod open;
 pub mod optout;
 pub mod pages;
 pub mod plan;
+pub mod preflight;
 pub mod progress;
 pub mod reconcile;
 pub mod record;

@@ -67,6 +67,20 @@ pub fn values(
     sender: &Sender,
     unsubscribe_url: Option<&str>,
 ) -> Values {
+    let mut values = values_of(contact);
+    values.set("campaign.name", campaign.name.as_str());
+    values.set("sender.name", sender.name.as_str());
+    let own = if sender.channel == Channel::Email { "sender.email" } else { "sender.phone" };
+    values.set(own, sender.address.as_str());
+    values.set("postal_address", campaign.postal_address.as_str());
+    if let Some(url) = unsubscribe_url {
+        values.set("unsubscribe_url", url);
+    }
+    values
+}
+
+/// Those of them that are the contact's own.
+pub fn values_of(contact: &Contact) -> Values {
     let mut values = Values::new();
     let fields: serde_json::Map<String, serde_json::Value> =
         contact.fields.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
@@ -98,14 +112,6 @@ pub fn values(
         if let Some(value) = value {
             values.set(name, value.as_str());
         }
-    }
-    values.set("campaign.name", campaign.name.as_str());
-    values.set("sender.name", sender.name.as_str());
-    let own = if sender.channel == Channel::Email { "sender.email" } else { "sender.phone" };
-    values.set(own, sender.address.as_str());
-    values.set("postal_address", campaign.postal_address.as_str());
-    if let Some(url) = unsubscribe_url {
-        values.set("unsubscribe_url", url);
     }
     values
 }

@@ -15,25 +15,43 @@ use crate::{
         campaign::{Campaign, CampaignStatus, check_sequence},
         touch::Reason,
     },
+    preflight,
     store::{audit, campaigns, enrolments, touches},
 };
 
 /// Launches a draft: its contacts are those who are on its list at this moment.
 ///
 /// # Errors
-/// A campaign that is none or no draft, or that cannot be carried out as it stands; the database's.
+/// A campaign that is none or no draft, or that must not go out as it stands ([`preflight`]); the database's.
 pub async fn launch(app: &App, id: CampaignId, who: &str) -> Result<Campaign, AppError> {
+    is_draft(&app.db().read(move |tx| known(tx, id)).await?)?;
+    let preflight = preflight::check(app, id).await?;
+    preflight.passed()?;
+    begin(app, id, who, Some(preflight.revision)).await
+}
+
+/// Launches a draft that nobody has looked at: whatever cannot be sent is skipped, message by message, with its reason.
+///
+/// # Errors
+/// A campaign that is none or no draft, or has no sequence or nobody to reach; the database's.
+pub async fn launch_without_preflight(app: &App, id: CampaignId, who: &str) -> Result<Campaign, AppError> {
+    begin(app, id, who, None).await
+}
+
+/// Launches a draft, if it is still the one that was looked at.
+async fn begin(app: &App, id: CampaignId, who: &str, looked_at: Option<i64>) -> Result<Campaign, AppError> {
     let (now, wall, who, clock) = (app.now(), app.client().now(), who.to_owned(), app.clock());
     queues::set_up(app.client()).await?;
     let campaign = app
         .db()
         .write(move |tx| {
             let draft = known(tx, id)?;
-            if draft.status != CampaignStatus::Draft {
-                return Err(AppError::Conflict(format!(
-                    "campaign {id} is {}; only a draft is launched",
-                    draft.status
-                )));
+            is_draft(&draft)?;
+            if looked_at.is_some_and(|revision| revision != draft.revision) {
+                let why = format!(
+                    "campaign {id} was changed while it was looked at: look at it, and launch it again"
+                );
+                return Err(AppError::Conflict(why));
             }
             let steps = campaigns::steps(tx, id, draft.version)?;
             check_sequence(&steps).map_err(|why| AppError::invalid("sequence", why))?;
@@ -129,6 +147,14 @@ fn empty(tx: &mut Tx<'_>, id: CampaignId, now: Time) -> Result<(), AppError> {
     touches::skip_campaign(tx, id, Reason::CampaignCancelled, now)?;
     enrolments::stop_campaign(tx, id, Reason::CampaignCancelled, now)?;
     Ok(())
+}
+
+fn is_draft(campaign: &Campaign) -> Result<(), AppError> {
+    if campaign.status == CampaignStatus::Draft {
+        return Ok(());
+    }
+    let Campaign { id, status, .. } = campaign;
+    Err(AppError::Conflict(format!("campaign {id} is {status}; only a draft is launched")))
 }
 
 fn known(tx: &mut Tx<'_>, id: CampaignId) -> Result<Campaign, AppError> {

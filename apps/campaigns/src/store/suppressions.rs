@@ -2,12 +2,14 @@
 //!
 //! An address is compared by its keyed hash, so that a suppression outlives the erasure of its contact.
 
+use std::{collections::HashSet, sync::LazyLock};
+
 use windlass::Time;
 
 use super::select;
 use crate::{
     channel::Channel,
-    db::{DbError, Row, Tx},
+    db::{DbError, Row, Tx, Value},
     model::UserId,
 };
 
@@ -85,6 +87,46 @@ pub fn why(tx: &mut Tx<'_>, user: UserId, channel: Channel, hash: &str) -> Resul
     let sql = "SELECT reason FROM suppressions WHERE address_hash = $1 AND channel IN ($2, 'all')
                AND user_id IN (0, $3) LIMIT 1";
     tx.row(sql, &[hash.into(), channel.into(), user.into()])?.map(|mut row| row.text()).transpose()
+}
+
+/// Hashes of one question by [`among`].
+const ASKED: usize = 250;
+static AMONG: LazyLock<String> = LazyLock::new(|| {
+    let hashes: Vec<String> = (2..ASKED + 2).map(|number| format!("${number}")).collect();
+    format!(
+        "SELECT address_hash, channel FROM suppressions WHERE user_id IN (0, $1) AND address_hash IN ({})",
+        hashes.join(", ")
+    )
+});
+
+/// Which of those addresses must not be reached by that user, and by which channel; none is any.
+///
+/// # Errors
+/// The database's.
+pub fn among(
+    tx: &mut Tx<'_>,
+    user: UserId,
+    hashes: &[String],
+) -> Result<HashSet<(String, Option<Channel>)>, DbError> {
+    let mut found = HashSet::new();
+    for some in hashes.chunks(ASKED) {
+        let mut values: Vec<Value> = vec![user.into()];
+        values.extend(some.iter().map(Value::from));
+        values.resize(ASKED + 1, Value::Null);
+        for mut row in tx.rows(&AMONG, &values)? {
+            let (hash, word) = (row.text()?, row.text()?);
+            found.insert((hash, Channel::ALL.into_iter().find(|channel| channel.name() == word)));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether anything is suppressed at all.
+///
+/// # Errors
+/// The database's.
+pub fn is_any(tx: &mut Tx<'_>) -> Result<bool, DbError> {
+    tx.is_there("SELECT 1 FROM suppressions LIMIT 1", &[])
 }
 
 /// Lets an address be reached again that was suppressed for everybody, by that channel and for that reason; whether it
