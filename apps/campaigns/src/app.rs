@@ -93,6 +93,7 @@ struct Inner {
     counts: Counts,
     rules: RuleTable,
     gateways: Gateways,
+    figures: crate::figures::Cache,
 }
 
 impl fmt::Debug for App {
@@ -136,6 +137,7 @@ impl App {
                 counts: Counts::default(),
                 rules,
                 gateways: Gateways::default(),
+                figures: crate::figures::Cache::default(),
             }),
         };
         limits::set_all(&app).await?;
@@ -200,6 +202,11 @@ impl App {
     /// The legal windows.
     pub fn rules(&self) -> &RuleTable {
         &self.inner.rules
+    }
+
+    /// What was shown of campaigns a moment ago.
+    pub(crate) fn figures(&self) -> &crate::figures::Cache {
+        &self.inner.figures
     }
 
     /// The accounts that it sends through.

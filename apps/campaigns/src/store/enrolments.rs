@@ -166,3 +166,36 @@ pub fn counts(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<(EnrolmentSta
     let rows = tx.rows(sql, &[campaign.into()])?;
     rows.into_iter().map(|mut row| Ok((row.word()?, row.int()?))).collect()
 }
+
+/// Contacts of a campaign who stand at the same step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// How.
+    pub status: EnrolmentStatus,
+    /// The step that is before them, or was when it ended, from 1.
+    pub step: u32,
+    /// How many.
+    pub count: i64,
+    /// When the step is due for the last of them, where that is known.
+    pub last_due: Option<Time>,
+}
+
+/// How many contacts of a campaign stand where.
+///
+/// # Errors
+/// The database's.
+pub fn standing(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<Standing>, DbError> {
+    let sql = "SELECT status, step, count(*), max(next_at) FROM enrolments WHERE campaign_id = $1
+               GROUP BY status, step ORDER BY status, step";
+    let rows = tx.rows(sql, &[campaign.into()])?;
+    rows.into_iter()
+        .map(|mut row| {
+            Ok(Standing {
+                status: row.word()?,
+                step: row.small()?,
+                count: row.int()?,
+                last_due: row.maybe_time()?,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,361 @@
+//! What is shown of a campaign while it runs: how far it is, what of today's messages is used, when it will be through, what
+//! became of each step, and what the rest waits for.
+//!
+//! All of it is counted by indexes, and kept for a second, so that a page which many people look at costs what one costs.
+//! What is said of the time to come is a forecast as before the launch, at the pace of the last minutes where messages wait.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use windlass::Time;
+
+use crate::{
+    app::{App, AppError},
+    channel::Channel,
+    db::Tx,
+    flow::check,
+    model::{
+        CampaignId,
+        campaign::{Campaign, CampaignStatus, EnrolmentStatus, Step},
+        touch::{EventKind, Reason, TouchStatus},
+    },
+    preflight::plan,
+    store::{
+        campaigns,
+        enrolments::{self, Standing},
+        events, senders,
+        touches::{self, Tally},
+        usage,
+    },
+    window::{Delay, Lot, Paces, Recipient, course},
+};
+
+/// How long figures are shown before they are counted again.
+const FRESH: Duration = Duration::from_secs(1);
+/// Campaigns whose figures are kept; a page of campaigns shows fewer.
+const KEPT_MAX: usize = 1_000;
+/// The stretch of the application's time whose messages are the pace.
+const PACE_MS: u64 = 15 * 60_000;
+
+/// What is shown of a campaign.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figures {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// Where it stands.
+    pub status: CampaignStatus,
+    /// When this was counted.
+    pub at: Time,
+    /// Contacts at the launch.
+    pub contacts: u32,
+    /// How much of all contacts' steps is behind them, from 0 to 100; 100 only when everybody has come to their end.
+    pub percent: u8,
+    /// Contacts who have steps before them.
+    pub active: u64,
+    /// Contacts who have come to the end of the sequence.
+    pub done: u64,
+    /// Contacts for whom something ended it.
+    pub stopped: u64,
+    /// Messages that were sent, whatever became of them then.
+    pub sent: u64,
+    /// Of those, sent on this day of the campaign's zone.
+    pub sent_today: u64,
+    /// Messages that it may send a day.
+    pub daily_cap: Option<u32>,
+    /// Messages a minute over the last quarter of an hour.
+    pub per_minute: f64,
+    /// When it will be through, or was; none when that cannot be said.
+    pub eta: Option<Time>,
+    /// Each step and channel of which there are messages.
+    pub funnel: Vec<StepFigures>,
+    /// What messages wait for, most of them first.
+    pub waiting: Vec<Because>,
+    /// Why messages are not sent, most of them first.
+    pub skipped: Vec<Because>,
+}
+
+/// What became of the messages of a step by one channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StepFigures {
+    /// The step, from 1.
+    pub step: u32,
+    /// The channel.
+    pub channel: Channel,
+    /// Messages by status, in the order of [`TouchStatus::ALL`], those that there are.
+    pub counts: Vec<(TouchStatus, u64)>,
+    /// Messages that were sent, whatever became of them then.
+    pub sent: u64,
+    /// Of those, opened.
+    pub opened: u64,
+    /// Of those, with a link that was followed.
+    pub clicked: u64,
+    /// Of those, answered.
+    pub replied: u64,
+    /// Of those, after which the contact wanted no more, or complained.
+    pub opted_out: u64,
+}
+
+/// Messages with the same reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Because {
+    /// The reason's word.
+    pub reason: String,
+    /// The reason in plain words.
+    pub said: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
+/// What was counted a moment ago.
+#[derive(Debug, Default)]
+pub(crate) struct Cache {
+    kept: Mutex<HashMap<CampaignId, (Instant, Arc<Figures>)>>,
+}
+
+impl Cache {
+    fn fresh(&self, id: CampaignId) -> Option<Arc<Figures>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(&id).filter(|(counted, _)| counted.elapsed() < FRESH).map(|(_, figures)| figures.clone())
+    }
+
+    fn keep(&self, figures: &Arc<Figures>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT_MAX {
+            kept.retain(|_, (counted, _)| counted.elapsed() < FRESH);
+        }
+        if kept.len() < KEPT_MAX {
+            kept.insert(figures.campaign, (Instant::now(), figures.clone()));
+        }
+    }
+}
+
+/// What is shown of a campaign, not older than a second.
+///
+/// # Errors
+/// A campaign that is none; the database's.
+pub async fn of(app: &App, id: CampaignId) -> Result<Arc<Figures>, AppError> {
+    if let Some(figures) = app.figures().fresh(id) {
+        return Ok(figures);
+    }
+    let figures = Arc::new(counted(app, id).await?);
+    app.figures().keep(&figures);
+    Ok(figures)
+}
+
+/// The same, counted now.
+///
+/// # Errors
+/// A campaign that is none; the database's.
+pub async fn counted(app: &App, id: CampaignId) -> Result<Figures, AppError> {
+    let (now, inner) = (app.now(), app.clone());
+    app.db().read(move |tx| count(tx, &inner, id, now)).await
+}
+
+fn count(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Figures, AppError> {
+    let campaign = campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))?;
+    let steps = campaigns::steps(tx, id, campaign.version)?;
+    let standing = enrolments::standing(tx, id)?;
+    let tallies = touches::tallies(tx, id)?;
+    let recent = touches::sent_since(tx, id, Time(now.0.saturating_sub(PACE_MS)))?;
+    let today = day_begins(campaign.policy.zone.name(), now);
+    let sent_today = match campaign.daily_cap {
+        // What is on its way counts against the cap, too.
+        Some(_) => {
+            usage::used(tx, usage::Of::Campaign(id), &check::day_of(campaign.policy.zone.name(), now))?
+        }
+        None => touches::sent_since(tx, id, today)?.into_iter().map(|(_, count)| count).sum(),
+    };
+    let in_status =
+        |status| standing.iter().filter(move |one| one.status == status).map(|one| whole(one.count)).sum();
+    let funnel = funnel(&tallies, events::answers(tx, id)?);
+    let eta = match campaign.status {
+        CampaignStatus::Done | CampaignStatus::Cancelled => campaign.ended_at,
+        CampaignStatus::Draft | CampaignStatus::Paused => None,
+        CampaignStatus::Scheduled | CampaignStatus::Running => {
+            let known = Known { campaign: &campaign, steps: &steps, standing: &standing, tallies: &tallies };
+            eta(tx, app, &known, &recent, whole(sent_today), now)?
+        }
+    };
+    Ok(Figures {
+        campaign: id,
+        status: campaign.status,
+        at: now,
+        contacts: campaign.contacts,
+        percent: percent(&standing, steps.len()),
+        active: in_status(EnrolmentStatus::Active),
+        done: in_status(EnrolmentStatus::Done),
+        stopped: in_status(EnrolmentStatus::Stopped),
+        sent: funnel.iter().map(|step| step.sent).sum(),
+        sent_today: whole(sent_today),
+        daily_cap: campaign.daily_cap,
+        per_minute: recent.iter().map(|(_, count)| count).sum::<i64>() as f64 * 60_000.0 / PACE_MS as f64,
+        eta,
+        funnel,
+        waiting: because(&tallies, TouchStatus::Deferred),
+        skipped: because(&tallies, TouchStatus::Skipped),
+    })
+}
+
+fn whole(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}
+
+fn day_begins(zone: &str, now: Time) -> Time {
+    // A day before the next one begins, and an hour more where the clock was changed, is a moment of today or before it.
+    let next = check::next_day(zone, now);
+    let mut begins = Time(next.0.saturating_sub(25 * 3_600_000));
+    while check::next_day(zone, begins) <= now {
+        begins = check::next_day(zone, begins);
+    }
+    begins
+}
+
+/// How much of all contacts' steps is behind them.
+fn percent(standing: &[Standing], steps: usize) -> u8 {
+    let steps = steps.max(1) as u64;
+    let (mut all, mut behind, mut active) = (0, 0, 0);
+    for one in standing {
+        let count = whole(one.count);
+        all += count * steps;
+        behind += match one.status {
+            EnrolmentStatus::Active => count * u64::from(one.step.saturating_sub(1)).min(steps),
+            EnrolmentStatus::Done | EnrolmentStatus::Stopped => count * steps,
+        };
+        active += if one.status == EnrolmentStatus::Active { count } else { 0 };
+    }
+    if all == 0 {
+        return 0;
+    }
+    let most = if active > 0 { 99 } else { 100 };
+    u8::try_from((behind * 100 / all).min(most)).unwrap_or(99)
+}
+
+fn funnel(tallies: &[Tally], answers: Vec<(u32, Channel, EventKind, i64)>) -> Vec<StepFigures> {
+    let mut funnel: Vec<StepFigures> = Vec::new();
+    for tally in tallies {
+        let is_it = |row: &StepFigures| (row.step, row.channel) == (tally.step, tally.channel);
+        let at = funnel.iter().position(is_it).unwrap_or_else(|| {
+            let Tally { step, channel, .. } = *tally;
+            let row = StepFigures {
+                step,
+                channel,
+                counts: Vec::new(),
+                sent: 0,
+                opened: 0,
+                clicked: 0,
+                replied: 0,
+                opted_out: 0,
+            };
+            funnel.push(row);
+            funnel.len() - 1
+        });
+        let row = &mut funnel[at];
+        let count = whole(tally.count);
+        match row.counts.iter_mut().find(|(status, _)| *status == tally.status) {
+            Some((_, sum)) => *sum += count,
+            None => row.counts.push((tally.status, count)),
+        }
+        row.sent += if tally.status.was_sent() { count } else { 0 };
+    }
+    for (step, channel, kind, count) in answers {
+        let Some(row) = funnel.iter_mut().find(|row| (row.step, row.channel) == (step, channel)) else {
+            continue;
+        };
+        match kind {
+            EventKind::Opened => row.opened += whole(count),
+            EventKind::Clicked => row.clicked += whole(count),
+            EventKind::Replied => row.replied += whole(count),
+            EventKind::OptedOut | EventKind::Complained => row.opted_out += whole(count),
+            _ => {}
+        }
+    }
+    for row in &mut funnel {
+        row.counts.sort_unstable();
+    }
+    funnel.sort_by_key(|row| (row.step, row.channel));
+    funnel
+}
+
+fn because(tallies: &[Tally], status: TouchStatus) -> Vec<Because> {
+    let mut sums: HashMap<&str, u64> = HashMap::new();
+    for tally in tallies.iter().filter(|tally| tally.status == status) {
+        *sums.entry(&tally.reason).or_default() += whole(tally.count);
+    }
+    let said = |word: &str| {
+        let reason = serde_json::from_value::<Reason>(word.into());
+        reason.map_or("for no reason that is known", Reason::said)
+    };
+    let mut all: Vec<Because> = sums
+        .into_iter()
+        .map(|(reason, count)| Because { reason: reason.to_owned(), said: said(reason), count })
+        .collect();
+    all.sort_by(|a, b| (b.count, &a.reason).cmp(&(a.count, &b.reason)));
+    all
+}
+
+/// What an estimate is made of.
+struct Known<'a> {
+    campaign: &'a Campaign,
+    steps: &'a [Step],
+    standing: &'a [Standing],
+    tallies: &'a [Tally],
+}
+
+/// When everybody who has steps before them will have had them, as if all were in the campaign's own zone.
+fn eta(
+    tx: &mut Tx<'_>,
+    app: &App,
+    known: &Known<'_>,
+    recent: &[(Channel, i64)],
+    sent_today: u64,
+    now: Time,
+) -> Result<Option<Time>, AppError> {
+    let Known { campaign, steps, standing, tallies } = *known;
+    let from = campaign.starts_at.map_or(now, |at| at.max(now));
+    let mut lots: Vec<Lot> = Vec::new();
+    for one in standing.iter().filter(|one| one.status == EnrolmentStatus::Active) {
+        let waits_ms = one.last_due.map_or(0, |due| due.0.saturating_sub(from.0));
+        let waits = Delay::Minutes(u32::try_from(waits_ms.div_ceil(60_000)).unwrap_or(u32::MAX));
+        let at = usize::try_from(one.step.saturating_sub(1)).unwrap_or(usize::MAX);
+        let mut before = Vec::new();
+        for (nth, step) in steps.iter().enumerate().skip(at) {
+            let delay = match (nth == at, one.last_due) {
+                (true, None) if nth == 0 => step.delay,
+                (true, _) => waits,
+                (false, _) => step.delay,
+            };
+            lots.push(Lot {
+                recipient: Recipient::in_zone(campaign.policy.zone.clone()),
+                channel: step.channel,
+                messages: whole(one.count),
+                after: std::mem::take(&mut before),
+                delays: vec![delay],
+            });
+            before.push(lots.len() - 1);
+        }
+    }
+    let mut paces = Paces { per_day: campaign.daily_cap.map(u64::from), sent_today, ..Paces::default() };
+    for channel in Channel::ALL {
+        if !lots.iter().any(|lot| lot.channel == channel) {
+            continue;
+        }
+        let senders = senders::of_campaign(tx, campaign.id, channel)?;
+        let mut pace = plan::pace(tx, channel, &senders, (from == now).then_some(now))?;
+        let due = tallies.iter().filter(|tally| tally.channel == channel);
+        let due: i64 = due
+            .filter(|tally| matches!(tally.status, TouchStatus::Queued | TouchStatus::Sending))
+            .map(|tally| tally.count)
+            .sum();
+        let sent = recent.iter().find(|(one, _)| *one == channel).map_or(0, |(_, count)| *count);
+        // The pace of the last minutes is how fast it goes only while messages wait for their turn, and for nothing else.
+        if sent > 0 && due >= sent {
+            pace.per_second = Some(sent as f64 * 1_000.0 / PACE_MS as f64);
+        }
+        paces.channels[channel as usize] = pace;
+    }
+    Ok(course(&campaign.policy, app.rules(), &lots, &paces, from).completes_at)
+}
