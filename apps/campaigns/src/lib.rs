@@ -20,6 +20,7 @@ pub mod day;
 pub mod db;
 mod delivery;
 pub mod drafts;
+pub mod export;
 pub mod figures;
 pub mod flow;
 pub mod handlers;

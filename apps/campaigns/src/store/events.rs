@@ -108,6 +108,7 @@ pub fn answers(
     tx: &mut Tx<'_>,
     campaign: CampaignId,
 ) -> Result<Vec<(u32, Channel, EventKind, i64)>, DbError> {
+    // The kinds are those of the index `events_answers`, word by word.
     let sql = "SELECT t.step, t.channel, e.kind, count(DISTINCT t.id) FROM events AS e JOIN touches AS t ON t.id = e.touch_id
                WHERE e.campaign_id = $1 AND e.kind IN ('opened', 'clicked', 'replied', 'opted_out', 'complained')
                GROUP BY t.step, t.channel, e.kind";
@@ -137,4 +138,22 @@ pub fn failures_of(tx: &mut Tx<'_>, source: &str, limit: u32) -> Result<Vec<(Tim
                AND source = $1 AND kind IN ('failed', 'deferred') ORDER BY id DESC LIMIT $2";
     let rows = tx.rows(sql, &[source.into(), limit.into(), RECENT.into()])?;
     rows.into_iter().map(|mut row| Ok((row.time()?, row.text()?))).collect()
+}
+
+/// The events of a contact, in their order.
+///
+/// # Errors
+/// The database's.
+pub fn of_contact(tx: &mut Tx<'_>, contact: ContactId) -> Result<Vec<(Option<TouchId>, Event)>, DbError> {
+    let sql = "SELECT touch_id, at, kind, source, detail FROM events WHERE contact_id = $1 ORDER BY id";
+    let rows = tx.rows(sql, &[contact.into()])?;
+    rows.into_iter()
+        .map(|mut row| {
+            let touch = row.maybe_int()?.map(TouchId);
+            Ok((
+                touch,
+                Event { at: row.time()?, kind: row.word()?, source: row.text()?, detail: row.text()? },
+            ))
+        })
+        .collect()
 }

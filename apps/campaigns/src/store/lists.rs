@@ -69,3 +69,12 @@ pub fn is_there(tx: &mut Tx<'_>, list: ListId) -> Result<bool, DbError> {
 pub fn size(tx: &mut Tx<'_>, list: ListId) -> Result<i64, DbError> {
     tx.count("SELECT count(*) FROM list_members WHERE list_id = $1", &[list.into()])
 }
+
+/// The names of the lists that a contact is on.
+///
+/// # Errors
+/// The database's.
+pub fn names_of(tx: &mut Tx<'_>, contact: ContactId) -> Result<Vec<String>, DbError> {
+    let sql = "SELECT name FROM lists WHERE id IN (SELECT list_id FROM list_members WHERE contact_id = $1) ORDER BY name";
+    tx.rows(sql, &[contact.into()])?.into_iter().map(|mut row| row.text()).collect()
+}

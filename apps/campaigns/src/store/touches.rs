@@ -273,6 +273,26 @@ pub fn sent_since(
     rows.into_iter().map(|mut row| Ok((row.word()?, row.int()?))).collect()
 }
 
+/// The messages of a campaign after that contact's of that step by that channel: by contact, step and channel.
+///
+/// # Errors
+/// The database's.
+pub fn of_campaign(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    after: (ContactId, u32, &str),
+    limit: u32,
+) -> Result<Vec<Touch>, DbError> {
+    let sql = select!(
+        columns,
+        "FROM touches WHERE campaign_id = $1 AND (contact_id, step, channel) > ($2, $3, $4)
+         ORDER BY contact_id, step, channel LIMIT $5"
+    );
+    let (contact, step, channel) = after;
+    let values = [campaign.into(), contact.into(), step.into(), channel.into(), limit.into()];
+    tx.rows(sql, &values)?.into_iter().map(read).collect()
+}
+
 /// Notes the job that sends it.
 ///
 /// # Errors

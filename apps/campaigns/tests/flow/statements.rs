@@ -9,16 +9,21 @@ use windlass_campaigns::{
     },
     db::{Db, DbError, Tx},
     flow::accounts::new_provider,
+    import::sniff,
     model::{
-        ContactId, ReviewId, SenderId, TemplateId, TouchId,
+        CampaignId, ContactId, ImportId, ListId, ReviewId, SenderId, TemplateId, TouchId, UserId,
         campaign::{CampaignStatus, EnrolmentStatus},
         contact::Consent,
+        import::{ImportPlan, ImportStatus, Progress},
         sender::{Health, Sender, WarmUp},
         touch::{EventKind, Evidence, Reason, TouchStatus},
     },
     store::{
-        audit, campaigns, contacts, enrolments, events,
+        audit, campaigns,
+        contacts::{self, SameNumber},
+        enrolments, events,
         events::About,
+        imports::{self, NewImport},
         lists,
         providers::{self, DomainLimit},
         reviews::{self, ReviewKind},
@@ -38,6 +43,75 @@ use crate::{
 
 const NOW: Time = MORNING;
 const LATER: Time = Time(MORNING.0 + 60_000);
+
+/// What is asked of many rows at once: by a preflight, the figures of a campaign, and exports.
+fn ask_of_many(
+    tx: &mut Tx<'_>,
+    id: CampaignId,
+    list: ListId,
+    one: ContactId,
+) -> Result<Vec<String>, DbError> {
+    let mut said = Vec::new();
+    macro_rules! say {
+        ($what:expr) => {
+            said.push(format!("{} = {:?}", stringify!($what), $what?))
+        };
+    }
+    let some: Vec<_> = (0..3).map(|nth| person("many", nth, NOW)).collect();
+    let moved = contacts::NewContact { phone: some[0].phone.clone(), ..person("moved", 9, NOW) };
+    let both = [some[0].clone(), moved];
+    say!(contacts::upsert_all(tx, &some, SameNumber::Colleague, |_| true, NOW));
+    say!(contacts::upsert_all(tx, &both, SameNumber::Colleague, |_| false, LATER));
+    say!(contacts::upsert_all(tx, &both, SameNumber::SamePerson, |_| true, LATER));
+    say!(contacts::on_list(tx, list, one, 2));
+    say!(contacts::agreed_on_list(tx, list, one, ContactId(i64::MAX)));
+    say!(lists::names_of(tx, one));
+    say!(enrolments::standing(tx, id));
+    say!(touches::sent_since(tx, id, NOW));
+    say!(touches::of_campaign(tx, id, (one, 1, "email"), 3));
+    say!(events::answers(tx, id));
+    say!(events::of_contact(tx, one));
+    let address = Addressed { hash: "h2".into(), text: None };
+    say!(suppressions::is_any(tx));
+    say!(suppressions::add(tx, None, None, &address, "asked", "Ann", NOW));
+    say!(suppressions::is_any(tx));
+    say!(suppressions::among(tx, UserId(1), &["h1".into(), "h2".into()]));
+    say!(suppressions::of_address(tx, "h2"));
+    Ok(said)
+}
+
+fn ask_of_imports(tx: &mut Tx<'_>, list: ListId) -> Result<Vec<String>, DbError> {
+    let mut said = Vec::new();
+    macro_rules! say {
+        ($what:expr) => {
+            said.push(format!("{} = {:?}", stringify!($what), $what?))
+        };
+    }
+    let preview = sniff(b"email,name\na@example.com,Ann\n", None).unwrap();
+    let plan = ImportPlan::new(preview.format, preview.mapping().unwrap());
+    let new = NewImport { name: "a.csv".into(), list, plan, who: "Ann".into(), bytes: 100 };
+    let id = imports::create(tx, &new, NOW, NOW)?;
+    let mut progress = Progress { rows: 3, added: 2, refused: 1, ..Progress::default() };
+    progress.by_code.insert("bad_email".into(), 1);
+    say!(imports::running(tx));
+    say!(imports::advance(tx, (id, 1), &progress, LATER));
+    say!(imports::advance(tx, (id, 2), &progress, LATER));
+    say!(imports::add_errors(tx, id, 0, "a\n"));
+    say!(imports::add_errors(tx, id, 1, "b\n"));
+    say!(imports::errors(tx, id));
+    say!(imports::restart(tx, id, 100, LATER));
+    say!(imports::is_one_lost(tx, LATER));
+    say!(imports::interrupt(tx, LATER, LATER));
+    say!(imports::is_one_lost(tx, LATER.plus_ms(1)));
+    say!(imports::interrupt(tx, LATER.plus_ms(1), LATER));
+    say!(imports::get(tx, id));
+    say!(imports::restart(tx, id, 90, LATER));
+    say!(imports::errors(tx, id));
+    say!(imports::end(tx, (id, 1), ImportStatus::Done, "", LATER));
+    say!(imports::end(tx, (id, 2), ImportStatus::Failed, "it ends in the middle", LATER));
+    say!(imports::page(tx, ImportId(i64::MAX), 10));
+    Ok(said)
+}
 
 /// What one list of questions answers, line by line.
 fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
@@ -316,6 +390,9 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     say!(reviews::decide(tx, review, "called", "Bob", LATER));
     say!(reviews::settle(tx, "call:3", "called", "phone", LATER));
     say!(reviews::count(tx));
+
+    said.extend(ask_of_many(tx, id, list, one)?);
+    said.extend(ask_of_imports(tx, list)?);
 
     say!(contacts::erase(tx, one, LATER));
     say!(contacts::erase(tx, one, LATER));
