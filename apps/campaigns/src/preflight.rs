@@ -2,8 +2,8 @@
 //! through.
 //!
 //! An error means that the launch is refused: nobody, or nobody by some channel, could lawfully get what was written. A
-//! warning means that somebody should look first. The contacts of the list are gone through once ([`survey`]); the texts are
-//! judged by [`crate::template::lint`]; [`plan`] makes the forecast. Nothing is written.
+//! warning means that somebody should look first. The contacts of the list are gone through once (`survey`); the texts are
+//! judged by [`crate::template::lint`]; `plan` makes the forecast. Nothing is written.
 
 pub(crate) mod plan;
 mod survey;

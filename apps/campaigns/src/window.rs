@@ -3,7 +3,7 @@
 //! One question is answered here, exactly to the millisecond: may this recipient be reached by this channel
 //! at this instant, and if not, why and when next? [`look`] is the answer; it is open if and only if the
 //! campaign's window and the recipient's are both open ([`WindowPolicy`], [`Recipient`], [`RuleTable`]).
-//! [`Delay`] says when the next step is due, [`forecast`] when a campaign will be through.
+//! [`Delay`] says when the next step is due, [`forecast()`] when a campaign will be through.
 //!
 //! Everything is pure: the instant is an argument, the time zones are compiled in ([`Zone`]), nothing reads a
 //! clock, a file or the network. What is decided with a verdict (defer, skip, send) and where it is stored is

@@ -2,7 +2,7 @@
 //!
 //! The story of one mail: a request takes its time, is checked (key, fields, the rules' refusals) and only then taken,
 //! logged with a line for each recipient and answered 202, or cut off in place of the answer. From there it lives by
-//! itself ([`life`]): events tell of it in signed batches, and whoever bounced, complained or unsubscribed gets nothing
+//! itself (`life`): events tell of it in signed batches, and whoever bounced, complained or unsubscribed gets nothing
 //! more. Where facts of the API come from stands in docs/doubles.md.
 
 use std::{

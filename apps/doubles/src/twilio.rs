@@ -2,7 +2,7 @@
 //!
 //! The story of one text: a request takes its time, is checked (credentials, numbers, the rules' refusals), is told to
 //! slow down or that the server is down, and only then taken, logged and answered, or cut off in place of the answer.
-//! From there it lives by itself ([`life`]): its states pass at the configured pace, callbacks with valid
+//! From there it lives by itself (`life`): its states pass at the configured pace, callbacks with valid
 //! signatures tell of them, a call asks what to say and says it, a person replies, and STOP is remembered.
 //!
 //! It owns the shape of requests and answers. Where facts of the API come from stands in docs/doubles.md.

@@ -1,6 +1,6 @@
 //! The application over HTTP: every noun as JSON, for programs and shells; the pages do the same by the same functions.
 //!
-//! [`router`] stands behind the host program's door, which says who asks ([`Visitor`]) and lets only those change things
+//! [`router`] stands behind the host program's door, which says who asks ([`windlass_look::Visitor`]) and lets only those change things
 //! who may. Errors are problems (RFC 9457) with a stable code. `docs/campaigns-api.md` lists the routes.
 
 pub(crate) mod answer;

@@ -1,7 +1,7 @@
 //! What the world may ask without a login: callbacks of providers, and the links that end messages.
 //!
 //! Nobody here is known by name. A provider shows a signature over the address that it called, which is the application's
-//! public one, whatever proxies made of it on the way ([`called`]); a recipient shows the signed token of their link. Whoever
+//! public one, whatever proxies made of it on the way (`called`); a recipient shows the signed token of their link. Whoever
 //! shows neither is told nothing, not even whether what they name exists. What a report means is the flow's business
 //! ([`crate::flow::news`], [`crate::flow::inbound`], [`crate::flow::optout`]); here it is checked, handed on and answered.
 //!

@@ -1,4 +1,4 @@
-//! Contacts and what they have agreed to; [`mod@upsert`] has how they come in.
+//! Contacts and what they have agreed to; `upsert` has how they come in.
 
 mod upsert;
 

@@ -1,4 +1,4 @@
-//! When a sequence will be through: as [`super::forecast`], with steps that follow each other, a pace and a day's messages
+//! When a sequence will be through: as [`super::forecast()`], with steps that follow each other, a pace and a day's messages
 //! for each channel, and days that bear more and more while senders warm up.
 //!
 //! Time is cut where a window opens or closes, at midnight, every hour while messages go out, and where some fall due while

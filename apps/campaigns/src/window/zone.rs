@@ -3,7 +3,7 @@
 //! A zone comes from the database that is compiled in and never from the host's files: two hosts would
 //! disagree, and hosts are often a year behind (British Columbia, Alberta and Manitoba gave up changing their
 //! clocks in 2026). [`database_version`] says which release it is, for the record of each send. Each zone is
-//! parsed once in a process, into a table of its offsets up to [`TABLE_UNTIL`]; later instants are asked of
+//! parsed once in a process, into a table of its offsets up to `TABLE_UNTIL`; later instants are asked of
 //! jiff.
 //!
 //! Abbreviations are refused: EST is a fixed offset and stands five hours behind UTC also in July, when New
