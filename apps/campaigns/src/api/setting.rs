@@ -20,6 +20,7 @@ use crate::{
     flow::{
         accounts,
         decide::{self, Decision},
+        texts::{self, NewText, named},
     },
     model::{
         ProviderId, ReviewId, SenderId, User, UserId,
@@ -35,19 +36,7 @@ use crate::{
         templates::{self, StoredTemplate},
         users,
     },
-    template::Template,
 };
-
-/// The longest name of anything, in characters.
-const NAME_CHARS_MAX: usize = 100;
-
-fn named(name: &str) -> Result<String, AppError> {
-    let name = name.trim();
-    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
-        return Err(AppError::invalid("name", format!("1 to {NAME_CHARS_MAX} characters")));
-    }
-    Ok(name.to_owned())
-}
 
 /// `GET /v1/users`
 pub(super) async fn users(State(app): State<App>) -> Answer<Vec<User>> {
@@ -112,21 +101,9 @@ pub(super) async fn write_template(
     visitor: Visitor,
     Body(given): Body<WriteTemplate>,
 ) -> Answer<StoredTemplate> {
-    let (name, now) = (named(&given.name)?, app.now());
-    for (field, text) in [
-        ("subject", given.subject.as_str()),
-        ("body", &given.body),
-        ("html", given.html.as_deref().unwrap_or_default()),
-    ] {
-        Template::parse(text).map_err(|why| AppError::invalid(field, why))?;
-    }
-    let stored = app.db().write(move |tx| {
-        let WriteTemplate { channel, subject, body, html, .. } = &given;
-        let id = templates::write(tx, &name, *channel, subject, body, html.as_deref(), now)?;
-        audit::note(tx, &visitor.name, "write template", &name, &id.to_string(), now)?;
-        templates::get(tx, id)?.ok_or_else(|| AppError::unknown("template", id))
-    });
-    Ok(Json(stored.await?))
+    let WriteTemplate { name, channel, subject, body, html } = given;
+    let text = NewText { name, channel, subject, body, html };
+    Ok(Json(texts::write(&app, text, &visitor.name).await?))
 }
 
 /// `GET /v1/providers`: without their secrets.

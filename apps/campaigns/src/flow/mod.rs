@@ -14,11 +14,13 @@
 //! [`limits`] who may have how much of them; [`verbs`] is what people do to a campaign.
 
 pub mod accounts;
+pub mod consents;
 pub mod gateways;
 pub mod jobs;
 pub mod limits;
 pub mod queues;
 pub mod share;
+pub mod texts;
 pub mod verbs;
 
 pub(crate) mod breakers;

@@ -46,7 +46,7 @@ const RETRY_CAP_MS: u64 = 3_600_000;
 /// How long after a text's acceptance, and a call's, it is asked what has become of it: callbacks come before.
 const WATCH_AFTER_MS: u64 = 60_000;
 /// How long a call may ring: about five rings, after which most machines have answered.
-const RING_S: u16 = 30;
+pub(super) const RING_S: u16 = 30;
 
 pub(super) async fn email(job: SendEmail, State(app): State<App>, cx: Ctx) -> Result<Outcome, JobError> {
     send(app, job.touch, cx).await
@@ -260,7 +260,7 @@ fn wrong_channel() -> SendOutcome {
 }
 
 /// A name as it stands in front of a mailbox.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     let plain: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("\"{}\"", plain.replace('\\', "\\\\").replace('"', "\\\""))
 }

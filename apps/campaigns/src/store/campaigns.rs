@@ -198,3 +198,13 @@ pub fn end_if_over(tx: &mut Tx<'_>, id: CampaignId, now: Time) -> Result<bool, D
                AND NOT EXISTS (SELECT 1 FROM enrolments WHERE campaign_id = $1 AND status = 'active')";
     Ok(tx.run(sql, &[id.into(), now.into()])? > 0)
 }
+
+/// The sequences by which live campaigns enrol.
+///
+/// # Errors
+/// The database's.
+pub fn live_sequences(tx: &mut Tx<'_>) -> Result<Vec<Vec<Step>>, DbError> {
+    let sql = "SELECT s.steps FROM campaigns AS c JOIN sequences AS s ON s.campaign_id = c.id AND s.version = c.version
+               WHERE c.status IN ('scheduled', 'running', 'paused')";
+    tx.rows(sql, &[])?.into_iter().map(|mut row| row.json()).collect()
+}

@@ -9,7 +9,7 @@ use windlass::Time;
 use super::select;
 use crate::{
     channel::Channel,
-    db::{DbError, Row, Tx},
+    db::{DbError, Row, Tx, Value},
     model::{
         ContactId,
         contact::{Consent, Contact},
@@ -126,6 +126,24 @@ pub fn agreed_on_list(
             Ok((id, channel, row.int()? != 0))
         })
         .collect()
+}
+
+/// Contacts before that number, newest first, whose mailbox, number or name begins so; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn newest(tx: &mut Tx<'_>, begins: &str, before: ContactId, limit: u32) -> Result<Vec<Contact>, DbError> {
+    // The bound above which no text begins so: the highest character behind it.
+    let end = |text: &str| Value::from(format!("{text}\u{10FFFF}"));
+    let folded = upsert::folded(Some(begins)).unwrap_or_default();
+    let values =
+        [before.into(), limit.into(), folded.as_str().into(), end(&folded), begins.into(), end(begins)];
+    let sql = select!(
+        columns,
+        "FROM contacts WHERE id < $1 AND ($3 = '' OR (email >= $3 AND email < $4) OR (phone >= $3 AND phone < $4)
+         OR (name >= $5 AND name < $6)) AND erased_at IS NULL ORDER BY id DESC LIMIT $2"
+    );
+    tx.rows(sql, &values)?.into_iter().map(read).collect()
 }
 
 /// How many contacts there are.

@@ -211,3 +211,270 @@ async fn a_rule_for_an_error_is_written_and_removed() {
     assert!(site.post(remove, &[("code", "smtp/550-5.7.999")]).await.flash().good);
     assert!(!site.post(remove, &[("code", "smtp/550-5.7.999")]).await.flash().good);
 }
+
+const TEXT: [(&str, &str); 5] = [
+    ("name", "welcome"),
+    ("channel", "email"),
+    ("subject", "Hello {{first_name|there}}"),
+    ("body", "Hi {{first_name}}, {{field.favourite}}!\r\n{{unsubscribe_url}}\n{{postal_address}}"),
+    ("html", "<p>Hi {{first_name}} <script>alert(1)</script></p>"),
+];
+
+#[tokio::test]
+async fn a_template_is_written_shown_and_written_again() {
+    let (_dir, site) = new_site().await;
+    site.fill("x").await;
+    let at = "/templates";
+    let made = site.post(at, &with(&TEXT, &[("then", "save")])).await;
+    assert_eq!(made.goes_to(), "/templates/2");
+    let html = site.page("/templates/2").await;
+    assert!(html.contains("Hello Alex") && html.contains("[favourite]"), "{html}");
+
+    for (field, value, said) in [
+        ("name", "", "1 to 100 characters"),
+        ("name", "welcome", "there is a template of that name"),
+        ("body", " ", "write something"),
+        ("body", "Hi {{first name}", "line 1"),
+        ("subject", "{{", "line 1"),
+    ] {
+        let first = [("name", "another"), ("html", ""), ("then", "save")];
+        let html = site.refused(at, &with(&with(&TEXT, &first), &[(field, value)])).await;
+        assert!(html.contains(said), "{field} {value}: {html}");
+    }
+
+    let shown = [("id", "2"), ("then", "preview"), ("contact", "bob@example.org"), ("subject", "Changed")];
+    let html = site.post(at, &with(&TEXT, &shown)).await.text;
+    super::well_formed(at, &html);
+    assert!(
+        html.contains("tea x") && html.contains("not saved yet") && !html.contains("preview.html"),
+        "{html}"
+    );
+    let nobody = site.refused(at, &with(&with(&TEXT, &shown), &[("contact", "nobody@example.org")])).await;
+    assert!(nobody.contains("there is nobody of that number"), "{nobody}");
+    let hidden = site.post_as("read operate", at, &with(&TEXT, &shown)).await;
+    assert!(!hidden.text.contains("tea x") && hidden.text.contains("the scope payloads"), "{}", hidden.text);
+
+    let again = with(&TEXT, &[("id", "2"), ("then", "save"), ("name", "ignored"), ("channel", "sms")]);
+    assert_eq!(site.post(at, &again).await.goes_to(), "/templates/3");
+    let html = site.page("/templates/3").await;
+    assert!(html.contains("welcome") && html.contains("version 2") && !html.contains("ignored"));
+}
+
+#[tokio::test]
+async fn what_a_template_says_in_html_runs_nowhere() {
+    let (_dir, site) = new_site().await;
+    site.fill("x").await;
+    site.post("/templates", &with(&TEXT, &[("then", "save")])).await;
+    let seen = site.get("/templates/2/preview.html?contact=1").await;
+    assert!(seen.text.contains("Hi Bob <script>"), "{}", seen.text);
+    let policy = seen.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("sandbox;") && !policy.contains("script-src"), "{policy}");
+}
+
+#[tokio::test]
+async fn somebody_who_lacks_a_variable_is_told_to_be_skipped() {
+    let (_dir, site) = new_site().await;
+    site.fill("x").await;
+    let text = with(
+        &TEXT,
+        &[("then", "preview"), ("contact", "1"), ("body", "{{company}} {{city|-}}"), ("html", "")],
+    );
+    let html = site.post("/templates", &text).await.text;
+    assert!(html.contains("They would be skipped") && html.contains("<code>company</code>"), "{html}");
+}
+
+#[tokio::test]
+async fn a_test_goes_to_the_provider_at_once_and_counts_for_no_campaign() {
+    let (dir, site) = new_site().await;
+    let filled = site.fill("x").await;
+    let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let log = dir.path().join("mail.jsonl");
+    let mail = windlass_doubles::smtp::start(any_port, &log, windlass_doubles::smtp::Options::default())
+        .await
+        .unwrap();
+    let mut provider = filled.provider;
+    provider.url = mail.url();
+    windlass_campaigns::flow::accounts::set_provider(&site.app, provider, "test").await.unwrap();
+
+    let test = [("then", "test"), ("sender", "1"), ("test_to", "me@example.com"), ("contact", "1")];
+    let html = site.post("/templates", &with(&TEXT, &test)).await.text;
+    assert!(html.contains("The test is on its way to me@example.com"), "{html}");
+    let sent = std::fs::read_to_string(&log).unwrap();
+    assert!(sent.contains("me@example.com") && !sent.contains("bob@example.org"), "{sent}");
+    assert!(site.page("/audit").await.contains("send test"));
+    assert!(site.page("/touches").await.contains("No messages"));
+
+    for (field, value, said) in [
+        ("test_to", "nobody", "neither a mailbox nor a number"),
+        ("test_to", "+12125550100", "another kind of address"),
+        ("sender", "7", "choose in whose name"),
+    ] {
+        let html = site.post("/templates", &with(&with(&TEXT, &test), &[(field, value)])).await.text;
+        assert!(html.contains(said), "{field} {value}: {html}");
+    }
+    site.post("/suppressions", &[("address", "me@example.com")]).await;
+    assert!(site.refused("/templates", &with(&TEXT, &test)).await.contains("it is suppressed"));
+    site.post("/senders/1/pause", &[]).await;
+    let paused = with(&with(&TEXT, &test), &[("test_to", "you@example.com")]);
+    assert!(site.post("/templates", &paused).await.text.contains("is paused"));
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), sent, "nothing else was sent");
+    drop(mail);
+}
+
+#[tokio::test]
+async fn a_consent_is_recorded_with_its_proof_and_taken_back() {
+    let (_dir, site) = new_site().await;
+    site.fill("x").await;
+    let given = [("channel", "sms"), ("basis", "express_written"), ("proof", "form 7")];
+    assert!(site.post("/contacts/1/consents", &given).await.flash().good);
+    assert!(site.page("/contacts/1").await.contains("form 7"));
+    let without = site.refused("/contacts/1/consents", &with(&given, &[("proof", " ")])).await;
+    assert!(without.contains("a consent without a proof is none"));
+    assert!(!site.post("/contacts/1/consents", &with(&given, &[("basis", "rumour")])).await.flash().good);
+    assert!(!site.post("/contacts/1/consents", &with(&given, &[("channel", "pigeon")])).await.flash().good);
+    assert_eq!(site.post("/contacts/9/consents", &given).await.status.as_u16(), 404);
+    assert!(site.post("/contacts/1/revoke", &[("channel", "sms")]).await.flash().good);
+    let back = site.app.db().read(|tx| {
+        windlass_campaigns::store::contacts::consents(tx, windlass_campaigns::model::ContactId(1))
+    });
+    let back = back.await.unwrap();
+    assert!(back.iter().any(|consent| consent.channel.name() == "sms" && consent.revoked_at.is_some()));
+}
+
+#[tokio::test]
+async fn a_contact_is_searched_exported_and_after_a_question_erased() {
+    let (_dir, site) = new_site().await;
+    under_way(&site, "x").await;
+    for search in ["Bob", "bob%40exam", "%2B1212555", "BOB%40example.org"] {
+        assert!(site.page(&format!("/contacts?search={search}")).await.contains("Bob x"), "{search}");
+    }
+    assert!(site.page("/contacts?search=eve").await.contains("Nobody is meant"));
+    let export = site.get("/contacts/1/export").await;
+    let told: serde_json::Value = serde_json::from_str(&export.text).unwrap();
+    assert_eq!(told["contact"]["email"], "bob@example.org");
+    assert_eq!(told["messages"].as_array().unwrap().len(), 2);
+    assert_eq!(site.get_as("read", "/contacts/1/export").await.status.as_u16(), 403);
+
+    let asked = site.post("/contacts/1/erase", &[]).await;
+    super::well_formed("erase", &asked.text);
+    assert!(asked.text.contains("cannot be taken back") && site.page("/contacts/1").await.contains("Bob"));
+    assert!(site.post("/contacts/1/erase", &[("confirmed", "yes")]).await.flash().good);
+    for path in ["/contacts/1", "/touches/1", "/reviews", "/contacts", "/touches"] {
+        let html = site.page(path).await;
+        assert!(!html.contains("Bob") && !html.contains("bob@example.org"), "{path}: {html}");
+    }
+    let again = [("channel", "sms"), ("basis", "express"), ("proof", "x")];
+    assert!(!site.post("/contacts/1/consents", &again).await.flash().good, "the erased agree to nothing");
+}
+
+const CAMPAIGN: [(&str, &str); 17] = [
+    ("revision", "1"),
+    ("name", "autumn"),
+    ("list", "1"),
+    ("daily_cap", "50"),
+    ("weight", "20"),
+    ("postal_address", "2 Main St"),
+    ("sender", "1"),
+    ("stop", "reply"),
+    ("zone", "Europe/Berlin"),
+    ("hours_in", "campaign"),
+    ("no_zone", "use_campaign_zone"),
+    ("hours-mon", "09:00-12:00, 13:00-20:00"),
+    ("dates", "2026-12-24, 2026-12-31"),
+    ("calendar", "us-federal"),
+    ("channel-1", "email"),
+    ("template-1", "1"),
+    ("delay-1", "2"),
+];
+const STEP: [(&str, &str); 2] = [("unit-1", "business_days"), ("condition-1", "always")];
+
+#[tokio::test]
+async fn a_draft_is_written_in_one_form_and_comes_back_as_it_was_written() {
+    let (_dir, site) = new_site().await;
+    let filled = site.fill("x").await;
+    let form = with(&CAMPAIGN, &STEP);
+    let at = "/1/edit";
+    site.page(at).await;
+    assert_eq!(site.post(at, &with(&form, &[("then", "save")])).await.goes_to(), "/1");
+    let id = filled.campaign;
+    let kept = site.app.db().read(move |tx| {
+        let campaign = campaigns::get(tx, id)?.unwrap();
+        Ok::<_, windlass_campaigns::db::DbError>((campaigns::steps(tx, id, 1)?, campaign))
+    });
+    let (steps, campaign) = kept.await.unwrap();
+    assert_eq!((campaign.name.as_str(), campaign.daily_cap, campaign.weight), ("autumn", Some(50), 20));
+    assert_eq!(steps[0].delay, windlass_campaigns::window::Delay::BusinessDays(2));
+    assert!(campaign.stop_rules.reply && !campaign.stop_rules.bounce);
+    let policy = serde_json::to_value(&campaign.policy).unwrap();
+    assert_eq!(policy["zone"], "Europe/Berlin");
+    assert_eq!(policy["week"]["mon"], serde_json::json!(["09:00-12:00", "13:00-20:00"]));
+    let html = site.page(at).await;
+    for part in
+        ["09:00-12:00, 13:00-20:00", "2026-12-24, 2026-12-31", "value=\"us-federal\" checked", "2 Main St"]
+    {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+    let next = with(&form, &[("revision", "2"), ("then", "check")]);
+    assert_eq!(site.post(at, &next).await.goes_to(), "/1/check");
+    assert!(site.refused(at, &with(&form, &[("then", "save")])).await.contains("changed by somebody else"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_draft_stands_at_its_field_and_nothing_is_kept() {
+    let (_dir, site) = new_site().await;
+    site.fill("x").await;
+    let form = with(&CAMPAIGN, &STEP);
+    for (field, value, said) in [
+        ("name", "", "1 to 100 characters"),
+        ("weight", "1000", "a whole number, 1 to 100"),
+        ("daily_cap", "none", "or nothing"),
+        ("zone", "Mars/Olympus", "Mars/Olympus"),
+        ("hours-mon", "nine to five", "nine to five"),
+        ("hours-mon", "", "the window never opens"),
+        ("dates", "christmas", "christmas is no date"),
+        ("list", "77", "there is no list 77"),
+        ("sender", "77", "there is no sender 77"),
+        ("delay-1", "soon", "a whole number"),
+        ("delay-1", "400", "step 1"),
+        ("unit-1", "moons", "choose in what the delay is counted"),
+        ("condition-1", "full_moon", "choose when it is taken"),
+        ("template-1", "", "choose what it says"),
+        ("template-1", "77", "no template 77"),
+        ("channel-1", "sms", "is for email"),
+        ("fallback-1", "sms", "choose what is said to those"),
+    ] {
+        let html = site.refused("/1/edit", &with(&form, &[(field, value)])).await;
+        assert!(html.contains(said), "{field} {value}: {html}");
+    }
+    assert!(site.page("/1").await.contains("spring x"));
+}
+
+#[tokio::test]
+async fn a_button_of_the_sequence_changes_the_form_and_keeps_nothing() {
+    let (_dir, site) = new_site().await;
+    site.fill("x").await;
+    let form = with(&CAMPAIGN, &STEP);
+    let html = site.post("/1/edit", &with(&form, &[("then", "add")])).await.text;
+    super::well_formed("add", &html);
+    assert!(html.contains("Step 2") && html.contains("not saved yet") && html.contains("value=\"autumn\""));
+    let html = site.post("/1/edit", &with(&form, &[("then", "remove-1")])).await.text;
+    assert!(html.contains("No steps yet"), "{html}");
+    assert!(site.page("/1").await.contains("spring x"));
+}
+
+#[tokio::test]
+async fn a_campaign_that_was_launched_gets_another_version_of_its_sequence() {
+    let (_dir, site) = new_site().await;
+    let (filled, _) = under_way(&site, "x").await;
+    let id = filled.campaign;
+    let read = |id| site.app.db().read(move |tx| campaigns::get(tx, id));
+    let revision = read(id).await.unwrap().unwrap().revision.to_string();
+    let form = with(&with(&CAMPAIGN, &STEP), &[("revision", &revision), ("then", "save")]);
+    assert!(site.post("/1/edit", &form).await.flash().good);
+    let campaign = read(id).await.unwrap().unwrap();
+    assert_eq!((campaign.version, campaign.name.as_str()), (2, "autumn"));
+    let revision = campaign.revision.to_string();
+    let same = with(&form, &[("revision", &revision), ("name", "winter")]);
+    assert!(site.post("/1/edit", &same).await.flash().good);
+    assert_eq!(read(id).await.unwrap().unwrap().version, 2, "the same sequence is no other version");
+}

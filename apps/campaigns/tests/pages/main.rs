@@ -27,8 +27,19 @@ use windlass_campaigns::{
 };
 
 /// Pages that are there whatever there is.
-const LISTS: [&str; 8] =
-    ["", "/touches", "/senders", "/providers", "/suppressions", "/reviews", "/audit", "/audit.csv"];
+const LISTS: [&str; 11] = [
+    "",
+    "/touches",
+    "/contacts",
+    "/templates",
+    "/templates/new",
+    "/senders",
+    "/providers",
+    "/suppressions",
+    "/reviews",
+    "/audit",
+    "/audit.csv",
+];
 
 /// A campaign under way: a message that waits, one that was sent and opened, and something to decide.
 async fn under_way(site: &Site, text: &str) -> (Filled, TouchId) {
@@ -90,7 +101,10 @@ fn all_pages(filled: &Filled, touch: TouchId) -> Vec<String> {
     let mut all: Vec<String> = LISTS.iter().map(|path| (*path).to_owned()).collect();
     all.extend([
         format!("/{}", filled.campaign),
+        format!("/{}/edit", filled.campaign),
         format!("/touches/{touch}"),
+        format!("/contacts/{}", filled.contact),
+        format!("/templates/{}", filled.template),
         format!("/senders/{}", filled.sender.id),
         format!("/providers/{}", filled.provider.id),
     ]);
@@ -130,7 +144,9 @@ async fn every_page_shows_what_there_is_and_nothing_of_it_is_markup() {
             if is_page(&path) {
                 well_formed(&path, &answer.text);
                 assert!(text == "xyzzy" || !answer.text.contains(text), "{path} has {text} as it is");
-                let is_there = text != "xyzzy" || path == "/suppressions" || answer.text.contains(text);
+                let is_there = text != "xyzzy"
+                    || ["/suppressions", "/templates/new"].contains(&path.as_str())
+                    || answer.text.contains(text);
                 assert!(is_there, "{path} does not say {text}: {}", answer.text);
             }
         }
@@ -211,6 +227,7 @@ async fn what_there_is_not_is_a_page_that_says_so() {
         "/7/cancel",
         "/suppressions/7/lift",
         "/reviews/7",
+        "/contacts/7/erase",
         "/senders/7/pause",
         "/providers/7/breaker",
     ] {

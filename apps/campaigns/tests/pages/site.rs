@@ -16,7 +16,7 @@ use windlass_campaigns::{
     db::Db,
     flow::accounts,
     model::{
-        CampaignId, ContactId, SenderId, UserId,
+        CampaignId, ContactId, SenderId, TemplateId, UserId,
         campaign::{Campaign, CampaignStatus, Step, StopRules},
         contact::Consent,
         provider::Provider,
@@ -151,6 +151,7 @@ pub(crate) struct Filled {
     pub(crate) provider: Provider,
     pub(crate) sender: Sender,
     pub(crate) contact: ContactId,
+    pub(crate) template: TemplateId,
     pub(crate) campaign: CampaignId,
 }
 
@@ -219,10 +220,10 @@ impl Site {
             };
             let campaign = campaigns::create(tx, &draft(user, &text, list, now), &[step], now)?;
             senders::choose(tx, campaign, &[chosen])?;
-            Ok::<_, windlass_campaigns::db::DbError>((contact, campaign))
+            Ok::<_, windlass_campaigns::db::DbError>((contact, template, campaign))
         });
-        let (contact, campaign) = made.await.unwrap();
-        Filled { provider, sender, contact, campaign }
+        let (contact, template, campaign) = made.await.unwrap();
+        Filled { provider, sender, contact, template, campaign }
     }
 }
 

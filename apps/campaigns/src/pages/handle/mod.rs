@@ -6,14 +6,18 @@
 //! the visitor may change something, and it is asked here once more, so that the pages are safe behind any door.
 
 mod audit;
+mod builder;
 mod campaigns;
+mod contacts;
 mod count;
 mod lookup;
 mod number;
 mod providers;
 mod reviews;
+mod sample;
 mod senders;
 mod suppressions;
+mod templates;
 mod touches;
 mod words;
 
@@ -51,11 +55,22 @@ pub fn router(app: App) -> Router {
     Router::new()
         .route("/", get(campaigns::list).post(campaigns::create))
         .route("/{id}", get(campaigns::show))
+        .route("/{id}/edit", get(builder::show).post(builder::edit))
         .route("/{id}/pause", post(campaigns::pause))
         .route("/{id}/resume", post(campaigns::resume))
         .route("/{id}/cancel", post(campaigns::cancel))
         .route("/touches", get(touches::list))
         .route("/touches/{id}", get(touches::show))
+        .route("/contacts", get(contacts::list))
+        .route("/contacts/{id}", get(contacts::show))
+        .route("/contacts/{id}/consents", post(contacts::consent))
+        .route("/contacts/{id}/revoke", post(contacts::revoke))
+        .route("/contacts/{id}/erase", post(contacts::erase))
+        .route("/contacts/{id}/export", get(contacts::export))
+        .route("/templates", get(templates::list).post(templates::write))
+        .route("/templates/new", get(templates::new))
+        .route("/templates/{id}", get(templates::show))
+        .route("/templates/{id}/preview.html", get(templates::preview))
         .route("/senders", get(senders::list).post(senders::set))
         .route("/senders/{id}", get(senders::show))
         .route("/senders/{id}/pause", post(senders::pause))
@@ -86,6 +101,8 @@ enum Fault {
     App(AppError),
     /// It takes an administrator.
     Admin,
+    /// It takes somebody who may see addresses, names and texts.
+    Payloads,
 }
 
 impl From<AppError> for Fault {
@@ -119,6 +136,10 @@ impl IntoResponse for Fault {
             }
             Fault::Admin => {
                 let detail = "only an administrator may change this: accounts hold secrets".to_owned();
+                (StatusCode::FORBIDDEN, "forbidden", detail)
+            }
+            Fault::Payloads => {
+                let detail = "this shows names, addresses and texts: it takes the scope payloads".to_owned();
                 (StatusCode::FORBIDDEN, "forbidden", detail)
             }
         };

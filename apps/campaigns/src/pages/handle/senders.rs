@@ -361,3 +361,18 @@ pub(super) async fn resume(ask: Ask, Id(id): Id) -> Reply {
     let done = accounts::pause_sender(&ask.app, SenderId(id), false, "", ask.who()).await;
     ask.told(format_args!("/senders/{id}"), done, "The sender goes on.")
 }
+
+/// Senders of a channel to choose from.
+pub(super) fn choices(all: &[Sender], channel: Option<Channel>, chosen: &str) -> Vec<Choice> {
+    let of_channel = all.iter().filter(|sender| channel.is_none_or(|channel| sender.channel == channel));
+    of_channel.map(|sender| Choice::of(sender.id, label(sender), chosen)).collect()
+}
+
+/// A sender in a list of choices.
+pub(super) fn label(sender: &Sender) -> String {
+    if sender.name.is_empty() {
+        sender.address.clone()
+    } else {
+        format!("{} ({})", sender.address, sender.name)
+    }
+}

@@ -108,6 +108,6 @@ impl ContactPage {
     pub fn title(&self) -> String {
         let known =
             [&self.row.name, &self.row.email, &self.row.phone].into_iter().find(|text| !text.is_empty());
-        known.cloned().unwrap_or_else(|| format!("Contact {}", self.row.id))
+        known.filter(|_| self.s.sees).cloned().unwrap_or_else(|| format!("Contact {}", self.row.id))
     }
 }

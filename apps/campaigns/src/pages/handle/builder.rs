@@ -1,0 +1,423 @@
+//! Writing a campaign: one form, which comes back with the sequence changed, with what is wrong at its field, or is kept.
+
+use serde_json::json;
+
+use super::{
+    Ask, Id, Reply, Sent, campaigns as campaign_pages,
+    number::{maybe_number, number},
+    senders as sender_pages, words,
+};
+use crate::{
+    app::AppError,
+    channel::Channel,
+    db::Tx,
+    drafts::{self, Draft, Moves},
+    model::{
+        CampaignId, ListId, SenderId, TemplateId, Word,
+        campaign::{Campaign, CampaignStatus, Condition, Fallback, Step, StopRules},
+        sender::Sender,
+    },
+    pages::{
+        Section,
+        form::Fields,
+        view::{
+            BuilderPage, Choice, Input, SequenceForm, StepForm, TemplateChoice, Then, WEEKDAYS, WindowForm,
+        },
+    },
+    store::{
+        campaigns, lists,
+        lists::List,
+        senders,
+        templates::{self, StoredTemplate},
+    },
+    window::{Calendar, Delay, Holidays, HoursIn, OnNoZone, Week, WindowPolicy, Zone},
+};
+
+/// The most messages a day that a form takes.
+const CAP_MAX: u32 = 100_000_000;
+/// The longest delay that a form takes, in whatever it is counted; the sequence has its own bound.
+const DELAY_MAX: u32 = 1_000_000;
+
+/// What a campaign is written with.
+struct Bench {
+    campaign: Campaign,
+    steps: Vec<Step>,
+    chosen: Vec<SenderId>,
+    lists: Vec<List>,
+    senders: Vec<Sender>,
+    templates: Vec<TemplateChoice>,
+}
+
+impl Bench {
+    fn of(tx: &mut Tx<'_>, id: CampaignId) -> Result<Self, AppError> {
+        let campaign = campaign_pages::known(tx, id)?;
+        let steps = campaigns::steps(tx, id, campaign.version)?;
+        let mut chosen = Vec::new();
+        for channel in Channel::ALL {
+            chosen.extend(senders::of_campaign(tx, id, channel)?.into_iter().map(|sender| sender.id));
+        }
+        let choice = |one: &StoredTemplate, name: String| TemplateChoice {
+            id: one.id.to_string(),
+            name,
+            channel: one.channel,
+        };
+        let newest = templates::newest(tx)?;
+        let mut offered: Vec<TemplateChoice> =
+            newest.iter().map(|one| choice(one, one.name.clone())).collect();
+        // A step keeps the version that it was written with until somebody chooses another.
+        for id in steps.iter().flat_map(templates_of) {
+            if !offered.iter().any(|one| one.id == id.to_string())
+                && let Some(older) = templates::get(tx, id)?
+            {
+                offered.push(choice(&older, format!("{}, version {}", older.name, older.version)));
+            }
+        }
+        Ok(Self {
+            campaign,
+            steps,
+            chosen,
+            lists: lists::all(tx)?,
+            senders: senders::all(tx)?,
+            templates: offered,
+        })
+    }
+
+    /// The fields of the campaign as it is.
+    fn written(&self) -> Written {
+        let Campaign { policy, stop_rules, .. } = &self.campaign;
+        let StopRules { reply, click, bounce } = *stop_rules;
+        let stops = [(reply, "reply"), (click, "click"), (bounce, "bounce")];
+        Written {
+            revision: self.campaign.revision,
+            name: Input::of(&self.campaign.name),
+            list: self.campaign.list.map(|list| list.to_string()).unwrap_or_default(),
+            senders: self.chosen.iter().map(ToString::to_string).collect(),
+            daily_cap: Input::some(self.campaign.daily_cap),
+            weight: Input::of(self.campaign.weight),
+            postal_address: Input::of(&self.campaign.postal_address),
+            stops: stops.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_owned()).collect(),
+            zone: Input::of(policy.zone.name()),
+            hours_in: if policy.hours_in == HoursIn::Campaign { "campaign" } else { "recipient" }.to_owned(),
+            hours: (0..7).map(|day| Input::of(words::hours(&policy.week, day))).collect(),
+            calendars: policy.holidays.calendars.iter().map(|one| one.name().to_owned()).collect(),
+            dates: Input::of(
+                policy.holidays.dates.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            ),
+            no_zone: if policy.no_zone == OnNoZone::Skip { "skip" } else { "use_campaign_zone" }.to_owned(),
+            sequence: SequenceForm { steps: self.steps.iter().map(step_form).collect(), focus: None },
+            fault: None,
+        }
+    }
+}
+
+fn templates_of(step: &Step) -> impl Iterator<Item = TemplateId> + use<> {
+    std::iter::once(step.template).chain(step.fallback.as_ref().map(|fallback| fallback.template))
+}
+
+fn step_form(step: &Step) -> StepForm {
+    let (count, unit) = match step.delay {
+        Delay::Minutes(n) => (n, "minutes"),
+        Delay::Hours(n) => (n, "hours"),
+        Delay::Days(n) => (n, "days"),
+        Delay::BusinessHours(n) => (n, "business_hours"),
+        Delay::BusinessDays(n) => (n, "business_days"),
+    };
+    let fallback = step.fallback.as_ref();
+    StepForm {
+        channel: step.channel.name().to_owned(),
+        delay: Input::of(count),
+        unit: unit.to_owned(),
+        condition: step.condition.word(),
+        template: step.template.to_string(),
+        fallback: fallback.map_or("", |fallback| fallback.channel.name()).to_owned(),
+        fallback_template: fallback.map(|fallback| fallback.template.to_string()).unwrap_or_default(),
+        fault: None,
+    }
+}
+
+/// The fields of the form, as they are kept or as somebody has filled them.
+struct Written {
+    revision: i64,
+    name: Input,
+    list: String,
+    senders: Vec<String>,
+    daily_cap: Input,
+    weight: Input,
+    postal_address: Input,
+    stops: Vec<String>,
+    zone: Input,
+    hours_in: String,
+    hours: Vec<Input>,
+    calendars: Vec<String>,
+    dates: Input,
+    no_zone: String,
+    sequence: SequenceForm,
+    fault: Option<String>,
+}
+
+impl Written {
+    fn sent(form: &Fields) -> Self {
+        let field = |name: &str| Input::of(form.text(name));
+        let all = |name: &str| form.all(name).map(str::to_owned).collect::<Vec<_>>();
+        Self {
+            revision: form.word("revision").parse().unwrap_or(0),
+            name: field("name"),
+            list: form.word("list").to_owned(),
+            senders: all("sender"),
+            daily_cap: field("daily_cap"),
+            weight: field("weight"),
+            postal_address: field("postal_address"),
+            stops: all("stop"),
+            zone: field("zone"),
+            hours_in: form.word("hours_in").to_owned(),
+            hours: WEEKDAYS.iter().map(|(day, _)| field(&format!("hours-{day}"))).collect(),
+            calendars: all("calendar"),
+            dates: field("dates"),
+            no_zone: form.word("no_zone").to_owned(),
+            sequence: SequenceForm::read(form),
+            fault: None,
+        }
+    }
+
+    /// The draft that it means; otherwise what is wrong stands at its field.
+    fn draft(&mut self, campaign: &Campaign) -> Option<Draft> {
+        let daily_cap = maybe_number(&mut self.daily_cap, 1..=CAP_MAX);
+        let weight = number(&mut self.weight, 1..=100);
+        let policy = self.policy();
+        let steps = self.steps();
+        let ends = |word: &str| self.stops.iter().any(|one| one == word);
+        Some(Draft {
+            name: self.name.text.trim().to_owned(),
+            user: campaign.user,
+            list: self.list.parse().ok().map(ListId),
+            weight: weight?,
+            daily_cap: daily_cap?,
+            policy: policy?,
+            stop_rules: StopRules { reply: ends("reply"), click: ends("click"), bounce: ends("bounce") },
+            postal_address: self.postal_address.text.clone(),
+            starts_at: campaign.starts_at,
+            senders: self.senders.iter().filter_map(|id| id.parse().ok().map(SenderId)).collect(),
+            steps: steps?,
+            revision: Some(self.revision),
+        })
+    }
+
+    fn policy(&mut self) -> Option<WindowPolicy> {
+        let zone = Zone::named(self.zone.text.trim()).map_err(|why| {
+            self.zone.fault = Some(why.to_string());
+        });
+        let mut stretches: Vec<(&str, String)> = Vec::new();
+        let mut is_faulty = false;
+        for ((day, _), input) in WEEKDAYS.iter().zip(&mut self.hours) {
+            for stretch in input.text.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+                match Week::of(&[(day, stretch)]) {
+                    Ok(_) => stretches.push((day, stretch.to_owned())),
+                    Err(why) => {
+                        input.fault = Some(why.to_string());
+                        is_faulty = true;
+                    }
+                }
+            }
+        }
+        let dates: Result<Vec<jiff::civil::Date>, _> = self
+            .dates
+            .text
+            .split([',', ' '])
+            .filter(|text| !text.is_empty())
+            .map(|text| text.parse().map_err(|_| format!("{text} is no date, as 2026-12-24")))
+            .collect();
+        let dates = dates.map_err(|why| self.dates.fault = Some(why));
+        if is_faulty {
+            return None;
+        }
+        let stretches: Vec<(&str, &str)> =
+            stretches.iter().map(|(day, stretch)| (*day, stretch.as_str())).collect();
+        let week = Week::of(&stretches).map_err(|why| self.fault = Some(why.to_string())).ok()?;
+        let policy = WindowPolicy::new(zone.ok()?, week);
+        let policy = policy.map_err(|_| {
+            let never = "the window never opens: give at least one day hours, as 09:00-20:00";
+            self.hours[0].fault = Some(never.to_owned());
+        });
+        let is_on = |calendar: &Calendar| self.calendars.iter().any(|name| name == calendar.name());
+        let calendars = Calendar::ALL.into_iter().filter(is_on).collect();
+        Some(WindowPolicy {
+            hours_in: if self.hours_in == "campaign" { HoursIn::Campaign } else { HoursIn::Recipient },
+            holidays: Holidays { calendars, dates: dates.ok()? },
+            no_zone: match self.no_zone.as_str() {
+                "use_campaign_zone" => OnNoZone::UseCampaignZone,
+                _ => OnNoZone::Skip,
+            },
+            ..policy.ok()?
+        })
+    }
+
+    fn steps(&mut self) -> Option<Vec<Step>> {
+        // Each is read, so that all that is wrong is told at once.
+        let steps: Vec<Option<Step>> = self.sequence.steps.iter_mut().map(step).collect();
+        steps.into_iter().collect()
+    }
+
+    /// Says what the application found, where it is about.
+    fn refused(&mut self, error: AppError) -> Result<(), AppError> {
+        let (field, why) = match error {
+            AppError::Invalid { field, why } => (field, why),
+            AppError::Conflict(why) => ("", why),
+            AppError::Unknown { what: "campaign", .. } | AppError::Db(_) | AppError::Queue(_) => {
+                return Err(error);
+            }
+            error @ AppError::Unknown { .. } => ("", error.to_string()),
+        };
+        let numbered = why.strip_prefix("step ").and_then(|rest| {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            rest[..digits].parse::<usize>().ok()
+        });
+        match (field, numbered) {
+            ("name", _) => self.name.fault = Some(why),
+            ("weight", _) => self.weight.fault = Some(why),
+            ("daily cap", _) => self.daily_cap.fault = Some(why),
+            ("steps", Some(n)) if (1..=self.sequence.steps.len()).contains(&n) => {
+                self.sequence.steps[n - 1].fault = Some(why);
+            }
+            _ => self.fault = Some(why),
+        }
+        Ok(())
+    }
+}
+
+/// The step that its fields mean.
+fn step(form: &mut StepForm) -> Option<Step> {
+    let count = number(&mut form.delay, 0..=DELAY_MAX);
+    let channel = |word: &str| Channel::ALL.into_iter().find(|channel| channel.name() == word);
+    let template = |word: &str| word.parse().ok().map(TemplateId);
+    let read = || {
+        let delay =
+            serde_json::from_value::<Delay>(json!({ "unit": form.unit, "count": count.unwrap_or(0) }))
+                .map_err(|_| "choose in what the delay is counted")?;
+        let condition = serde_json::from_value::<Condition>(form.condition.as_str().into())
+            .map_err(|_| "choose when it is taken")?;
+        let fallback = match channel(&form.fallback) {
+            Some(channel) => Some(Fallback {
+                channel,
+                template: template(&form.fallback_template)
+                    .ok_or("choose what is said to those who cannot be reached so")?,
+            }),
+            None => None,
+        };
+        Ok::<_, &str>(Step {
+            channel: channel(&form.channel).ok_or("choose a channel")?,
+            delay,
+            condition,
+            template: template(&form.template).ok_or("choose what it says")?,
+            fallback,
+        })
+    };
+    match read() {
+        Ok(step) => count.map(|_| step),
+        Err(why) => {
+            form.fault = Some(why.to_owned());
+            None
+        }
+    }
+}
+
+/// `GET /{campaign}/edit`
+pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
+    let bench = ask.read(move |tx| Bench::of(tx, CampaignId(id))).await?;
+    let written = bench.written();
+    page(&ask, bench, written, false).await
+}
+
+async fn page(ask: &Ask, bench: Bench, written: Written, is_changed: bool) -> Reply {
+    let Bench { campaign, lists, senders, templates, .. } = bench;
+    let none = Choice::of("", "choose…", &written.list);
+    let of_list = |list: &List| {
+        let label = format!("{} ({})", list.name, crate::pages::view::Count::from(list.contacts));
+        Choice::of(list.id, label, &written.list)
+    };
+    let is_on = |all: &[String], value: &str| all.iter().any(|one| one == value);
+    let boxes = |all: &[(String, String)], on: &[String]| -> Vec<Choice> {
+        let one = |(value, label): &(String, String)| Choice {
+            is_on: is_on(on, value),
+            value: value.clone(),
+            label: label.clone(),
+        };
+        all.iter().map(one).collect()
+    };
+    let pairs = |all: &[(&str, &str)]| -> Vec<(String, String)> {
+        all.iter().map(|(value, label)| ((*value).to_owned(), (*label).to_owned())).collect()
+    };
+    let named: Vec<(String, String)> = senders
+        .iter()
+        .map(|sender| (sender.id.to_string(), format!("{}: {}", sender.channel, sender_pages::label(sender))))
+        .collect();
+    let calendars: Vec<(String, String)> =
+        Calendar::ALL.map(|one| (one.name().to_owned(), one.name().replace('-', " "))).to_vec();
+    let stops = pairs(&[("reply", "answers"), ("click", "follows a link"), ("bounce", "cannot be reached")]);
+    let page = BuilderPage {
+        s: ask.shell(Section::Campaigns).await?,
+        id: campaign.id.0,
+        status: campaign.status.to_string(),
+        revision: written.revision,
+        is_changed,
+        fault: written.fault,
+        name: written.name,
+        lists: std::iter::once(none).chain(lists.iter().map(of_list)).collect(),
+        senders: boxes(&named, &written.senders),
+        daily_cap: written.daily_cap,
+        weight: written.weight,
+        postal_address: written.postal_address,
+        stops: boxes(&stops, &written.stops),
+        window: WindowForm {
+            zone: written.zone,
+            hours_in: Choice::all(
+                &[("recipient", "each recipient"), ("campaign", "the campaign")],
+                &written.hours_in,
+            ),
+            hours: written.hours,
+            calendars: boxes(&calendars, &written.calendars),
+            dates: written.dates,
+            no_zone: Choice::all(
+                &[("skip", "are skipped"), ("use_campaign_zone", "are taken to be in the campaign's zone")],
+                &written.no_zone,
+            ),
+        },
+        heat: None,
+        sequence: written.sequence,
+        templates,
+    };
+    Ok(windlass_look::show(&page))
+}
+
+/// `POST /{campaign}/edit`
+pub(super) async fn edit(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
+    let bench = ask.read(move |tx| Bench::of(tx, CampaignId(id))).await?;
+    let mut written = Written::sent(&form);
+    let then = written.sequence.apply(form.word("then"));
+    if then == Then::Again {
+        return page(&ask, bench, written, true).await;
+    }
+    let Some(draft) = written.draft(&bench.campaign) else {
+        return page(&ask, bench, written, true).await;
+    };
+    match keep(&ask, &bench, draft).await {
+        Ok(campaign) if then == Then::Check => {
+            Ok(ask.done(format_args!("/{id}/check"), format!("{} is saved.", campaign.name)))
+        }
+        Ok(campaign) => Ok(ask.done(format_args!("/{id}"), format!("{} is saved.", campaign.name))),
+        Err(error) => {
+            written.refused(error)?;
+            page(&ask, bench, written, true).await
+        }
+    }
+}
+
+/// Keeps it: a draft as it is, a campaign that was launched with the next version of its sequence where that has changed.
+async fn keep(ask: &Ask, bench: &Bench, draft: Draft) -> Result<Campaign, AppError> {
+    let id = bench.campaign.id;
+    if bench.campaign.status == CampaignStatus::Draft || draft.steps == bench.steps {
+        return drafts::edit(&ask.app, id, draft, ask.who()).await;
+    }
+    let steps = draft.steps.clone();
+    drafts::edit(&ask.app, id, Draft { steps: bench.steps.clone(), ..draft }, ask.who()).await?;
+    drafts::next_version(&ask.app, id, steps, Moves::NotBegun, ask.who()).await
+}

@@ -1,0 +1,275 @@
+//! Contacts: who there is, and one of them with everything that is kept of them.
+
+use axum::{
+    http::header,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use super::{
+    Ask, Fault, Id, Question, ROWS, Reply, Sent, cut, is_sure,
+    lookup::{Names, touch_row},
+};
+use crate::{
+    app::{App, AppError},
+    channel::Channel,
+    db::Tx,
+    flow::{consents, optout},
+    model::{
+        ContactId,
+        contact::{Consent, Contact},
+        touch::{Reason, Touch},
+    },
+    pages::{
+        Section, Shell,
+        view::{ConsentRow, ContactPage, ContactRow, ContactsPage, EnrolmentRow, Input, said},
+    },
+    store::{
+        contacts,
+        enrolments::{self, Enrolment},
+        events::{self, Event},
+        suppressions::{self, Suppression},
+        touches,
+    },
+};
+
+/// Messages of a contact that their page shows.
+const TOUCHES: u32 = 200;
+
+/// `GET /contacts`
+pub(super) async fn list(ask: Ask) -> Reply {
+    let s = ask.shell(Section::Contacts).await?;
+    // Whoever may not see addresses cannot find out by searching who is there.
+    let search = if s.sees { ask.query.word("search").to_owned() } else { String::new() };
+    let (before, begins) = (ContactId(ask.before()), search.clone());
+    let (rows, next, all) = ask
+        .read(move |tx| {
+            let found = contacts::newest(tx, &begins, before, ROWS + 1)?;
+            let (found, next) = cut(found, |person| person.id.0);
+            let mut rows = Vec::with_capacity(found.len());
+            for person in found {
+                let agreed = contacts::consents(tx, person.id)?;
+                rows.push((person, agreed));
+            }
+            Ok((rows, next, contacts::count(tx)?))
+        })
+        .await?;
+    let page = ContactsPage {
+        all: all.into(),
+        search,
+        rows: rows.iter().map(|(person, agreed)| row(&ask, &s, person, agreed)).collect(),
+        pages: ask.pages("/contacts", &["search"], "before", next),
+        s,
+    };
+    Ok(windlass_look::show(&page))
+}
+
+fn row(ask: &Ask, s: &Shell, person: &Contact, agreed: &[Consent]) -> ContactRow {
+    let text = |value: &Option<String>| s.shown(value.clone().unwrap_or_default());
+    let place: Vec<&str> =
+        [&person.state, &person.country].into_iter().flatten().map(String::as_str).collect();
+    ContactRow {
+        id: person.id.0,
+        name: if s.sees { person.name.clone() } else { String::new() },
+        email: text(&person.email),
+        phone: text(&person.phone),
+        zone: person.time_zone.clone(),
+        place: place.join(", "),
+        consents: agreed.iter().filter(|one| one.revoked_at.is_none()).map(|one| one.channel).collect(),
+        is_erased: person.erased_at.is_some(),
+        added: Some(ask.when(person.created_at)),
+    }
+}
+
+/// Everything that is known of a contact.
+struct Known {
+    person: Contact,
+    consents: Vec<Consent>,
+    enrolments: Vec<Enrolment>,
+    touches: Vec<Touch>,
+    suppressions: Vec<Suppression>,
+    names: Names,
+}
+
+impl Known {
+    fn of(tx: &mut Tx<'_>, app: &App, id: ContactId, most: u32) -> Result<Self, AppError> {
+        let person = contacts::get(tx, id)?.ok_or_else(|| AppError::unknown("contact", id))?;
+        let touches = touches::of_contact(tx, id, most)?;
+        let enrolments = enrolments::of_contact(tx, id)?;
+        let mut names = Names::of(tx, &touches)?;
+        for one in &enrolments {
+            names.add_campaign(tx, one.campaign)?;
+        }
+        let mut suppressed = Vec::new();
+        for address in [&person.email, &person.phone].into_iter().flatten() {
+            suppressed.extend(suppressions::of_address(tx, &app.hash_of(address))?);
+        }
+        Ok(Self {
+            consents: contacts::consents(tx, id)?,
+            person,
+            enrolments,
+            touches,
+            suppressions: suppressed,
+            names,
+        })
+    }
+}
+
+/// `GET /contacts/{contact}`
+pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
+    one_page(&ask, ContactId(id), Input::default()).await
+}
+
+async fn one_page(ask: &Ask, id: ContactId, proof: Input) -> Reply {
+    let app = ask.app.clone();
+    let known = ask.read(move |tx| Known::of(tx, &app, id, TOUCHES)).await?;
+    let s = ask.shell(Section::Contacts).await?;
+    let Known { person, names, .. } = &known;
+    let mut agreed: Vec<&Consent> = known.consents.iter().collect();
+    agreed.sort_by_key(|consent| std::cmp::Reverse(consent.given_at));
+    let page = ContactPage {
+        row: row(ask, &s, person, &known.consents),
+        fields: person.fields.iter().map(|(name, value)| (name.clone(), s.shown(value.as_str()))).collect(),
+        consents: agreed.into_iter().map(|consent| consent_row(ask, &s, consent)).collect(),
+        suppressed: known.suppressions.iter().map(|one| why(&s, one)).collect(),
+        enrolments: known.enrolments.iter().map(|one| enrolment_row(ask, names, one)).collect(),
+        touches: known.touches.iter().map(|touch| touch_row(ask, &s, names, touch)).collect(),
+        erased: person.erased_at.map(|at| ask.when(at)),
+        proof,
+        s,
+    };
+    Ok(windlass_look::show(&page))
+}
+
+fn consent_row(ask: &Ask, s: &Shell, consent: &Consent) -> ConsentRow {
+    ConsentRow {
+        channel: consent.channel,
+        basis: consent.basis.clone(),
+        proof: s.shown(consent.proof.as_str()),
+        source: consent.source.clone(),
+        given: ask.when(consent.given_at),
+        revoked: consent.revoked_at.map(|at| ask.when(at)),
+    }
+}
+
+fn why(s: &Shell, one: &Suppression) -> String {
+    let address = one.address.as_ref().map_or("An address".to_owned(), |address| s.shown(address.as_str()));
+    let by = one.channel.map_or("any channel".to_owned(), |channel| channel.to_string());
+    format!("{address} is not reached by {by}: {}, said {}.", said(&one.reason), one.source)
+}
+
+fn enrolment_row(ask: &Ask, names: &Names, one: &Enrolment) -> EnrolmentRow {
+    let reason = serde_json::from_value::<Reason>(one.reason.as_str().into());
+    EnrolmentRow {
+        campaign: one.campaign.0,
+        name: names.campaign(one.campaign),
+        status: one.status.to_string(),
+        step: one.step,
+        why: reason.map_or_else(|_| one.reason.clone(), |reason| reason.said().to_owned()),
+        next: one.next_at.map(|at| ask.when(at)),
+    }
+}
+
+/// `POST /contacts/{contact}/consents`
+pub(super) async fn consent(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
+    let path = format!("/contacts/{id}");
+    let Some(channel) = channel_of(form.word("channel")) else {
+        return ask.not_done(path, AppError::invalid("channel", "choose one"));
+    };
+    let (basis, proof) = (form.word("basis"), form.word("proof"));
+    match consents::give(&ask.app, ContactId(id), channel, basis, proof, ask.who()).await {
+        Ok(()) => Ok(ask.done(path, format!("Their consent to {channel} is recorded."))),
+        Err(AppError::Invalid { field: "proof", why }) => {
+            one_page(&ask, ContactId(id), Input::of(form.text("proof")).wrong(why)).await
+        }
+        Err(error) => ask.not_done(path, error),
+    }
+}
+
+/// `POST /contacts/{contact}/revoke`
+pub(super) async fn revoke(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
+    let path = format!("/contacts/{id}");
+    let Some(channel) = channel_of(form.word("channel")) else {
+        return ask.not_done(path, AppError::invalid("channel", "choose one"));
+    };
+    let done = consents::revoke(&ask.app, ContactId(id), channel, ask.who()).await;
+    ask.told(path, done, format!("Their consent to {channel} is taken back."))
+}
+
+fn channel_of(word: &str) -> Option<Channel> {
+    Channel::ALL.into_iter().find(|channel| channel.name() == word)
+}
+
+/// `POST /contacts/{contact}/erase`: asks first.
+pub(super) async fn erase(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
+    let path = format!("/contacts/{id}");
+    if is_sure(&form) {
+        let done = optout::erase(&ask.app, ContactId(id), ask.who()).await;
+        return ask.told(path, done, format!("Everything that named contact {id} is removed."));
+    }
+    ask.read(move |tx| contacts::get(tx, ContactId(id))?.ok_or_else(|| AppError::unknown("contact", id)))
+        .await?;
+    let question = Question {
+        title: format!("Erase contact {id}?"),
+        means: &[
+            "Name, addresses, fields, proofs and texts are removed; it cannot be taken back.",
+            "A keyed hash of the addresses stays, so that they are not reached again.",
+            "What was sent stays counted, without a name.",
+        ],
+        button: "Erase the contact",
+        action: format!("{path}/erase"),
+        back: path,
+        fields: Vec::new(),
+    };
+    Ok(question.show(ask.shell(Section::Contacts).await?))
+}
+
+/// A message with what became known of it.
+#[derive(Serialize)]
+struct Told {
+    #[serde(flatten)]
+    touch: Touch,
+    events: Vec<Event>,
+}
+
+/// Everything that is kept of a contact, as they may ask for it.
+#[derive(Serialize)]
+struct Export {
+    contact: Contact,
+    consents: Vec<Consent>,
+    suppressions: Vec<Suppression>,
+    enrolments: Vec<Enrolment>,
+    messages: Vec<Told>,
+}
+
+/// `GET /contacts/{contact}/export`
+pub(super) async fn export(ask: Ask, Id(id): Id) -> Reply {
+    if !ask.visitor.may_see_payloads {
+        return Err(Fault::Payloads);
+    }
+    let app = ask.app.clone();
+    let export = ask
+        .read(move |tx| {
+            let known = Known::of(tx, &app, ContactId(id), u32::MAX)?;
+            let mut messages = Vec::with_capacity(known.touches.len());
+            for touch in known.touches {
+                let events = events::of_touch(tx, touch.id)?;
+                messages.push(Told { touch, events });
+            }
+            let Known { person: contact, consents, suppressions, enrolments, .. } = known;
+            Ok(Export { contact, consents, suppressions, enrolments, messages })
+        })
+        .await?;
+    ask.visitor.note(&format!("exported contact {id}"));
+    let json = serde_json::to_vec_pretty(&export).map_err(|why| AppError::invalid("contact", why))?;
+    Ok(file(id, json))
+}
+
+fn file(id: i64, json: Vec<u8>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/json".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"contact-{id}.json\"")),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+    ];
+    (headers, json).into_response()
+}
