@@ -94,12 +94,14 @@ pub(crate) async fn test(
     if sender.paused {
         return Err(AppError::Conflict(format!("{} is paused", sender.address)));
     }
-    let (hash, channel, id) = (app.hash_of(&to), sender.channel, sender.provider);
+    let (hashes, channel, id) = (app.hashes_of(&to), sender.channel, sender.provider);
     let provider = app
         .db()
         .read(move |tx| {
-            if let Some(why) = suppressions::why(tx, UserId(0), channel, &hash)? {
-                return Err(AppError::invalid("address", format!("it is suppressed: {why}")));
+            for hash in &hashes {
+                if let Some(why) = suppressions::why(tx, UserId(0), channel, hash)? {
+                    return Err(AppError::invalid("address", format!("it is suppressed: {why}")));
+                }
             }
             providers::get(tx, id)?.ok_or_else(|| AppError::unknown("provider", id))
         })

@@ -15,8 +15,6 @@
 //! | `/touches/{touch}` | [`view::TouchPage`] | |
 //! | `/contacts` | [`view::ContactsPage`] | |
 //! | `/contacts/{contact}` | [`view::ContactPage`] | `POST …/consents`, `/revoke`, `/erase`; `GET …/export` |
-//! | `/imports` | [`view::ImportsPage`] | `POST /imports`, a file as `multipart/form-data` |
-//! | `/imports/{import}` | [`view::MappingPage`], then [`view::ImportPage`] | `POST /imports/{import}`, `/cancel`; `GET …/errors.csv` |
 //! | `/templates` | [`view::TemplatesPage`] | |
 //! | `/templates/new`, `/templates/{template}` | [`view::TemplatePage`] | `POST /templates`; `GET …/preview.html?contact=` ([`windlass_look::foreign`]) |
 //! | `/senders` | [`view::SendersPage`] | `POST /senders` |
@@ -26,6 +24,8 @@
 //! | `/suppressions` | [`view::SuppressionsPage`] | `POST /suppressions`, `/suppressions/{id}/lift` |
 //! | `/reviews` | [`view::ReviewsPage`] | `POST /reviews/{review}` |
 //! | `/audit` | [`view::AuditPage`] | `GET /audit.csv` |
+//!
+//! Imports have templates ([`view::ImportsPage`], [`view::MappingPage`], [`view::ImportPage`]) and no handlers yet.
 
 pub mod form;
 mod handle;

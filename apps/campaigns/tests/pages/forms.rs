@@ -416,6 +416,7 @@ async fn a_draft_is_written_in_one_form_and_comes_back_as_it_was_written() {
     }
     let next = with(&form, &[("revision", "2"), ("then", "check")]);
     assert_eq!(site.post(at, &next).await.goes_to(), "/1/check");
+    site.page("/1/check").await;
     assert!(site.refused(at, &with(&form, &[("then", "save")])).await.contains("changed by somebody else"));
 }
 
@@ -477,4 +478,34 @@ async fn a_campaign_that_was_launched_gets_another_version_of_its_sequence() {
     let same = with(&form, &[("revision", &revision), ("name", "winter")]);
     assert!(site.post("/1/edit", &same).await.flash().good);
     assert_eq!(read(id).await.unwrap().unwrap().version, 2, "the same sequence is no other version");
+}
+
+#[tokio::test]
+async fn a_draft_is_looked_at_and_launched_as_it_was_looked_at() {
+    let (_dir, site) = new_site().await;
+    site.fill("x").await;
+    let html = site.page("/1/check").await;
+    assert!(html.contains("the last goes out") && !html.contains("disabled"), "{html}");
+    let soon = site.refused("/1/launch", &[("revision", "1"), ("starts_at", "soon")]).await;
+    assert!(soon.contains("2026-11-23 09:00") && soon.contains("value=\"soon\""), "{soon}");
+    let stale = site.post("/1/launch", &[("revision", "7")]).await;
+    assert!(!stale.flash().good && stale.goes_to() == "/1/check");
+
+    let later = site.post("/1/launch", &[("revision", "1"), ("starts_at", "2026-11-23 09:00")]).await;
+    assert!(later.flash().good, "{:?}", later.flash());
+    assert_eq!(later.goes_to(), "/1");
+    let html = site.page("/1").await;
+    assert!(html.contains("scheduled") && html.contains("2026-11-23T14:00:00.000Z"), "{html}");
+    assert!(!site.post("/1/launch", &[]).await.flash().good, "it is launched once");
+    assert_eq!(site.get("/1/check").await.goes_to(), "/1");
+}
+
+#[tokio::test]
+async fn a_draft_that_reaches_nobody_says_why_and_is_not_launched() {
+    let (_dir, site) = new_site().await;
+    site.post("", &[("name", "empty")]).await;
+    let html = site.page("/1/check").await;
+    assert!(html.contains("no_list") && html.contains("disabled") && html.contains("/1/edit"), "{html}");
+    let refused = site.post("/1/launch", &[("revision", "1")]).await;
+    assert!(!refused.flash().good && refused.flash().text.contains("no_list"), "{:?}", refused.flash());
 }

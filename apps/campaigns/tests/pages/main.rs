@@ -189,7 +189,7 @@ async fn nobody_sees_names_and_addresses_without_the_scope_payloads() {
             "+12125550123",
             "no thanks",
             "451 xyzzy",
-            "the form",
+            "the form xyzzy",
         ] {
             assert!(!text.contains(hidden), "{path} says {hidden}: {text}");
         }

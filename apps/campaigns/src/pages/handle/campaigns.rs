@@ -42,7 +42,7 @@ pub(super) async fn list(ask: Ask) -> Reply {
 }
 
 async fn list_page(ask: &Ask, name: Input) -> Reply {
-    let (before, now) = (ask.before(), ask.now);
+    let before = ask.before();
     let (counted, next) = ask
         .read(move |tx| {
             let (rows, next) =
@@ -51,12 +51,15 @@ async fn list_page(ask: &Ask, name: Input) -> Reply {
             let mut counted = Vec::with_capacity(rows.len());
             for campaign in rows {
                 let owner = owners.get(&campaign.user).cloned().unwrap_or_default();
-                counted.push(Counted::of(tx, campaign, owner, now)?);
+                counted.push(Counted::of(tx, campaign, owner)?);
             }
             Ok((counted, next))
         })
         .await?;
-    let mut rows: Vec<_> = counted.iter().map(|one| (one.campaign.status, one.row(ask))).collect();
+    let mut rows = Vec::with_capacity(counted.len());
+    for one in &counted {
+        rows.push((one.campaign.status, one.row(ask).await?));
+    }
     rows.sort_by_key(|(status, _)| !status.is_live());
     Ok(windlass_look::show(&CampaignsPage {
         s: ask.shell(Section::Campaigns).await?.every(FRESH_S),
@@ -143,7 +146,7 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
             }
             let owner = users::get(tx, campaign.user)?.map(|user| user.name).unwrap_or_default();
             let answers = count::answers(tx, &campaign)?;
-            let counted = Counted::of(tx, campaign, owner, now)?;
+            let counted = Counted::of(tx, campaign, owner)?;
             Ok(Whole { counted, steps, said, answers, list, senders: chosen })
         })
         .await?;
@@ -153,7 +156,7 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
     let page = CampaignPage {
         jobs_at: s.f.jobs(&[("group", &group)]),
         s,
-        row: whole.counted.row(&ask),
+        row: whole.counted.row(&ask).await?,
         revision: campaign.revision,
         facts: facts(campaign, whole.list.as_deref()),
         starts: campaign.starts_at.filter(|at| *at > ask.now).map(|at| ask.when(at)),

@@ -102,7 +102,9 @@ impl Known {
         }
         let mut suppressed = Vec::new();
         for address in [&person.email, &person.phone].into_iter().flatten() {
-            suppressed.extend(suppressions::of_address(tx, &app.hash_of(address))?);
+            for hash in app.hashes_of(address) {
+                suppressed.extend(suppressions::of_address(tx, &hash)?);
+            }
         }
         Ok(Self {
             consents: contacts::consents(tx, id)?,

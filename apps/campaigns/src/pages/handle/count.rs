@@ -8,7 +8,8 @@ use super::Ask;
 use crate::{
     app::AppError,
     db::Tx,
-    flow::check::{day_of, next_day},
+    figures,
+    flow::check::next_day,
     model::{
         campaign::{Campaign, CampaignStatus, EnrolmentStatus},
         touch::{EventKind, Reason, TouchStatus},
@@ -17,7 +18,6 @@ use crate::{
     store::{
         enrolments, events,
         touches::{self, Tally},
-        usage,
     },
 };
 
@@ -32,30 +32,18 @@ pub(super) struct Counted {
     pub(super) enrolments: Vec<(EnrolmentStatus, i64)>,
     pub(super) tallies: Vec<Tally>,
     pub(super) first_until: Vec<(String, Option<Time>)>,
-    sent_today: i64,
 }
 
 impl Counted {
     /// Counts one.
-    pub(super) fn of(
-        tx: &mut Tx<'_>,
-        campaign: Campaign,
-        owner: String,
-        now: Time,
-    ) -> Result<Self, AppError> {
-        let (id, zone) = (campaign.id, campaign.policy.zone.name());
-        let sent_today = match campaign.daily_cap {
-            // What is on its way counts against the cap, too.
-            Some(_) => usage::used(tx, usage::Of::Campaign(id), &day_of(zone, now))?,
-            None => touches::sent_since(tx, id, day_begins(zone, now))?.iter().map(|(_, n)| n).sum(),
-        };
+    pub(super) fn of(tx: &mut Tx<'_>, campaign: Campaign, owner: String) -> Result<Self, AppError> {
+        let id = campaign.id;
         Ok(Self {
             enrolments: enrolments::counts(tx, id)?,
             tallies: touches::tallies(tx, id)?,
             first_until: touches::first_until(tx, id)?,
             campaign,
             owner,
-            sent_today,
         })
     }
 
@@ -66,16 +54,6 @@ impl Counted {
 
     fn in_status(&self, wanted: &[TouchStatus]) -> i64 {
         self.tallies.iter().filter(|tally| wanted.contains(&tally.status)).map(|tally| tally.count).sum()
-    }
-
-    /// When it is through, if contacts go on coming to their end as they did since the launch.
-    fn eta(&self, ended: u64, now: Time) -> Option<Time> {
-        let launched =
-            self.campaign.launched_at.filter(|_| self.campaign.status == CampaignStatus::Running)?;
-        let left = self.standing(EnrolmentStatus::Active).0;
-        let passed = now.0.checked_sub(launched.0).filter(|_| ended > 0 && left > 0)?;
-        let ahead = u128::from(passed) * u128::from(left) / u128::from(ended);
-        Some(now.plus_ms(u64::try_from(ahead).unwrap_or(u64::MAX)))
     }
 
     /// Why nothing goes out though it runs: all that is there waits for a time.
@@ -91,22 +69,23 @@ impl Counted {
     }
 
     /// It in the list.
-    pub(super) fn row(&self, ask: &Ask) -> CampaignRow {
+    pub(super) async fn row(&self, ask: &Ask) -> Result<CampaignRow, AppError> {
+        let figures = figures::of(&ask.app, self.campaign.id).await?;
         let campaign = &self.campaign;
         let done = Count(self.standing(EnrolmentStatus::Done).0 + self.standing(EnrolmentStatus::Stopped).0);
-        CampaignRow {
+        Ok(CampaignRow {
             id: campaign.id.0,
             name: campaign.name.clone(),
             owner: self.owner.clone(),
             status: campaign.status.to_string(),
             done,
             all: campaign.contacts.into(),
-            sent_today: self.sent_today.into(),
+            sent_today: figures.sent_today.into(),
             cap_today: campaign.daily_cap.map(Count::from),
-            eta: self.eta(done.0, ask.now).map(|at| ask.when(at)),
+            eta: figures.eta.map(|at| ask.when(at)),
             waits: self.waits(ask),
             launched: campaign.launched_at.map(|at| ask.when(at)),
-        }
+        })
     }
 
     /// Why messages wait, or were not sent: most first.

@@ -10,6 +10,7 @@ mod builder;
 mod campaigns;
 mod contacts;
 mod count;
+mod launch;
 mod lookup;
 mod number;
 mod providers;
@@ -56,6 +57,8 @@ pub fn router(app: App) -> Router {
         .route("/", get(campaigns::list).post(campaigns::create))
         .route("/{id}", get(campaigns::show))
         .route("/{id}/edit", get(builder::show).post(builder::edit))
+        .route("/{id}/check", get(launch::check))
+        .route("/{id}/launch", post(launch::launch))
         .route("/{id}/pause", post(campaigns::pause))
         .route("/{id}/resume", post(campaigns::resume))
         .route("/{id}/cancel", post(campaigns::cancel))

@@ -19,11 +19,17 @@ pub(super) async fn list(ask: Ask) -> Reply {
 
 async fn list_page(ask: &Ask, address: Input, channel: &str, reason: Input) -> Reply {
     let (before, search) = (ask.before(), ask.query.word("search").to_owned());
-    let hash = (!search.is_empty()).then(|| ask.app.hash_of(&search));
+    let hashes = (!search.is_empty()).then(|| ask.app.hashes_of(&search));
     let (rows, next, users) = ask
         .read(move |tx| {
-            let all = match &hash {
-                Some(hash) => suppressions::of_address(tx, hash)?,
+            let all = match &hashes {
+                Some(hashes) => {
+                    let mut all = Vec::new();
+                    for hash in hashes {
+                        all.extend(suppressions::of_address(tx, hash)?);
+                    }
+                    all
+                }
                 None => suppressions::page(tx, before, ROWS + 1)?,
             };
             let (rows, next) = cut(all, |one| one.id);
