@@ -9,7 +9,7 @@ use windlass::Time;
 use super::select;
 use crate::{
     channel::Channel,
-    db::{DbError, Row, Tx, Value},
+    db::{DbError, Row, Tx},
     model::{
         ContactId,
         contact::{Consent, Contact},
@@ -128,20 +128,21 @@ pub fn agreed_on_list(
         .collect()
 }
 
-/// Contacts before that number, newest first, whose mailbox, number or name begins so; at most `limit`.
+/// Contacts before that number, newest first, whose mailbox, number or name begins so, whatever their capitals; at most
+/// `limit`.
 ///
 /// # Errors
 /// The database's.
 pub fn newest(tx: &mut Tx<'_>, begins: &str, before: ContactId, limit: u32) -> Result<Vec<Contact>, DbError> {
-    // The bound above which no text begins so: the highest character behind it.
-    let end = |text: &str| Value::from(format!("{text}\u{10FFFF}"));
     let folded = upsert::folded(Some(begins)).unwrap_or_default();
-    let values =
-        [before.into(), limit.into(), folded.as_str().into(), end(&folded), begins.into(), end(begins)];
+    // The bound above which no text begins so: the highest character behind it.
+    let end = format!("{folded}\u{10FFFF}");
+    let like = begins.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_") + "%";
+    let values = [before.into(), limit.into(), folded.into(), end.into(), like.into()];
     let sql = select!(
         columns,
         "FROM contacts WHERE id < $1 AND ($3 = '' OR (email >= $3 AND email < $4) OR (phone >= $3 AND phone < $4)
-         OR (name >= $5 AND name < $6)) AND erased_at IS NULL ORDER BY id DESC LIMIT $2"
+         OR lower(name) LIKE $5 ESCAPE '!') AND erased_at IS NULL ORDER BY id DESC LIMIT $2"
     );
     tx.rows(sql, &values)?.into_iter().map(read).collect()
 }

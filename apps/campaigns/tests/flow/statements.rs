@@ -80,6 +80,29 @@ fn ask_of_many(
     Ok(said)
 }
 
+/// What pages ask besides.
+fn ask_of_pages(tx: &mut Tx<'_>, id: CampaignId) -> Result<Vec<String>, DbError> {
+    let mut said = Vec::new();
+    macro_rules! say {
+        ($what:expr) => {
+            said.push(format!("{} = {:?}", stringify!($what), $what?))
+        };
+    }
+    let before = ContactId(i64::MAX);
+    for begins in ["", "many", "+1", "MANY", "100%", "a_b!"] {
+        said.push(begins.to_owned());
+        say!(contacts::newest(tx, begins, before, 3));
+    }
+    say!(campaigns::live_sequences(tx));
+    say!(touches::first_until(tx, id));
+    say!(touches::sent_through(tx, windlass_campaigns::model::ProviderId(1), Time(0)));
+    say!(events::failures_since(tx, "mail", Time(0)));
+    say!(events::failures_of(tx, "mail", 3));
+    say!(suppressions::get(tx, 1));
+    say!(suppressions::of_address(tx, "x"));
+    Ok(said)
+}
+
 fn ask_of_imports(tx: &mut Tx<'_>, list: ListId) -> Result<Vec<String>, DbError> {
     let mut said = Vec::new();
     macro_rules! say {
@@ -393,6 +416,7 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
 
     said.extend(ask_of_many(tx, id, list, one)?);
     said.extend(ask_of_imports(tx, list)?);
+    said.extend(ask_of_pages(tx, id)?);
 
     say!(contacts::erase(tx, one, LATER));
     say!(contacts::erase(tx, one, LATER));

@@ -4,26 +4,27 @@ use axum::response::Response;
 
 use super::{
     Ask, Fault, Id, Question, ROWS, Reply, Sent,
-    count::{self, Answers, Counted},
+    count::{self, FirstUntil},
     cut, is_sure, lookup, words,
 };
 use crate::{
     app::AppError,
     channel::Channel,
     drafts::{self, Draft},
+    figures::{self, Figures, StepFigures},
     flow::{check::day_of, jobs, verbs},
     model::{
         CampaignId, TemplateId, UserId,
         campaign::{Campaign, CampaignStatus, Step, StopRules},
         sender::Sender,
-        touch::{EventKind, TouchStatus},
+        touch::TouchStatus,
     },
     pages::{
         Section,
         form::Fields,
         view::{CampaignPage, CampaignsPage, Count, Input, SenderLine, StepFunnel},
     },
-    store::{campaigns, lists, senders, templates, usage, users},
+    store::{campaigns, lists, senders, templates, touches, usage, users},
     window::{Week, WindowPolicy, Zone},
 };
 
@@ -43,22 +44,18 @@ pub(super) async fn list(ask: Ask) -> Reply {
 
 async fn list_page(ask: &Ask, name: Input) -> Reply {
     let before = ask.before();
-    let (counted, next) = ask
+    let (page, next, owners) = ask
         .read(move |tx| {
-            let (rows, next) =
-                cut(campaigns::page(tx, CampaignId(before), ROWS + 1)?, |campaign| campaign.id.0);
-            let owners = lookup::user_names(tx)?;
-            let mut counted = Vec::with_capacity(rows.len());
-            for campaign in rows {
-                let owner = owners.get(&campaign.user).cloned().unwrap_or_default();
-                counted.push(Counted::of(tx, campaign, owner)?);
-            }
-            Ok((counted, next))
+            let page = campaigns::page(tx, CampaignId(before), ROWS + 1)?;
+            let (page, next) = cut(page, |campaign| campaign.id.0);
+            Ok((page, next, lookup::user_names(tx)?))
         })
         .await?;
-    let mut rows = Vec::with_capacity(counted.len());
-    for one in &counted {
-        rows.push((one.campaign.status, one.row(ask).await?));
+    let mut rows = Vec::with_capacity(page.len());
+    for campaign in &page {
+        let figures = figures::of(&ask.app, campaign.id).await?;
+        let owner = owners.get(&campaign.user).cloned().unwrap_or_default();
+        rows.push((campaign.status, count::row(ask, campaign, owner, &figures)));
     }
     rows.sort_by_key(|(status, _)| !status.is_live());
     Ok(windlass_look::show(&CampaignsPage {
@@ -108,10 +105,11 @@ async fn owner(ask: &Ask) -> Result<UserId, Fault> {
 
 /// What the page of a campaign is made of.
 struct Whole {
-    counted: Counted,
+    campaign: Campaign,
+    owner: String,
     steps: Vec<Step>,
     said: Vec<(TemplateId, String)>,
-    answers: Answers,
+    first_until: FirstUntil,
     list: Option<String>,
     senders: Vec<(Sender, i64)>,
 }
@@ -145,31 +143,27 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
                 }
             }
             let owner = users::get(tx, campaign.user)?.map(|user| user.name).unwrap_or_default();
-            let answers = count::answers(tx, &campaign)?;
-            let counted = Counted::of(tx, campaign, owner)?;
-            Ok(Whole { counted, steps, said, answers, list, senders: chosen })
+            let first_until = touches::first_until(tx, id)?;
+            Ok(Whole { campaign, owner, steps, said, first_until, list, senders: chosen })
         })
         .await?;
-    let campaign = &whole.counted.campaign;
+    let figures = figures::of(&ask.app, id).await?;
+    let campaign = &whole.campaign;
     let s = ask.shell(Section::Campaigns).await?.every(FRESH_S);
     let group = jobs::group(id);
+    let standing = [("active", figures.active), ("done", figures.done), ("stopped", figures.stopped)];
     let page = CampaignPage {
         jobs_at: s.f.jobs(&[("group", &group)]),
         s,
-        row: whole.counted.row(&ask).await?,
+        row: count::row(&ask, campaign, whole.owner.clone(), &figures),
         revision: campaign.revision,
         facts: facts(campaign, whole.list.as_deref()),
         starts: campaign.starts_at.filter(|at| *at > ask.now).map(|at| ask.when(at)),
         ended: campaign.ended_at.map(|at| ask.when(at)),
-        steps: funnel(&whole),
-        deferred: whole.counted.reasons(&ask, TouchStatus::Deferred),
-        skipped: whole.counted.reasons(&ask, TouchStatus::Skipped),
-        enrolments: whole
-            .counted
-            .enrolments
-            .iter()
-            .map(|(status, n)| (status.to_string(), Count::from(*n)))
-            .collect(),
+        steps: funnel(&whole, &figures),
+        deferred: count::reasons(&ask, &figures.waiting, &whole.first_until),
+        skipped: count::reasons(&ask, &figures.skipped, &FirstUntil::new()),
+        enrolments: standing.map(|(word, n)| (word.to_owned(), Count(n))).to_vec(),
         senders: whole.senders.iter().map(sender_line).collect(),
     };
     Ok(windlass_look::show(&page))
@@ -219,45 +213,41 @@ fn facts(campaign: &Campaign, list: Option<&str>) -> Vec<(String, String)> {
 }
 
 /// What became of each step; messages of an earlier version's longer sequence stand below.
-fn funnel(whole: &Whole) -> Vec<StepFunnel> {
-    let tallies = &whole.counted.tallies;
-    let last = tallies.iter().map(|tally| tally.step).max().unwrap_or(0);
+fn funnel(whole: &Whole, figures: &Figures) -> Vec<StepFunnel> {
+    let last = figures.funnel.iter().map(|row| row.step).max().unwrap_or(0);
     let last = last.max(u32::try_from(whole.steps.len()).unwrap_or(u32::MAX));
-    (1..=last).map(|number| step_funnel(whole, number)).collect()
+    (1..=last).map(|number| step_funnel(whole, figures, number)).collect()
 }
 
-fn step_funnel(whole: &Whole, number: u32) -> StepFunnel {
+fn step_funnel(whole: &Whole, figures: &Figures, number: u32) -> StepFunnel {
     let step = whole.steps.get(number as usize - 1);
-    let tallies = || whole.counted.tallies.iter().filter(move |tally| tally.step == number);
-    let sum = |wanted: &[TouchStatus]| -> Count {
-        tallies().filter(|tally| wanted.contains(&tally.status)).map(|tally| tally.count).sum::<i64>().into()
+    // A step has a row for each channel by which it was taken.
+    let rows: Vec<&StepFigures> = figures.funnel.iter().filter(|row| row.step == number).collect();
+    let in_status = |wanted: &[TouchStatus]| -> Count {
+        let all = rows.iter().flat_map(|row| &row.counts);
+        Count(all.filter(|(status, _)| wanted.contains(status)).map(|(_, n)| n).sum())
     };
-    let answered = |kind: EventKind| -> Count {
-        let of_step = whole.answers.iter().filter(|(step, _, one, _)| *step == number && *one == kind);
-        of_step.map(|(_, _, _, n)| n).sum::<i64>().into()
-    };
+    let sum = |of: fn(&StepFigures) -> u64| Count(rows.iter().map(|row| of(row)).sum());
     let template = step.and_then(|step| whole.said.iter().find(|(id, _)| *id == step.template));
     StepFunnel {
         number,
-        channel: step.map_or_else(
-            || tallies().next().map_or(Channel::Email, |tally| tally.channel),
-            |step| step.channel,
-        ),
+        channel: step
+            .map_or_else(|| rows.first().map_or(Channel::Email, |row| row.channel), |step| step.channel),
         fallback: step.and_then(|step| step.fallback.as_ref()).map(|fallback| fallback.channel),
         template: template.map_or("no longer in the sequence", |(_, said)| said).to_owned(),
         after: step.map_or("in an earlier version".to_owned(), |step| words::delay(step.delay, number == 1)),
-        contacts: whole.counted.campaign.contacts.into(),
-        queued: sum(&[TouchStatus::Queued, TouchStatus::Sending]),
-        deferred: sum(&[TouchStatus::Deferred]),
-        sent: sum(&[TouchStatus::Sent]),
-        delivered: sum(&[TouchStatus::Delivered]),
-        bounced: sum(&[TouchStatus::Bounced]),
-        failed: sum(&[TouchStatus::Failed]),
-        skipped: sum(&[TouchStatus::Skipped]),
-        unknown: sum(&[TouchStatus::Unknown]),
-        opened: answered(EventKind::Opened),
-        clicked: answered(EventKind::Clicked),
-        replied: answered(EventKind::Replied),
+        contacts: whole.campaign.contacts.into(),
+        queued: in_status(&[TouchStatus::Queued, TouchStatus::Sending]),
+        deferred: in_status(&[TouchStatus::Deferred]),
+        sent: in_status(&[TouchStatus::Sent]),
+        delivered: in_status(&[TouchStatus::Delivered]),
+        bounced: in_status(&[TouchStatus::Bounced]),
+        failed: in_status(&[TouchStatus::Failed]),
+        skipped: in_status(&[TouchStatus::Skipped]),
+        unknown: in_status(&[TouchStatus::Unknown]),
+        opened: sum(|row| row.opened),
+        clicked: sum(|row| row.clicked),
+        replied: sum(|row| row.replied),
     }
 }
 
@@ -277,7 +267,7 @@ pub(super) async fn resume(ask: Ask, Id(id): Id) -> Reply {
 pub(super) async fn cancel(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
     let number = CampaignId(id);
     let (campaign, counted) =
-        ask.read(move |tx| Ok((known(tx, number)?, crate::store::touches::tallies(tx, number)?))).await?;
+        ask.read(move |tx| Ok((known(tx, number)?, touches::tallies(tx, number)?))).await?;
     let back = format!("/{id}");
     if let Err(error) = unchanged(&campaign, &form) {
         return ask.not_done(back, error);
