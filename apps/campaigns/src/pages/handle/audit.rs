@@ -10,6 +10,7 @@ use windlass::Time;
 use super::{Ask, Fault, ROWS, Reply, cut};
 use crate::{
     app::AppError,
+    import::guard,
     pages::{
         Section, Shell,
         view::{AuditPage, ChangeRow, Input},
@@ -122,7 +123,7 @@ async fn written(ask: &Ask, first: Time, end: Time) -> Result<Vec<u8>, Fault> {
             };
             let detail = s.shown(change.detail.as_str());
             let cells = [change.at.to_string(), change.who, change.what, subject, detail];
-            file.write_record(cells.map(harmless)).map_err(failed)?;
+            file.write_record(cells.iter().map(|cell| guard(cell).into_owned())).map_err(failed)?;
             rows += 1;
         }
         if is_past || rows >= FILE_ROWS_MAX {
@@ -130,11 +131,6 @@ async fn written(ask: &Ask, first: Time, end: Time) -> Result<Vec<u8>, Fault> {
         }
     }
     Ok(file.into_inner().map_err(|why| AppError::invalid("file", why))?)
-}
-
-/// A cell that no spreadsheet takes for a formula.
-fn harmless(cell: String) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
 }
 
 fn csv(bytes: &[u8]) -> Response {

@@ -1,9 +1,13 @@
 //! Campaigns: the list with a form for a new one, one of them with what became of each step, and its switches.
 
-use axum::response::Response;
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 
 use super::{
     Ask, Fault, Id, Question, ROWS, Reply, Sent,
+    contacts::file_headers,
     count::{self, FirstUntil},
     cut, is_sure, lookup, words,
 };
@@ -11,6 +15,7 @@ use crate::{
     app::AppError,
     channel::Channel,
     drafts::{self, Draft},
+    export::{self, Format},
     figures::{self, Figures, StepFigures},
     flow::{check::day_of, jobs, verbs},
     model::{
@@ -249,6 +254,18 @@ fn step_funnel(whole: &Whole, figures: &Figures, number: u32) -> StepFunnel {
         clicked: sum(|row| row.clicked),
         replied: sum(|row| row.replied),
     }
+}
+
+/// `GET /{campaign}/messages.csv`: every message with what was checked before it.
+pub(super) async fn messages(ask: Ask, Id(id): Id) -> Reply {
+    if !ask.visitor.may_see_payloads {
+        return Err(Fault::Payloads);
+    }
+    let number = CampaignId(id);
+    ask.read(move |tx| known(tx, number)).await?;
+    ask.visitor.note(&format!("exported the messages of campaign {id}"));
+    let lines = Body::from_stream(export::of_campaign(&ask.app, number, Format::Csv));
+    Ok((file_headers(Format::Csv, &format!("campaign-{id}.csv")), lines).into_response())
 }
 
 /// `POST /{campaign}/pause`

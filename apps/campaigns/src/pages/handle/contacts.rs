@@ -1,10 +1,9 @@
 //! Contacts: who there is, and one of them with everything that is kept of them.
 
 use axum::{
-    http::header,
-    response::{IntoResponse, Response},
+    http::{HeaderName, header},
+    response::IntoResponse,
 };
-use serde::Serialize;
 
 use super::{
     Ask, Fault, Id, Question, ROWS, Reply, Sent, cut, is_sure,
@@ -14,6 +13,7 @@ use crate::{
     app::{App, AppError},
     channel::Channel,
     db::Tx,
+    export::{self, Format},
     flow::{consents, optout},
     model::{
         ContactId,
@@ -27,7 +27,6 @@ use crate::{
     store::{
         contacts,
         enrolments::{self, Enrolment},
-        events::{self, Event},
         suppressions::{self, Suppression},
         touches,
     },
@@ -226,52 +225,22 @@ pub(super) async fn erase(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
     Ok(question.show(ask.shell(Section::Contacts).await?))
 }
 
-/// A message with what became known of it.
-#[derive(Serialize)]
-struct Told {
-    #[serde(flatten)]
-    touch: Touch,
-    events: Vec<Event>,
-}
-
-/// Everything that is kept of a contact, as they may ask for it.
-#[derive(Serialize)]
-struct Export {
-    contact: Contact,
-    consents: Vec<Consent>,
-    suppressions: Vec<Suppression>,
-    enrolments: Vec<Enrolment>,
-    messages: Vec<Told>,
-}
-
 /// `GET /contacts/{contact}/export`
 pub(super) async fn export(ask: Ask, Id(id): Id) -> Reply {
     if !ask.visitor.may_see_payloads {
         return Err(Fault::Payloads);
     }
-    let app = ask.app.clone();
-    let export = ask
-        .read(move |tx| {
-            let known = Known::of(tx, &app, ContactId(id), u32::MAX)?;
-            let mut messages = Vec::with_capacity(known.touches.len());
-            for touch in known.touches {
-                let events = events::of_touch(tx, touch.id)?;
-                messages.push(Told { touch, events });
-            }
-            let Known { person: contact, consents, suppressions, enrolments, .. } = known;
-            Ok(Export { contact, consents, suppressions, enrolments, messages })
-        })
-        .await?;
+    let format = Format::JsonLines;
+    let lines = export::of_contact(&ask.app, ContactId(id), format).await?;
     ask.visitor.note(&format!("exported contact {id}"));
-    let json = serde_json::to_vec_pretty(&export).map_err(|why| AppError::invalid("contact", why))?;
-    Ok(file(id, json))
+    Ok((file_headers(format, &format!("contact-{id}.jsonl")), lines).into_response())
 }
 
-fn file(id: i64, json: Vec<u8>) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/json".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"contact-{id}.json\"")),
+/// The headers of a file that is handed out and kept by nobody between.
+pub(super) fn file_headers(format: Format, name: &str) -> [(HeaderName, String); 3] {
+    [
+        (header::CONTENT_TYPE, format.media_type().to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
         (header::CACHE_CONTROL, "no-store".to_owned()),
-    ];
-    (headers, json).into_response()
+    ]
 }

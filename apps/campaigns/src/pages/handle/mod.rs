@@ -59,6 +59,7 @@ pub fn router(app: App) -> Router {
         .route("/{id}/edit", get(builder::show).post(builder::edit))
         .route("/{id}/check", get(launch::check))
         .route("/{id}/launch", post(launch::launch))
+        .route("/{id}/messages.csv", get(campaigns::messages))
         .route("/{id}/pause", post(campaigns::pause))
         .route("/{id}/resume", post(campaigns::resume))
         .route("/{id}/cancel", post(campaigns::cancel))
