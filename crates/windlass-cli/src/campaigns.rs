@@ -15,7 +15,7 @@ const PATH: &str = "/campaigns";
 /// The key that leads there after `g`.
 const KEY: &str = "p";
 /// What only an administrator changes: accounts hold secrets, users shares.
-const ADMIN: [&str; 3] = ["/v1/providers", "/v1/users", "/v1/error-rules"];
+const ADMIN: [&str; 4] = ["/v1/providers", "/v1/users", "/v1/error-rules", "/v1/domain-limits"];
 
 impl From<AppError> for Fault {
     fn from(error: AppError) -> Self {

@@ -40,6 +40,7 @@ pub fn router(app: App) -> Router {
         .route("/senders", get(setting::senders).post(setting::set_sender))
         .route("/senders/{id}/pause", post(setting::pause_sender))
         .route("/senders/{id}/resume", post(setting::resume_sender))
+        .route("/domain-limits", get(setting::domain_limits).put(setting::set_domain_limit))
         .route("/error-rules", get(setting::error_rules).put(setting::set_error_rule))
         .route("/reviews", get(setting::reviews))
         .route("/reviews/{id}", post(setting::decide))

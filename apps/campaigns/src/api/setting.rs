@@ -30,7 +30,7 @@ use crate::{
     store::{
         audit,
         audit::Change,
-        providers,
+        providers::{self, DomainLimit},
         reviews::{self, Review},
         senders,
         templates::{self, StoredTemplate},
@@ -254,6 +254,20 @@ pub(super) async fn set_error_rule(
     Body(rule): Body<ErrorRule>,
 ) -> Answer<ErrorRule> {
     Ok(Json(accounts::set_error_rule(&app, rule, &visitor.name).await?))
+}
+
+/// `GET /v1/domain-limits`: what recipients' domains bear.
+pub(super) async fn domain_limits(State(app): State<App>) -> Answer<Vec<DomainLimit>> {
+    Ok(Json(app.db().read(|tx| Ok::<_, AppError>(providers::domain_limits(tx)?)).await?))
+}
+
+/// `PUT /v1/domain-limits`: sets one.
+pub(super) async fn set_domain_limit(
+    State(app): State<App>,
+    visitor: Visitor,
+    Body(limit): Body<DomainLimit>,
+) -> Answer<DomainLimit> {
+    Ok(Json(accounts::set_domain_limit(&app, limit, &visitor.name).await?))
 }
 
 /// `GET /v1/reviews`: what people have to decide, oldest first.

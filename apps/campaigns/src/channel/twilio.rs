@@ -22,9 +22,6 @@ mod find;
 
 pub use find::Found;
 
-/// The header by which a provider could recognise a repeat; none of ours sends it any more.
-pub const IDEMPOTENCY_HEADER: &str = "Idempotency-Key";
-
 /// Error codes that come with status 400 and are not about the message; the rest go by their status.
 const CODE_CLASSES: [(u32, RefusalClass); 3] = [
     (20003, RefusalClass::Ours),

@@ -9,7 +9,11 @@ use crate::{
     },
     model::{ProviderId, SenderId, provider::Provider, sender::Sender},
     optout::{EmailAddress, PhoneNumber},
-    store::{audit, providers, senders, touches},
+    store::{
+        audit,
+        providers::{self, DomainLimit},
+        senders, touches,
+    },
     window::Zone,
 };
 
@@ -147,6 +151,32 @@ pub async fn remove_error_rule(app: &App, kind: ProviderKind, code: &str, who: &
             Ok(audit::note(tx, &who, "remove error rule", &kind.code(&code), "", now)?)
         })
         .await
+}
+
+/// Sets what a recipients' domain bears; mails that are made from now on take its limit.
+///
+/// # Errors
+/// A domain that is none, or that has no limit at all; the database's, or the queue's.
+pub async fn set_domain_limit(app: &App, mut limit: DomainLimit, who: &str) -> Result<DomainLimit, AppError> {
+    limit.domain = limit.domain.trim().to_ascii_lowercase();
+    if !limit.domain.contains('.') || limits::of_domain(&limit.domain).is_none() {
+        return Err(AppError::invalid("domain", "write a domain such as gmail.com"));
+    }
+    if limit.per_minute.is_none() && limit.concurrency.is_none() {
+        return Err(AppError::invalid("domain limit", "give per_minute or concurrency"));
+    }
+    if limit.per_minute == Some(0) || limit.concurrency == Some(0) {
+        return Err(AppError::invalid("domain limit", "at least 1: with 0 nothing would ever go out"));
+    }
+    let (now, who) = (app.now(), who.to_owned());
+    let stored = app.db().write(move |tx| {
+        providers::set_domain_limit(tx, &limit)?;
+        audit::note(tx, &who, "set domain limit", &limit.domain, "", now)?;
+        Ok::<_, AppError>(limit.clone())
+    });
+    let stored = stored.await?;
+    limits::set_domain(app, &stored).await?;
+    Ok(stored)
 }
 
 /// Whether an account takes messages of that channel.

@@ -199,7 +199,7 @@ pub(super) fn open(
 ) -> Result<Follow, AppError> {
     let Place { campaign, contact, enrolment, .. } = place;
     let address = contact.address(channel).unwrap_or_default().to_owned();
-    let sender = choose_sender(tx, app, campaign, contact, channel, now)?;
+    let sender = choose_sender(tx, campaign, contact, channel, now)?;
     let new = NewTouch {
         campaign: campaign.id,
         contact: contact.id,
@@ -310,7 +310,6 @@ pub(super) fn reachable(
 /// The sender that a contact knows from this campaign, else one that has messages left today, spread evenly.
 fn choose_sender(
     tx: &mut Tx<'_>,
-    app: &App,
     campaign: &Campaign,
     contact: &Contact,
     channel: Channel,
@@ -334,7 +333,6 @@ fn choose_sender(
             return Ok(Some(sender.clone()));
         }
     }
-    let _ = app;
     Ok(senders.get(first).cloned())
 }
 

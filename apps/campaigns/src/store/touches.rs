@@ -438,7 +438,7 @@ pub fn sent(
     Ok(false)
 }
 
-/// Takes back that the provider was about to be asked: it was not, or it said later.
+/// Ends a message that was not sent, or of which nobody knows; false when its end was known.
 ///
 /// # Errors
 /// The database's.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use windlass_campaigns::{
     channel::Channel,
-    flow::verbs,
+    flow::{accounts, verbs},
     model::touch::{Reason, TouchStatus},
+    store::providers::DomainLimit,
     window::Delay,
 };
 use windlass_doubles::{Rules, smtp, twilio};
@@ -130,4 +131,29 @@ async fn a_campaign_that_is_paused_sends_nothing_until_it_is_resumed_and_nothing
     assert!(verbs::resume(&stage.app, id, "Ann").await.is_err());
     stage.rest().await;
     assert_eq!(stage.mails().len(), 15);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_takes_the_limit_of_its_recipients_domain_where_somebody_has_set_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = Stage::set(dir.path(), Setting::default()).await;
+    let limit =
+        |domain: &str, concurrency| DomainLimit { domain: domain.to_owned(), per_minute: None, concurrency };
+    for wrong in [limit("nonsense", Some(1)), limit("example.org", None), limit("example.org", Some(0))] {
+        assert!(accounts::set_domain_limit(&stage.app, wrong, "Ann").await.is_err());
+    }
+    accounts::set_domain_limit(&stage.app, limit(" Example.ORG ", Some(1)), "Ann").await.unwrap();
+    let people = stage.contacts("b", 2).await;
+    let mail = stage.template(Channel::Email, "Hi").await;
+    let id = stage.draft("spring", &people, vec![step(Channel::Email, mail, Delay::Minutes(0))]).await;
+    stage.work().await;
+    stage.launch(id).await;
+    stage.until_done(id).await;
+    for touch in stage.touches(id).await {
+        let job = stage.client().get(touch.job.parse().unwrap()).await.unwrap().unwrap();
+        let names = format!("{job:?}");
+        assert!(names.contains("domain-example.org"), "{names}");
+    }
+    stage.rest().await;
+    assert_eq!(stage.mails().len(), 2);
 }
