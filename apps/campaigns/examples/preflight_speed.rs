@@ -28,7 +28,7 @@ const SUPPRESSED: u32 = 1_000;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let database = std::env::args().nth(1).ok_or("give the database that import_speed has filled")?;
-    let options = Options { public_url: Some("https://send.example.com".into()) };
+    let options = Options { public_url: Some("https://send.example.com".into()), ..Options::default() };
     let app = App::open(Db::open(&database).await?, windlass::open("memory:").await?, options).await?;
     let mut chosen = Vec::new();
     for (channel, kind, url, address) in [

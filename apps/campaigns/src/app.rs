@@ -10,7 +10,12 @@ use windlass::{Client, StoreError, Time};
 use crate::{
     clock::Clock,
     db::{Db, DbError},
-    flow::{breakers::Counts, gateways::Gateways, limits, share},
+    flow::{
+        breakers::Counts,
+        gateways::Gateways,
+        limits,
+        share::{self, Sharing},
+    },
     optout::{Address, EmailAddress, PhoneNumber, Secrets},
     store::settings,
     window::RuleTable,
@@ -75,6 +80,9 @@ pub struct Options {
     /// Under which address providers and recipients reach it, such as `https://send.example.com/campaigns`: callbacks and
     /// unsubscribe links need it. Without one there are none, and what became of a message is asked for.
     pub public_url: Option<String>,
+    /// How the campaigns share the queues, for every process of the installation that begins from now on. Without it the
+    /// installation keeps what it has, which is [`Sharing::Fair`] where nobody has said otherwise.
+    pub sharing: Option<Sharing>,
 }
 
 /// The application; clones are the same.
@@ -87,7 +95,8 @@ struct Inner {
     db: Db,
     client: Client,
     clock: Clock,
-    options: Options,
+    public_url: Option<String>,
+    sharing: Sharing,
     instance: String,
     secrets: Secrets,
     counts: Counts,
@@ -109,14 +118,19 @@ impl App {
     /// # Errors
     /// What database and queue say.
     pub async fn open(db: Db, client: Client, options: Options) -> Result<Self, AppError> {
-        let (clock, instance, keys, rules) = db
-            .write(|tx| {
+        let Options { public_url, sharing: said } = options;
+        let (clock, sharing, instance, keys, rules) = db
+            .write(move |tx| {
                 let clock = settings::get(tx, settings::CLOCK)?.unwrap_or(Clock::WALL);
+                if let Some(said) = said {
+                    settings::set(tx, settings::SHARING, &said)?;
+                }
+                let sharing = settings::get(tx, settings::SHARING)?.unwrap_or_default();
                 let instance = settings::get_or_make(tx, settings::INSTANCE, || random_hex(INSTANCE_BYTES))?;
                 let keys: Vec<String> =
                     settings::get_or_make(tx, settings::KEYS, || vec![random_hex(KEY_BYTES)])?;
                 let rules: Option<String> = settings::get(tx, settings::WINDOW_RULES)?;
-                Ok::<_, DbError>((clock, instance, keys, rules))
+                Ok::<_, DbError>((clock, sharing, instance, keys, rules))
             })
             .await?;
         let rules = match rules {
@@ -131,7 +145,8 @@ impl App {
                 db,
                 client,
                 clock,
-                options,
+                public_url,
+                sharing,
                 instance,
                 secrets,
                 counts: Counts::default(),
@@ -167,7 +182,12 @@ impl App {
 
     /// The address under which the world reaches it.
     pub fn public_url(&self) -> Option<&str> {
-        self.inner.options.public_url.as_deref().map(|url| url.trim_end_matches('/'))
+        self.inner.public_url.as_deref().map(|url| url.trim_end_matches('/'))
+    }
+
+    /// How the campaigns share the queues.
+    pub fn sharing(&self) -> Sharing {
+        self.inner.sharing
     }
 
     /// The installation's name in Message-IDs.

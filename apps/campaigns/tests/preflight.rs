@@ -42,7 +42,7 @@ struct Set {
 impl Set {
     async fn up(dir: &std::path::Path) -> Self {
         let stage = Stage::set(dir, Setting { speed: 600, ..Setting::default() }).await;
-        let options = Options { public_url: Some("https://send.example.com".into()) };
+        let options = Options { public_url: Some("https://send.example.com".into()), ..Options::default() };
         let app = App::open(stage.app.db().clone(), stage.client().clone(), options).await.unwrap();
         let mail = stage.template(Email, MAIL).await;
         let text = stage.template(Sms, TEXT).await;

@@ -40,7 +40,7 @@ pub(crate) async fn open(database: &str, client: &Client, public_url: Option<Str
     let db = Db::open(database).await.map_err(AppError::from)?;
     // What the world may reach stands apart from what is behind the door.
     let public_url = public_url.map(|url| format!("{}/open{PATH}", url.trim_end_matches('/')));
-    Ok(App::open(db, client.clone(), Options { public_url }).await?)
+    Ok(App::open(db, client.clone(), Options { public_url, ..Options::default() }).await?)
 }
 
 /// Its pages and its API, beside the dashboard.

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use windlass::{Draft, Job, JobId, Time};
 
+use super::{limits, share::Sharing};
 use crate::{
     channel::Channel,
     model::{CampaignId, ContactId, SenderId, TouchId, touch::Touch},
@@ -73,7 +74,10 @@ pub struct WarmUpSender {
     pub day: String,
 }
 
-/// The group of all jobs of a campaign, by which the queues are fair.
+/// The group of the jobs of all campaigns, where they stand in one line.
+const LINE: &str = "campaigns";
+
+/// The group of all jobs of a campaign, where the queues are fair to campaigns.
 pub fn group(campaign: CampaignId) -> String {
     format!("campaign-{campaign}")
 }
@@ -83,33 +87,48 @@ pub(super) fn campaign_of(group: &str) -> Option<CampaignId> {
     group.strip_prefix("campaign-")?.parse().ok().map(CampaignId)
 }
 
+/// The condition under which the queue's pages find a campaign's jobs.
+pub(crate) fn found_by(sharing: Sharing, campaign: CampaignId) -> (&'static str, String) {
+    match sharing {
+        Sharing::Fair => ("group", group(campaign)),
+        Sharing::FirstCome => ("tag", tag(campaign)),
+    }
+}
+
+/// A campaign's job, in its campaign's group or at the end of the one line. In the line a pause cannot hold the group, so
+/// there it holds a limit that the campaign's jobs take.
+fn of_campaign(draft: Draft, sharing: Sharing, campaign: CampaignId) -> Draft {
+    let draft = draft.tag(tag(campaign));
+    match sharing {
+        Sharing::Fair => draft.group(group(campaign)),
+        Sharing::FirstCome => draft.group(LINE).limit(limits::of_campaign(campaign), 1),
+    }
+}
+
 /// The job that pages a campaign.
-pub fn page(campaign: CampaignId, launched_at: Time) -> Draft {
+pub fn page(sharing: Sharing, campaign: CampaignId, launched_at: Time) -> Draft {
     let key = campaign.to_string();
     let id = JobId::named(launched_at, &format!("campaigns/page/{key}"));
-    PageCampaign { campaign }.draft().id(id).unique(key).group(group(campaign)).tag(tag(campaign))
+    of_campaign(PageCampaign { campaign }.draft().id(id).unique(key), sharing, campaign)
 }
 
 /// The job of a contact's step.
-pub fn step(campaign: CampaignId, contact: ContactId, step: u32, named_at: Time) -> Draft {
+pub fn step(sharing: Sharing, campaign: CampaignId, contact: ContactId, step: u32, named_at: Time) -> Draft {
     let key = format!("{campaign}:{contact}:{step}");
     let id = JobId::named(named_at, &format!("campaigns/step/{key}"));
-    TakeStep { campaign, contact, step }.draft().id(id).unique(key).group(group(campaign)).tag(tag(campaign))
+    of_campaign(TakeStep { campaign, contact, step }.draft().id(id).unique(key), sharing, campaign)
 }
 
 /// The job that sends a message.
-pub fn send(touch: &Touch, named_at: Time) -> Draft {
+pub fn send(sharing: Sharing, touch: &Touch, named_at: Time) -> Draft {
     let id = touch.id;
     let draft = match touch.channel {
         Channel::Email => SendEmail { touch: id }.draft(),
         Channel::Sms => SendSms { touch: id }.draft(),
         Channel::Voicemail => DropVoicemail { touch: id }.draft(),
     };
-    draft
-        .id(send_id(touch, named_at))
-        .unique(id.to_string())
-        .group(group(touch.campaign))
-        .tag(tag(touch.campaign))
+    let draft = draft.id(send_id(touch, named_at)).unique(id.to_string());
+    of_campaign(draft, sharing, touch.campaign)
 }
 
 /// The id of the job that sends a message.
@@ -118,10 +137,10 @@ pub fn send_id(touch: &Touch, named_at: Time) -> JobId {
 }
 
 /// The job that watches a message.
-pub fn watch(touch: &Touch, named_at: Time) -> Draft {
+pub fn watch(sharing: Sharing, touch: &Touch, named_at: Time) -> Draft {
     let id = JobId::named(named_at, &format!("campaigns/watch/{}", touch.id));
-    let draft = WatchTouch { touch: touch.id }.draft();
-    draft.id(id).unique(touch.id.to_string()).group(group(touch.campaign)).tag(tag(touch.campaign))
+    let draft = WatchTouch { touch: touch.id }.draft().id(id).unique(touch.id.to_string());
+    of_campaign(draft, sharing, touch.campaign)
 }
 
 /// The job that ends a sender's day.

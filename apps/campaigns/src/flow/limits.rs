@@ -1,13 +1,15 @@
 //! The named limits of the queue that stand for senders, providers and recipients' domains.
 //!
 //! They hold over all workers and queues at once. A job that sends a message takes one of its sender's, one of its
-//! provider's, and one of its recipient's domain where that has a limit.
+//! provider's, and one of its recipient's domain where that has a limit. Where all campaigns stand in one line, each of a
+//! campaign's jobs takes one of its campaign's besides: there is such a limit while it is paused, and it admits nothing
+//! ([`super::share`]).
 
 use windlass::core::{limit::LimitSettings, rate::Rate};
 
 use crate::{
     app::{App, AppError},
-    model::{ProviderId, SenderId, provider::Provider, sender::Sender},
+    model::{CampaignId, ProviderId, SenderId, provider::Provider, sender::Sender},
     store::{
         providers::{self, DomainLimit},
         senders,
@@ -28,6 +30,14 @@ pub fn of_provider(id: ProviderId) -> String {
 pub fn of_domain(domain: &str) -> Option<String> {
     let is_name = domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     (is_name && domain.len() <= 100).then(|| format!("domain-{}", domain.to_ascii_lowercase()))
+}
+
+/// What the limit of a campaign begins with.
+pub(super) const CAMPAIGN: &str = "campaign-";
+
+/// The limit of a campaign, where all of them stand in one line.
+pub fn of_campaign(id: CampaignId) -> String {
+    format!("{CAMPAIGN}{id}")
 }
 
 /// Sets the limits of everything that has one.

@@ -44,14 +44,14 @@ pub(super) enum Follow {
 impl Follow {
     /// The job, if it is one.
     pub(super) fn draft(&self, app: &App) -> Option<Draft> {
-        let clock = app.clock();
+        let (clock, sharing) = (app.clock(), app.sharing());
         match self {
             Follow::Step { campaign, contact, step, due, named_at } => {
-                let draft = jobs::step(*campaign, *contact, *step, clock.wall_at(*named_at));
+                let draft = jobs::step(sharing, *campaign, *contact, *step, clock.wall_at(*named_at));
                 Some(draft.run_at(clock.wall_at(*due)))
             }
             Follow::Send { touch, due, limits } => {
-                let mut draft = jobs::send(touch, clock.wall_at(touch.created_at));
+                let mut draft = jobs::send(sharing, touch, clock.wall_at(touch.created_at));
                 for limit in limits {
                     draft = draft.limit(limit, 1);
                 }
@@ -61,7 +61,7 @@ impl Follow {
                 })
             }
             Follow::Watch { touch, due } => {
-                let draft = jobs::watch(touch, clock.wall_at(touch.created_at));
+                let draft = jobs::watch(sharing, touch, clock.wall_at(touch.created_at));
                 Some(draft.run_at(clock.wall_at(*due)))
             }
             Follow::Ended(_) => None,

@@ -41,6 +41,7 @@ pub async fn launch_without_preflight(app: &App, id: CampaignId, who: &str) -> R
 /// Launches a draft, if it is still the one that was looked at.
 async fn begin(app: &App, id: CampaignId, who: &str, looked_at: Option<i64>) -> Result<Campaign, AppError> {
     let (now, wall, who, clock) = (app.now(), app.client().now(), who.to_owned(), app.clock());
+    let sharing = app.sharing();
     queues::set_up(app.client()).await?;
     let campaign = app
         .db()
@@ -67,7 +68,7 @@ async fn begin(app: &App, id: CampaignId, who: &str, looked_at: Option<i64>) -> 
             if contacts == 0 {
                 return Err(AppError::invalid("list", "nobody is on it"));
             }
-            let page = jobs::page(id, clock.wall_at(now));
+            let page = jobs::page(sharing, id, clock.wall_at(now));
             let page = match draft.starts_at.filter(|_| later) {
                 Some(at) => page.run_at(clock.wall_at(at)),
                 None => page,

@@ -12,6 +12,8 @@ pub const INSTANCE: &str = "instance";
 pub const KEYS: &str = "keys";
 /// The clock.
 pub const CLOCK: &str = "clock";
+/// How the campaigns share the queues, where somebody has said it.
+pub const SHARING: &str = "sharing";
 /// The legal windows, where somebody has edited them.
 pub const WINDOW_RULES: &str = "window_rules";
 

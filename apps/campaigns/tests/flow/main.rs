@@ -10,6 +10,7 @@ mod open;
 mod postgres;
 mod rules;
 mod sequence;
+mod shares;
 mod stage;
 mod statements;
 mod windows;

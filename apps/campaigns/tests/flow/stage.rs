@@ -19,7 +19,7 @@ use windlass_campaigns::{
     channel::{Channel, rules::ProviderKind},
     clock::Clock,
     db::{self, Db},
-    flow::{accounts, verbs},
+    flow::{accounts, share::Sharing, verbs},
     model::{
         CampaignId, ContactId, SenderId, TemplateId, UserId,
         campaign::{Campaign, CampaignStatus, Condition, Fallback, Step, StopRules},
@@ -109,6 +109,7 @@ pub(crate) struct Setting {
     pub(crate) speed: u32,
     pub(crate) starts: Time,
     pub(crate) public_url: Option<String>,
+    pub(crate) sharing: Option<Sharing>,
     pub(crate) queue: Queue,
 }
 
@@ -121,6 +122,7 @@ impl Default for Setting {
             starts: MORNING,
             queue: Queue::File,
             public_url: None,
+            sharing: None,
         }
     }
 }
@@ -146,7 +148,8 @@ impl Stage {
             Queue::File | Queue::At(_) => Clock::running(client.now(), setting.starts, setting.speed),
         };
         db.write(move |tx| settings::set(tx, settings::CLOCK, &clock)).await.unwrap();
-        let app = App::open(db, client, Options { public_url: setting.public_url }).await.unwrap();
+        let options = Options { public_url: setting.public_url, sharing: setting.sharing };
+        let app = App::open(db, client, options).await.unwrap();
         let now = app.now();
         let user = app.db().write(move |tx| users::ensure(tx, "Ann", "", 10, now)).await.unwrap();
         let standing = match setting.queue {

@@ -86,7 +86,10 @@ impl Site {
         let db = Db::open(&format!("sqlite:{}", dir.join("campaigns.db").display())).await.unwrap();
         let clock = Clock::running(client.now(), MORNING, 1);
         db.write(move |tx| settings::set(tx, settings::CLOCK, &clock)).await.unwrap();
-        let options = Options { public_url: Some("https://send.example.com/open/campaigns".into()) };
+        let options = Options {
+            public_url: Some("https://send.example.com/open/campaigns".into()),
+            ..Options::default()
+        };
         let app = App::open(db, client, options).await.unwrap();
         let router = Router::new().nest(PATH, api::router(app.clone()).merge(pages::router(app.clone())));
         Self { app, router }

@@ -155,10 +155,10 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
     let figures = figures::of(&ask.app, id).await?;
     let campaign = &whole.campaign;
     let s = ask.shell(Section::Campaigns).await?.every(FRESH_S);
-    let group = jobs::group(id);
+    let (by, named) = jobs::found_by(ask.app.sharing(), id);
     let standing = [("active", figures.active), ("done", figures.done), ("stopped", figures.stopped)];
     let page = CampaignPage {
-        jobs_at: s.f.jobs(&[("group", &group)]),
+        jobs_at: s.f.jobs(&[(by, &named)]),
         s,
         row: count::row(&ask, campaign, whole.owner.clone(), &figures),
         revision: campaign.revision,
