@@ -35,11 +35,6 @@ pub use smtp::SmtpSender;
 pub use twilio::{Found, ProviderStatus, TwilioClient};
 pub use voicemail::{MachineDetection, Twiml, Voicemail};
 
-/// The header that carries the id of the job a message was sent for, in mail and in HTTP requests.
-pub const JOB_HEADER: &str = "X-Windlass-Job";
-/// The header that carries the id of the campaign a message belongs to.
-pub const CAMPAIGN_HEADER: &str = "X-Windlass-Campaign";
-
 /// The start of the text of a failure after which the message may have arrived; see [`SendError`].
 pub const REPLY_LOST: &str = "reply_lost";
 /// The start of the text of a failure after which the message has certainly not arrived.

@@ -7,23 +7,16 @@
 //! [`app`] ties them together, on a [`clock`] that may run faster than the wall's. [`pages`] is what people see of it.
 //!
 //! Nothing here knows whether a campaign is real or rehearsed: providers are addresses.
-//!
-//! The modules [`contacts`], [`plan`], [`day`], [`handlers`], [`progress`], [`record`] and [`reconcile`] are the day that
-//! `windlass demo` runs.
 
 pub mod api;
 pub mod app;
 pub mod channel;
 pub mod clock;
-pub mod contacts;
-pub mod day;
 pub mod db;
-mod delivery;
 pub mod drafts;
 pub mod export;
 pub mod figures;
 pub mod flow;
-pub mod handlers;
 pub mod hooks;
 pub mod import;
 pub mod intake;
@@ -31,11 +24,7 @@ pub mod model;
 pub mod open;
 pub mod optout;
 pub mod pages;
-pub mod plan;
 pub mod preflight;
-pub mod progress;
-pub mod reconcile;
-pub mod record;
 pub mod store;
 pub mod template;
 pub mod window;

@@ -9,9 +9,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use windlass_campaigns::channel::{
-    CAMPAIGN_HEADER, Channel, JOB_HEADER, MachineDetection, Refusal, RefusalClass, SendOutcome, Sms,
-    TwilioClient, Twiml, Voicemail,
+    Channel, MachineDetection, Refusal, RefusalClass, SendOutcome, Sms, TwilioClient, Twiml, Voicemail,
 };
+use windlass_doubles::log::{CAMPAIGN_HEADER, JOB_HEADER};
 use windlass_doubles::{
     Faults, Handle, Rate,
     log::{self, Delivery},

@@ -11,9 +11,8 @@ use tokio::{
     task::JoinSet,
 };
 use windlass::Time;
-use windlass_campaigns::channel::{
-    CAMPAIGN_HEADER, Email, JOB_HEADER, RefusalClass, SendOutcome, SmtpSender,
-};
+use windlass_campaigns::channel::{Email, RefusalClass, SendOutcome, SmtpSender};
+use windlass_doubles::log::{CAMPAIGN_HEADER, JOB_HEADER};
 use windlass_doubles::{Faults, Handle, Rate, log::Delivery, smtp};
 
 /// A condition that is not met by then never will be.

@@ -32,8 +32,9 @@ impl Rate {
     pub const ALWAYS: Rate = Rate(MILLION);
 
     /// So many times in a thousand; more than a thousand is every time.
-    pub fn per_thousand(times: u32) -> Self {
-        Self(times.saturating_mul(1_000).min(MILLION))
+    pub const fn per_thousand(times: u32) -> Self {
+        let millionths = times.saturating_mul(1_000);
+        Self(if millionths < MILLION { millionths } else { MILLION })
     }
 
     fn parse(text: &str) -> Option<Self> {

@@ -55,10 +55,10 @@ pub(crate) fn beside(app: &App) -> Beside {
     }
 }
 
-/// The application at work.
+/// The application at work, or a part of it.
 pub(crate) struct AtWork {
-    relaying: Relaying,
-    worker: RunningWorker,
+    relaying: Option<Relaying>,
+    worker: Option<RunningWorker>,
 }
 
 /// Sets the queues up, relays what the database asks for, and works on all seven queues.
@@ -66,16 +66,31 @@ pub(crate) struct AtWork {
 /// # Errors
 /// The store's, or the database's.
 pub(crate) async fn work(app: &App) -> Result<AtWork, Fault> {
-    flow::queues::set_up(app.client()).await.map_err(AppError::from)?;
-    let relaying = db::relay(app.db(), app.client()).map_err(AppError::from)?;
-    let worker = app.work().await?;
-    Ok(AtWork { relaying, worker })
+    AtWork::start(app, true, true).await
 }
 
 impl AtWork {
+    /// Sets the queues up, and starts the relay and the worker, or one of them.
+    ///
+    /// # Errors
+    /// The store's, or the database's.
+    pub(crate) async fn start(app: &App, relays: bool, works: bool) -> Result<Self, Fault> {
+        flow::queues::set_up(app.client()).await.map_err(AppError::from)?;
+        let relaying = match relays {
+            true => Some(db::relay(app.db(), app.client()).map_err(AppError::from)?),
+            false => None,
+        };
+        let worker = if works { Some(app.work().await?) } else { None };
+        Ok(Self { relaying, worker })
+    }
+
     /// Finishes what is under way.
     pub(crate) async fn end(self) {
-        self.worker.shutdown().await;
-        self.relaying.end().await;
+        if let Some(worker) = self.worker {
+            worker.shutdown().await;
+        }
+        if let Some(relaying) = self.relaying {
+            relaying.end().await;
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! `windlass campaigns`: what people do to campaigns, and a worker for them.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use windlass_campaigns::app::{App, AppError};
-use windlass_campaigns::flow::verbs;
+use windlass_campaigns::flow::{share::Sharing, verbs};
 use windlass_campaigns::model::CampaignId;
 use windlass_campaigns::model::campaign::{Campaign, EnrolmentStatus};
 use windlass_campaigns::store;
@@ -80,9 +80,33 @@ enum CampaignsCommand {
         /// Its number
         id: i64,
     },
+    /// How campaigns share the queues, or set it for all processes that begin from now on
+    #[command(
+        before_help = "Examples:\n  windlass campaigns sharing\n  windlass campaigns sharing first-come\n"
+    )]
+    Sharing {
+        /// fair: each campaign its part of its user's share; first-come: all of them in one line
+        how: Option<HowShared>,
+    },
     /// Work on the seven queues of the application until Ctrl-C
     #[command(before_help = "Examples:\n  windlass campaigns work --store http://queue.example.com:7979\n")]
     Work,
+}
+
+/// How campaigns share the queues, as the command line says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum HowShared {
+    Fair,
+    FirstCome,
+}
+
+impl From<HowShared> for Sharing {
+    fn from(how: HowShared) -> Self {
+        match how {
+            HowShared::Fair => Sharing::Fair,
+            HowShared::FirstCome => Sharing::FirstCome,
+        }
+    }
 }
 
 impl CampaignsArgs {
@@ -129,6 +153,7 @@ async fn once(app: &App, out: &Output, command: CampaignsCommand) -> Result<(), 
                 .read(move |tx| store::campaigns::page(tx, newest, store::PAGE_MAX).map_err(AppError::from));
             return out.list(&all.await?);
         }
+        CampaignsCommand::Sharing { how } => return sharing(app, out, how.map(Sharing::from)).await,
         CampaignsCommand::Show { id } => return out.record(&standing(app, CampaignId(id)).await?),
         CampaignsCommand::Launch { id } => {
             let campaign = verbs::launch(app, CampaignId(id), who).await?;
@@ -144,6 +169,24 @@ async fn once(app: &App, out: &Output, command: CampaignsCommand) -> Result<(), 
     };
     let sentence = format!("campaign {} ({}): {done}", campaign.id, campaign.name);
     out.done(&campaign, &sentence, &[&campaign.id.to_string(), &campaign.status.to_string()])
+}
+
+async fn sharing(app: &App, out: &Output, how: Option<Sharing>) -> Result<(), Fault> {
+    let sharing = match how {
+        Some(how) => {
+            let set = app.db().write(move |tx| store::settings::set(tx, store::settings::SHARING, &how));
+            set.await.map_err(AppError::from)?;
+            out.hint("processes that run keep what they began with: start them again");
+            how
+        }
+        None => app.sharing(),
+    };
+    let sentence = match sharing {
+        Sharing::Fair => "fair: each campaign has its part of its user's share",
+        Sharing::FirstCome => "first come, first served: all campaigns stand in one line",
+    };
+    let word = if sharing == Sharing::Fair { "fair" } else { "first-come" };
+    out.done(&serde_json::json!({ "sharing": sharing }), sentence, &[word])
 }
 
 async fn standing(app: &App, id: CampaignId) -> Result<Standing, Fault> {

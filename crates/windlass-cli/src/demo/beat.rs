@@ -1,6 +1,7 @@
-//! What the worker process says of itself, a few times a second: one JSON object a line on its stdout.
+//! What a process of the day says of the queues, a few times a second: one JSON object a line on its stdout.
 
 use serde::{Deserialize, Serialize};
+use windlass_campaigns::flow::queues::SENDER_WARM_UP;
 use windlass_core::Time;
 use windlass_core::job::State;
 use windlass_core::store::QueueInfo;
@@ -38,9 +39,10 @@ impl Beat {
         Self { queues: queues.iter().map(|queue| QueueBeat::of(queue, now)).collect() }
     }
 
-    /// Whether no queue has anything left to do.
+    /// Whether no queue has anything left to do today: what is done at midnight waits for it.
     pub(super) fn is_idle(&self) -> bool {
-        !self.queues.is_empty() && self.queues.iter().all(|queue| queue.waiting + queue.running == 0)
+        let today = || self.queues.iter().filter(|queue| queue.name != SENDER_WARM_UP.name);
+        today().next().is_some() && today().all(|queue| queue.waiting + queue.running == 0)
     }
 
     /// Jobs that ended, well or as dead letters.

@@ -1,15 +1,20 @@
-//! `windlass demo`: a campaign day on real protocols, with its workers killed in the middle.
+//! `windlass demo`: a campaign day on real protocols, its processes killed in the middle.
 //!
-//! Ten users launch up to 100 campaigns, one of them as large as all the others together. [`worker`] is the process
-//! that holds the queue and does the work; [`process`] starts it, listens to it and kills it. [`pass`] runs one day:
-//! it owns the providers, whose logs are the evidence, and closes the account against the queue. [`show`] is what is
-//! seen meanwhile, [`outcome`] what is said at the end. The handlers of the day are the campaign application's own.
+//! Ten users launch up to 100 campaigns, one of them as large as all the others together. [`day`] writes it into the campaign
+//! application, which does the rest: [`worker`] is the application in a process of its own, or one of its parts, [`crew`] are
+//! those processes, started, listened to and killed. [`pass`] runs one day: it owns the providers, whose logs are the evidence,
+//! and [`account`] compares them with the application's database. [`show`] is what is seen meanwhile, [`outcome`] what is said
+//! at the end.
 
+mod account;
 mod beat;
+mod crew;
+mod day;
 mod outcome;
 mod pass;
 mod people;
 mod process;
+mod progress;
 mod rehearsal;
 mod room;
 mod show;
@@ -17,21 +22,22 @@ mod worker;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use windlass_campaigns::contacts::MAX_CONTACTS;
-use windlass_campaigns::day::Sharing;
 
 use crate::arguments::Global;
+use crate::campaigns;
 use crate::commands::{closing, serve};
 use crate::connect;
 use crate::fault::Fault;
 use crate::interrupt::interrupted;
 use crate::output::Output;
+use crate::values::span::Span;
 use outcome::{Comparison, Outcome};
-use pass::Pass;
-use people::People;
+use pass::{Kills, Pass};
+use people::{PEOPLE_MAX, People};
+use rehearsal::Rehearsal;
 use room::Room;
 use show::Show;
 
@@ -51,11 +57,13 @@ Examples:
   windlass demo --no-fairness               small campaigns wait for the whale
   windlass demo --contacts people.csv       your own list; nothing leaves this machine
   windlass demo --store redis://localhost   the same on a server, in namespaces of its own
+  windlass demo --size 4000 --over 60s --kill-every 3s
+                                            server, application and workers apart, one of them killed every few seconds
   windlass demo --serve                     look at the day in a browser when it is over
   windlass demo --json                      only the summary, as JSON
 ";
 
-/// Watch a whole campaign day go through the queue, its workers killed twice in the middle
+/// Watch a whole campaign day go out through the campaign application, killed twice in the middle
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct DemoArgs {
@@ -63,7 +71,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "size")]
     contacts: Option<PathBuf>,
     /// Contacts of the day
-    #[arg(long, value_name = "N", default_value_t = SIZE_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CONTACTS)))]
+    #[arg(long, value_name = "N", default_value_t = SIZE_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=PEOPLE_MAX as i64))]
     size: u32,
     /// Seed of people, faults and kills
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -71,9 +79,15 @@ pub(crate) struct DemoArgs {
     /// One group for all campaigns: first come, first served
     #[arg(long)]
     no_fairness: bool,
-    /// Do not kill the workers
+    /// Do not kill anything
     #[arg(long)]
     no_kill: bool,
+    /// Run server, application and workers as processes of their own, and kill one of them about so often
+    #[arg(long, value_name = "SPAN", conflicts_with = "no_kill")]
+    kill_every: Option<Span>,
+    /// Launch the campaigns over that time instead of as fast as they go out
+    #[arg(long, value_name = "SPAN")]
+    over: Option<Span>,
     /// Do not run the comparison of both ways to share at the end
     #[arg(long)]
     no_compare: bool,
@@ -83,7 +97,7 @@ pub(crate) struct DemoArgs {
     /// Keep the data, to look at it with the other commands
     #[arg(long)]
     keep: bool,
-    /// At the end of the day, leave its dashboard open until Ctrl-C
+    /// At the end of the day, leave its pages open until Ctrl-C
     #[arg(long)]
     serve: bool,
 }
@@ -94,23 +108,22 @@ pub(crate) async fn run(global: &Global, out: &Output, args: DemoArgs) -> Result
     let begun = Instant::now();
     let people = match &args.contacts {
         Some(path) => People::read(path, out)?,
-        None => People::generated(args.size, args.seed),
+        None => People::made_up(args.size, args.seed),
     };
     // Before there is anything to leave behind; and since the system does nothing about a signal that is listened to, it is
     // listened to throughout.
     let mut interrupted = std::pin::pin!(interrupted());
     let room = Room::make(args.dir.as_deref(), args.keep, server)?;
-    let dashboard = free_address().await?;
-    out.hint(&format!("watch it in a browser: http://{dashboard}"));
+    let pages = free_address().await?;
     let mut show = Show::new(out);
     let day = tokio::select! {
-        day = passes(&args, &people, &room, &mut show, dashboard) => day,
+        day = passes(&args, &people, &room, &mut show, pages) => day,
         () = &mut interrupted => Err(pass::stopped()),
     };
     show.end();
     let (day, comparison) = match day {
         Ok(day) => day,
-        // What the workers said of their end is worth keeping.
+        // What the processes said of their end is worth keeping.
         Err(fault) => {
             let fault = room.keep_after(fault);
             room.leave().await?;
@@ -120,7 +133,7 @@ pub(crate) async fn run(global: &Global, out: &Output, args: DemoArgs) -> Result
     let outcome = Outcome::new(&people, &args, day, comparison, begun.elapsed());
     outcome.tell(out, &room)?;
     if args.serve {
-        leave_open(out, &room, dashboard, interrupted).await?;
+        leave_open(out, &room, pages, interrupted).await?;
     }
     room.leave().await?;
     outcome.verdict()
@@ -142,9 +155,11 @@ async fn leave_open(
     let listener = serve::listen(address).await?;
     let open = connect::open_here(&store).await?;
     let drain = windlass_server::Drain::default();
-    let options = windlass_server::Options { drain: drain.clone(), ..Default::default() };
+    let app = campaigns::open(&room.first_database(), open.client(), Some(day::public_url(address))).await?;
+    let beside = vec![campaigns::beside(&app)];
+    let options = windlass_server::Options { drain: drain.clone(), beside, ..Default::default() };
     let router = windlass_server::router(open.client(), options);
-    out.hint(&format!("the day is open at http://{address} until Ctrl-C"));
+    out.hint(&format!("the day is open at http://{address}/campaigns until Ctrl-C"));
     let ending = drain.clone();
     let served = windlass_server::serve(vec![(windlass_server::Listen::Tcp(listener), router)], drain);
     let (served, ()) = tokio::join!(served, async {
@@ -177,30 +192,28 @@ async fn passes(
     people: &People,
     room: &Room,
     show: &mut Show,
-    dashboard: SocketAddr,
+    pages: SocketAddr,
 ) -> Result<(pass::Finished, Option<Comparison>), Fault> {
-    let sharing = if args.no_fairness { Sharing::OneGroup } else { Sharing::FairGroups };
-    let list = people.list.clone();
-    let mut day = Pass::new("the day", room.part("day")?, list.clone(), args.seed, sharing)?
-        .with_faults(people.may_be_refused)
-        .with_dashboard(dashboard);
-    if !args.no_kill {
-        day = day.with_kills();
-    }
-    let day = day.run(show).await?;
+    let kills = match args.kill_every {
+        _ if args.no_kill => Kills::None,
+        Some(span) => Kills::Every(Duration::from_millis(span.ms)),
+        None => Kills::At(Rehearsal::kills(args.seed, u64::from(people.count))),
+    };
+    let over = args.over.map(|span| Duration::from_millis(span.ms));
+    let day = Pass::new("the day", room.part("day")?, people.clone(), args.seed, args.no_fairness, pages);
+    let day = day.with_faults().with_kills(kills).over(over).run(show).await?;
     if args.no_compare {
         return Ok((day, None));
     }
-    let size = (list.len() / COMPARED_ONE_OF).max(COMPARED_MIN).min(list.len());
-    let compared = list.first(size);
+    let count = (people.count / COMPARED_ONE_OF).max(COMPARED_MIN).min(people.count);
     let mut both = Vec::with_capacity(2);
-    for (sharing, name, part) in [
-        (Sharing::FairGroups, "comparison, fair groups", "fair-groups"),
-        (Sharing::OneGroup, "comparison, one group for all", "one-group"),
+    for (one_line, name, part) in [
+        (false, "comparison, fair groups", "fair-groups"),
+        (true, "comparison, one group for all", "one-group"),
     ] {
-        let pass = Pass::new(name, room.part(part)?, compared.clone(), args.seed, sharing)?;
+        let pass = Pass::new(name, room.part(part)?, people.first(count), args.seed, one_line, pages);
         both.push(pass.run(show).await?.times);
     }
     let [fair_groups, one_group] = [both[0], both[1]];
-    Ok((day, Some(Comparison { contacts: size, fair_groups, one_group })))
+    Ok((day, Some(Comparison { contacts: count, fair_groups, one_group })))
 }

@@ -1,21 +1,22 @@
 //! What is said at the end: one JSON object, or a story in plain words.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indicatif::HumanCount;
 use serde::Serialize;
-use windlass_campaigns::channel::Channel;
-use windlass_campaigns::plan::USERS;
-use windlass_campaigns::reconcile::Cause;
 
 use super::DemoArgs;
+use super::account::{Account, Cause};
+use super::day::USERS;
 use super::pass::{Finished, Kill, Times};
 use super::people::{People, SkippedRow};
 use super::room::Room;
+use super::worker::Part;
 use crate::fault::{Exit, Fault};
 use crate::output::{Form, Output};
 
+/// Kills that are told one by one.
+const KILLS_TOLD: usize = 3;
 /// Columns of the story's prose, as on the narrowest usual terminal.
 const PROSE_COLUMNS: usize = 79;
 
@@ -35,19 +36,8 @@ pub(super) struct Comparison {
 pub(super) struct Outcome {
     contacts: u32,
     campaigns: u64,
-    /// Messages and calls that the providers took, repeats included.
-    deliveries: u64,
-    /// Recipients that were reached at least once.
-    delivered: u64,
-    /// Refused for good by their provider; each is a dead letter.
-    refused: u64,
-    lost: u64,
-    repeats: u64,
-    unexplained_repeats: u64,
-    repeats_by_cause: BTreeMap<Cause, u64>,
-    repeats_by_channel: BTreeMap<Channel, u64>,
-    /// Deliveries that nobody asked for.
-    strays: u64,
+    #[serde(flatten)]
+    account: Account,
     dead: u64,
     fairness: bool,
     small_p50_s: f64,
@@ -59,19 +49,16 @@ pub(super) struct Outcome {
     deferred: u64,
     /// Times that a provider was down.
     unavailable: u64,
-    replies_dropped: u64,
     comparison: Option<Comparison>,
     skipped: u64,
     skipped_rows: Vec<SkippedRow>,
     seed: u64,
-    /// From the first launch to an idle queue.
+    /// From the first process to an idle queue.
     day_seconds: f64,
     /// Everything: the day, its account, the comparison.
     seconds: f64,
     #[serde(skip)]
     small: usize,
-    #[serde(skip)]
-    examples: Vec<String>,
 }
 
 impl Outcome {
@@ -82,19 +69,11 @@ impl Outcome {
         comparison: Option<Comparison>,
         took: Duration,
     ) -> Self {
-        let Finished { report, times, kills, mail, phone, dead, campaigns, seconds } = day;
+        let Finished { account, times, kills, mail, phone, dead, campaigns, seconds } = day;
         Self {
-            contacts: people.list.len(),
+            contacts: people.count,
             campaigns,
-            deliveries: report.deliveries,
-            delivered: report.delivered,
-            refused: report.refused,
-            lost: report.lost,
-            repeats: report.repeats,
-            unexplained_repeats: report.unexplained_repeats,
-            repeats_by_cause: report.repeats_by_cause,
-            repeats_by_channel: report.repeats_by_channel,
-            strays: report.strays,
+            account,
             dead,
             fairness: !args.no_fairness,
             small: times.small,
@@ -105,28 +84,28 @@ impl Outcome {
             kill_log: kills,
             deferred: mail.deferred + phone.deferred,
             unavailable: mail.unavailable + phone.unavailable,
-            replies_dropped: report.replies_dropped,
             comparison,
             skipped: people.skipped,
             skipped_rows: people.skipped_rows.clone(),
             seed: args.seed,
             day_seconds: seconds,
             seconds: took.as_secs_f64(),
-            examples: report.lost_examples.into_iter().chain(report.unexplained_examples).collect(),
         }
     }
 
-    /// An error when the queue broke a promise.
+    /// An error when a promise was broken.
     pub(super) fn verdict(&self) -> Result<(), Fault> {
-        if self.lost + self.unexplained_repeats + self.strays == 0 {
+        let Account { lost, unexplained_repeats, strays, to_opted_out, out_of_hours, examples, .. } =
+            &self.account;
+        if self.account.is_clean() {
             return Ok(());
         }
         let told = format!(
-            "{} lost, {} repeats without a cause, {} deliveries that nobody asked for",
-            self.lost, self.unexplained_repeats, self.strays
+            "{lost} lost, {unexplained_repeats} repeats without a cause, {strays} deliveries that are not on record, \
+             {to_opted_out} to people who had opted out, {out_of_hours} out of hours",
         );
         let fault = Fault::new(Exit::Failed, "account_open", told);
-        Err(if self.examples.is_empty() { fault } else { fault.next(self.examples.join("\n  ")) })
+        Err(if examples.is_empty() { fault } else { fault.next(examples.join("\n  ")) })
     }
 
     pub(super) fn tell(&self, out: &Output, room: &Room) -> Result<(), Fault> {
@@ -148,12 +127,15 @@ impl Outcome {
 
     fn day_paragraph(&self) -> String {
         let mut text = format!(
-            "The day took {:.1} s: {} of {} users to {}, one message each, by SMTP and HTTP.",
+            "The day took {:.1} s: {} of {} users to {}, by mail or, without a mailbox, by text.",
             self.day_seconds,
             counted(self.campaigns, "campaign"),
-            self.campaigns.min(u64::from(USERS)),
+            self.campaigns.min(USERS.len() as u64),
             counted(u64::from(self.contacts), "contact"),
         );
+        if self.account.calls > 0 {
+            text += &format!(" {} followed.", counted(self.account.calls, "call"));
+        }
         if self.skipped > 0 {
             text += &format!("\nSkipped, because no contact: {} of the file.", counted(self.skipped, "row"));
         }
@@ -162,45 +144,64 @@ impl Outcome {
              good.",
             counted(self.deferred, "message"),
             counted(self.unavailable, "time"),
-            HumanCount(self.replies_dropped),
-            HumanCount(self.refused),
+            HumanCount(self.account.replies_dropped),
+            HumanCount(self.account.refused),
         );
+        if self.kill_log.len() > KILLS_TOLD {
+            text += &format!("\n{} (SIGKILL):", counted(self.kill_log.len() as u64, "kill"));
+            let parts = [Part::Server, Part::Application, Part::Worker, Part::Whole];
+            let times = parts.iter().map(|part| {
+                let times = self.kill_log.iter().filter(|kill| kill.part == part.name()).count();
+                (part.name(), times)
+            });
+            let told: Vec<String> = times
+                .filter(|(_, times)| *times > 0)
+                .map(|(name, times)| format!("the {name} {}", counted(times as u64, "time")))
+                .collect();
+            text += &format!(" {}.", told.join(", "));
+            return text;
+        }
         for kill in &self.kill_log {
             text += &format!(
-                "\nWith {} delivered the worker process was killed (SIGKILL); the next one was at work {:.2} s later.",
-                HumanCount(kill.reached),
-                kill.back_after_s
+                "\nWith {} delivered the application was killed (SIGKILL); the next one was at work {:.2} s later.",
+                HumanCount(kill.deliveries),
+                kill.back_after_s.unwrap_or_default()
             );
         }
         text
     }
 
     fn account_paragraph(&self) -> String {
-        let mut text = format!(
-            "The providers' own logs against the queue:\n  \
-             {:>9} reached\n  {:>9} refused, each a dead letter\n  {:>9} lost\n  {:>9} repeated",
-            HumanCount(self.delivered).to_string(),
-            HumanCount(self.refused).to_string(),
-            HumanCount(self.lost).to_string(),
-            HumanCount(self.repeats).to_string(),
-        );
-        for (cause, count) in &self.repeats_by_cause {
-            let words = match cause {
-                Cause::LeaseLost => "its worker was killed after the send, before the queue knew",
-                Cause::ReplyLost => "the provider took it, the reply never came",
-                Cause::Released => "given back at a shutdown in the middle of the send",
-                Cause::Operator => "somebody asked for another run",
-            };
-            text += &format!("\n  {:>9}   of those: {words}", HumanCount(*count).to_string());
+        let account = &self.account;
+        let mut text = "The providers' own logs against the application's database:".to_owned();
+        let mut line =
+            |count: u64, words: &str| text += &format!("\n  {:>9} {words}", HumanCount(count).to_string());
+        line(account.delivered, "reached");
+        if account.withheld > 0 {
+            line(account.withheld, "opted out before, and left alone");
         }
-        if self.unexplained_repeats > 0 {
-            text += &format!(
-                "\n  {:>9}   of those: without a cause",
-                HumanCount(self.unexplained_repeats).to_string()
+        line(account.refused, "refused for good, with the provider's words");
+        line(account.lost, "lost");
+        line(account.repeats, "repeated");
+        for (cause, count) in &account.repeats_by_cause {
+            line(
+                *count,
+                match cause {
+                    Cause::WorkerKilled => "  of those: killed after the send, before it was on record",
+                    Cause::ReplyLost => "  of those: the provider took it, the reply never came",
+                },
             );
         }
-        if self.repeats > 0 && self.unexplained_repeats == 0 {
-            text += "\nA queue promises at least once, with one recorded completion; every repeat here has its cause on record.";
+        if account.unexplained_repeats > 0 {
+            line(account.unexplained_repeats, "  of those: without a cause");
+        }
+        if account.undecided > 0 {
+            line(account.undecided, "undecided: nobody knows whether it went out, and a person is asked");
+        }
+        line(account.to_opted_out, "sent to somebody who had opted out");
+        line(account.out_of_hours, "sent out of hours, or at night where the recipient is");
+        if account.repeats > 0 && account.unexplained_repeats == 0 {
+            text += "\nOnly mails repeat, with the same Message-ID; a text is asked for first, a call is made at most once.";
         }
         text
     }
@@ -247,8 +248,10 @@ impl Outcome {
         let mut lines = Vec::new();
         match room.kept() {
             Some(_) => {
-                let commands = ["windlass queues ls", "windlass jobs ls --state dead", "windlass errors"];
+                let commands = ["windlass queues ls", "windlass jobs ls --limit 10", "windlass errors"];
                 lines.extend(commands.map(|command| format!("  {}", room.command(command))));
+                let database = format!("windlass campaigns ls --database {}", room.first_database());
+                lines.push(format!("  {}", room.command(&database)));
             }
             None => lines.push("  windlass demo --keep                  keep the data and look at it with the other commands".to_owned()),
         }

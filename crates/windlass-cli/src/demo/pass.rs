@@ -1,67 +1,69 @@
-//! One day from launch to account: providers, worker process, kills, and what the logs say at the end.
+//! One day from launch to account: providers, the application's processes, kills, and what the logs say at the end.
 //!
 //! It owns the evidence. The providers run here, in the process that nobody kills, and write down what they took
-//! before they answer; the queue is opened only after the worker process has let go of it.
+//! before they answer; the account is closed after the others have let go of store and database.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use windlass_campaigns::contacts::ContactList;
-use windlass_campaigns::day::{Day, Sharing};
-use windlass_campaigns::handlers::Providers;
-use windlass_campaigns::plan::Plan;
-use windlass_campaigns::progress::DayProgress;
-use windlass_campaigns::reconcile::{Reconciliation, Report};
-use windlass_campaigns::record::QueueRecord;
+use windlass_doubles::seed::mix;
 use windlass_doubles::{Counters, Handle, smtp, twilio};
 
-use super::process::WorkerProcess;
+use super::account::{self, Account};
+use super::crew::Crew;
+use super::day::{self, Day, LEASE_MS, Setup, Sinks};
+use super::people::People;
+use super::progress::Progress;
 use super::rehearsal::Rehearsal;
 use super::room::Part;
 use super::show::{Scene, Show};
-use super::worker::Orders;
+use super::worker::{self, Orders};
 use crate::connect::{self, Intent};
 use crate::fault::{Exit, Fault};
 
 /// The stable word for a demo that somebody stopped.
 pub(super) const INTERRUPTED: &str = "interrupted";
-/// How often the providers' logs are looked at: a kill comes within a hundred deliveries of its moment.
+/// How often the providers are looked at: a kill comes within a hundred deliveries of its moment.
 const LOOK: Duration = Duration::from_millis(20);
 /// How often the view is drawn.
 const DRAW: Duration = Duration::from_millis(200);
-/// A day on which nothing arrives and nothing ends for so long is over: a retry comes after two seconds at most.
-const STALL: Duration = Duration::from_secs(60);
-/// How long after the start of the worker process the day begins: it opens its store meanwhile.
-const DAY_BEGINS_IN_MS: u64 = 400;
+/// A day on which nothing arrives and nothing ends for so long is over: whatever waits, waits for some seconds.
+const STALL: Duration = Duration::from_secs(90);
 /// Over how long the small campaigns are launched: so many contacts of the day a millisecond.
-const LAUNCHED_CONTACTS_PER_MS: u64 = 6;
-/// The compressed delay of a campaign's step.
-const STEP_DELAY_MS: u64 = 20;
-/// The compressed retry policy of the day.
-const RETRY_MS: (u64, u64) = (200, 2_000);
-/// The compressed lease of the day. Inside a program the end of the process ends its leases; a server has to wait.
-const LEASE_MS: u64 = 5_000;
+const LAUNCHED_CONTACTS_PER_MS: u64 = 4;
+/// Texts and calls last so long in each of their states.
+const PACE: Duration = Duration::from_millis(300);
+
+/// When processes are killed.
+#[derive(Clone, Debug)]
+pub(super) enum Kills {
+    /// Never.
+    None,
+    /// The whole application, after so many deliveries each.
+    At(Vec<u64>),
+    /// One of its parts, about so often until the day is over.
+    Every(Duration),
+}
 
 /// A day about to run.
 pub(super) struct Pass {
     name: &'static str,
-    dir: PathBuf,
-    store: String,
-    list: ContactList,
-    plan: Plan,
+    part: Part,
+    people: People,
     seed: u64,
-    sharing: Sharing,
+    one_line: bool,
     rehearsal: Rehearsal,
-    kills: Vec<u64>,
-    dashboard: Option<SocketAddr>,
+    kills: Kills,
+    over: Option<Duration>,
+    pages: SocketAddr,
+    with_calls: bool,
 }
 
 /// A day that has run.
 pub(super) struct Finished {
     /// The account.
-    pub(super) report: Report,
+    pub(super) account: Account,
     /// How long campaigns took.
     pub(super) times: Times,
     /// The kills.
@@ -70,11 +72,11 @@ pub(super) struct Finished {
     pub(super) mail: Counters,
     /// What the provider of texts and calls did.
     pub(super) phone: Counters,
-    /// Dead letters of the three channels in the queue.
+    /// Dead letters in the queue.
     pub(super) dead: u64,
     /// Campaigns of the day.
     pub(super) campaigns: u64,
-    /// From the start of the worker process to an idle queue.
+    /// From the launch to an idle queue.
     pub(super) seconds: f64,
 }
 
@@ -96,223 +98,243 @@ pub(super) struct Times {
 /// One SIGKILL.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Kill {
-    /// Recipients reached when it came.
-    pub(super) reached: u64,
-    /// How long after it the next process said that it is at work.
-    pub(super) back_after_s: f64,
+    /// Which process.
+    pub(super) part: &'static str,
+    /// Deliveries when it came.
+    pub(super) deliveries: u64,
+    /// How long after it the next process said that it is at work, where it says so.
+    pub(super) back_after_s: Option<f64>,
 }
 
 impl Pass {
-    /// A day for these contacts in that part of the room, without faults and kills.
+    /// A day for these people in that part of the room, its pages at that address, without faults and kills.
     pub(super) fn new(
         name: &'static str,
         part: Part,
-        list: ContactList,
+        people: People,
         seed: u64,
-        sharing: Sharing,
-    ) -> Result<Self, Fault> {
-        let plan = Plan::new(&list).map_err(|error| Fault::usage(error.to_string()))?;
-        let rehearsal = Rehearsal::quiet(seed);
-        let Part { dir, store } = part;
-        Ok(Self {
+        one_line: bool,
+        pages: SocketAddr,
+    ) -> Self {
+        Self {
             name,
-            dir,
-            store,
-            list,
-            plan,
+            part,
+            people,
             seed,
-            sharing,
-            rehearsal,
-            kills: Vec::new(),
-            dashboard: None,
-        })
+            one_line,
+            rehearsal: Rehearsal::quiet(seed),
+            kills: Kills::None,
+            over: None,
+            pages,
+            with_calls: false,
+        }
     }
 
-    /// With providers on a bad day.
-    pub(super) fn with_faults(mut self, refuse: bool) -> Self {
-        self.rehearsal = Rehearsal::bad_day(self.seed, &self.plan, &self.list, refuse);
+    /// With providers on a bad day, and with calls.
+    pub(super) fn with_faults(mut self) -> Self {
+        self.rehearsal = Rehearsal::bad_day(self.seed, &self.people);
+        self.with_calls = true;
         self
     }
 
-    /// With a dashboard at that address of this machine.
-    pub(super) fn with_dashboard(mut self, address: SocketAddr) -> Self {
-        self.dashboard = Some(address);
+    /// With processes killed.
+    pub(super) fn with_kills(mut self, kills: Kills) -> Self {
+        self.kills = kills;
         self
     }
 
-    /// With two kills in the middle.
-    pub(super) fn with_kills(mut self) -> Self {
-        self.kills = Rehearsal::kills(self.seed, u64::from(self.plan.contacts()));
+    /// With launches over that time.
+    pub(super) fn over(mut self, over: Option<Duration>) -> Self {
+        self.over = over;
         self
     }
 
-    /// Runs the day and closes its account.
+    /// Runs the day, and closes its account.
     ///
     /// # Errors
     /// When something of the demo itself fails, or somebody stops it. What is lost or unexplained is no error here.
     pub(super) async fn run(mut self, show: &mut Show) -> Result<Finished, Fault> {
-        let begun = Instant::now();
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let logs = [self.dir.join("mail.jsonl"), self.dir.join("phone.jsonl")];
-        let mail = smtp::start(any_port, &logs[0], self.rehearsal.mail.clone()).await?;
-        let phone = twilio::start(any_port, &logs[1], self.rehearsal.phone.clone()).await?;
-        let day = self.day();
-        Orders { day, providers: providers(&mail, &phone), dashboard: self.dashboard }
-            .write(&self.dir, &self.list)?;
+        let logs = [self.part.dir.join("mail.jsonl"), self.part.dir.join("phone.jsonl")];
+        let mail = smtp::Options { rules: self.rehearsal.mail(), ..smtp::Options::default() };
+        let phone = self.rehearsal.phone(&self.people);
+        let phone = twilio::Options { rules: phone, pace: PACE, ..twilio::Options::default() };
+        let mail = smtp::start(any_port, &logs[0], mail).await?;
+        let phone = twilio::start(any_port, &logs[1], phone).await?;
+        let database = self.part.database();
+        let day = self.launch(&database, &Sinks::of(&mail, &phone), show).await?;
+        let begun = Instant::now();
+        let server = super::free_address().await?;
+        Orders { database: database.clone(), pages: self.pages, server }.write(&self.part.dir)?;
 
-        let mut progress = DayProgress::new(logs.clone());
-        let kills = self.until_idle(begun, &mut progress, [&mail, &phone], show).await?;
+        let (kills, dead) = self.until_done(&day, begun, server, [&mail, &phone], show).await?;
         let seconds = begun.elapsed().as_secs_f64();
         let (mail, phone) = (mail.shutdown().await, phone.shutdown().await);
-        while progress.refresh()? {}
-        let times = self.times(&day, &progress);
-        let campaigns = self.plan.campaigns().len() as u64;
-        let (report, dead) = self.account(&logs).await?;
-        Ok(Finished { report, times, kills, mail, phone, dead, campaigns, seconds })
+        let account = account::close(&database, &logs, &day, &self.people).await?;
+        let times = times(&day, &account);
+        let campaigns = day.campaigns.len() as u64;
+        Ok(Finished { account, times, kills, mail, phone, dead, campaigns, seconds })
     }
 
-    fn day(&self) -> Day {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (retry_base_ms, retry_cap_ms) = RETRY_MS;
-        Day {
-            start_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_add(DAY_BEGINS_IN_MS),
-            launches_ms: u64::from(self.plan.contacts()) / LAUNCHED_CONTACTS_PER_MS,
-            sharing: self.sharing,
-            step_delay_ms: STEP_DELAY_MS,
-            retry_base_ms,
-            retry_cap_ms,
-            lease_ms: LEASE_MS,
-        }
+    /// Writes the day into the application's database, and launches it: the work is left to others.
+    async fn launch(&self, database: &str, sinks: &Sinks, show: &mut Show) -> Result<Day, Fault> {
+        let usual_ms = u64::from(self.people.count) / LAUNCHED_CONTACTS_PER_MS;
+        let setup = Setup {
+            database: database.to_owned(),
+            address: self.pages,
+            one_line: self.one_line,
+            launches_ms: self
+                .over
+                .map_or(usual_ms, |over| u64::try_from(over.as_millis()).unwrap_or(u64::MAX)),
+            with_calls: self.with_calls,
+        };
+        show.say(&format!("{}: writing people, lists and campaigns", self.name));
+        let open = connect::open_url(&self.part.store, Intent::Work).await?;
+        let launched = day::launch(&setup, open.client(), &self.people, sinks).await;
+        open.close().await?;
+        launched
     }
 
-    /// Keeps a worker process at work, and kills it, until the queue has nothing left to do.
-    async fn until_idle(
+    /// Keeps the application's processes at work, and kills them, until every campaign is done and no queue has anything left
+    /// to do. Answers the kills, and how many dead letters there are.
+    async fn until_done(
         &mut self,
+        day: &Day,
         begun: Instant,
-        progress: &mut DayProgress,
-        servers: [&Handle; 2],
+        server: SocketAddr,
+        providers: [&Handle; 2],
         show: &mut Show,
-    ) -> Result<Vec<Kill>, Fault> {
-        let mut scene = Scene::new(self.name, &self.plan, &self.rehearsal.refused, begun);
-        if let Some(address) = self.dashboard {
-            scene.note(format!("watch it in a browser: http://{address}"));
-        }
-        let mut pending = std::mem::take(&mut self.kills).into_iter().peekable();
+    ) -> Result<(Vec<Kill>, u64), Fault> {
+        let taken = || providers.iter().map(|provider| provider.counters().accepted).sum::<u64>();
+        let mut scene = Scene::new(self.name, day, begun);
+        scene.note(format!("watch it in a browser: http://{}/campaigns", self.pages));
+        let progress = Progress::follow(&self.part.database(), day).await?;
+        let in_parts = matches!(self.kills, Kills::Every(_));
+        let mut crew = Crew::start(&self.part, server, in_parts)?;
+        let mut plan = Plan::new(&self.kills, self.seed);
         let mut kills: Vec<Kill> = Vec::new();
         let mut killed_at: Option<Instant> = None;
-        let mut worker = WorkerProcess::start(&self.dir, &self.store)?;
         let mut looks = tokio::time::interval(LOOK);
-        let mut drawn = Instant::now();
-        let mut moved = (0, Instant::now());
-        loop {
+        let (mut drawn, mut moved) = (Instant::now(), (0, Instant::now()));
+        let dead = loop {
             tokio::select! {
-                beat = worker.beat() => {
-                    let beat = beat?;
+                beat = crew.beat() => {
+                    // The first of them is who says how it goes.
+                    let (0, beat) = beat? else { continue };
                     if let (Some(at), Some(kill)) = (killed_at.take(), kills.last_mut()) {
-                        kill.back_after_s = at.elapsed().as_secs_f64();
+                        kill.back_after_s = Some(at.elapsed().as_secs_f64());
                         scene.at_work(kill);
                     }
-                    let idle = beat.is_idle();
+                    let (idle, dead) = (beat.is_idle(), beat.dead());
                     scene.take_beat(beat);
-                    if idle {
-                        break;
+                    if idle && progress.is_through() {
+                        break dead;
                     }
                 }
                 _ = looks.tick() => {}
             }
-            progress.refresh()?;
+            let deliveries = taken();
             // One that has not come back from the last kill is not killed again.
-            if killed_at.is_none() && pending.next_if(|at| progress.reached() >= *at).is_some() {
-                worker.kill().await?;
-                killed_at = Some(Instant::now());
-                kills.push(Kill { reached: progress.reached(), back_after_s: 0.0 });
-                // The engine inside ends the leases of the process that owned it when it is opened again.
-                let on_a_server = !self.store.starts_with("file:");
-                scene.killed(progress.reached(), on_a_server.then_some(Duration::from_millis(LEASE_MS)));
-                worker = WorkerProcess::start(&self.dir, &self.store)?;
+            if killed_at.is_none()
+                && !progress.is_through()
+                && let Some(draw) = plan.is_due(deliveries)
+            {
+                let which = usize::try_from(draw % crew.len() as u64).unwrap_or_default();
+                let part = crew.kill(which).await?;
+                kills.push(Kill { part: part.name(), deliveries, back_after_s: None });
+                let leases = (part != worker::Part::Whole || self.part.is_on_a_server())
+                    .then_some(Duration::from_millis(LEASE_MS));
+                scene.killed(part, deliveries, leases);
+                killed_at = (which == 0).then(Instant::now);
+                crew.start_again(which)?;
             }
             if drawn.elapsed() >= DRAW {
                 drawn = Instant::now();
-                scene.look(progress, servers.map(Handle::counters));
+                scene.look(&progress.now(), providers.map(Handle::counters));
                 if show.draw(&scene)? {
                     return Err(stopped());
                 }
             }
-            let now_at = progress.deliveries() + scene.ended();
+            let now_at = deliveries + scene.ended();
             if now_at != moved.0 {
                 moved = (now_at, Instant::now());
             } else if moved.1.elapsed() > STALL {
                 return Err(Fault::failed(format!("nothing has moved for {STALL:?}: the day does not end")));
             }
-        }
-        while progress.refresh()? {}
-        scene.look(progress, servers.map(Handle::counters));
-        scene.note("closing the account: the providers' logs against the queue".to_owned());
+        };
+        scene.look(&progress.now(), providers.map(Handle::counters));
+        scene.note("closing the account: the providers' logs against the database".to_owned());
         show.draw(&scene)?;
-        worker.stop().await?;
-        Ok(kills)
-    }
-
-    /// How long each campaign took, by what its recipients saw.
-    fn times(&self, day: &Day, progress: &DayProgress) -> Times {
-        let campaigns = self.plan.campaigns();
-        let mut times = Times::default();
-        let mut small_s = Vec::with_capacity(campaigns.len());
-        let mut whale_at_ms = 0;
-        for (nth, campaign) in campaigns.iter().enumerate() {
-            let last_at_ms = progress.campaign(campaign.id).last_at_ms;
-            // A campaign whose only contact was refused has reached nobody.
-            if last_at_ms == 0 {
-                continue;
-            }
-            let launched_at_ms = day.launch_at_ms(nth, campaigns.len());
-            let took_s = Duration::from_millis(last_at_ms.saturating_sub(launched_at_ms)).as_secs_f64();
-            if campaign.whale {
-                times.whale_s = took_s;
-                whale_at_ms = last_at_ms;
-            } else {
-                small_s.push(took_s);
-                times.small_before_whale += usize::from(last_at_ms < whale_at_ms);
-            }
-        }
-        small_s.sort_by(f64::total_cmp);
-        times.small = small_s.len();
-        times.small_p50_s = percentile(&small_s, 50);
-        times.small_p95_s = percentile(&small_s, 95);
-        times
-    }
-
-    /// Opens the queue, which nobody holds any more, and compares it with the logs.
-    async fn account(self, logs: &[PathBuf; 2]) -> Result<(Report, u64), Fault> {
-        let open = connect::open_url(&self.store, Intent::Look).await?;
-        let record =
-            QueueRecord::read(open.client()).await.map_err(|error| Fault::failed(error.to_string()))?;
-        let dead = record.dead() as u64;
-        let Self { list, plan, .. } = self;
-        let logs = logs.clone();
-        let closing = tokio::task::spawn_blocking(move || {
-            let mut account = Reconciliation::new();
-            for log in &logs {
-                account.read_log(log)?;
-            }
-            Ok::<_, windlass_campaigns::reconcile::LogError>(account.close(plan.touches(&list), &record))
-        });
-        let report = closing.await.map_err(|error| Fault::failed(error.to_string()))?;
-        let report = report.map_err(|error| Fault::failed(error.to_string()));
-        open.close().await?;
-        Ok((report?, dead))
+        crew.stop().await?;
+        Ok((kills, dead))
     }
 }
 
-fn providers(mail: &Handle, phone: &Handle) -> Providers {
-    Providers {
-        smtp_url: mail.url(),
-        phone_url: phone.url(),
-        account_sid: "ACdemo".to_owned(),
-        auth_token: "demo".to_owned(),
-        from_email: "Windlass Demo <demo@example.com>".to_owned(),
-        from_phone: "+15550009999".to_owned(),
+/// When the next kill is due.
+struct Plan {
+    at: std::iter::Peekable<std::vec::IntoIter<u64>>,
+    every: Option<Duration>,
+    next: Instant,
+    seed: u64,
+    drawn: u64,
+}
+
+impl Plan {
+    fn new(kills: &Kills, seed: u64) -> Self {
+        let (at, every) = match kills {
+            Kills::None => (Vec::new(), None),
+            Kills::At(at) => (at.clone(), None),
+            Kills::Every(span) => (Vec::new(), Some(*span)),
+        };
+        let mut plan = Self { at: at.into_iter().peekable(), every, next: Instant::now(), seed, drawn: 0 };
+        plan.wait();
+        plan
     }
+
+    /// Sets the moment of the next kill: between half and one and a half times the span from now.
+    fn wait(&mut self) {
+        let Some(span) = self.every else { return };
+        let span_ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(2);
+        self.next = Instant::now() + Duration::from_millis(span_ms / 2 + self.draw() % span_ms);
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.drawn += 1;
+        mix(self.seed, 1_000 + self.drawn)
+    }
+
+    /// Whether somebody is killed now, and by which draw.
+    fn is_due(&mut self, deliveries: u64) -> Option<u64> {
+        if self.every.is_some() && Instant::now() >= self.next {
+            self.wait();
+            return Some(self.draw());
+        }
+        self.at.next_if(|at| deliveries >= *at).map(|_| 0)
+    }
+}
+
+/// How long each campaign took, by what its recipients saw.
+fn times(day: &Day, account: &Account) -> Times {
+    let mut times = Times::default();
+    let mut small_s = Vec::with_capacity(day.campaigns.len());
+    let mut whale_at_ms = 0;
+    for campaign in &day.campaigns {
+        // A campaign whose only contact was refused has reached nobody.
+        let Some(last_at_ms) = account.last_at_ms.get(&campaign.id).copied() else { continue };
+        let took_s = Duration::from_millis(last_at_ms.saturating_sub(campaign.begins_at_ms)).as_secs_f64();
+        if campaign.is_whale {
+            times.whale_s = took_s;
+            whale_at_ms = last_at_ms;
+        } else {
+            small_s.push(took_s);
+            times.small_before_whale += usize::from(last_at_ms < whale_at_ms);
+        }
+    }
+    small_s.sort_by(f64::total_cmp);
+    times.small = small_s.len();
+    times.small_p50_s = percentile(&small_s, 50);
+    times.small_p95_s = percentile(&small_s, 95);
+    times
 }
 
 /// The smallest value that so many percent of the sorted values do not exceed; 0 when there are none.

@@ -1,4 +1,4 @@
-//! The worker process as its parent sees it: start, listen, kill, ask to stop.
+//! A process of the day as its parent sees it: start, listen, kill, ask to stop.
 //!
 //! Whatever happens to the parent, the child ends: it is killed when this value is dropped, by the system when the
 //! parent dies, and it leaves by itself when its stdin ends.
@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::beat::Beat;
+use super::worker::Part;
 use crate::fault::Fault;
 
 /// How long an orderly end may take: the grace of the handlers, and a few syncs.
@@ -20,8 +21,10 @@ const STOP: Duration = Duration::from_secs(30);
 /// How much of the worker's last words is repeated.
 const LAST_WORDS_BYTES: u64 = 2_000;
 
-/// A running worker process.
+/// A running process.
 pub(super) struct WorkerProcess {
+    /// Which part of the application it is.
+    pub(super) part: Part,
     child: Child,
     stdin: Option<ChildStdin>,
     lines: Lines<BufReader<ChildStdout>>,
@@ -30,23 +33,24 @@ pub(super) struct WorkerProcess {
 
 impl WorkerProcess {
     /// Starts one on that directory and that store.
-    pub(super) fn start(dir: &Path, store: &str) -> Result<Self, Fault> {
-        let log = dir.join("worker.log");
+    pub(super) fn start(dir: &Path, store: &str, part: Part) -> Result<Self, Fault> {
+        let log = dir.join(format!("{}.log", part.name()));
         let stderr = OpenOptions::new().create(true).append(true).open(&log);
         let stderr = stderr.map_err(|error| Fault::file(log.display(), &error))?;
         let program = std::env::current_exe()?;
         let mut command = Command::new(program);
         // A URL may hold a password, and everybody can read the arguments of a process.
-        command.arg("demo-worker").arg(dir).env("WINDLASS_STORE", store);
+        command.arg("demo-worker").arg(dir).args(["--part", part.name()]).env("WINDLASS_STORE", store);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr).kill_on_drop(true);
         // Ctrl-C is for the parent, which then stops the child itself.
         #[cfg(unix)]
         command.process_group(0);
         let mut child =
-            command.spawn().map_err(|error| Fault::file("starting the worker process", &error))?;
+            command.spawn().map_err(|error| Fault::file("starting a process of the day", &error))?;
         let stdin = child.stdin.take();
-        let stdout = child.stdout.take().ok_or_else(|| Fault::failed("the worker process has no stdout"))?;
-        Ok(Self { child, stdin, lines: BufReader::new(stdout).lines(), log })
+        let stdout =
+            child.stdout.take().ok_or_else(|| Fault::failed("a process of the day has no stdout"))?;
+        Ok(Self { part, child, stdin, lines: BufReader::new(stdout).lines(), log })
     }
 
     /// What it says next. Dropping the future loses nothing.
@@ -55,12 +59,14 @@ impl WorkerProcess {
     /// When it has ended without being asked.
     pub(super) async fn beat(&mut self) -> Result<Beat, Fault> {
         match self.lines.next_line().await? {
-            Some(line) => serde_json::from_str(&line)
-                .map_err(|error| Fault::failed(format!("the worker process said {line:?}: {error}"))),
+            Some(line) => serde_json::from_str(&line).map_err(|error| {
+                Fault::failed(format!("the {} process said {line:?}: {error}", self.part.name()))
+            }),
             None => {
                 let status = self.child.wait().await?;
                 Err(Fault::failed(format!(
-                    "the worker process ended by itself ({status}){}",
+                    "the {} process ended by itself ({status}){}",
+                    self.part.name(),
                     self.last_words()
                 )))
             }
@@ -69,7 +75,7 @@ impl WorkerProcess {
 
     /// SIGKILL, with no time for anything; returns when it is gone.
     pub(super) async fn kill(&mut self) -> Result<(), Fault> {
-        self.child.kill().await.map_err(|error| Fault::file("killing the worker process", &error))
+        self.child.kill().await.map_err(|error| Fault::file("killing a process of the day", &error))
     }
 
     /// Asks it to finish what it does and to close the store; returns when it is gone.
@@ -87,11 +93,14 @@ impl WorkerProcess {
                     return Ok(());
                 }
                 Err(Fault::failed(format!(
-                    "the worker process failed at its end ({status}){}",
+                    "the {} process failed at its end ({status}){}",
+                    self.part.name(),
                     self.last_words()
                 )))
             }
-            Err(_) => Err(Fault::failed(format!("the worker process did not stop within {STOP:?}"))),
+            Err(_) => {
+                Err(Fault::failed(format!("the {} process did not stop within {STOP:?}", self.part.name())))
+            }
         }
     }
 

@@ -1,85 +1,104 @@
-//! What goes wrong in a rehearsed day, from one seed: which providers misbehave how often, who is refused, when the
-//! workers are killed.
+//! What goes wrong in a rehearsed day, from one seed: which providers misbehave how often, who is refused, when processes
+//! are killed.
 //!
 //! The rates are those of a bad day, not of a disaster: a campaign day has to end, and its account has to close.
 
 use std::ops::RangeInclusive;
 
-use windlass_campaigns::contacts::ContactList;
-use windlass_campaigns::plan::{Plan, Touch};
 use windlass_doubles::seed::mix;
-use windlass_doubles::{Faults, Rate};
+use windlass_doubles::{Rate, Rule, Rules, smtp, twilio};
 
-/// Greylisting and 429, which cost a wait each.
-const DEFERRED_PER_THOUSAND: u32 = 2;
+use super::people::People;
+
+/// Mailboxes that cannot take a message now, and texts that come too fast; each costs a wait.
+const DEFERRED: Rate = Rate::per_thousand(2);
 /// 503 before anything was taken.
-const UNAVAILABLE_PER_THOUSAND: u32 = 1;
+const UNAVAILABLE: Rate = Rate::per_thousand(1);
 /// Taken, and the reply lost: what makes repeats besides kills.
-const REPLIES_DROPPED_PER_THOUSAND: u32 = 1;
-/// One touch of so many is refused for good; at least one a day, so that the dead letters are seen.
+const REPLIES_DROPPED: Rate = Rate::per_thousand(1);
+/// One person of so many is refused for good; at least one a day, so that it is seen.
 const REFUSED_ONE_OF: u32 = 5_000;
-/// A day with fewer touches has no refusal: it would be a large part of them.
-const REFUSED_FROM_TOUCHES: u32 = 100;
+/// A day with fewer people has no refusal: it would be a large part of them.
+const REFUSED_FROM: u32 = 100;
+/// How Twilio says that a number is none.
+const NO_SUCH_NUMBER: u32 = 21_211;
 /// How long the mail server takes for a message.
 const MAIL_LATENCY_MS: RangeInclusive<u64> = 1..=4;
-/// How long the provider of texts and calls takes; one call at a time has to get through 2,000 of them.
+/// How long the provider of texts and calls takes; calls are made one at a time.
 const PHONE_LATENCY_MS: RangeInclusive<u64> = 1..=4;
-/// Between which parts of a day, in thousandths of its touches, its workers are killed.
+/// Between which parts of a day, in thousandths of its messages, its workers are killed.
 const KILLS_THOUSANDTHS: [RangeInclusive<u64>; 2] = [250..=350, 550..=700];
 
 /// What the two providers do wrong.
 #[derive(Clone, Debug)]
 pub(super) struct Rehearsal {
-    /// The mail server.
-    pub(super) mail: Faults,
-    /// The provider of texts and calls.
-    pub(super) phone: Faults,
-    /// The touches that are refused for good.
-    pub(super) refused: Vec<Touch>,
+    seed: u64,
+    is_bad: bool,
+    /// The people who are refused for good, by their numbers.
+    pub(super) refused: Vec<u32>,
 }
 
 impl Rehearsal {
     /// Providers that take their time and do nothing wrong.
     pub(super) fn quiet(seed: u64) -> Self {
-        let faults = |latency_ms| Faults { seed, latency_ms, ..Faults::default() };
-        Self { mail: faults(MAIL_LATENCY_MS), phone: faults(PHONE_LATENCY_MS), refused: Vec::new() }
+        Self { seed, is_bad: false, refused: Vec::new() }
     }
 
-    /// Providers on a bad day. With `refuse`, a few addresses of the list are refused for good; without, whoever is on
-    /// the list is reached, as a user expects of a list of their own.
-    pub(super) fn bad_day(seed: u64, plan: &Plan, list: &ContactList, refuse: bool) -> Self {
-        let refused = if refuse { refused(seed, plan, list) } else { Vec::new() };
-        let faults = |purpose: u64, latency_ms| Faults {
-            seed: mix(seed, purpose),
-            defer: Rate::per_thousand(DEFERRED_PER_THOUSAND),
-            unavailable: Rate::per_thousand(UNAVAILABLE_PER_THOUSAND),
-            drop_reply: Rate::per_thousand(REPLIES_DROPPED_PER_THOUSAND),
-            refused_recipients: refused.iter().map(|touch| touch.to.to_lowercase()).collect(),
-            latency_ms,
-        };
-        Self { mail: faults(1, MAIL_LATENCY_MS), phone: faults(2, PHONE_LATENCY_MS), refused }
+    /// Providers on a bad day.
+    pub(super) fn bad_day(seed: u64, people: &People) -> Self {
+        Self { seed, is_bad: true, refused: refused(seed, people) }
     }
 
-    /// After how many of `touches` the workers are killed, in order.
-    pub(super) fn kills(seed: u64, touches: u64) -> Vec<u64> {
+    /// What the mail server does.
+    pub(super) fn mail(&self) -> Rules<smtp::Fault> {
+        let mut rules = Vec::new();
+        if self.is_bad {
+            // Of the mailbox alone: a reply about us would hold everything that goes to its domain.
+            let full = smtp::Fault::Reply("450 4.2.1 mailbox is busy, try again later".to_owned());
+            rules.extend([Rule::at(DEFERRED, full), Rule::at(REPLIES_DROPPED, smtp::Fault::DropReply)]);
+        }
+        rules.push(Rule::at(Rate::ALWAYS, smtp::Fault::Slow(MAIL_LATENCY_MS)));
+        Rules::new(mix(self.seed, 1), rules)
+    }
+
+    /// What the provider of texts and calls does.
+    pub(super) fn phone(&self, people: &People) -> Rules<twilio::Fault> {
+        let number = |person: &u32| people.get(*person).phone;
+        let refused = self.refused.iter().filter_map(number);
+        let mut rules: Vec<_> =
+            refused.map(|number| Rule::of(&number, twilio::Fault::Refuse(NO_SUCH_NUMBER))).collect();
+        if self.is_bad {
+            rules.extend([
+                Rule::at(DEFERRED, twilio::Fault::TooMany(1)),
+                Rule::at(UNAVAILABLE, twilio::Fault::Unavailable),
+                Rule::at(REPLIES_DROPPED, twilio::Fault::DropAnswer),
+            ]);
+        }
+        rules.push(Rule::at(Rate::ALWAYS, twilio::Fault::Slow(PHONE_LATENCY_MS)));
+        Rules::new(mix(self.seed, 2), rules)
+    }
+
+    /// After how many of `messages` the workers are killed, in order.
+    pub(super) fn kills(seed: u64, messages: u64) -> Vec<u64> {
         let at = |(nth, span): (u64, &RangeInclusive<u64>)| {
             let width = span.end() - span.start() + 1;
             // Not before anything was delivered, however short the day.
-            (touches * (span.start() + mix(seed, 100 + nth) % width) / 1_000).max(1)
+            (messages * (span.start() + mix(seed, 100 + nth) % width) / 1_000).max(1)
         };
         (0..).zip(&KILLS_THOUSANDTHS).map(at).collect()
     }
 }
 
-fn refused(seed: u64, plan: &Plan, list: &ContactList) -> Vec<Touch> {
-    let touches = plan.contacts();
-    if touches < REFUSED_FROM_TOUCHES {
+/// People without a mailbox, so that nobody is reached another way; none of them has opted out.
+fn refused(seed: u64, people: &People) -> Vec<u32> {
+    if people.count < REFUSED_FROM || !people.are_made_up() {
         return Vec::new();
     }
-    let count = (touches / REFUSED_ONE_OF).max(1);
-    let stride = touches / count;
+    let wanted = (people.count / REFUSED_ONE_OF).max(1);
+    let stride = people.count / wanted;
     let offset = u32::try_from(mix(seed, 3) % u64::from(stride)).unwrap_or(0);
-    plan.touches(list).filter(|touch| touch.contact.0 % stride == offset).take(count as usize).collect()
+    let fits = |number: &u32| people.has_phone_alone(*number) && !people.has_opted_out(*number);
+    (0..wanted).filter_map(|nth| (nth * stride + offset..people.count).find(fits)).collect()
 }
 
 #[cfg(test)]
@@ -87,17 +106,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_has_a_refusal_and_two_kills_in_its_middle_and_a_users_own_list_has_no_refusal() {
-        for (contacts, seed) in [(1, 1), (99, 9), (100, 2), (20_000, 3), (100_000, 4)] {
-            let list = ContactList::generated(contacts, seed);
-            let plan = Plan::new(&list).unwrap();
-            let day = Rehearsal::bad_day(seed, &plan, &list, true);
-            let refused = if contacts < 100 { 0 } else { (contacts / REFUSED_ONE_OF).max(1) };
+    fn a_day_has_a_refusal_and_two_kills_in_its_middle_and_a_small_one_has_no_refusal() {
+        for (count, seed) in [(1, 1), (99, 9), (100, 2), (20_000, 3), (100_000, 4)] {
+            let people = People::made_up(count, seed);
+            let day = Rehearsal::bad_day(seed, &people);
+            let refused = if count < REFUSED_FROM { 0 } else { (count / REFUSED_ONE_OF).max(1) };
             assert_eq!(day.refused.len() as u32, refused);
-            assert_eq!(day.mail.refused_recipients.len(), day.refused.len());
-            assert!(Rehearsal::bad_day(seed, &plan, &list, false).refused.is_empty());
-            let kills = Rehearsal::kills(seed, 1_000 * u64::from(contacts));
-            assert!(kills[0] >= 250 * u64::from(contacts) && kills[1] <= 700 * u64::from(contacts));
+            assert!(day.refused.iter().all(|number| people.get(*number).email.is_none()));
+            let kills = Rehearsal::kills(seed, 1_000 * u64::from(count));
+            assert!(kills[0] >= 250 * u64::from(count) && kills[1] <= 700 * u64::from(count));
             assert!(kills[0] < kills[1], "{kills:?}");
         }
     }

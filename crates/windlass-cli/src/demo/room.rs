@@ -32,6 +32,18 @@ pub(super) struct Part {
     pub(super) store: String,
 }
 
+impl Part {
+    /// The application's database.
+    pub(super) fn database(&self) -> String {
+        format!("sqlite:{}", self.dir.join("campaigns.db").display())
+    }
+
+    /// Whether the store is one that several processes open.
+    pub(super) fn is_on_a_server(&self) -> bool {
+        !self.store.starts_with("file:")
+    }
+}
+
 impl Room {
     /// Makes the directory, or takes an empty one.
     ///
@@ -80,6 +92,11 @@ impl Room {
     /// A command on the store of the first pass, as it can be given to a shell.
     pub(super) fn command(&self, command: &str) -> String {
         connect::on_made_store(command, &self.first_store())
+    }
+
+    /// The application's database of the first pass.
+    pub(super) fn first_database(&self) -> String {
+        format!("sqlite:{}", self.path.join("day").join("campaigns.db").display())
     }
 
     /// The store of the first pass.

@@ -2,17 +2,18 @@
 //!
 //! On a terminal it is drawn by [`screen`]; elsewhere one line a second goes to stderr, and with `--quiet` nothing.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::HumanCount;
-use windlass_campaigns::plan::{Campaign, CampaignId, Plan, Touch};
-use windlass_campaigns::progress::DayProgress;
 use windlass_doubles::Counters;
 
 use super::beat::Beat;
+use super::day::{Day, DayCampaign};
 use super::pass::Kill;
+use super::progress::CampaignProgress;
+use super::worker::Part;
 use crate::fault::Fault;
 use crate::output::{Form, Output};
 
@@ -33,25 +34,25 @@ const NOTES_MAX: usize = 5;
 pub(super) struct Scene {
     pub(super) name: &'static str,
     pub(super) begun: Instant,
-    pub(super) touches: u64,
-    pub(super) reached: u64,
+    /// Messages that the day owes at most.
+    pub(super) messages: u64,
+    /// Messages and calls that the providers took.
     pub(super) deliveries: u64,
     pub(super) beat: Beat,
     /// Completions a second, by queue.
     pub(super) rates: Vec<f64>,
-    /// Recipients reached a second.
+    /// Deliveries a second.
     pub(super) rate: f64,
     pub(super) bars: Vec<Bar>,
     pub(super) campaigns_done: usize,
     pub(super) mail: Counters,
     pub(super) phone: Counters,
-    /// The worker process is dead or on its way back.
+    /// Whoever says how the queues are is dead or on its way back.
     pub(super) is_down: bool,
     /// Until then jobs of a killed process may still be held by its leases.
     held_until: Option<Instant>,
     pub(super) notes: VecDeque<String>,
-    campaigns: Vec<Campaign>,
-    refused: HashMap<CampaignId, u32>,
+    campaigns: Vec<DayCampaign>,
     beats: VecDeque<(Instant, Vec<u64>)>,
     looks: VecDeque<(Instant, u64)>,
 }
@@ -59,21 +60,17 @@ pub(super) struct Scene {
 /// The progress of one campaign.
 pub(super) struct Bar {
     pub(super) title: String,
-    pub(super) reached: u32,
-    pub(super) contacts: u32,
+    /// Contacts who have come to the end of the sequence.
+    pub(super) ended: u64,
+    pub(super) contacts: u64,
 }
 
 impl Scene {
-    pub(super) fn new(name: &'static str, plan: &Plan, refused: &[Touch], begun: Instant) -> Self {
-        let mut refused_of: HashMap<CampaignId, u32> = HashMap::new();
-        for touch in refused {
-            *refused_of.entry(touch.campaign).or_default() += 1;
-        }
+    pub(super) fn new(name: &'static str, day: &Day, begun: Instant) -> Self {
         Self {
             name,
             begun,
-            touches: u64::from(plan.contacts()),
-            reached: 0,
+            messages: day.messages(),
             deliveries: 0,
             beat: Beat::default(),
             rates: Vec::new(),
@@ -85,8 +82,7 @@ impl Scene {
             is_down: true,
             held_until: None,
             notes: VecDeque::new(),
-            campaigns: plan.campaigns().to_vec(),
-            refused: refused_of,
+            campaigns: day.campaigns.clone(),
             beats: VecDeque::new(),
             looks: VecDeque::new(),
         }
@@ -102,7 +98,7 @@ impl Scene {
         self.beat.ended()
     }
 
-    /// The worker process has spoken.
+    /// Somebody has said how the queues are.
     pub(super) fn take_beat(&mut self, beat: Beat) {
         let now = Instant::now();
         let completed: Vec<u64> = beat.queues.iter().map(|queue| queue.completed).collect();
@@ -119,61 +115,62 @@ impl Scene {
         self.is_down = false;
     }
 
-    /// The worker process was killed. Its leases go on for that long, where another process keeps the store.
-    pub(super) fn killed(&mut self, reached: u64, leases: Option<Duration>) {
-        self.is_down = true;
+    /// A process was killed. Its leases go on for that long, where another process keeps the store.
+    pub(super) fn killed(&mut self, part: Part, deliveries: u64, leases: Option<Duration>) {
+        self.is_down = matches!(part, Part::Whole | Part::Server);
         self.beats.clear();
         self.rates.clear();
         self.held_until = leases.map(|lease| Instant::now() + lease);
         let held = leases.map_or_else(String::new, |lease| {
             format!("; what it held comes back when its leases run out, within {} s", lease.as_secs())
         });
-        self.note(format!("killed the worker process (SIGKILL) at {} deliveries{held}", HumanCount(reached)));
+        let who = match part {
+            Part::Whole => "the application",
+            Part::Server => "the queue's server",
+            Part::Application => "the application's pages and relay",
+            Part::Worker => "a worker",
+        };
+        self.note(format!("killed {who} (SIGKILL) at {} deliveries{held}", HumanCount(deliveries)));
     }
 
     /// What keeps the day from moving, or some jobs of it, if anything does.
     pub(super) fn holdup(&self) -> Option<String> {
         if self.is_down {
-            return Some("worker process is starting".to_owned());
+            return Some("starting again".to_owned());
         }
         let left = self.held_until?.checked_duration_since(Instant::now())?;
         let seconds = left.as_secs_f64().ceil();
-        Some(format!("leases of the killed process hold jobs and slots for {seconds:.0} s more"))
+        Some(format!("leases of a killed process hold jobs and slots for {seconds:.0} s more"))
     }
 
     /// It is back.
     pub(super) fn at_work(&mut self, kill: &Kill) {
-        self.note(format!("the next one was at work after {:.2} s", kill.back_after_s));
+        if let Some(seconds) = kill.back_after_s {
+            self.note(format!("the next one was at work after {seconds:.2} s"));
+        }
     }
 
-    /// What the providers have seen.
-    pub(super) fn look(&mut self, progress: &DayProgress, [mail, phone]: [Counters; 2]) {
+    /// What the providers have taken, and how far the campaigns are.
+    pub(super) fn look(&mut self, progress: &[CampaignProgress], [mail, phone]: [Counters; 2]) {
         let now = Instant::now();
-        (self.reached, self.deliveries) = (progress.reached(), progress.deliveries());
+        self.deliveries = mail.accepted + phone.accepted;
         (self.mail, self.phone) = (mail, phone);
-        self.looks.push_back((now, self.reached));
+        self.looks.push_back((now, self.deliveries));
         while self.looks.len() > 2 && self.looks.front().is_some_and(|(at, _)| now - *at > RATE_SPAN) {
             self.looks.pop_front();
         }
         if let Some((then, before)) = self.looks.front() {
-            self.rate = per_second(self.reached - before, (now - *then).as_secs_f64());
+            self.rate = per_second(self.deliveries - before, (now - *then).as_secs_f64());
         }
-        let reached = |campaign: &Campaign| progress.campaign(campaign.id).reached;
-        let done = |campaign: &&Campaign| {
-            let refused = self.refused.get(&campaign.id).copied().unwrap_or_default();
-            reached(campaign) + refused >= campaign.contacts
-        };
-        self.campaigns_done = self.campaigns.iter().filter(done).count();
+        let both = || self.campaigns.iter().zip(progress);
+        self.campaigns_done = progress.iter().filter(|campaign| campaign.is_done).count();
         // The whale, and the small ones that are under way now; those that are through make room.
-        let small = self.campaigns.iter().filter(|campaign| !campaign.whale && !done(campaign));
-        let whale = self.campaigns.iter().filter(|campaign| campaign.whale);
-        let bar = |campaign: &Campaign| Bar {
-            title: match campaign.whale {
-                true => format!("{:>3} the whale, user {}", campaign.id, campaign.user.0),
-                false => format!("{:>3} user {}", campaign.id, campaign.user.0),
-            },
-            reached: reached(campaign),
-            contacts: campaign.contacts,
+        let small = both().filter(|(campaign, progress)| !campaign.is_whale && !progress.is_done);
+        let whale = both().filter(|(campaign, _)| campaign.is_whale);
+        let bar = |(campaign, progress): (&DayCampaign, &CampaignProgress)| Bar {
+            title: campaign.name.clone(),
+            ended: progress.ended,
+            contacts: campaign.people.len() as u64,
         };
         self.bars = whale.chain(small.take(SMALL_SHOWN)).map(bar).collect();
     }
@@ -191,11 +188,11 @@ impl Scene {
         let waiting: u64 = self.beat.queues.iter().map(|queue| queue.waiting).sum();
         let state = self.holdup().map_or_else(String::new, |holdup| format!(", {holdup}"));
         format!(
-            "{}, {:.1} s: {} of {} reached, {}/s; {} of {} campaigns through; {} jobs waiting, {} retrying, {} dead{state}",
+            "{}, {:.1} s: {} of {} messages, {}/s; {} of {} campaigns through; {} jobs waiting, {} retrying, {} dead{state}",
             self.name,
             self.begun.elapsed().as_secs_f64(),
-            HumanCount(self.reached),
-            HumanCount(self.touches),
+            HumanCount(self.deliveries),
+            HumanCount(self.messages),
             HumanCount(self.rate as u64),
             self.campaigns_done,
             self.campaigns.len(),
@@ -235,6 +232,13 @@ impl Show {
             }
         }
         Self::Lines { out: *out, last: None, noted: None }
+    }
+
+    /// Says something before there is a scene.
+    pub(super) fn say(&self, text: &str) {
+        if let Self::Lines { out, .. } = self {
+            out.say(text);
+        }
     }
 
     /// Shows the scene; true when somebody at the terminal wants it to end.

@@ -1,4 +1,4 @@
-//! The process that holds the queue and does the work of a demo, started by `windlass demo` and killed by it.
+//! A process of a demo, started by `windlass demo` and killed by it: the application, or a part of it.
 //!
 //! It finds everything it needs in its directory ([`Orders`]), so that one that was killed goes on by being started
 //! again. It ends when its stdin does: the process that started it has asked, or is no more.
@@ -6,69 +6,102 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use windlass_campaigns::contacts::ContactList;
-use windlass_campaigns::day::Day;
-use windlass_campaigns::handlers::{App, Providers};
-use windlass_campaigns::plan::{Plan, QUEUES};
+use windlass::Client;
+use windlass_campaigns::flow::queues;
 use windlass_server::{Drain, Listen, Options};
 
 use super::beat::Beat;
+use super::day::public_url;
 use crate::arguments::Global;
-use crate::connect::{self, Intent};
+use crate::campaigns;
+use crate::commands::closing;
+use crate::connect::{self, Intent, Open};
 use crate::fault::Fault;
 
 /// How often it says how it is: smooth enough for an eye, nothing for a processor.
 const BEAT: Duration = Duration::from_millis(200);
-/// How often the fate of a call is asked for: the provider of the demo knows after a second.
-const WATCH_EVERY: Duration = Duration::from_millis(1_000);
+/// How long a part waits for the queue's server, which may just have been killed and comes back.
+const SERVER_COMES_BACK: Duration = Duration::from_secs(30);
+/// The pause between two tries to reach it.
+const TRY_AGAIN: Duration = Duration::from_millis(50);
 
 const EXAMPLES: &str = "\
 Examples:
   windlass demo-worker DIR --store URL      what `windlass demo` starts
 ";
 
-/// The worker process of a demo; `windlass demo` starts it
+/// A process of a demo; `windlass demo` starts it
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct WorkerArgs {
     /// The directory of the day
     dir: PathBuf,
+    /// Which part of the application it is
+    #[arg(long, value_enum, default_value_t)]
+    part: Part,
 }
 
-/// What a worker process is told, in a file of its directory.
+/// Which part of the application a process is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Part {
+    /// All of it, with the queue's engine.
+    #[default]
+    Whole,
+    /// The queue's server, of a store that one process owns.
+    Server,
+    /// Pages, callbacks and the relay.
+    Application,
+    /// The work.
+    Worker,
+}
+
+impl Part {
+    /// Its name in a sentence, and as an argument.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Part::Whole => "whole",
+            Part::Server => "server",
+            Part::Application => "application",
+            Part::Worker => "worker",
+        }
+    }
+
+    fn has_pages(self) -> bool {
+        matches!(self, Part::Whole | Part::Application)
+    }
+
+    fn works(self) -> bool {
+        matches!(self, Part::Whole | Part::Worker)
+    }
+}
+
+/// What a process is told, in a file of its directory.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Orders {
-    /// The day.
-    pub(super) day: Day,
-    /// Where the messages go.
-    pub(super) providers: Providers,
-    /// Where to show the dashboard.
-    #[serde(default)]
-    pub(super) dashboard: Option<SocketAddr>,
+    /// The application's database.
+    pub(super) database: String,
+    /// Where its pages are.
+    pub(super) pages: SocketAddr,
+    /// Where the queue's server is, if there is one besides.
+    pub(super) server: SocketAddr,
 }
 
 impl Orders {
-    /// Writes the orders and the list of contacts where the worker process looks for them.
-    pub(super) fn write(&self, dir: &Path, list: &ContactList) -> Result<(), Fault> {
-        let failed = |error: &dyn std::fmt::Display| Fault::failed(error.to_string());
-        list.save(&contacts_file(dir)).map_err(|error| failed(&error))?;
-        let text = serde_json::to_vec(self).map_err(|error| failed(&error))?;
+    /// Writes the orders where the processes look for them.
+    pub(super) fn write(&self, dir: &Path) -> Result<(), Fault> {
+        let text = serde_json::to_vec(self).map_err(|error| Fault::failed(error.to_string()))?;
         let path = orders_file(dir);
         std::fs::write(&path, text).map_err(|error| Fault::file(path.display(), &error))
     }
 
-    fn read(dir: &Path) -> Result<(Self, ContactList), Fault> {
+    fn read(dir: &Path) -> Result<Self, Fault> {
         let path = orders_file(dir);
         let text = std::fs::read(&path).map_err(|error| Fault::file(path.display(), &error))?;
-        let orders = serde_json::from_slice(&text)
-            .map_err(|error| Fault::failed(format!("{}: {error}", path.display())))?;
-        let list =
-            ContactList::load(&contacts_file(dir)).map_err(|error| Fault::failed(error.to_string()))?;
-        Ok((orders, list))
+        serde_json::from_slice(&text).map_err(|error| Fault::failed(format!("{}: {error}", path.display())))
     }
 }
 
@@ -76,61 +109,112 @@ fn orders_file(dir: &Path) -> PathBuf {
     dir.join("day.json")
 }
 
-fn contacts_file(dir: &Path) -> PathBuf {
-    dir.join("contacts.jsonl")
-}
-
 /// Works until stdin ends, then shuts down in order.
 pub(crate) async fn run(global: &Global, args: WorkerArgs) -> Result<(), Fault> {
     die_with_parent();
-    let (Orders { day, providers, dashboard }, list) = Orders::read(&args.dir)?;
-    let plan = Plan::new(&list).map_err(|error| Fault::failed(error.to_string()))?;
-    let app = App::new(list, &providers, WATCH_EVERY).map_err(|error| Fault::failed(error.to_string()))?;
-    let open = connect::open_url(&global.store, Intent::Work).await?;
-    let client = open.client().clone();
-    let worker = app.work(&client).await.map_err(|error| Fault::failed(error.to_string()))?;
-    let drain = Drain::default();
-    if let Some(address) = dashboard {
-        show(&client, address, drain.clone()).await;
-    }
-    day.launch(&plan, &client).await.map_err(|error| Fault::failed(error.to_string()))?;
+    let orders = Orders::read(&args.dir)?;
+    let asked = stdin_ends();
+    let open = match args.part {
+        // Its workers are other processes, and keep what they hold when this one is killed.
+        Part::Server => connect::open_here(&global.store).await?,
+        part => reached(&global.store, part).await?,
+    };
+    let result = part(args.part, &orders, open.client(), asked).await;
+    closing(open, result).await
+}
 
-    let mut asked = stdin_ends();
+/// The store; a part that has it behind a server waits for one that is on its way back.
+async fn reached(store: &str, part: Part) -> Result<Open, Fault> {
+    let begun = Instant::now();
+    loop {
+        match connect::open_url(store, Intent::Work).await {
+            Err(_) if part != Part::Whole && begun.elapsed() < SERVER_COMES_BACK => {
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+async fn part(
+    part: Part,
+    orders: &Orders,
+    client: &Client,
+    mut asked: tokio::sync::oneshot::Receiver<()>,
+) -> Result<(), Fault> {
+    let drain = Drain::default();
+    let mut options = Options { drain: drain.clone(), ..Options::default() };
+    let mut ending = None;
+    if part == Part::Server {
+        show(client, orders.server, options).await;
+    } else {
+        // The queue's server may be killed while the application asks it for something.
+        let begun = Instant::now();
+        let app = loop {
+            let opened = campaigns::open(&orders.database, client, Some(public_url(orders.pages))).await;
+            match opened {
+                Err(_) if part != Part::Whole && begun.elapsed() < SERVER_COMES_BACK => {
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+                opened => break opened?,
+            }
+        };
+        if part.has_pages() {
+            // The queue's server watches, where there is one.
+            options.monitors = part == Part::Whole;
+            options.beside = vec![campaigns::beside(&app)];
+            show(client, orders.pages, options).await;
+        }
+        ending = Some(campaigns::AtWork::start(&app, part.has_pages(), part.works()).await?);
+    }
+    if part == Part::Worker {
+        // Whoever has the pages, or the queue, says how it goes.
+        let _ = asked.await;
+    } else {
+        tell(client, &mut asked).await;
+    }
+    drain.begin();
+    if let Some(ending) = ending {
+        ending.end().await;
+    }
+    Ok(())
+}
+
+/// Says how the queues are, until it is asked to end.
+async fn tell(client: &Client, asked: &mut tokio::sync::oneshot::Receiver<()>) {
     let mut ticks = tokio::time::interval(BEAT);
     loop {
         tokio::select! {
-            _ = &mut asked => break,
+            _ = &mut *asked => return,
             _ = ticks.tick() => {}
         }
-        let queues = client.store().queues(None, None).await?;
-        // Queues in the order of a touch's way, not of their names.
-        let place = |name: &str| QUEUES.iter().position(|queue| queue.name == name);
+        // A server that is killed at the moment is asked again.
+        let Ok(queues) = client.store().queues(None, None).await else { continue };
+        // Queues in the order of a message's way, not of their names.
+        let place = |name: &str| queues::ALL.iter().position(|queue| queue.name == name);
         let mut beat = Beat::of(&queues, client.now());
         beat.queues.sort_by_key(|queue| place(&queue.name));
         if say(&beat).is_err() {
-            break;
+            return;
         }
     }
-    drain.begin();
-    worker.shutdown().await;
-    open.close().await
 }
 
-/// Serves the dashboard beside the work. The day goes on without it when somebody else has taken the port.
-async fn show(client: &windlass::Client, address: SocketAddr, drain: Drain) {
+/// Serves pages beside the work. The day goes on without them when somebody else has taken the port.
+async fn show(client: &Client, address: SocketAddr, options: Options) {
     let listener = match tokio::net::TcpListener::bind(address).await {
         Ok(listener) => listener,
         Err(error) => {
-            eprintln!("no dashboard at {address}: {error}");
+            eprintln!("no pages at {address}: {error}");
             return;
         }
     };
-    let options = Options { drain: drain.clone(), ..Options::default() };
+    let drain = options.drain.clone();
     let router = windlass_server::router(client, options);
     tokio::spawn(windlass_server::serve(vec![(Listen::Tcp(listener), router)], drain));
 }
 
-/// A demo that is killed must not leave a worker behind. Where the system cannot promise that, the end of stdin does.
+/// A demo that is killed must not leave a process behind. Where the system cannot promise that, the end of stdin does.
 fn die_with_parent() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));

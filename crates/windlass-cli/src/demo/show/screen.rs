@@ -100,13 +100,13 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, scene: &Scene) {
         state,
         Span::raw("  q ends it").dim(),
     ]);
-    let text = format!("{} of {} recipients reached", HumanCount(scene.reached), HumanCount(scene.touches));
+    let text = format!("{} of {} messages", HumanCount(scene.deliveries), HumanCount(scene.messages));
     let rate = format!("  {}/s", HumanCount(scene.rate as u64));
     let width = usize::from(area.width).saturating_sub(text.len() + rate.len() + 2);
     let line = Line::from(
         vec![Span::raw(text), Span::raw(rate).cyan(), Span::raw("  ")]
             .into_iter()
-            .chain(bar(scene.reached, scene.touches, width))
+            .chain(bar(scene.deliveries, scene.messages, width))
             .collect::<Vec<_>>(),
     );
     frame.render_widget(Paragraph::new(vec![title, line]), area);
@@ -143,12 +143,8 @@ fn draw_campaigns(frame: &mut Frame<'_>, area: Rect, scene: &Scene) {
 
 fn campaign_line(campaign: &Bar, width: usize) -> Line<'static> {
     let mut spans = vec![Span::raw(format!("{:<TITLE_COLUMNS$} ", campaign.title))];
-    spans.extend(bar(u64::from(campaign.reached), u64::from(campaign.contacts), width));
-    let numbers = format!(
-        "{} of {}",
-        HumanCount(u64::from(campaign.reached)),
-        HumanCount(u64::from(campaign.contacts))
-    );
+    spans.extend(bar(campaign.ended, campaign.contacts, width));
+    let numbers = format!("{} of {}", HumanCount(campaign.ended), HumanCount(campaign.contacts));
     spans.push(Span::raw(format!(" {numbers}")));
     Line::from(spans)
 }
