@@ -2,7 +2,7 @@
 //! a tenth user has the other half in one. Everything is real but the providers, which are doubles on this machine.
 //!
 //! What bounds a real installation is its providers. The doubles take so long for a message ([`SLOW_MS`]) that 30 mails and
-//! 50 texts at once are about 500 a second; with `paced` they are quick, and each may be asked so often a second
+//! 50 texts at once are 250 a second; with `paced` they are quick, and each may be asked so often a second
 //! ([`PACES`]); with `fast` nothing bounds them but this machine. The small campaigns have nine tenths of the shares
 //! beside the whale, so what fairness allows is 10 / 9 = 1.11 times.
 //! The runs are in pairs, without the whale and with it, and the figure is the median of their ratios.
@@ -36,10 +36,10 @@ use windlass_doubles::{Faults, smtp, twilio};
 
 /// How long the providers take for a mail, and for a text or call.
 type Latencies = [RangeInclusive<u64>; 2];
-const SLOW_MS: Latencies = [60..=140, 150..=350];
+const SLOW_MS: Latencies = [120..=280, 300..=700];
 const FAST_MS: Latencies = [1..=4, 1..=4];
 /// Mails, and texts, that the providers may be asked for in a second.
-const PACES: [u32; 2] = [60, 40];
+const PACES: [u32; 2] = [150, 100];
 const SMALL: u32 = 99;
 /// Users of the small campaigns; the whale is one more's.
 const USERS: u32 = 9;

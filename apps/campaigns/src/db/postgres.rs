@@ -155,6 +155,18 @@ fn once<T, E: From<DbError>>(
     }
 }
 
+/// A value that is compared with a number in the text, as in `$1 = 0`, would be of that number's type, which ends at
+/// 2,147,483,647. All numbers of the application are of 64 bits, and so are the values.
+async fn prepare(client: &Client, sql: &str) -> Result<Statement, tokio_postgres::Error> {
+    let statement = client.prepare(sql).await?;
+    if !statement.params().contains(&Type::INT4) {
+        return Ok(statement);
+    }
+    let wide = |ty: &Type| if *ty == Type::INT4 { Type::INT8 } else { ty.clone() };
+    let types: Vec<Type> = statement.params().iter().map(wide).collect();
+    client.prepare_typed(sql, &types).await
+}
+
 fn collided(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(windlass_pg::collides)
 }
@@ -170,7 +182,7 @@ impl Session<'_> {
         if let Some(statement) = self.link.statements.get(sql) {
             return Ok(statement.clone());
         }
-        let prepared = self.runtime.block_on(self.link.client.prepare(sql));
+        let prepared = self.runtime.block_on(prepare(&self.link.client, sql));
         let statement = prepared.map_err(|error| self.failed(&error))?;
         self.link.statements.insert(sql, statement.clone());
         Ok(statement)

@@ -173,10 +173,11 @@ pub(crate) enum Hand {
     LetGo,
 }
 
-/// Puts the breaker of an account into a person's hand, or lets it go.
+/// Puts the breaker of an account into a person's hand, or lets it go. Unless it is held back now, so is the limit that
+/// waited with it: the next message may ask.
 ///
 /// # Errors
-/// An account that is none, no reason for a decision, somebody who was quicker; the database's.
+/// An account that is none, no reason for a decision, somebody who was quicker; the database's, or the queue's.
 pub(crate) async fn decide(
     app: &App,
     id: ProviderId,
@@ -214,7 +215,8 @@ pub(crate) async fn decide(
             }
             Ok(audit::note(tx, &who, what, &provider.name, &why, now)?)
         })
-        .await
+        .await?;
+    if hand == Hand::HoldBack { Ok(()) } else { limits::open_again(app, id).await }
 }
 
 /// The policy of all breakers; the times are the application's.

@@ -64,6 +64,11 @@ pub struct WatchTouch {
     pub touch: TouchId,
 }
 
+/// Let go on what the queue has given up because its workers died.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "revive_lost", queue = "watch")]
+pub struct ReviveLost {}
+
 /// Compute what a sender may send on its next day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
 #[job(kind = "warm_up_sender", queue = "sender-warm-up")]

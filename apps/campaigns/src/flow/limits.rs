@@ -70,6 +70,24 @@ pub async fn set_provider(app: &App, provider: &Provider) -> Result<(), AppError
     set(app, of_provider(provider.id), LimitSettings { concurrency: provider.concurrency, rate }).await
 }
 
+/// Takes back what holds the limit of a provider beyond its settings: a limit that is set anew is held by nothing.
+///
+/// # Errors
+/// A provider that is none; the database's, or the queue's.
+pub(super) async fn open_again(app: &App, id: ProviderId) -> Result<(), AppError> {
+    let stored =
+        || app.db().read(move |tx| providers::get(tx, id)?.ok_or_else(|| AppError::unknown("provider", id)));
+    let mut provider = stored().await?;
+    loop {
+        set_provider(app, &provider).await?;
+        let now = stored().await?;
+        if now.revision == provider.revision {
+            return Ok(());
+        }
+        provider = now;
+    }
+}
+
 /// Sets the limit of a sender; one that is paused admits nothing, and its jobs keep their places.
 ///
 /// # Errors
@@ -111,13 +129,18 @@ async fn set(app: &App, name: String, settings: LimitSettings) -> Result<(), App
     Ok(app.client().set_limit(name, Some(settings)).await?)
 }
 
+/// How late a job may be taken up without the pace suffering: a worker claims when a limit lets it, and its claim stands
+/// when it is on the disk. What was missed meanwhile is caught up, so that 60 a second are 60.
+const LATE_MS: u64 = 50;
+
 /// So many in so many milliseconds of the application's clock, spread evenly: one after a rest, not all at once.
 fn pace(app: &App, count: u32, period_ms: u64) -> Rate {
     let count = count.max(1);
     // In a rehearsal the period is shorter; below a millisecond there are more in one.
     let wall_ms = period_ms / u64::from(app.clock().speed());
     if wall_ms > 0 {
-        return Rate { count, period_ms: wall_ms, burst: 1 };
+        let late = u64::from(count) * LATE_MS / wall_ms;
+        return Rate { count, period_ms: wall_ms, burst: u32::try_from(late).unwrap_or(u32::MAX).max(1) };
     }
     let per_ms = u64::from(count).saturating_mul(u64::from(app.clock().speed())) / period_ms;
     let count = u32::try_from(per_ms).unwrap_or(u32::MAX).max(1);

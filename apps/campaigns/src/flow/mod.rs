@@ -32,6 +32,7 @@ pub mod inbound;
 pub mod news;
 mod next;
 pub mod optout;
+mod revive;
 mod send;
 mod step;
 pub(crate) mod warm_up;
@@ -56,7 +57,7 @@ impl App {
     /// # Errors
     /// When the worker cannot start.
     pub async fn work(&self) -> Result<RunningWorker, AppError> {
-        queues::revive(self.client()).await?;
+        revive::begin(self.client()).await?;
         let mut worker = self.client().worker(self.clone()).grace(GRACE);
         for queue in queues::ALL {
             worker = worker.queue(queue.name, queue.concurrency);
@@ -68,6 +69,7 @@ impl App {
             .handle(send::sms)
             .handle(send::voicemail)
             .handle(watch::watch)
+            .handle(revive::revive)
             .handle(warm_up::warm_up);
         Ok(worker.start().await?)
     }

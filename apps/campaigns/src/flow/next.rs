@@ -116,10 +116,20 @@ fn is_unreachable(touch: &Touch) -> bool {
                 | Reason::NeverOpen
                 | Reason::Suppressed
                 | Reason::Refused
+                | Reason::ProviderBusy
                 | Reason::MissingVariable
         )
     );
     matches!(touch.status, TouchStatus::Failed | TouchStatus::Skipped) && not_by_this_channel
+}
+
+/// Whether it came back: refused for good at once, or afterwards. Mail programs and senders call both a hard bounce.
+fn came_back(touch: &Touch) -> bool {
+    match touch.status {
+        TouchStatus::Bounced => true,
+        TouchStatus::Failed => touch.reason == Some(Reason::Refused),
+        _ => false,
+    }
 }
 
 /// What follows from a message that has come to its end.
@@ -132,17 +142,23 @@ pub(super) fn after(tx: &mut Tx<'_>, app: &App, touch: &Touch, now: Time) -> Res
         return end(tx, &place, EnrolmentStatus::Done, "", now);
     }
     let step = place.step(touch.step)?;
+    let stops = place.campaign.stop_rules.bounce && came_back(touch);
     if is_unreachable(touch)
         && touch.channel == step.channel
         && let Some(fallback) = &step.fallback
     {
         let other = open(tx, app, &place, touch.step, fallback.channel, now)?;
         return match other {
-            Follow::Send { touch: other, .. } if other.status.is_final() => after(tx, app, &other, now),
+            Follow::Send { touch: other, .. } if other.status.is_final() => {
+                if stops && !other.status.was_sent() {
+                    return end(tx, &place, EnrolmentStatus::Stopped, "bounced", now);
+                }
+                after(tx, app, &other, now)
+            }
             other => Ok(vec![other]),
         };
     }
-    if touch.status == TouchStatus::Bounced && place.campaign.stop_rules.bounce {
+    if stops {
         return end(tx, &place, EnrolmentStatus::Stopped, "bounced", now);
     }
     step_after(tx, &place, touch.step, touch.sent_at.or(touch.ended_at).unwrap_or(now), now)

@@ -3,12 +3,9 @@
 use windlass::{
     Client,
     core::{
-        QueueName, State,
-        event::Cause,
         limit::LimitSettings,
         queue::QueueSettings,
         retry::{Jitter, RetryPolicy},
-        store::Filter,
     },
 };
 
@@ -18,8 +15,6 @@ use crate::channel::Channel;
 pub(super) const MAX_FAILURES: u32 = 12;
 /// The delay after the first failure; doubled with each.
 const RETRY_BASE_MS: u64 = 2_000;
-/// Dead jobs that are looked at together.
-const PAGE_JOBS: usize = 500;
 /// The longest delay after a failure.
 const RETRY_CAP_MS: u64 = 30 * 60_000;
 
@@ -74,32 +69,6 @@ pub async fn set_up(client: &Client) -> Result<(), windlass::Error> {
             .any(|info| info.name.as_str() == queue.name && info.settings != QueueSettings::default());
         if !is_set {
             client.set_queue(queue.name, settings(queue)).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Lets the jobs go on that the queue has given up because their workers died under them too often: processes that are
-/// killed or deployed say nothing about a job, and what it was about stands in the database.
-///
-/// # Errors
-/// The store's.
-pub(super) async fn revive(client: &Client) -> Result<(), windlass::Error> {
-    for queue in ALL {
-        let queue = Some(QueueName::new(queue.name)?);
-        let dead = Filter { queue, states: vec![State::Dead], ..Filter::default() };
-        let mut cursor = None;
-        loop {
-            let page = client.store().list(dead.clone(), cursor, PAGE_JOBS, usize::MAX).await??;
-            for job in page.items.iter().filter(|job| job.cause == Some(Cause::Lost)) {
-                match client.retry(job.id).await {
-                    // Somebody else was quicker, or retention was.
-                    Ok(()) | Err(windlass::Error::Rejected(_)) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            let Some(next) = page.next else { break };
-            cursor = Some(next);
         }
     }
     Ok(())

@@ -390,7 +390,8 @@ fn refused(
         return next::unknown(tx, app, touch, Reason::ReplyLost, &said, now).map(End::Done);
     }
     give_back(tx, prepared, now)?;
-    if touches::fail(tx, touch.id, TouchStatus::Failed, Some(Reason::Refused), &said, now)? {
+    let reason = if action.tries_again() { Reason::ProviderBusy } else { Reason::Refused };
+    if touches::fail(tx, touch.id, TouchStatus::Failed, Some(reason), &said, now)? {
         events::note(tx, touch, EventKind::Failed, &provider.name, &said, None, now)?;
     }
     let touch = touches::get(tx, touch.id)?.ok_or_else(|| AppError::unknown("touch", touch.id))?;
@@ -419,7 +420,7 @@ fn unanswered(
     }
     give_back(tx, prepared, now)?;
     if asked_too_often {
-        if touches::fail(tx, touch.id, TouchStatus::Failed, Some(Reason::Refused), &error.why, now)? {
+        if touches::fail(tx, touch.id, TouchStatus::Failed, Some(Reason::ProviderBusy), &error.why, now)? {
             events::note(tx, touch, EventKind::Failed, &provider.name, &error.why, None, now)?;
         }
         let touch = touches::get(tx, touch.id)?.ok_or_else(|| AppError::unknown("touch", touch.id))?;

@@ -85,7 +85,8 @@ pub struct StopRules {
     pub reply: bool,
     /// They followed a link.
     pub click: bool,
-    /// A message bounced or failed for good.
+    /// A message came back: it was refused for good, at once or later, and no fallback channel took its place. A provider
+    /// that was out of reach until the message was given up says nothing of the contact.
     pub bounce: bool,
 }
 

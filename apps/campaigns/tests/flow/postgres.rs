@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use windlass::Time;
 use windlass_campaigns::{
     app::{App, Options},
     channel::Channel,
     db::{self, Db, DbError, Value},
-    model::touch::{Reason, TouchStatus},
-    store::{settings, usage},
+    model::{
+        CampaignId, ContactId, ListId, TouchId,
+        touch::{Reason, TouchStatus},
+    },
+    store::{contacts, settings, touches, usage},
     window::Delay,
 };
 
@@ -101,6 +105,22 @@ async fn two_processes_on_one_database_and_one_queue_send_nothing_twice() {
             .clone()
             .all(|touch| { matches!(touch.reason, Some(Reason::CampaignCap | Reason::WindowClosed)) })
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_above_two_thousand_million_is_one_like_any_other() {
+    const ID: i64 = 1 << 40;
+    let (_server, url) = server();
+    let db = Db::open(&url).await.unwrap();
+    let found = db.write(|tx| {
+        let which = touches::Which { campaign: Some(CampaignId(ID)), ..touches::Which::default() };
+        let touches = touches::page(tx, which, TouchId(ID), 10)?;
+        touches::skip_all(tx, ContactId(ID), Some(CampaignId(ID)), None, Reason::Stopped, Time(0))?;
+        let listed = contacts::page(tx, Some(ListId(ID)), "", ContactId(ID), 10)?;
+        let greater = tx.is_there("SELECT 1 WHERE $1 > 0 AND $2 = 'yes'", &[ID.into(), "yes".into()])?;
+        Ok::<_, DbError>((touches.len(), listed.len(), greater))
+    });
+    assert_eq!(found.await.unwrap(), (0, 0, true));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,8 @@
 //! Every form once with what it is for, and once with what it cannot take.
 
 use windlass_campaigns::{
+    db,
+    flow::verbs,
     model::campaign::CampaignStatus,
     store::{campaigns, suppressions},
 };
@@ -38,6 +40,33 @@ async fn a_campaign_is_paused_resumed_and_after_a_question_cancelled() {
     assert!(!stale.flash().good, "it was changed meanwhile");
     assert!(site.post(&at("cancel"), &[("confirmed", "yes")]).await.flash().good);
     assert!(site.page("/1").await.contains("cancelled"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waited_for_a_breaker_may_ask_again_as_soon_as_a_person_lets_it() {
+    for gate in ["closed", "release"] {
+        let (_dir, site) = new_site().await;
+        let filled = site.fill("x").await;
+        let at = "/providers/1/breaker";
+        assert!(site.post(at, &[("gate", "open"), ("why", "down")]).await.flash().good);
+        let client = site.app.client();
+        let is_held = async || {
+            let limits = client.store().limits(None, 100).await.unwrap().items;
+            limits.iter().any(|limit| limit.name.as_str() == "provider-1" && limit.closed_until.is_some())
+        };
+        let relaying = db::relay(site.app.db(), client).unwrap();
+        let worker = site.app.work().await.unwrap();
+        verbs::launch_without_preflight(&site.app, filled.campaign, "Ann").await.unwrap();
+        let begun = std::time::Instant::now();
+        while !is_held().await {
+            assert!(begun.elapsed().as_secs() < 20, "nobody has asked");
+            tokio::task::yield_now().await;
+        }
+        worker.shutdown().await;
+        relaying.end().await;
+        assert!(site.post(at, &[("gate", gate), ("why", "they are back")]).await.flash().good);
+        assert!(!is_held().await, "{gate}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,96 @@
+//! Jobs that the queue has given up because their workers died under them too often go on.
+//!
+//! Processes that are killed or deployed say nothing about a job, and what it was about stands in the database: so the
+//! application looks for such jobs when a worker starts, and now and then while one works. A job that died of its own
+//! failures stays dead for a person to look at.
+
+use std::time::Duration;
+
+use windlass::{
+    Client, JobError, Outcome, State,
+    core::{QueueName, State as Is, event::Cause, store::Filter},
+};
+
+use super::{jobs::ReviveLost, queues};
+use crate::app::App;
+
+/// The schedule that looks while workers work: one for the installation, however many there are.
+const SCHEDULE: &str = "campaigns-revive";
+/// How often. A job is given up after three leases have run out, which takes longer than a minute; nobody's message
+/// should wait much longer than that again.
+const EVERY: Duration = Duration::from_secs(60);
+/// Dead jobs that are looked at together.
+const PAGE_JOBS: usize = 500;
+
+/// Lets the lost ones go on from now on, and those of the past at once.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn begin(client: &Client) -> Result<(), windlass::Error> {
+    client.schedule(SCHEDULE).every(EVERY).job(ReviveLost {}).await?;
+    all(client).await
+}
+
+pub(super) async fn revive(_job: ReviveLost, State(app): State<App>) -> Result<Outcome, JobError> {
+    all(app.client()).await?;
+    Ok(Outcome::Done)
+}
+
+/// Lets those go on that are lost at this moment.
+async fn all(client: &Client) -> Result<(), windlass::Error> {
+    for queue in queues::ALL {
+        let queue = Some(QueueName::new(queue.name)?);
+        let dead = Filter { queue, states: vec![Is::Dead], ..Filter::default() };
+        let mut cursor = None;
+        loop {
+            let page = client.store().list(dead.clone(), cursor, PAGE_JOBS, usize::MAX).await??;
+            for job in page.items.iter().filter(|job| job.cause == Some(Cause::Lost)) {
+                match client.retry(job.id).await {
+                    // Somebody else was quicker, or retention was.
+                    Ok(()) | Err(windlass::Error::Rejected(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            let Some(next) = page.next else { break };
+            cursor = Some(next);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass::{
+        core::{WorkerId, store::Claim},
+        testing::TestQueue,
+    };
+
+    use super::*;
+    use crate::{flow::jobs::SendEmail, model::TouchId};
+
+    /// Above every lease.
+    const LONG: Duration = Duration::from_secs(300);
+
+    async fn state(client: &Client, id: windlass::JobId) -> Is {
+        client.get(id).await.unwrap().unwrap().view.state
+    }
+
+    #[tokio::test]
+    async fn a_job_whose_workers_died_goes_on_while_others_work_and_one_that_failed_stays_dead() {
+        let queue = TestQueue::new();
+        let client = queue.client();
+        begin(client).await.unwrap();
+        let lost = client.enqueue(SendEmail { touch: TouchId(1) }).await.unwrap().id;
+        for nonce in 1..=u64::from(windlass::core::bounds::LOSSES_MAX) {
+            let wants = vec![(QueueName::new(queues::EMAIL.name).unwrap(), 1)];
+            let worker = WorkerId(1);
+            let claim = Claim { settle_first: Vec::new(), wants, worker, nonce };
+            assert_eq!(client.store().claim(claim, None).await.unwrap().jobs.len(), 1);
+            queue.advance(LONG).await.unwrap();
+        }
+        assert_eq!(state(client, lost).await, Is::Dead);
+        queue.assert_enqueued::<ReviveLost>(|_| true).await;
+        all(client).await.unwrap();
+        assert_eq!(state(client, lost).await, Is::Ready);
+    }
+}
