@@ -221,33 +221,40 @@ async fn a_bounce_that_becomes_known_later_ends_the_sequence_where_the_campaign_
 async fn a_mail_that_is_refused_at_once_is_a_bounce_unless_another_channel_takes_its_place() {
     for stops in [true, false] {
         let dir = tempfile::tempdir().unwrap();
-        let rules = Rules::parse(1, &["b*=550"]).unwrap();
+        let rules = Rules::parse(1, &["b*@example.org=550"]).unwrap();
         let mail = smtp::Options { rules, ..smtp::Options::default() };
         let mut stage = Stage::standing(dir.path(), MORNING, Setting { mail, ..Setting::default() }).await;
-        let no_phone = NewContact { phone: None, ..person("b", 1, MORNING) };
-        let people = stage.people(vec![person("b", 0, MORNING), no_phone, person("c", 2, MORNING)]).await;
         let mail = stage.template(Channel::Email, "Hi").await;
         let text = stage.template(Channel::Sms, "Hi. STOP ends.").await;
-        let mails = |nth| step(Channel::Email, mail, Delay::Hours(nth));
-        let alone = stage.draft("alone", &people, vec![mails(0), mails(1)]).await;
-        let steps = vec![fallback(mails(0), Channel::Sms, text), mails(1)];
-        let other = stage.draft("with another channel", &people, steps).await;
-        for id in [alone, other] {
+        let mails = |hours| step(Channel::Email, mail, Delay::Hours(hours));
+        let alone = vec![mails(0), mails(1)];
+        let with_another = vec![fallback(mails(0), Channel::Sms, text), mails(1)];
+        let mut launched = Vec::new();
+        for (prefix, steps) in [("b", alone), ("bb", with_another)] {
+            // The second has no number to fall back to, and the third is well.
+            let no_phone = NewContact { phone: None, ..person(prefix, 1, MORNING) };
+            let well = NewContact {
+                email: Some(format!("{prefix}.well@example.com")),
+                ..person(prefix, 2, MORNING)
+            };
+            let people = stage.people(vec![person(prefix, 0, MORNING), no_phone, well]).await;
+            let id = stage.draft(prefix, &people, steps).await;
             stage.edit(id, move |campaign| campaign.stop_rules.bounce = stops).await;
+            launched.push((id, people));
         }
         stage.work().await;
-        for id in [alone, other] {
-            stage.launch(id).await;
+        for (id, _) in &launched {
+            stage.launch(*id).await;
         }
         stage.pass(Time(MORNING.0 + 2 * 3_600_000)).await;
         stage.rest().await;
         let mut went_on: Vec<Vec<bool>> = Vec::new();
-        for id in [alone, other] {
+        for (id, people) in launched {
             let touches = stage.touches(id).await;
             let second = |person: &ContactId| touches.iter().any(|t| t.contact == *person && t.step == 2);
             went_on.push(people.iter().map(second).collect());
-            let stopped = stage.enrolment(id, people[1]).await;
-            assert_eq!(stopped.status == EnrolmentStatus::Stopped, stops, "{stopped:?}");
+            let refused = stage.enrolment(id, people[1]).await;
+            assert_eq!(refused.status == EnrolmentStatus::Stopped, stops, "{refused:?}");
             assert_eq!(stage.campaign(id).await.status, CampaignStatus::Done);
         }
         let expected: [Vec<bool>; 2] = [vec![!stops, !stops, true], vec![true, !stops, true]];

@@ -83,7 +83,11 @@ async fn in_one_line_a_pause_holds_its_own_campaign_alone_and_every_process_stan
     assert_eq!(in_status(&sent, TouchStatus::Sent), sent.len());
     stage.rest().await;
     let all = stage.client().store().list(Filter::default(), None, 1_000, 100_000).await.unwrap().unwrap();
-    let of_campaigns = all.items.into_iter().filter(|job| job.queue.as_str() != queues::SENDER_WARM_UP.name);
+    let of_campaigns = all.items.into_iter().filter(|job| {
+        [queues::CAMPAIGN, queues::CAMPAIGN_STEP, queues::EMAIL]
+            .iter()
+            .any(|queue| job.queue.as_str() == queue.name)
+    });
     let lines: BTreeSet<_> = of_campaigns.map(|job| job.group).collect();
     assert_eq!(lines, BTreeSet::from([Some(GroupKey::new("campaigns").unwrap())]));
     let limits = stage.client().store().limits(None, 100).await.unwrap();
