@@ -135,14 +135,34 @@ const LATE_MS: u64 = 50;
 
 /// So many in so many milliseconds of the application's clock, spread evenly: one after a rest, not all at once.
 fn pace(app: &App, count: u32, period_ms: u64) -> Rate {
-    let count = count.max(1);
+    rate(count, period_ms, u64::from(app.clock().speed()))
+}
+
+fn rate(count: u32, period_ms: u64, speed: u64) -> Rate {
+    let count = u64::from(count.max(1));
+    let bounded = |number: u64| u32::try_from(number).unwrap_or(u32::MAX).max(1);
+    let burst = bounded(count * LATE_MS / period_ms.max(1));
     // In a rehearsal the period is shorter; below a millisecond there are more in one.
-    let wall_ms = period_ms / u64::from(app.clock().speed());
-    if wall_ms > 0 {
-        let late = u64::from(count) * LATE_MS / wall_ms;
-        return Rate { count, period_ms: wall_ms, burst: u32::try_from(late).unwrap_or(u32::MAX).max(1) };
+    match period_ms / speed.max(1) {
+        0 => Rate { count: bounded(count.saturating_mul(speed) / period_ms.max(1)), period_ms: 1, burst },
+        wall_ms => Rate { count: bounded(count), period_ms: wall_ms, burst },
     }
-    let per_ms = u64::from(count).saturating_mul(u64::from(app.clock().speed())) / period_ms;
-    let count = u32::try_from(per_ms).unwrap_or(u32::MAX).max(1);
-    Rate { count, period_ms: 1, burst: 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_pace_is_one_at_a_time_and_a_quick_one_catches_up_with_what_was_taken_up_late() {
+        assert_eq!(rate(1, 1_000, 1), Rate { count: 1, period_ms: 1_000, burst: 1 });
+        assert_eq!(rate(30, 60_000, 1), Rate { count: 30, period_ms: 60_000, burst: 1 });
+        assert_eq!(rate(100, 1_000, 1), Rate { count: 100, period_ms: 1_000, burst: 5 });
+        assert_eq!(
+            rate(1, 1_000, 100),
+            Rate { count: 1, period_ms: 10, burst: 1 },
+            "a rehearsed second is short"
+        );
+        assert_eq!(rate(2, 1_000, 5_000), Rate { count: 10, period_ms: 1, burst: 1 });
+    }
 }
