@@ -82,24 +82,29 @@ async fn begin(app: &App, id: CampaignId, who: &str, looked_at: Option<i64>) -> 
     Ok(campaign)
 }
 
-/// Pauses a running campaign: nothing of it is claimed any more, and its jobs keep their places.
+/// Pauses a campaign that runs or is to begin: nothing of it is claimed any more, and its jobs keep their places.
 ///
 /// # Errors
-/// A campaign that is none or does not run; the database's, or the queue's.
+/// A campaign that is none, a draft or over; the database's, or the queue's.
 pub async fn pause(app: &App, id: CampaignId, who: &str) -> Result<Campaign, AppError> {
-    let from = [CampaignStatus::Running];
-    let campaign = change(app, id, who, "pause campaign", &from, CampaignStatus::Paused).await?;
+    let from = [CampaignStatus::Scheduled, CampaignStatus::Running];
+    let campaign = change(app, id, who, "pause campaign", &from, |_, _| CampaignStatus::Paused).await?;
     share::set(app, campaign.user).await?;
     Ok(campaign)
 }
 
-/// Lets a paused campaign go on.
+/// Lets a paused campaign go on; one whose beginning lies ahead is scheduled again.
 ///
 /// # Errors
 /// A campaign that is none or not paused; the database's, or the queue's.
 pub async fn resume(app: &App, id: CampaignId, who: &str) -> Result<Campaign, AppError> {
     let from = [CampaignStatus::Paused];
-    let campaign = change(app, id, who, "resume campaign", &from, CampaignStatus::Running).await?;
+    let campaign = change(app, id, who, "resume campaign", &from, |campaign, now| {
+        // What has been paged has begun, whatever the clock of this process says.
+        let is_ahead = campaign.paged_at.is_none() && campaign.starts_at.is_some_and(|at| at > now);
+        if is_ahead { CampaignStatus::Scheduled } else { CampaignStatus::Running }
+    })
+    .await?;
     share::set(app, campaign.user).await?;
     Ok(campaign)
 }
@@ -111,7 +116,7 @@ pub async fn resume(app: &App, id: CampaignId, who: &str) -> Result<Campaign, Ap
 pub async fn cancel(app: &App, id: CampaignId, who: &str) -> Result<Campaign, AppError> {
     let from =
         [CampaignStatus::Draft, CampaignStatus::Scheduled, CampaignStatus::Running, CampaignStatus::Paused];
-    let campaign = change(app, id, who, "cancel campaign", &from, CampaignStatus::Cancelled).await?;
+    let campaign = change(app, id, who, "cancel campaign", &from, |_, _| CampaignStatus::Cancelled).await?;
     share::forget(app, &campaign).await?;
     Ok(campaign)
 }
@@ -122,12 +127,13 @@ async fn change(
     who: &str,
     what: &'static str,
     from: &[CampaignStatus],
-    to: CampaignStatus,
+    to: fn(&Campaign, Time) -> CampaignStatus,
 ) -> Result<Campaign, AppError> {
     let (now, who, from) = (app.now(), who.to_owned(), from.to_vec());
     app.db()
         .write(move |tx| {
             let campaign = known(tx, id)?;
+            let to = to(&campaign, now);
             let is_fit = from.contains(&campaign.status);
             if !is_fit || !campaigns::change(tx, id, campaign.status, to, now)? {
                 return Err(AppError::Conflict(format!(

@@ -1,17 +1,22 @@
 //! Sequences: what is sent to whom, in which order, and what ends it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use windlass_campaigns::{
     channel::Channel,
     flow::{accounts, verbs},
-    model::touch::{Reason, TouchStatus},
+    model::{
+        campaign::CampaignStatus,
+        touch::{Reason, TouchStatus},
+    },
     store::providers::DomainLimit,
     window::Delay,
 };
 use windlass_doubles::{Rules, smtp, twilio};
 
-use crate::stage::{Setting, Stage, fallback, in_status, step};
+use crate::stage::{MORNING, Setting, Stage, fallback, in_status, step};
+
+const HOUR_MS: u64 = 3_600_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sequence_over_three_channels_reaches_everybody_once_and_the_campaign_ends() {
@@ -131,6 +136,40 @@ async fn a_campaign_that_is_paused_sends_nothing_until_it_is_resumed_and_nothing
     assert!(verbs::resume(&stage.app, id, "Ann").await.is_err());
     stage.rest().await;
     assert_eq!(stage.mails().len(), 15);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_campaign_that_is_to_begin_can_be_paused_and_begins_when_it_goes_on_and_not_before_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = Stage::standing(dir.path(), MORNING, Setting::default()).await;
+    let people = stage.contacts("b", 3).await;
+    let mail = stage.template(Channel::Email, "Hi").await;
+    let one = vec![step(Channel::Email, mail, Delay::Minutes(0))];
+    let (early, late) =
+        (stage.draft("early", &people, one.clone()).await, stage.draft("late", &people, one).await);
+    stage.work().await;
+    for id in [early, late] {
+        stage.edit(id, |campaign| campaign.starts_at = Some(MORNING.plus_ms(HOUR_MS))).await;
+        assert_eq!(stage.launch(id).await.status, CampaignStatus::Scheduled);
+        assert_eq!(
+            verbs::pause(&stage.app, id, "Ann").await.unwrap().status,
+            CampaignStatus::Paused,
+            "before its time"
+        );
+    }
+    let again = verbs::resume(&stage.app, early, "Ann").await.unwrap();
+    assert_eq!(again.status, CampaignStatus::Scheduled, "its beginning still lies ahead");
+    stage.quiet().await;
+    assert_eq!(stage.mails().len(), 0);
+
+    stage.step_on(Duration::from_millis(2 * HOUR_MS)).await;
+    stage.until_done(early).await;
+    assert_eq!((stage.mails().len(), stage.campaign(late).await.status), (3, CampaignStatus::Paused));
+    let again = verbs::resume(&stage.app, late, "Ann").await.unwrap();
+    assert_eq!(again.status, CampaignStatus::Running, "its beginning has passed");
+    stage.until_done(late).await;
+    stage.rest().await;
+    assert_eq!(stage.mails().len(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
