@@ -28,7 +28,7 @@ use crate::{
         campaigns,
         enrolments::{self, Standing},
         events, senders,
-        touches::{self, Tally},
+        touches::{self, Tally, Wait},
         usage,
     },
     window::{Delay, Lot, Paces, Recipient, course},
@@ -40,6 +40,8 @@ const FRESH: Duration = Duration::from_secs(1);
 const KEPT_MAX: usize = 1_000;
 /// The stretch of the application's time whose messages are the pace.
 const PACE_MS: u64 = 15 * 60_000;
+/// A day is at most that long, with the hour that a zone may gain.
+const LONGEST_DAY_MS: u64 = 25 * 3_600_000;
 
 /// What is shown of a campaign.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -52,7 +54,8 @@ pub struct Figures {
     pub at: Time,
     /// Contacts at the launch.
     pub contacts: u32,
-    /// How much of all contacts' steps is behind them, from 0 to 100; 100 only when everybody has come to their end.
+    /// How much of all contacts' steps is behind them, from 0 to 100; 100 only when everybody has come to their end. Steps
+    /// that a cancelled campaign never took are not behind anybody.
     pub percent: u8,
     /// Contacts who have steps before them.
     pub active: u64,
@@ -108,12 +111,24 @@ pub struct Because {
     pub said: &'static str,
     /// How many.
     pub count: u64,
+    /// When the first of them goes on; none where nobody can say, and of what does not wait.
+    pub first_until: Option<Time>,
 }
 
 /// What was counted a moment ago.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     kept: Mutex<HashMap<CampaignId, (Instant, Arc<Figures>)>>,
+}
+
+impl Figures {
+    /// Why nothing goes out though it runs: all that is there waits for a time.
+    pub fn held_by(&self) -> Option<&'static str> {
+        let moves = |status| matches!(status, TouchStatus::Queued | TouchStatus::Sending);
+        let is_moving = self.funnel.iter().flat_map(|step| &step.counts).any(|(status, _)| moves(*status));
+        let is_held = self.status == CampaignStatus::Running && !is_moving;
+        self.waiting.first().filter(|_| is_held).map(|because| because.said)
+    }
 }
 
 impl Cache {
@@ -160,6 +175,7 @@ fn count(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Figure
     let steps = campaigns::steps(tx, id, campaign.version)?;
     let standing = enrolments::standing(tx, id)?;
     let tallies = touches::tallies(tx, id)?;
+    let waits = touches::waits(tx, id)?;
     let recent = touches::sent_since(tx, id, Time(now.0.saturating_sub(PACE_MS)))?;
     let today = day_begins(campaign.policy.zone.name(), now);
     let sent_today = match campaign.daily_cap {
@@ -177,7 +193,8 @@ fn count(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Figure
         CampaignStatus::Draft | CampaignStatus::Paused => None,
         CampaignStatus::Scheduled | CampaignStatus::Running => {
             let known = Known { campaign: &campaign, steps: &steps, standing: &standing, tallies: &tallies };
-            eta(tx, app, &known, &recent, whole(sent_today), now)?
+            let eta = eta(tx, app, &known, &recent, whole(sent_today), now)?;
+            after_the_waits(eta, &waits)
         }
     };
     Ok(Figures {
@@ -185,7 +202,7 @@ fn count(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Figure
         status: campaign.status,
         at: now,
         contacts: campaign.contacts,
-        percent: percent(&standing, steps.len()),
+        percent: percent(&standing, steps.len(), campaign.status),
         active: in_status(EnrolmentStatus::Active),
         done: in_status(EnrolmentStatus::Done),
         stopped: in_status(EnrolmentStatus::Stopped),
@@ -195,8 +212,8 @@ fn count(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Figure
         per_minute: recent.iter().map(|(_, count)| count).sum::<i64>() as f64 * 60_000.0 / PACE_MS as f64,
         eta,
         funnel,
-        waiting: because(&tallies, TouchStatus::Deferred),
-        skipped: because(&tallies, TouchStatus::Skipped),
+        waiting: because(&tallies, TouchStatus::Deferred, &waits),
+        skipped: because(&tallies, TouchStatus::Skipped, &[]),
     })
 }
 
@@ -204,10 +221,11 @@ fn whole(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }
 
-fn day_begins(zone: &str, now: Time) -> Time {
+/// The beginning of the day of that moment in that zone.
+pub(crate) fn day_begins(zone: &str, now: Time) -> Time {
     // A day before the next one begins, and an hour more where the clock was changed, is a moment of today or before it.
     let next = check::next_day(zone, now);
-    let mut begins = Time(next.0.saturating_sub(25 * 3_600_000));
+    let mut begins = Time(next.0.saturating_sub(LONGEST_DAY_MS));
     while check::next_day(zone, begins) <= now {
         begins = check::next_day(zone, begins);
     }
@@ -215,14 +233,16 @@ fn day_begins(zone: &str, now: Time) -> Time {
 }
 
 /// How much of all contacts' steps is behind them.
-fn percent(standing: &[Standing], steps: usize) -> u8 {
+fn percent(standing: &[Standing], steps: usize, status: CampaignStatus) -> u8 {
     let steps = steps.max(1) as u64;
     let (mut all, mut behind, mut active) = (0, 0, 0);
     for one in standing {
         let count = whole(one.count);
         all += count * steps;
+        let taken = count * u64::from(one.step.saturating_sub(1)).min(steps);
         behind += match one.status {
-            EnrolmentStatus::Active => count * u64::from(one.step.saturating_sub(1)).min(steps),
+            EnrolmentStatus::Active => taken,
+            EnrolmentStatus::Stopped if status == CampaignStatus::Cancelled => taken,
             EnrolmentStatus::Done | EnrolmentStatus::Stopped => count * steps,
         };
         active += if one.status == EnrolmentStatus::Active { count } else { 0 };
@@ -230,7 +250,7 @@ fn percent(standing: &[Standing], steps: usize) -> u8 {
     if all == 0 {
         return 0;
     }
-    let most = if active > 0 { 99 } else { 100 };
+    let most = if active > 0 || behind < all { 99 } else { 100 };
     u8::try_from((behind * 100 / all).min(most)).unwrap_or(99)
 }
 
@@ -280,7 +300,7 @@ fn funnel(tallies: &[Tally], answers: Vec<(u32, Channel, EventKind, i64)>) -> Ve
     funnel
 }
 
-fn because(tallies: &[Tally], status: TouchStatus) -> Vec<Because> {
+fn because(tallies: &[Tally], status: TouchStatus, waits: &[Wait]) -> Vec<Because> {
     let mut sums: HashMap<&str, u64> = HashMap::new();
     for tally in tallies.iter().filter(|tally| tally.status == status) {
         *sums.entry(&tally.reason).or_default() += whole(tally.count);
@@ -291,10 +311,25 @@ fn because(tallies: &[Tally], status: TouchStatus) -> Vec<Because> {
     };
     let mut all: Vec<Because> = sums
         .into_iter()
-        .map(|(reason, count)| Because { reason: reason.to_owned(), said: said(reason), count })
+        .map(|(reason, count)| Because {
+            reason: reason.to_owned(),
+            said: said(reason),
+            count,
+            first_until: waits.iter().find(|wait| wait.reason == reason).and_then(|wait| wait.first),
+        })
         .collect();
     all.sort_by(|a, b| (b.count, &a.reason).cmp(&(a.count, &b.reason)));
     all
+}
+
+/// An estimate that is not before the last message that waits goes on; none while some wait for a person to let their
+/// sender go on, since nobody knows when.
+fn after_the_waits(eta: Option<Time>, waits: &[Wait]) -> Option<Time> {
+    let is_up_to_a_person = |wait: &Wait| wait.reason == Reason::SenderPaused.to_string();
+    if waits.iter().any(is_up_to_a_person) {
+        return None;
+    }
+    Some(eta?.max(waits.iter().filter_map(|wait| wait.last).max().unwrap_or(Time(0))))
 }
 
 /// What an estimate is made of.

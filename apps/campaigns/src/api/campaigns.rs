@@ -190,6 +190,8 @@ pub(super) struct Which {
     #[serde(default)]
     channel: Option<Channel>,
     #[serde(default)]
+    step: Option<u32>,
+    #[serde(default)]
     before: Option<i64>,
     #[serde(default)]
     limit: Option<u32>,
@@ -197,8 +199,8 @@ pub(super) struct Which {
 
 /// `GET /v1/touches`
 pub(super) async fn touches(State(app): State<App>, Query(which): Query<Which>) -> Answer<Vec<Touch>> {
-    let Which { campaign, status, reason, channel, before, limit } = which;
-    let meant = touches::Which { campaign, status, reason, channel };
+    let Which { campaign, status, reason, channel, step, before, limit } = which;
+    let meant = touches::Which { campaign, status, reason, channel, step };
     let page = Before { before, limit };
     let found = app
         .db()

@@ -197,6 +197,8 @@ pub struct Which {
     pub reason: Option<Reason>,
     /// By one channel.
     pub channel: Option<Channel>,
+    /// Of one step, from 1.
+    pub step: Option<u32>,
 }
 
 /// Messages before that number, newest first.
@@ -213,11 +215,13 @@ pub fn page(tx: &mut Tx<'_>, which: Which, before: TouchId, limit: u32) -> Resul
         word(which.status.map(Value::from)),
         word(which.reason.map(Value::from)),
         word(which.channel.map(Value::from)),
+        which.step.unwrap_or(0).into(),
     ];
     let sql = select!(
         columns,
         "FROM touches WHERE id < $1 AND ($3 = 0 OR campaign_id = $3) AND ($4 = '' OR status = $4)
-         AND ($5 = '' OR reason = $5) AND ($6 = '' OR channel = $6) ORDER BY id DESC LIMIT $2"
+         AND ($5 = '' OR reason = $5) AND ($6 = '' OR channel = $6)
+         AND ($7 = 0 OR step = $7) ORDER BY id DESC LIMIT $2"
     );
     tx.rows(sql, &values)?.into_iter().map(read).collect()
 }
@@ -488,14 +492,28 @@ pub fn told(
     Ok(tx.run(sql, &values)? > 0)
 }
 
-/// When the first of a campaign's messages that wait for the same reason goes on.
+/// Messages of a campaign that wait for the same reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// The reason's word.
+    pub reason: String,
+    /// When the first of them goes on.
+    pub first: Option<Time>,
+    /// When the last of them does.
+    pub last: Option<Time>,
+}
+
+/// Until when a campaign's messages wait, by reason.
 ///
 /// # Errors
 /// The database's.
-pub fn first_until(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<(String, Option<Time>)>, DbError> {
-    let sql = "SELECT reason, min(until_at) FROM touches WHERE campaign_id = $1 AND status = 'deferred' GROUP BY reason";
+pub fn waits(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<Wait>, DbError> {
+    let sql = "SELECT reason, min(until_at), max(until_at) FROM touches
+               WHERE campaign_id = $1 AND status = 'deferred' GROUP BY reason";
     let rows = tx.rows(sql, &[campaign.into()])?;
-    rows.into_iter().map(|mut row| Ok((row.text()?, row.maybe_time()?))).collect()
+    rows.into_iter()
+        .map(|mut row| Ok(Wait { reason: row.text()?, first: row.maybe_time()?, last: row.maybe_time()? }))
+        .collect()
 }
 
 /// How many messages an account has taken since then.

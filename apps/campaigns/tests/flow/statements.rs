@@ -94,7 +94,7 @@ fn ask_of_pages(tx: &mut Tx<'_>, id: CampaignId) -> Result<Vec<String>, DbError>
         say!(contacts::newest(tx, begins, before, 3));
     }
     say!(campaigns::live_sequences(tx));
-    say!(touches::first_until(tx, id));
+    say!(touches::waits(tx, id));
     say!(touches::sent_through(tx, windlass_campaigns::model::ProviderId(1), Time(0)));
     say!(events::failures_since(tx, "mail", Time(0)));
     say!(events::failures_of(tx, "mail", 3));

@@ -6,17 +6,14 @@ use axum::{
 };
 
 use super::{
-    Ask, Fault, Id, Question, ROWS, Reply, Sent,
-    contacts::file_headers,
-    count::{self, FirstUntil},
-    cut, is_sure, lookup, words,
+    Ask, Fault, Id, Question, ROWS, Reply, Sent, contacts::file_headers, cut, is_sure, lookup, words,
 };
 use crate::{
     app::AppError,
     channel::Channel,
     drafts::{self, Draft},
     export::{self, Format},
-    figures::{self, Figures, StepFigures},
+    figures::{self, Because, Figures, StepFigures},
     flow::{check::day_of, jobs, verbs},
     model::{
         CampaignId, TemplateId, UserId,
@@ -27,7 +24,7 @@ use crate::{
     pages::{
         Section,
         form::Fields,
-        view::{CampaignPage, CampaignsPage, Count, Input, SenderLine, StepFunnel},
+        view::{CampaignPage, CampaignRow, CampaignsPage, Count, Input, Reasons, SenderLine, StepFunnel},
     },
     store::{campaigns, lists, senders, templates, touches, usage, users},
     window::{Week, WindowPolicy, Zone},
@@ -60,7 +57,7 @@ async fn list_page(ask: &Ask, name: Input) -> Reply {
     for campaign in &page {
         let figures = figures::of(&ask.app, campaign.id).await?;
         let owner = owners.get(&campaign.user).cloned().unwrap_or_default();
-        rows.push((campaign.status, count::row(ask, campaign, owner, &figures)));
+        rows.push((campaign.status, row(ask, campaign, owner, &figures)));
     }
     rows.sort_by_key(|(status, _)| !status.is_live());
     Ok(windlass_look::show(&CampaignsPage {
@@ -69,6 +66,39 @@ async fn list_page(ask: &Ask, name: Input) -> Reply {
         pages: ask.pages("", &[], "before", next),
         name,
     }))
+}
+
+/// A campaign in the list.
+fn row(ask: &Ask, campaign: &Campaign, owner: String, figures: &Figures) -> CampaignRow {
+    let cancelled = campaign.status == CampaignStatus::Cancelled;
+    CampaignRow {
+        id: campaign.id.0,
+        name: campaign.name.clone(),
+        owner,
+        status: campaign.status.to_string(),
+        percent: figures.percent,
+        // Whom the cancelling has stopped have come to no end of their own.
+        done: Count(figures.done + if cancelled { 0 } else { figures.stopped }),
+        all: campaign.contacts.into(),
+        sent_today: Count(figures.sent_today),
+        cap_today: campaign.daily_cap.map(Count::from),
+        eta: figures.eta.filter(|_| campaign.ended_at.is_none()).map(|at| ask.when(at)),
+        waits: figures.held_by().map(str::to_owned),
+        launched: campaign.launched_at.map(|at| ask.when(at)),
+        ended: campaign.ended_at.map(|at| ask.when(at)),
+    }
+}
+
+/// Why messages wait, or were not sent.
+fn reasons(ask: &Ask, rows: &[Because]) -> Vec<Reasons> {
+    rows.iter()
+        .map(|one| Reasons {
+            reason: one.reason.clone(),
+            said: one.said.to_owned(),
+            count: Count(one.count),
+            first_until: one.first_until.filter(|at| *at > ask.now).map(|at| ask.when(at)),
+        })
+        .collect()
 }
 
 /// `POST /`: a draft of whoever asks.
@@ -114,7 +144,6 @@ struct Whole {
     owner: String,
     steps: Vec<Step>,
     said: Vec<(TemplateId, String)>,
-    first_until: FirstUntil,
     list: Option<String>,
     senders: Vec<(Sender, i64)>,
 }
@@ -148,8 +177,7 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
                 }
             }
             let owner = users::get(tx, campaign.user)?.map(|user| user.name).unwrap_or_default();
-            let first_until = touches::first_until(tx, id)?;
-            Ok(Whole { campaign, owner, steps, said, first_until, list, senders: chosen })
+            Ok(Whole { campaign, owner, steps, said, list, senders: chosen })
         })
         .await?;
     let figures = figures::of(&ask.app, id).await?;
@@ -160,14 +188,13 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
     let page = CampaignPage {
         jobs_at: s.f.jobs(&[(by, &named)]),
         s,
-        row: count::row(&ask, campaign, whole.owner.clone(), &figures),
+        row: row(&ask, campaign, whole.owner.clone(), &figures),
         revision: campaign.revision,
         facts: facts(campaign, whole.list.as_deref()),
         starts: campaign.starts_at.filter(|at| *at > ask.now).map(|at| ask.when(at)),
-        ended: campaign.ended_at.map(|at| ask.when(at)),
         steps: funnel(&whole, &figures),
-        deferred: count::reasons(&ask, &figures.waiting, &whole.first_until),
-        skipped: count::reasons(&ask, &figures.skipped, &FirstUntil::new()),
+        deferred: reasons(&ask, &figures.waiting),
+        skipped: reasons(&ask, &figures.skipped),
         enrolments: standing.map(|(word, n)| (word.to_owned(), Count(n))).to_vec(),
         senders: whole.senders.iter().map(sender_line).collect(),
     };

@@ -13,7 +13,6 @@ use crate::{
     model::{
         CampaignId,
         campaign::{Campaign, CampaignStatus},
-        touch::Reason,
     },
     pages::{
         Section,
@@ -54,9 +53,10 @@ async fn page(ask: &Ask, campaign: &Campaign, starts_at: Option<Input>) -> Reply
         contacts: contacts(&preflight),
         messages: Count(forecast.map_or(0, |forecast| forecast.days.iter().map(|day| day.sent).sum())),
         completes: forecast.and_then(|forecast| forecast.completes_at).map(|at| ask.when(at)),
-        completes_local: forecast.and_then(|forecast| forecast.completes_local.clone()),
+        completes_local: forecast
+            .and_then(|forecast| forecast.completes_at)
+            .map(|at| format!("{} in {zone}", local(zone, at))),
         days: forecast.map_or_else(Vec::new, |forecast| forecast.days.iter().map(day).collect()),
-        unreachable: unreachable(&preflight),
         starts_at,
         zone: zone.to_owned(),
         s,
@@ -93,16 +93,6 @@ fn contacts(preflight: &Preflight) -> Vec<(String, Count)> {
     }
     all.push(("reachable".to_owned(), Count(preflight.reachable)));
     all
-}
-
-/// Whom a step's own channel does not reach, by why.
-fn unreachable(preflight: &Preflight) -> Vec<(String, Count)> {
-    let lost = preflight.findings.iter().filter_map(|one| {
-        let reason = serde_json::from_value::<Reason>(one.code.into()).ok()?;
-        let by = one.channel.map(Channel::name).unwrap_or_default();
-        Some((format!("by {by}: {}", reason.said()), Count(one.count?)))
-    });
-    lost.collect()
 }
 
 /// `POST /{campaign}/launch`

@@ -5,7 +5,11 @@ use std::collections::{HashMap, hash_map::Entry};
 use crate::{
     app::AppError,
     db::Tx,
-    model::{CampaignId, ContactId, SenderId, UserId, touch::Touch},
+    model::{
+        CampaignId, ContactId, SenderId, UserId,
+        campaign::CampaignStatus,
+        touch::{Reason, Touch, TouchStatus},
+    },
     pages::{Shell, view::TouchRow},
     store::{campaigns, contacts, senders, users},
 };
@@ -15,7 +19,7 @@ use super::Ask;
 /// What the rows of a page refer to.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    campaigns: HashMap<CampaignId, String>,
+    campaigns: HashMap<CampaignId, (String, bool)>,
     senders: HashMap<SenderId, String>,
     contacts: HashMap<ContactId, String>,
 }
@@ -42,8 +46,9 @@ impl Names {
     /// The name of a campaign besides.
     pub(super) fn add_campaign(&mut self, tx: &mut Tx<'_>, id: CampaignId) -> Result<(), AppError> {
         if let Entry::Vacant(place) = self.campaigns.entry(id) {
-            let name = campaigns::get(tx, id)?.map(|campaign| campaign.name);
-            place.insert(name.unwrap_or_default());
+            let found = campaigns::get(tx, id)?;
+            let is_paused = found.as_ref().is_some_and(|one| one.status == CampaignStatus::Paused);
+            place.insert((found.map(|one| one.name).unwrap_or_default(), is_paused));
         }
         Ok(())
     }
@@ -62,7 +67,14 @@ impl Names {
     }
 
     pub(super) fn campaign(&self, id: CampaignId) -> String {
-        self.campaigns.get(&id).cloned().unwrap_or_default()
+        self.campaigns.get(&id).map(|(name, _)| name.clone()).unwrap_or_default()
+    }
+
+    /// Why a message is where it is: what its campaign's pause holds back has no other reason that counts.
+    pub(super) fn why(&self, touch: &Touch) -> Option<Reason> {
+        let waits = matches!(touch.status, TouchStatus::Queued | TouchStatus::Deferred);
+        let is_paused = self.campaigns.get(&touch.campaign).is_some_and(|(_, is_paused)| *is_paused);
+        if waits && is_paused { Some(Reason::CampaignPaused) } else { touch.reason }
     }
 
     pub(super) fn sender(&self, id: Option<SenderId>) -> String {
@@ -92,10 +104,11 @@ pub(super) fn touch_row(ask: &Ask, s: &Shell, names: &Names, touch: &Touch) -> T
         step: touch.step,
         channel: touch.channel,
         status: touch.status.to_string(),
-        why: touch.reason.map_or("", |reason| reason.said()).to_owned(),
+        why: names.why(touch).map_or("", |reason| reason.said()).to_owned(),
         // Providers repeat the address that they refuse.
         detail: s.shown(touch.detail.as_str()),
-        until: touch.until.map(|at| ask.when(at)),
+        until: touch.until.filter(|at| *at > ask.now).map(|at| ask.when(at)),
+        is_due: touch.until.is_some_and(|at| at <= ask.now) && touch.status == TouchStatus::Deferred,
         sender: names.sender(touch.sender),
         since: ask.when(since),
     }

@@ -9,7 +9,6 @@ mod audit;
 mod builder;
 mod campaigns;
 mod contacts;
-mod count;
 mod launch;
 mod lookup;
 mod number;

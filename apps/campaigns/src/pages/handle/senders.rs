@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use windlass::Time;
 
 use super::{
-    Ask, Id, Reply, Sent,
-    count::day_begins,
-    lookup,
+    Ask, Id, Reply, Sent, lookup,
     number::{maybe_number, number},
 };
 use crate::{
     app::AppError,
     channel::{Channel, breaker::Breaker},
     db::Tx,
+    figures::day_begins,
     flow::{accounts, check::day_of},
     model::{
         ProviderId, SenderId, UserId,
@@ -41,6 +40,7 @@ const CAP_MAX: u32 = 10_000_000;
 struct Known {
     sender: Sender,
     breaker: Breaker,
+    account: Breaker,
     week: Health,
     sent_today: i64,
 }
@@ -51,6 +51,7 @@ impl Known {
         let since = Time(now.0.saturating_sub(WEEK_MS));
         Ok(Self {
             breaker: senders::breaker(tx, sender.id)?,
+            account: providers::breaker(tx, sender.provider)?,
             week: senders::health(tx, sender.id, since, now.plus_ms(1))?,
             sent_today: usage::used(tx, usage::Of::Sender(sender.id), &day)?,
             sender,
@@ -62,7 +63,9 @@ impl Known {
         let (status, why) = if sender.paused {
             ("paused", sender.pause_reason.clone())
         } else if self.breaker.holds_back() {
-            ("open", self.breaker.says())
+            ("held back", self.breaker.says())
+        } else if self.account.holds_back() {
+            ("held back", format!("its account {} takes nothing", accounts.provider(sender.provider)))
         } else if self.week.is_bad() {
             ("warning", "too many of its messages came back or were reported: it does not grow".to_owned())
         } else {

@@ -11,15 +11,16 @@ use crate::{
     flow::content,
     model::{
         CampaignId, ReviewId, TouchId, Word,
+        campaign::MAX_STEPS,
         provider::Provider,
         touch::{Evidence, Reason, Touch, TouchStatus},
     },
     pages::{
         Section, Shell,
-        view::{self, Choice, ConsentBasis, Count, Input, TimelineEntry, TouchPage, TouchesPage},
+        view::{self, Choice, ConsentBasis, Count, TimelineEntry, TouchPage, TouchesPage},
     },
     store::{
-        PAGE_MAX,
+        PAGE_MAX, campaigns,
         events::{self, Event},
         providers, reviews, senders, touches,
     },
@@ -31,11 +32,22 @@ fn chosen<T: serde::de::DeserializeOwned>(ask: &Ask, name: &'static str) -> Resu
     ask.query.filled(name).map(read).transpose().map_err(|_| AppError::invalid(name, "there is no such word"))
 }
 
+/// What an address says of a number; none for an empty one, and a fault for one that is none.
+fn number_of<T: std::str::FromStr>(ask: &Ask, name: &'static str) -> Result<Option<T>, AppError> {
+    let read = |text: &str| text.parse().map_err(|_| AppError::invalid(name, "a whole number"));
+    ask.query.filled(name).map(read).transpose()
+}
+
 /// Every word of an enum, with `any` before them.
 fn any_of<T: Word + Copy>(all: &[T], label: impl Fn(T) -> String, chosen: &str) -> Vec<Choice> {
     let any = std::iter::once(Choice::of("", "any", chosen));
     any.chain(all.iter().map(|one| Choice::of(one.word(), label(*one), chosen))).collect()
 }
+
+/// What the outbox can be narrowed by.
+const FILTERS: [&str; 5] = ["campaign", "step", "status", "reason", "channel"];
+/// Campaigns to choose from: the newest, and the one that is asked for.
+const CAMPAIGNS: u32 = 200;
 
 /// Reasons in the order of their own list.
 const REASONS: [Reason; 22] = [
@@ -68,31 +80,39 @@ pub(super) async fn list(ask: Ask) -> Reply {
     let status: Option<TouchStatus> = chosen(&ask, "status")?;
     let reason: Option<Reason> = chosen(&ask, "reason")?;
     let channel: Option<Channel> = chosen(&ask, "channel")?;
-    let number = ask.query.filled("campaign").map(str::parse::<i64>);
-    let mut campaign = Input::of(ask.query.word("campaign"));
-    if let Some(Err(_)) = number {
-        campaign = campaign.wrong("a campaign's number, as it stands in its address");
-    }
-    let which =
-        touches::Which { campaign: number.and_then(Result::ok).map(CampaignId), status, reason, channel };
+    let campaign = number_of(&ask, "campaign")?.map(CampaignId);
+    let step = number_of(&ask, "step")?;
+    let which = touches::Which { campaign, status, reason, channel, step };
     let before = TouchId(ask.before());
-    let (rows, next, names) = ask
+    let (rows, next, names, campaigns) = ask
         .read(move |tx| {
             let (rows, next) = cut(touches::page(tx, which, before, ROWS + 1)?, |touch| touch.id.0);
             let names = Names::of(tx, &rows)?;
-            Ok((rows, next, names))
+            let mut all = campaigns::page(tx, CampaignId(i64::MAX), CAMPAIGNS)?;
+            if let Some(id) = campaign.filter(|id| all.iter().all(|one| one.id != *id)) {
+                all.extend(campaigns::get(tx, id)?);
+            }
+            Ok((rows, next, names, all))
         })
         .await?;
     let s = ask.shell(Section::Touches).await?;
     let channels = std::iter::once(Choice::of("", "any", ask.query.word("channel")))
         .chain(Channel::ALL.map(|one| Choice::of(one.name(), one.name(), ask.query.word("channel"))));
+    let asked = ask.query.word("campaign");
+    let campaigns = std::iter::once(Choice::of("", "any", asked))
+        .chain(campaigns.iter().map(|one| Choice::of(one.id, &one.name, asked)));
+    let steps = std::iter::once(Choice::of("", "any", ask.query.word("step")))
+        .chain((1..=MAX_STEPS).map(|n| Choice::of(n, n, ask.query.word("step"))));
+    let is_narrowed = FILTERS.iter().any(|name| ask.query.filled(name).is_some());
     let page = TouchesPage {
-        campaign,
+        campaigns: campaigns.collect(),
+        steps: steps.collect(),
+        is_narrowed,
         statuses: any_of(&TouchStatus::ALL, |one| view::said(&one.to_string()), ask.query.word("status")),
         reasons: any_of(&REASONS, |one| one.said().to_owned(), ask.query.word("reason")),
         channels: channels.collect(),
         rows: rows.iter().map(|touch| touch_row(&ask, &s, &names, touch)).collect(),
-        pages: ask.pages("/touches", &["campaign", "status", "reason", "channel"], "before", next),
+        pages: ask.pages("/touches", &FILTERS, "before", next),
         s,
     };
     Ok(windlass_look::show(&page))
@@ -133,7 +153,10 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
     let touch = &whole.touch;
     let page = TouchPage {
         row: touch_row(&ask, &s, &whole.names, touch),
-        reason: touch.reason.map(|reason| reason.to_string()).unwrap_or_default(),
+        queue: in_the_queue(&ask, touch).await,
+        sender: touch.sender.map(|id| id.0),
+        provider: whole.provider.as_ref().map(|provider| (provider.id.0, provider.name.clone())),
+        reason: whole.names.why(touch).map(|reason| reason.to_string()).unwrap_or_default(),
         job: Some(touch.job.clone()).filter(|job| !job.is_empty()),
         sends: Count::from(touch.sends),
         facts: facts(&ask, &s, &whole),
@@ -144,6 +167,16 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
         s,
     };
     Ok(windlass_look::show(&page))
+}
+
+/// Why the job of a message that is still to go out is not running, in the queue's words: its turn, a limit, a pause.
+async fn in_the_queue(ask: &Ask, touch: &Touch) -> Option<String> {
+    if !matches!(touch.status, TouchStatus::Queued | TouchStatus::Deferred) {
+        return None;
+    }
+    // A page about a message does not fail for a job that is gone, or a queue that does not answer.
+    let why = ask.app.client().why(touch.job.parse().ok()?).await.ok()?;
+    Some(why.detail).filter(|detail| !detail.is_empty())
 }
 
 /// What a message said, or would say now: nothing where the text would be another one by now.
@@ -171,7 +204,6 @@ fn facts(ask: &Ask, s: &Shell, whole: &Whole) -> Vec<(String, String)> {
         domain.filter(|_| is_sent).map(|domain| format!("<t{}.{}@{domain}>", touch.id, ask.app.instance()));
     let facts = [
         ("To", s.shown(touch.address.as_str())),
-        ("Provider", whole.provider.as_ref().map(|provider| provider.name.clone()).unwrap_or_default()),
         ("Its reference", touch.provider_ref.clone().unwrap_or_default()),
         ("Its last word", touch.provider_status.clone()),
         ("Message-ID", message_id.unwrap_or_default()),

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::drawing::{Segment, segments};
-use super::{Count, Input, Pages, When, icon_of, percent};
+use super::{Count, Input, Pages, When, icon_of};
 use crate::channel::Channel;
 use crate::pages::Shell;
 
@@ -18,6 +18,8 @@ pub struct CampaignRow {
     pub owner: String,
     /// `draft`, `scheduled`, `running`, `paused`, `done`, `cancelled`.
     pub status: String,
+    /// How much of its contacts' steps is behind them.
+    pub percent: u8,
     /// Contacts who have come to an end.
     pub done: Count,
     /// Contacts.
@@ -32,12 +34,14 @@ pub struct CampaignRow {
     pub waits: Option<String>,
     /// When it was launched.
     pub launched: Option<When>,
+    /// When it was over.
+    pub ended: Option<When>,
 }
 
 impl CampaignRow {
-    /// How far it is.
-    pub fn percent(&self) -> u8 {
-        percent(self.done, self.all)
+    /// Whether it has been launched: before that it has come nowhere.
+    pub fn is_launched(&self) -> bool {
+        self.launched.is_some()
     }
 }
 
@@ -163,8 +167,6 @@ pub struct CampaignPage {
     pub facts: Vec<(String, String)>,
     /// When it is to begin, if that lies ahead.
     pub starts: Option<When>,
-    /// When it was over.
-    pub ended: Option<When>,
     /// What became of each step.
     pub steps: Vec<StepFunnel>,
     /// Why messages wait, most first.

@@ -141,7 +141,7 @@ pub fn icon_of(word: &str) -> &'static str {
         "sent" => "sent",
         "delivered" | "done" | "closed" | "healthy" | "ready" | "opened" | "clicked" | "replied"
         | "found" | "opted_in" | "decided" => "completed",
-        "bounced" | "failed" | "error" | "open" => "dead",
+        "bounced" | "failed" | "error" | "open" | "held back" => "dead",
         "skipped" | "cancelled" | "stopped" | "erased" => "cancelled",
         "opted_out" | "complained" => "blocked",
         "repeated" => "retrying",

@@ -62,8 +62,6 @@ pub struct PreflightPage {
     pub completes_local: Option<String>,
     /// The days until then.
     pub days: Vec<ForecastDay>,
-    /// Messages that are never sent, by why.
-    pub unreachable: Vec<(String, Count)>,
     /// When it is to begin: empty for at once.
     pub starts_at: Input,
     /// The campaign's zone.

@@ -38,7 +38,7 @@ pub struct SenderRow {
     pub bounced_week: Count,
     /// Of those, reported as spam.
     pub complained_week: Count,
-    /// `healthy`, `paused`, `open` (left alone by its breaker), `warning` (it does not grow).
+    /// `healthy`, `paused`, `held back` (by its breaker or its account's), `warning` (it does not grow).
     pub status: String,
     /// Why, in a sentence; empty where all is well.
     pub why: String,

@@ -60,7 +60,7 @@ fn templates_hold_no_code_and_trust_nothing() {
 fn what_a_visitor_may_not_press_is_not_on_the_pages_that_only_admins_change() {
     let admin = full("Ann").into_iter().find(|(name, _)| *name == "provider").expect("the page").1;
     assert!(admin.contains("/breaker\"") && admin.contains("name=\"secret\""));
-    let html = samples::provider(samples::shell(super::super::Section::Providers, false), "Ann");
+    let html = samples::accounts::provider(samples::shell(super::super::Section::Providers, false), "Ann");
     assert!(
         !html.contains("/breaker\"") && !html.contains("name=\"secret\"") && !html.contains("/rules"),
         "{html}"

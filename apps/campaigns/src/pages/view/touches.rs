@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Choice, Count, Input, Pages, When, icon_of};
+use super::{Choice, Count, Pages, When, icon_of};
 use crate::channel::Channel;
 use crate::pages::Shell;
 
@@ -31,6 +31,8 @@ pub struct TouchRow {
     pub detail: String,
     /// Until when it waits.
     pub until: Option<When>,
+    /// Whether that time has come: it goes on when its turn has.
+    pub is_due: bool,
     /// In whose name; empty before that is known.
     pub sender: String,
     /// When that became of it.
@@ -43,8 +45,12 @@ pub struct TouchRow {
 pub struct TouchesPage {
     /// What stands around it.
     pub s: Shell,
-    /// The number of the one campaign whose messages are shown.
-    pub campaign: Input,
+    /// Campaigns to choose from; the first is `any`.
+    pub campaigns: Vec<Choice>,
+    /// Steps to choose from; the first is `any`.
+    pub steps: Vec<Choice>,
+    /// Whether less than everything is asked for.
+    pub is_narrowed: bool,
     /// Statuses to choose from; the first is `any`.
     pub statuses: Vec<Choice>,
     /// Reasons to choose from; the first is `any`.
@@ -110,6 +116,12 @@ pub struct TouchPage {
     pub reason: String,
     /// The job that sends it.
     pub job: Option<String>,
+    /// Why that does not run now, in the queue's words.
+    pub queue: Option<String>,
+    /// The number of its sender.
+    pub sender: Option<i64>,
+    /// The account that it goes through: number and name.
+    pub provider: Option<(i64, String)>,
     /// How often the provider was asked to send it.
     pub sends: Count,
     /// Facts: the provider, its reference and its last word, the Message-ID, the content's hash, the day of the caps.

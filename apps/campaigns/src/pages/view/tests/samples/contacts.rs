@@ -1,0 +1,206 @@
+//! Contacts, how they come in, and who is not reached.
+
+use super::*;
+
+/// With that text in every place that has one.
+pub(super) fn full(t: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("contacts", contacts(t)),
+        ("contact", contact_page(t, false)),
+        ("contact-erased", contact_page(t, true)),
+        ("imports", imports(t)),
+        ("mapping", mapping(t)),
+        ("import", import(t, "reading")),
+        ("import-failed", import(t, "failed")),
+        ("suppressions", suppressions(t)),
+    ]
+}
+
+/// Before there is anything.
+pub(super) fn empty() -> Vec<(&'static str, String)> {
+    vec![
+        (
+            "no contacts",
+            html(&ContactsPage {
+                s: admin(Section::Contacts),
+                all: Count(0),
+                search: String::new(),
+                rows: vec![],
+                pages: Pages::default(),
+            }),
+        ),
+        (
+            "a bare contact",
+            html(&ContactPage {
+                s: admin(Section::Contacts),
+                row: ContactRow { id: 1, ..ContactRow::default() },
+                fields: vec![],
+                consents: vec![],
+                suppressed: vec![],
+                enrolments: vec![],
+                touches: vec![],
+                erased: None,
+                proof: Input::default(),
+            }),
+        ),
+        (
+            "no imports",
+            html(&ImportsPage {
+                s: admin(Section::Contacts),
+                rows: vec![],
+                fault: None,
+                most: String::new(),
+            }),
+        ),
+        (
+            "no suppressions",
+            html(&SuppressionsPage {
+                s: admin(Section::Suppressions),
+                search: String::new(),
+                rows: vec![],
+                pages: Pages::default(),
+                address: Input::default(),
+                channels: vec![],
+                reason: Input::default(),
+            }),
+        ),
+    ]
+}
+
+fn contact(t: &str, is_erased: bool) -> ContactRow {
+    ContactRow {
+        id: 9,
+        name: t.to_owned(),
+        email: format!("ann@{t}"),
+        phone: "+12125550100".to_owned(),
+        zone: (!is_erased).then(|| t.to_owned()),
+        place: t.to_owned(),
+        consents: vec![Channel::Email, Channel::Sms],
+        is_erased,
+        added: Some(when(9_000)),
+    }
+}
+
+fn contacts(t: &str) -> String {
+    let rows = vec![contact(t, false), contact(t, true)];
+    html(&ContactsPage {
+        s: admin(Section::Contacts),
+        all: Count(100_000),
+        search: t.to_owned(),
+        rows,
+        pages: paging(),
+    })
+}
+
+fn contact_page(t: &str, is_erased: bool) -> String {
+    let consent = |channel, revoked| ConsentRow {
+        channel,
+        basis: "express_written".to_owned(),
+        proof: t.to_owned(),
+        source: t.to_owned(),
+        given: when(99_000),
+        revoked,
+    };
+    let enrolment = EnrolmentRow {
+        campaign: 7,
+        name: t.to_owned(),
+        status: "active".to_owned(),
+        step: 2,
+        why: t.to_owned(),
+        next: Some(soon()),
+    };
+    html(&ContactPage {
+        s: admin(Section::Contacts),
+        row: contact(t, is_erased),
+        fields: vec![("field.plan".to_owned(), t.to_owned())],
+        consents: vec![consent(Channel::Sms, None), consent(Channel::Email, Some(when(1_000)))],
+        suppressed: vec![format!("answered STOP {t}")],
+        enrolments: vec![enrolment],
+        touches: super::touches::touch_rows(t),
+        erased: is_erased.then(|| when(3_000)),
+        proof: wrong(t),
+    })
+}
+
+fn import_row(t: &str, status: &str) -> ImportRow {
+    ImportRow {
+        id: 2,
+        file: format!("{t}.csv"),
+        list: t.to_owned(),
+        status: status.to_owned(),
+        added: Count(48_000),
+        updated: Count(300),
+        wrong: Count(17),
+        began: when(4_000),
+    }
+}
+
+fn imports(t: &str) -> String {
+    let rows = ["waiting", "reading", "done", "failed", "cancelled"].map(|status| import_row(t, status));
+    html(&ImportsPage {
+        s: admin(Section::Contacts),
+        rows: rows.to_vec(),
+        fault: Some(t.to_owned()),
+        most: "256 MiB".to_owned(),
+    })
+}
+
+fn mapping(t: &str) -> String {
+    let column = |index, samples: Vec<String>| ColumnForm {
+        index,
+        heading: t.to_owned(),
+        samples,
+        targets: choices(t),
+    };
+    html(&MappingPage {
+        s: admin(Section::Contacts),
+        id: 2,
+        file: t.to_owned(),
+        format: t.to_owned(),
+        fault: Some(t.to_owned()),
+        columns: vec![column(0, vec![t.to_owned(), "Bob".to_owned()]), column(1, Vec::new())],
+        list: wrong(t),
+        lists: vec![t.to_owned()],
+        country: wrong(t),
+        basis: choices(t),
+        proof: wrong(t),
+    })
+}
+
+fn import(t: &str, status: &str) -> String {
+    html(&ImportPage {
+        s: admin(Section::Contacts).every(1),
+        row: import_row(t, status),
+        read: Count(7_000_000),
+        all: Count(12_000_000),
+        rows: Count(58_000),
+        per_second: Count(21_000),
+        unchanged: Count(9_000),
+        twice: Count(12),
+        held: Count(3),
+        wrong: vec![WrongRow { line: 31, code: "email".to_owned(), what: t.to_owned() }],
+        why: (status == "failed").then(|| t.to_owned()),
+        ended: (status != "reading").then(|| when(1_000)),
+    })
+}
+
+fn suppressions(t: &str) -> String {
+    let row = |known: bool| SuppressionRow {
+        id: 5,
+        address: known.then(|| t.to_owned()),
+        channel: known.then(|| t.to_owned()),
+        user: known.then(|| t.to_owned()),
+        reason: t.to_owned(),
+        source: t.to_owned(),
+        at: when(9_000),
+    };
+    html(&SuppressionsPage {
+        s: admin(Section::Suppressions),
+        search: t.to_owned(),
+        rows: vec![row(true), row(false)],
+        pages: paging(),
+        address: wrong(t),
+        channels: choices(t),
+        reason: wrong(t),
+    })
+}
