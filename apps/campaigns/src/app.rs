@@ -3,7 +3,10 @@
 //! An [`App`] has addresses, not modes: nothing in it knows whether a campaign is real or rehearsed. Pages, the API, the
 //! callbacks and the handlers of the jobs all work through it, and all of them may run in one process or in several.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use windlass::{Client, StoreError, Time};
 
@@ -100,7 +103,7 @@ struct Inner {
     instance: String,
     secrets: Secrets,
     counts: Counts,
-    rules: RuleTable,
+    rules: RwLock<Arc<RuleTable>>,
     gateways: Gateways,
     figures: crate::figures::Cache,
 }
@@ -150,7 +153,7 @@ impl App {
                 instance,
                 secrets,
                 counts: Counts::default(),
-                rules,
+                rules: RwLock::new(Arc::new(rules)),
                 gateways: Gateways::default(),
                 figures: crate::figures::Cache::default(),
             }),
@@ -219,9 +222,14 @@ impl App {
         &self.inner.counts
     }
 
-    /// The legal windows.
-    pub fn rules(&self) -> &RuleTable {
-        &self.inner.rules
+    /// The legal windows, as they hold in this process now.
+    pub fn rules(&self) -> Arc<RuleTable> {
+        self.inner.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has another table hold from the next message on.
+    pub(crate) fn go_by(&self, rules: RuleTable) {
+        *self.inner.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
 
     /// What was shown of campaigns a moment ago.

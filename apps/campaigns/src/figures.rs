@@ -392,5 +392,5 @@ fn eta(
         }
         paces.channels[channel as usize] = pace;
     }
-    Ok(course(&campaign.policy, app.rules(), &lots, &paces, from).completes_at)
+    Ok(course(&campaign.policy, &app.rules(), &lots, &paces, from).completes_at)
 }

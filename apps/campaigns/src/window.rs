@@ -3,7 +3,7 @@
 //! One question is answered here, exactly to the millisecond: may this recipient be reached by this channel
 //! at this instant, and if not, why and when next? [`look`] is the answer; it is open if and only if the
 //! campaign's window and the recipient's are both open ([`WindowPolicy`], [`Recipient`], [`RuleTable`]).
-//! [`Delay`] says when the next step is due, [`forecast()`] when a campaign will be through.
+//! [`Delay`] says when the next step is due, [`forecast()`] when a campaign will be through, [`heat()`] how a week looks.
 //!
 //! Everything is pure: the instant is an argument, the time zones are compiled in ([`Zone`]), nothing reads a
 //! clock, a file or the network. What is decided with a verdict (defer, skip, send) and where it is stored is
@@ -16,6 +16,7 @@
 pub mod course;
 pub mod delay;
 pub mod forecast;
+pub mod heat;
 pub mod holidays;
 pub mod places;
 pub mod policy;
@@ -29,6 +30,7 @@ pub mod zone;
 pub use course::{Lot, Pace, Paces, course};
 pub use delay::{Delay, DelayError};
 pub use forecast::{Caps, DayForecast, Forecast, Group, forecast, open_ms};
+pub use heat::{WeekOfHours, heat};
 pub use holidays::{Calendar, Holidays};
 pub use places::Place;
 pub use policy::{HoursIn, OnNoZone, PolicyError, WindowPolicy};

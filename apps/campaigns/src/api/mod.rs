@@ -41,6 +41,11 @@ pub fn router(app: App) -> Router {
         .route("/senders/{id}/pause", post(setting::pause_sender))
         .route("/senders/{id}/resume", post(setting::resume_sender))
         .route("/domain-limits", get(setting::domain_limits).put(setting::set_domain_limit))
+        .route("/domain-limits/{domain}", delete(setting::remove_domain_limit))
+        .route(
+            "/calling-hours",
+            get(setting::calling_hours).put(setting::set_calling_hours).delete(setting::reset_calling_hours),
+        )
         .route("/error-rules", get(setting::error_rules).put(setting::set_error_rule))
         .route("/reviews", get(setting::reviews))
         .route("/reviews/{id}", post(setting::decide))

@@ -20,6 +20,7 @@ use crate::{
     flow::{
         accounts,
         decide::{self, Decision},
+        hours,
         texts::{self, NewText, named},
     },
     model::{
@@ -36,6 +37,7 @@ use crate::{
         templates::{self, StoredTemplate},
         users,
     },
+    window::RuleTable,
 };
 
 /// `GET /v1/users`
@@ -60,20 +62,7 @@ pub(super) async fn set_user(
     visitor: Visitor,
     Body(given): Body<SetUser>,
 ) -> Answer<User> {
-    let (name, now) = (named(&given.name)?, app.now());
-    if given.weight.is_some_and(|weight| !(1..=100).contains(&weight)) {
-        return Err(AppError::invalid("weight", "1 to 100; 10 is the usual one").into());
-    }
-    let stored = app.db().write(move |tx| {
-        let id: UserId = users::ensure(tx, &name, &given.email, given.weight.unwrap_or(10), now)?;
-        if let Some(weight) = given.weight {
-            users::set_weight(tx, id, weight)?;
-        }
-        audit::note(tx, &visitor.name, "set user", &name, "", now)?;
-        users::get(tx, id)?.ok_or_else(|| AppError::unknown("user", id))
-    });
-    let user = stored.await?;
-    crate::flow::share::set(&app, user.id).await?;
+    let user = accounts::set_user(&app, &given.name, &given.email, given.weight, &visitor.name).await?;
     Ok(Json(user))
 }
 
@@ -268,6 +257,43 @@ pub(super) async fn set_domain_limit(
     Body(limit): Body<DomainLimit>,
 ) -> Answer<DomainLimit> {
     Ok(Json(accounts::set_domain_limit(&app, limit, &visitor.name).await?))
+}
+
+/// `DELETE /v1/domain-limits/{domain}`: takes one away.
+pub(super) async fn remove_domain_limit(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(domain): Path<String>,
+) -> Answer<Vec<DomainLimit>> {
+    accounts::remove_domain_limit(&app, &domain, &visitor.name).await?;
+    domain_limits(State(app)).await
+}
+
+/// The table of legal calling hours, as a program sends it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetHours {
+    /// The whole table, as the file of the built-in one is written.
+    toml: String,
+}
+
+/// `GET /v1/calling-hours`: the rows that hold.
+pub(super) async fn calling_hours(State(app): State<App>) -> Answer<RuleTable> {
+    Ok(Json(RuleTable::clone(&app.rules())))
+}
+
+/// `PUT /v1/calling-hours`: has another table hold.
+pub(super) async fn set_calling_hours(
+    State(app): State<App>,
+    visitor: Visitor,
+    Body(given): Body<SetHours>,
+) -> Answer<RuleTable> {
+    Ok(Json(hours::set(&app, &given.toml, &visitor.name).await?))
+}
+
+/// `DELETE /v1/calling-hours`: has the table hold that the program brings.
+pub(super) async fn reset_calling_hours(State(app): State<App>, visitor: Visitor) -> Answer<RuleTable> {
+    Ok(Json(hours::reset(&app, &visitor.name).await?))
 }
 
 /// `GET /v1/reviews`: what people have to decide, oldest first.

@@ -1,21 +1,24 @@
 //! Accounts at providers, and the senders that use them: what is made or changed here, the queue is told as well.
 
-use super::{gateways, limits, warm_up};
+use super::{gateways, limits, share, texts, warm_up};
 use crate::{
     app::{App, AppError},
     channel::{
         Channel,
         rules::{ErrorRule, ErrorTable, ProviderKind},
     },
-    model::{ProviderId, SenderId, provider::Provider, sender::Sender},
+    model::{ProviderId, SenderId, User, UserId, provider::Provider, sender::Sender},
     optout::{EmailAddress, PhoneNumber},
     store::{
         audit,
         providers::{self, DomainLimit},
-        senders, touches,
+        senders, touches, users,
     },
     window::Zone,
 };
+
+/// The share of a new user.
+pub const USUAL_WEIGHT: u32 = 10;
 
 /// Makes an account, or changes the one of that name.
 ///
@@ -177,6 +180,52 @@ pub async fn set_domain_limit(app: &App, mut limit: DomainLimit, who: &str) -> R
     let stored = stored.await?;
     limits::set_domain(app, &stored).await?;
     Ok(stored)
+}
+
+/// Takes the limit of a recipients' domain away.
+///
+/// # Errors
+/// A domain that has none; the database's, or the queue's.
+pub async fn remove_domain_limit(app: &App, domain: &str, who: &str) -> Result<(), AppError> {
+    let (now, who, domain) = (app.now(), who.to_owned(), domain.trim().to_ascii_lowercase());
+    let name = domain.clone();
+    app.db()
+        .write(move |tx| {
+            if !providers::delete_domain_limit(tx, &name)? {
+                return Err(AppError::unknown("limit of the domain", &name));
+            }
+            Ok(audit::note(tx, &who, "remove domain limit", &name, "", now)?)
+        })
+        .await?;
+    limits::forget_domain(app, &domain).await
+}
+
+/// Sets a user's share, or makes one; without a weight a new one has the usual share, and one that is there keeps theirs.
+///
+/// # Errors
+/// A name or a share that is none; the database's, or the queue's.
+pub async fn set_user(
+    app: &App,
+    name: &str,
+    email: &str,
+    weight: Option<u32>,
+    who: &str,
+) -> Result<User, AppError> {
+    let (name, email, now, who) = (texts::named(name)?, email.to_owned(), app.now(), who.to_owned());
+    if weight.is_some_and(|weight| !(1..=100).contains(&weight)) {
+        return Err(AppError::invalid("weight", "1 to 100; 10 is the usual one"));
+    }
+    let stored = app.db().write(move |tx| {
+        let id: UserId = users::ensure(tx, &name, &email, weight.unwrap_or(USUAL_WEIGHT), now)?;
+        if let Some(weight) = weight {
+            users::set_weight(tx, id, weight)?;
+        }
+        audit::note(tx, &who, "set user", &name, "", now)?;
+        users::get(tx, id)?.ok_or_else(|| AppError::unknown("user", id))
+    });
+    let user = stored.await?;
+    share::set(app, user.id).await?;
+    Ok(user)
 }
 
 /// Whether an account takes messages of that channel.

@@ -125,6 +125,15 @@ pub async fn set_domain(app: &App, domain: &DomainLimit) -> Result<(), AppError>
     set(app, name, LimitSettings { concurrency: domain.concurrency, rate }).await
 }
 
+/// Takes the limit of a recipients' domain away; mails that wait for it go on.
+///
+/// # Errors
+/// The queue's.
+pub async fn forget_domain(app: &App, domain: &str) -> Result<(), AppError> {
+    let Some(name) = of_domain(domain) else { return Ok(()) };
+    Ok(app.client().set_limit(name, None).await?)
+}
+
 async fn set(app: &App, name: String, settings: LimitSettings) -> Result<(), AppError> {
     Ok(app.client().set_limit(name, Some(settings)).await?)
 }

@@ -16,6 +16,7 @@
 pub mod accounts;
 pub mod consents;
 pub mod gateways;
+pub mod hours;
 pub mod jobs;
 pub mod limits;
 pub mod queues;

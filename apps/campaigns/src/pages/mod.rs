@@ -23,6 +23,9 @@
 //! | `/providers/{provider}` | [`view::ProviderPage`] | `POST /providers`, `/providers/{provider}/breaker`, `/rules`, `/rules/remove` |
 //! | `/suppressions` | [`view::SuppressionsPage`] | `POST /suppressions`, `/suppressions/{id}/lift` |
 //! | `/reviews` | [`view::ReviewsPage`] | `POST /reviews/{review}` |
+//! | `/domains` | [`view::DomainsPage`] | `POST /domains`, `/domains/remove` |
+//! | `/users` | [`view::UsersPage`] | `POST /users` |
+//! | `/hours` | [`view::HoursPage`] | `POST /hours`, `/hours/reset` |
 //! | `/audit` | [`view::AuditPage`] | `GET /audit.csv` |
 //!
 //! Imports have templates ([`view::ImportsPage`], [`view::MappingPage`], [`view::ImportPage`]) and no handlers yet.
@@ -62,13 +65,19 @@ pub enum Section {
     Suppressions,
     /// What a person has to decide.
     Reviews,
+    /// What recipients' domains bear.
+    Domains,
+    /// Whose campaigns, and their shares.
+    Users,
+    /// When the law lets somebody be called and texted.
+    Hours,
     /// Who changed what.
     Audit,
 }
 
 impl Section {
     /// All of them, in their order.
-    pub const ALL: [Section; 9] = [
+    pub const ALL: [Section; 12] = [
         Section::Campaigns,
         Section::Touches,
         Section::Contacts,
@@ -77,6 +86,9 @@ impl Section {
         Section::Providers,
         Section::Suppressions,
         Section::Reviews,
+        Section::Domains,
+        Section::Users,
+        Section::Hours,
         Section::Audit,
     ];
 
@@ -91,6 +103,9 @@ impl Section {
             Section::Providers => "Providers",
             Section::Suppressions => "Suppressions",
             Section::Reviews => "Reviews",
+            Section::Domains => "Domains",
+            Section::Users => "Users",
+            Section::Hours => "Legal hours",
             Section::Audit => "Changes",
         }
     }
@@ -106,6 +121,9 @@ impl Section {
             Section::Providers => "/providers",
             Section::Suppressions => "/suppressions",
             Section::Reviews => "/reviews",
+            Section::Domains => "/domains",
+            Section::Users => "/users",
+            Section::Hours => "/hours",
             Section::Audit => "/audit",
         }
     }

@@ -70,10 +70,10 @@ pub(super) fn make(
         }
         paces.channels[channel as usize] = pace;
     }
-    let forecast = course(&campaign.policy, app.rules(), &lots, &paces, from);
+    let forecast = course(&campaign.policy, &app.rules(), &lots, &paces, from);
     let mut without = paces;
     without.channels.iter_mut().for_each(|pace| pace.per_day.clear());
-    let free = course(&campaign.policy, app.rules(), &lots, &without, from);
+    let free = course(&campaign.policy, &app.rules(), &lots, &without, from);
     let held_days = forecast.days.len().saturating_sub(free.days.len());
     Ok(Plan { forecast, held_days, first_day })
 }

@@ -320,7 +320,7 @@ impl Walk<'_> {
         if !self.used[channel as usize] {
             return None;
         }
-        match window::look(&self.parts.campaign.policy, self.app.rules(), recipient, channel, self.from) {
+        match window::look(&self.parts.campaign.policy, &self.app.rules(), recipient, channel, self.from) {
             Verdict::Closed { until: None, reason, .. } => Some(check::never(&reason)),
             _ => None,
         }

@@ -185,6 +185,14 @@ pub fn has_domain_limit(tx: &mut Tx<'_>, domain: &str) -> Result<bool, DbError> 
     tx.is_there("SELECT 1 FROM domain_limits WHERE domain = $1", &[domain.to_ascii_lowercase().into()])
 }
 
+/// Lets a domain bear whatever comes; false when it had no limit.
+///
+/// # Errors
+/// The database's.
+pub fn delete_domain_limit(tx: &mut Tx<'_>, domain: &str) -> Result<bool, DbError> {
+    Ok(tx.run("DELETE FROM domain_limits WHERE domain = $1", &[domain.to_ascii_lowercase().into()])? > 0)
+}
+
 /// Sets what a domain bears.
 ///
 /// # Errors

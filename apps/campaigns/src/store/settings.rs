@@ -36,6 +36,14 @@ pub fn set<T: Serialize + ?Sized>(tx: &mut Tx<'_>, name: &str, value: &T) -> Res
     tx.run(sql, &[name.into(), Value::json(value)]).map(drop)
 }
 
+/// Takes it away: what the program brings holds again. False when there was none.
+///
+/// # Errors
+/// The database's.
+pub fn remove(tx: &mut Tx<'_>, name: &str) -> Result<bool, DbError> {
+    Ok(tx.run("DELETE FROM settings WHERE name = $1", &[name.into()])? > 0)
+}
+
 /// The setting, made on the first call.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ mod clocks;
 mod courses;
 mod delays;
 mod forecasts;
+mod heats;
 mod holidays;
 mod legal;
 mod oracle;

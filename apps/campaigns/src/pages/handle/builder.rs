@@ -12,8 +12,9 @@ use crate::{
     channel::Channel,
     db::Tx,
     drafts::{self, Draft, Moves},
+    flow::check,
     model::{
-        CampaignId, ListId, SenderId, TemplateId, Word,
+        CampaignId, ContactId, ListId, SenderId, TemplateId, Word,
         campaign::{Campaign, CampaignStatus, Condition, Fallback, Step, StopRules},
         sender::Sender,
     },
@@ -21,22 +22,28 @@ use crate::{
         Section,
         form::Fields,
         view::{
-            BuilderPage, Choice, Input, SequenceForm, StepForm, TemplateChoice, Then, WEEKDAYS, WindowForm,
+            BuilderPage, Choice, Heat, Input, SequenceForm, StepForm, TemplateChoice, Then, WEEKDAYS,
+            WindowForm,
         },
     },
     store::{
-        campaigns, lists,
+        PAGE_MAX, campaigns, contacts, lists,
         lists::List,
         senders,
         templates::{self, StoredTemplate},
     },
-    window::{Calendar, Delay, Holidays, HoursIn, OnNoZone, Week, WindowPolicy, Zone},
+    window::{self, Calendar, Delay, Holidays, HoursIn, OnNoZone, Recipient, Week, WindowPolicy, Zone},
 };
 
 /// The most messages a day that a form takes.
 const CAP_MAX: u32 = 100_000_000;
 /// The longest delay that a form takes, in whatever it is counted; the sequence has its own bound.
 const DELAY_MAX: u32 = 1_000_000;
+
+/// Contacts of the list whose hours are looked at: enough that a percent is a percent, and read in some milliseconds.
+const LOOKED_AT: usize = 2_000;
+/// The word of [`Moves::Everybody`] in the form.
+const EVERYBODY: &str = "everybody";
 
 /// What a campaign is written with.
 struct Bench {
@@ -105,6 +112,7 @@ impl Bench {
             ),
             no_zone: if policy.no_zone == OnNoZone::Skip { "skip" } else { "use_campaign_zone" }.to_owned(),
             sequence: SequenceForm { steps: self.steps.iter().map(step_form).collect(), focus: None },
+            moves: Moves::default(),
             fault: None,
         }
     }
@@ -152,6 +160,7 @@ struct Written {
     dates: Input,
     no_zone: String,
     sequence: SequenceForm,
+    moves: Moves,
     fault: Option<String>,
 }
 
@@ -175,6 +184,7 @@ impl Written {
             dates: field("dates"),
             no_zone: form.word("no_zone").to_owned(),
             sequence: SequenceForm::read(form),
+            moves: if form.word("moves") == EVERYBODY { Moves::Everybody } else { Moves::NotBegun },
             fault: None,
         }
     }
@@ -327,7 +337,8 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
     page(&ask, bench, written, false).await
 }
 
-async fn page(ask: &Ask, bench: Bench, written: Written, is_changed: bool) -> Reply {
+async fn page(ask: &Ask, bench: Bench, mut written: Written, is_changed: bool) -> Reply {
+    let heats = heats(ask, &mut written).await?;
     let Bench { campaign, lists, senders, templates, .. } = bench;
     let none = Choice::of("", "choose…", &written.list);
     let of_list = |list: &List| {
@@ -381,11 +392,60 @@ async fn page(ask: &Ask, bench: Bench, written: Written, is_changed: bool) -> Re
                 &written.no_zone,
             ),
         },
-        heat: None,
+        heats,
+        moves: Choice::all(
+            &[
+                ("not_begun", "contacts who have had no message yet"),
+                (EVERYBODY, "everybody who has steps before them"),
+            ],
+            if written.moves == Moves::Everybody { EVERYBODY } else { "not_begun" },
+        ),
         sequence: written.sequence,
         templates,
     };
     Ok(windlass_look::show(&page))
+}
+
+/// When how many of the list can be reached, by each channel of the sequence; nothing before there is a list and a window.
+async fn heats(ask: &Ask, written: &mut Written) -> Result<Vec<Heat>, super::Fault> {
+    let (Some(list), Some(policy)) = (written.list.parse().ok().map(ListId), written.policy()) else {
+        return Ok(Vec::new());
+    };
+    let people = ask
+        .read(move |tx| {
+            let mut people: Vec<(Recipient, u64)> = Vec::new();
+            let mut after = ContactId(0);
+            while people.len() < LOOKED_AT {
+                let page = contacts::page(tx, Some(list), "", after, PAGE_MAX)?;
+                let Some(last) = page.last() else { break };
+                after = last.id;
+                people.extend(page.iter().map(|contact| (check::recipient(contact), 1)));
+            }
+            Ok(people)
+        })
+        .await?;
+    if people.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut heats: Vec<Heat> = Vec::new();
+    for channel in Channel::ALL {
+        let is_used = |step: &StepForm| step.channel == channel.name() || step.fallback == channel.name();
+        if !written.sequence.steps.iter().any(is_used) {
+            continue;
+        }
+        let week = window::heat(&policy, &ask.app.rules(), channel, &people, ask.now);
+        let percent = week.percent.to_vec();
+        match heats.iter_mut().find(|heat| heat.percent == percent) {
+            Some(same) => same.channels = format!("{} or {channel}", same.channels),
+            None => heats.push(Heat {
+                channels: channel.to_string(),
+                monday: week.monday.to_string(),
+                of: people.len(),
+                percent,
+            }),
+        }
+    }
+    Ok(heats)
 }
 
 /// `POST /{campaign}/edit`
@@ -399,7 +459,7 @@ pub(super) async fn edit(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
     let Some(draft) = written.draft(&bench.campaign) else {
         return page(&ask, bench, written, true).await;
     };
-    match keep(&ask, &bench, draft).await {
+    match keep(&ask, &bench, draft, written.moves).await {
         Ok(campaign) if then == Then::Check => {
             Ok(ask.done(format_args!("/{id}/check"), format!("{} is saved.", campaign.name)))
         }
@@ -412,12 +472,12 @@ pub(super) async fn edit(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
 }
 
 /// Keeps it: a draft as it is, a campaign that was launched with the next version of its sequence where that has changed.
-async fn keep(ask: &Ask, bench: &Bench, draft: Draft) -> Result<Campaign, AppError> {
+async fn keep(ask: &Ask, bench: &Bench, draft: Draft, moves: Moves) -> Result<Campaign, AppError> {
     let id = bench.campaign.id;
     if bench.campaign.status == CampaignStatus::Draft || draft.steps == bench.steps {
         return drafts::edit(&ask.app, id, draft, ask.who()).await;
     }
     let steps = draft.steps.clone();
     drafts::edit(&ask.app, id, Draft { steps: bench.steps.clone(), ..draft }, ask.who()).await?;
-    drafts::next_version(&ask.app, id, steps, Moves::NotBegun, ask.who()).await
+    drafts::next_version(&ask.app, id, steps, moves, ask.who()).await
 }

@@ -9,6 +9,8 @@ mod audit;
 mod builder;
 mod campaigns;
 mod contacts;
+mod domains;
+mod hours;
 mod launch;
 mod lookup;
 mod number;
@@ -19,6 +21,7 @@ mod senders;
 mod suppressions;
 mod templates;
 mod touches;
+mod users;
 mod words;
 
 use std::fmt::Display;
@@ -87,6 +90,11 @@ pub fn router(app: App) -> Router {
         .route("/suppressions/{id}/lift", post(suppressions::lift))
         .route("/reviews", get(reviews::list))
         .route("/reviews/{id}", post(reviews::decide))
+        .route("/domains", get(domains::list).post(domains::set))
+        .route("/domains/remove", post(domains::remove))
+        .route("/users", get(users::list).post(users::set))
+        .route("/hours", get(hours::show).post(hours::set))
+        .route("/hours/reset", post(hours::reset))
         .route("/audit", get(audit::list))
         .route("/audit.csv", get(audit::file))
         .fallback(nowhere)

@@ -20,7 +20,7 @@ pub(super) fn policy(policy: &WindowPolicy) -> String {
 }
 
 /// The hours of a week: `Mon–Fri 09:00-20:00, Sat 10:00-16:00`.
-fn week(week: &Week) -> String {
+pub(super) fn week(week: &Week) -> String {
     let days: Vec<String> = (0..7).map(|day| hours(week, day)).collect();
     let mut told = Vec::new();
     let mut first = 0;

@@ -218,8 +218,14 @@ impl WindowForm {
 }
 
 /// How many of the contacts can be reached in each hour of a week on the campaign's clock, in percent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heat {
+    /// By which channels of the sequence: the law's hours hold for some.
+    pub channels: String,
+    /// The first day of the week that was looked at.
+    pub monday: String,
+    /// How many contacts were looked at.
+    pub of: usize,
     /// For each day of [`WEEKDAYS`], each of its 24 hours.
     pub percent: Vec<[u8; 24]>,
 }
@@ -285,8 +291,10 @@ pub struct BuilderPage {
     pub stops: Vec<Choice>,
     /// When it may reach somebody.
     pub window: WindowForm,
-    /// How many of the list can be reached when; none before there is a list.
-    pub heat: Option<Heat>,
+    /// How many of the list can be reached when, by each channel of the sequence; none before there is a list.
+    pub heats: Vec<Heat>,
+    /// Who goes by a sequence that is changed after the launch.
+    pub moves: Vec<Choice>,
     /// Its steps.
     pub sequence: SequenceForm,
     /// What can be said.
@@ -390,12 +398,15 @@ mod tests {
         let mut day = [0; 24];
         day[9..20].fill(40);
         day[12] = 80;
-        let heat = Heat { percent: vec![day, [0; 24], day] };
+        let heat =
+            |percent| Heat { channels: "sms".to_owned(), monday: "2026-11-23".to_owned(), of: 9, percent };
+        let nobody = heat(vec![]);
+        let heat = heat(vec![day, [0; 24], day]);
         assert_eq!(
             heat.said(),
             "Monday 9:00 to 20:00, at most 80 % at once; Wednesday 9:00 to 20:00, at most 80 % at once."
         );
         assert_eq!(heat.cells().len(), 22);
-        assert_eq!(Heat::default().said(), "Nobody can be reached at any time.");
+        assert_eq!(nobody.said(), "Nobody can be reached at any time.");
     }
 }

@@ -7,7 +7,9 @@ mod audit;
 mod builder;
 mod campaigns;
 mod contacts;
+mod domains;
 mod drawing;
+mod hours;
 mod imports;
 mod preflight;
 mod providers;
@@ -17,6 +19,7 @@ mod senders;
 mod suppressions;
 mod templates;
 mod touches;
+mod users;
 
 use std::fmt;
 
@@ -30,7 +33,9 @@ pub use builder::{
 };
 pub use campaigns::{CampaignPage, CampaignRow, CampaignsPage, Reasons, SenderLine, StepFunnel};
 pub use contacts::{ConsentRow, ContactPage, ContactRow, ContactsPage, EnrolmentRow};
+pub use domains::{DomainRow, DomainsPage};
 pub use drawing::{Bars, Segment};
+pub use hours::{HoursPage, HoursRow};
 pub use imports::{ColumnForm, ImportPage, ImportRow, ImportsPage, MappingPage, WrongRow};
 pub use preflight::{Finding, ForecastDay, PreflightPage};
 pub use providers::{
@@ -42,6 +47,7 @@ pub use senders::{SenderDay, SenderForm, SenderPage, SenderRow, SendersPage};
 pub use suppressions::{SuppressionRow, SuppressionsPage};
 pub use templates::{Preview, TemplatePage, TemplateRow, TemplatesPage};
 pub use touches::{ConsentBasis, Evidence, TimelineEntry, TouchPage, TouchRow, TouchesPage};
+pub use users::{UserRow, UsersPage};
 
 /// A number of things; it is printed with its thousands apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -89,7 +89,8 @@ pub(super) fn empty() -> Vec<(&'static str, String)> {
                     hours: WEEKDAYS.map(|_| Input::default()).to_vec(),
                     ..WindowForm::default()
                 },
-                heat: None,
+                heats: vec![],
+                moves: vec![],
                 sequence: SequenceForm::default(),
                 templates: vec![],
             }),
@@ -252,7 +253,13 @@ fn builder(t: &str, status: &str) -> String {
             dates: wrong(t),
             no_zone: choices(t),
         },
-        heat: Some(Heat { percent: vec![hours, hours, hours, hours, hours, [0; 24], [0; 24]] }),
+        heats: vec![Heat {
+            channels: t.to_owned(),
+            monday: t.to_owned(),
+            of: 2_000,
+            percent: vec![hours, hours, hours, hours, hours, [0; 24], [0; 24]],
+        }],
+        moves: choices(t),
         sequence,
         templates: vec![TemplateChoice { id: t.to_owned(), name: t.to_owned(), channel: Channel::Email }],
     })

@@ -1,0 +1,86 @@
+//! What recipients' domains bear.
+
+use super::{Ask, Reply, Sent, number::maybe_number};
+use crate::{
+    app::AppError,
+    flow::{accounts, limits},
+    pages::{
+        Section,
+        view::{Count, DomainRow, DomainsPage, Input},
+    },
+    store::providers::{self, DomainLimit},
+};
+
+/// The most mails a minute, or at once, that a form takes.
+const PACE_MAX: u32 = 1_000_000;
+
+/// `GET /domains`: with `?edit=DOMAIN`, what that one bears stands in the form.
+pub(super) async fn list(ask: Ask) -> Reply {
+    let edited = ask.query.word("edit").to_owned();
+    let all = limits_of(&ask).await?;
+    let one = all.iter().find(|limit| limit.domain == edited);
+    let form = [
+        Input::of(one.map_or("", |limit| limit.domain.as_str())),
+        Input::some(one.and_then(|limit| limit.per_minute)),
+        Input::some(one.and_then(|limit| limit.concurrency)),
+    ];
+    page(&ask, &all, form).await
+}
+
+async fn limits_of(ask: &Ask) -> Result<Vec<DomainLimit>, super::Fault> {
+    ask.read(|tx| Ok(providers::domain_limits(tx)?)).await
+}
+
+async fn page(ask: &Ask, all: &[DomainLimit], form: [Input; 3]) -> Reply {
+    let s = ask.shell(Section::Domains).await?;
+    let row = |limit: &DomainLimit| DomainRow {
+        domain: limit.domain.clone(),
+        per_minute: limit.per_minute.map(Count::from),
+        concurrency: limit.concurrency.map(Count::from),
+        limit_at: format!(
+            "{}/limits?edit={}",
+            s.f.base,
+            limits::of_domain(&limit.domain).unwrap_or_default()
+        ),
+    };
+    let [domain, per_minute, concurrency] = form;
+    let page = DomainsPage { rows: all.iter().map(row).collect(), domain, per_minute, concurrency, s };
+    Ok(windlass_look::show(&page))
+}
+
+/// `POST /domains`
+pub(super) async fn set(ask: Ask, Sent(form): Sent) -> Reply {
+    ask.admin()?;
+    let field = |name: &str| Input::of(form.text(name));
+    let (mut domain, mut per_minute, mut concurrency) =
+        (field("domain"), field("per_minute"), field("concurrency"));
+    let paces = (maybe_number(&mut per_minute, 1..=PACE_MAX), maybe_number(&mut concurrency, 1..=PACE_MAX));
+    if let (Some(a_minute), Some(at_once)) = paces {
+        let limit = DomainLimit {
+            domain: form.word("domain").to_owned(),
+            per_minute: a_minute,
+            concurrency: at_once,
+        };
+        match accounts::set_domain_limit(&ask.app, limit, ask.who()).await {
+            Ok(stored) => {
+                let said = format!("{} is held back from now on.", stored.domain);
+                return Ok(ask.done("/domains", said));
+            }
+            Err(AppError::Invalid { field: "domain", why }) => domain = domain.wrong(why),
+            Err(AppError::Invalid { .. }) => {
+                per_minute = per_minute.wrong("give mails a minute, mails at once, or both");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let all = limits_of(&ask).await?;
+    page(&ask, &all, [domain, per_minute, concurrency]).await
+}
+
+/// `POST /domains/remove`
+pub(super) async fn remove(ask: Ask, Sent(form): Sent) -> Reply {
+    ask.admin()?;
+    let domain = form.word("domain");
+    let done = accounts::remove_domain_limit(&ask.app, domain, ask.who()).await;
+    ask.told("/domains", done, format!("{domain} is not held back any more."))
+}
