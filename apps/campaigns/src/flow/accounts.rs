@@ -5,7 +5,7 @@ use crate::{
     app::{App, AppError},
     channel::{
         Channel,
-        rules::{ErrorRule, ErrorTable, ProviderKind},
+        rules::{ErrorRule, ErrorTable, ProviderKind, TableError},
     },
     model::{ProviderId, SenderId, User, UserId, provider::Provider, sender::Sender},
     optout::{EmailAddress, PhoneNumber},
@@ -119,7 +119,11 @@ pub async fn pause_sender(
 /// # Errors
 /// A row that the table does not take; the database's.
 pub async fn set_error_rule(app: &App, rule: ErrorRule, who: &str) -> Result<ErrorRule, AppError> {
-    ErrorTable::new(vec![rule.clone()]).map_err(|why| AppError::invalid("rule", why))?;
+    ErrorTable::new(vec![rule.clone()]).map_err(|error| match error {
+        // It is the only row.
+        TableError::Row { why, .. } => AppError::invalid("rule", why),
+        other => AppError::invalid("rule", other),
+    })?;
     let (now, who) = (app.now(), who.to_owned());
     app.db()
         .write(move |tx| {

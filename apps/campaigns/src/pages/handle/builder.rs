@@ -457,6 +457,9 @@ pub(super) async fn edit(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
         return page(&ask, bench, written, true).await;
     }
     let Some(draft) = written.draft(&bench.campaign) else {
+        written
+            .fault
+            .get_or_insert_with(|| "Nothing is saved: some fields below say what is wrong".to_owned());
         return page(&ask, bench, written, true).await;
     };
     match keep(&ask, &bench, draft, written.moves).await {

@@ -167,7 +167,7 @@ fn enrolment_row(ask: &Ask, names: &Names, one: &Enrolment) -> EnrolmentRow {
         status: one.status.to_string(),
         step: one.step,
         why: reason.map_or_else(|_| one.reason.clone(), |reason| reason.said().to_owned()),
-        next: one.next_at.map(|at| ask.when(at)),
+        next: one.next_at.filter(|at| *at > ask.now).map(|at| ask.when(at)),
     }
 }
 

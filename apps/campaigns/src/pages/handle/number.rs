@@ -2,13 +2,16 @@
 
 use std::ops::RangeInclusive;
 
-use crate::pages::view::Input;
+use crate::pages::view::{Count, Input};
 
 /// The number in a field; otherwise what is wrong stands at it.
 pub(super) fn number(input: &mut Input, bounds: RangeInclusive<u32>) -> Option<u32> {
     let found = input.text.trim().parse().ok().filter(|n| bounds.contains(n));
     if found.is_none() {
-        input.fault = Some(format!("a whole number, {} to {}", bounds.start(), bounds.end()));
+        input.fault = Some({
+            let [least, most] = [bounds.start(), bounds.end()].map(|bound| Count::from(*bound));
+            format!("a whole number, {least} to {most}")
+        });
     }
     found
 }

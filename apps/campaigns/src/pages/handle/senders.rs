@@ -25,6 +25,7 @@ use crate::{
         view::{Choice, Count, Input, SenderDay, SenderForm, SenderPage, SenderRow, SendersPage},
     },
     store::{providers, senders, usage},
+    window::Zone,
 };
 
 /// Days that the page of a sender shows.
@@ -324,7 +325,11 @@ fn read(form: &Fields, sent: &mut SenderForm, old: Option<&Sender>) -> Option<Se
             sent.address = std::mem::take(&mut sent.address).wrong(why);
         }
     }
-    let is_faulty = sent.fault.is_some() || sent.address.fault.is_some();
+    if let Err(why) = Zone::named(form.word("time_zone")) {
+        sent.zone = std::mem::take(&mut sent.zone).wrong(why);
+    }
+    let is_faulty =
+        [&sent.fault, &sent.address.fault, &sent.zone.fault].into_iter().any(|fault| fault.is_some());
     let provider = form.word("provider").parse().ok().map(ProviderId);
     if provider.is_none() {
         sent.fault

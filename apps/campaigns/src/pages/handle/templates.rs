@@ -215,6 +215,7 @@ async fn page(ask: &Ask, desk: &Desk, text: &Text, beside: Beside, preview: Opti
         s,
         id: template.map(|kept| kept.id.0),
         version: template.map_or(0, |kept| kept.version),
+        next: desk.versions.iter().map(|one| one.version).max().unwrap_or(0) + 1,
         is_changed,
         name: template.map_or(beside.name, |kept| Input::of(&kept.name)),
         channels: Channel::ALL.map(|one| Choice::of(one.name(), one.name(), &channel)).to_vec(),

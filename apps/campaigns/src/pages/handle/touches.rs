@@ -181,7 +181,12 @@ async fn in_the_queue(ask: &Ask, touch: &Touch) -> Option<String> {
 
 /// What a message said, or would say now: nothing where the text would be another one by now.
 fn says(tx: &mut Tx<'_>, app: &App, touch: &Touch) -> Result<Option<(String, String)>, AppError> {
-    let Some(content) = content::of_touch(tx, app, touch)? else { return Ok(None) };
+    let content = match content::of_touch(tx, app, touch) {
+        Ok(Some(content)) => content,
+        // A message whose step, sender or contact is gone is still shown, without its text.
+        Ok(None) | Err(AppError::Unknown { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let is_it = touch.content_hash.is_empty() || touch.content_hash == content.hash();
     Ok(is_it.then_some((content.subject, content.text)))
 }

@@ -70,6 +70,8 @@ pub struct TemplatePage {
     pub version: u32,
     /// Whether it was changed since, so that what is previewed is not saved.
     pub is_changed: bool,
+    /// The version that a change of it becomes.
+    pub next: u32,
     /// Its name; it stays once there is a version.
     pub name: Input,
     /// Channels to choose from.
