@@ -13,8 +13,8 @@ use super::{axe, opinions, services};
 use crate::step::{Failure, Step};
 use crate::workspace::{self, Workspace};
 
-/// The package whose tests open pages in a browser.
-const OF_THE_DASHBOARD: &str = "windlass-server";
+/// The packages whose tests open pages in a browser.
+const WITH_PAGES: [&str; 2] = ["windlass-server", "windlass-cli"];
 
 /// Runs the tests of the named packages, or of all; `extra` goes to the runner and leaves the doctests out.
 pub(super) fn run(root: &Path, packages: &[String], extra: Vec<String>) -> Result<(), Failure> {
@@ -23,7 +23,7 @@ pub(super) fn run(root: &Path, packages: &[String], extra: Vec<String>) -> Resul
     let nextest = Step::cargo("nextest", ["nextest", "--version"]).succeeds(root);
     let doctests = if extra.is_empty() { doctests(&workspace, packages) } else { None };
     services::must_be_there(root)?;
-    if packages.is_empty() || packages.iter().any(|name| name == OF_THE_DASHBOARD) {
+    if packages.is_empty() || packages.iter().any(|name| WITH_PAGES.contains(&name.as_str())) {
         axe::must_be_there(root, &workspace.target_directory)?;
     }
     if packages.is_empty() || packages.iter().any(|name| opinions::ASKED_BY.contains(&name.as_str())) {

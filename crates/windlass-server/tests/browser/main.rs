@@ -13,6 +13,7 @@ mod everybody;
 #[path = "../home/mod.rs"]
 mod home;
 mod hostile;
+mod judge;
 mod operator;
 mod pages;
 mod person;
