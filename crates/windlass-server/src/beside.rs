@@ -33,6 +33,9 @@ pub(crate) const OPEN: &str = "/open";
 /// some hundreds.
 const OPEN_BYTES_MOST: usize = 1 << 20;
 
+/// What an application has of a job of that kind and payload: a word, and the path of its page.
+pub type OfJob = fn(&str, &[u8]) -> Option<(String, String)>;
+
 /// Pages and an API of an application, to stand beside the dashboard.
 #[derive(Clone, Debug)]
 pub struct Beside {
@@ -50,6 +53,9 @@ pub struct Beside {
     /// What the world may reach, below `/open` and the path: `/open/campaigns`. A body ends at 1 MiB, a panic ends its own
     /// request; nobody is asked who they are, which host they meant and which site they come from.
     pub open: Router,
+    /// What the application has of a job, by its kind and its payload: a word, and the path of its page below `path`. The
+    /// job's page leads there. Whoever may look at jobs is shown the link, so it says nothing that only `payloads` shows.
+    pub of_job: OfJob,
 }
 
 impl Beside {

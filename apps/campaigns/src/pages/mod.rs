@@ -32,6 +32,7 @@
 
 pub mod form;
 mod handle;
+mod job;
 pub mod view;
 
 use std::fmt::Display;
@@ -39,6 +40,7 @@ use std::fmt::Display;
 use windlass_look::{Frame, Visitor};
 
 pub use handle::router;
+pub use job::of_job;
 
 /// Where the pages stand, below the server's own path.
 pub const PATH: &str = "/campaigns";

@@ -31,7 +31,7 @@ async fn a_domain_is_held_back_and_let_go_again() {
     }
     assert!(site.post("/domains/remove", &[("domain", "gmail.com")]).await.flash().good);
     assert_eq!(site.post("/domains/remove", &[("domain", "gmail.com")]).await.status.as_u16(), 404);
-    assert!(site.app.db().read(|tx| providers::domain_limits(tx)).await.unwrap().is_empty());
+    assert!(site.app.db().read(providers::domain_limits).await.unwrap().is_empty());
     let limits = site.app.client().store().limits(None, 99).await;
     assert!(!format!("{limits:?}").contains("domain-gmail.com"), "the queue has forgotten it, too");
 }

@@ -84,6 +84,19 @@ impl Visit {
         self.app.store()
     }
 
+    /// What applications beside have of a job of that kind: a word and an address. A key of some queues has no way in.
+    pub(crate) fn beside(&self, f: &Frame, kind: &str, payload: &[u8]) -> Vec<(String, String)> {
+        if self.app.caller().queues().is_some() {
+            return Vec::new();
+        }
+        let all = self.app.options().beside.iter();
+        all.filter_map(|beside| {
+            let (word, path) = (beside.of_job)(kind, payload)?;
+            Some((word, format!("{}{}{path}", f.base, beside.path)))
+        })
+        .collect()
+    }
+
     /// The frame of a page that belongs to that entry of the navigation.
     pub(crate) fn frame(&self, place: &'static str) -> Frame {
         Frame { place, ..self.frame.clone() }

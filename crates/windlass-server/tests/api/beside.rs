@@ -49,6 +49,7 @@ fn stock() -> Beside {
             .route("/whole", post(whole))
             .route("/who", get(who))
             .route("/boom", get(|| async { panic!("as planned") as &'static str })),
+        of_job: |_, _| None,
     }
 }
 

@@ -38,6 +38,12 @@ fn options() -> Options {
         admin: Vec::new(),
         router: Router::new().route("/", get(page)).route("/sell", post(sell)),
         open: Router::new().route("/told", get(|| async { "told" })),
+        of_job: |kind, payload| {
+            (kind == "restock").then(|| {
+                let item = String::from_utf8_lossy(payload);
+                (format!("item {item}"), format!("/items/{item}"))
+            })
+        },
     };
     Options { beside: vec![beside], ..Options::default() }
 }
@@ -103,4 +109,18 @@ async fn an_application_beside_a_server_below_a_path_stands_there_too() {
     assert_eq!(browser.get("/stock").await.status, 404);
     drain.begin();
     serving.await.expect("no panic").expect("the server ends in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_a_job_leads_to_what_an_application_beside_has_of_it() {
+    let client = windlass::open("memory:").await.expect("a store");
+    let home = held_with(&client, options());
+    let browser = Browser::at(&home);
+    for (kind, leads) in [("restock", true), ("other", false)] {
+        let draft = windlass::Draft::raw("shelf", kind, *b"7");
+        let job = client.enqueue(draft).await.expect("it is in").id;
+        let page = browser.get(&format!("/jobs/{job}")).await;
+        let is_there = page.text.contains("<a href=\"/stock/items/7\">item 7</a>");
+        assert_eq!(is_there, leads, "{kind}: {}", page.text);
+    }
 }

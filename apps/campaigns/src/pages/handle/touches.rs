@@ -176,7 +176,8 @@ async fn in_the_queue(ask: &Ask, touch: &Touch) -> Option<String> {
     }
     // A page about a message does not fail for a job that is gone, or a queue that does not answer.
     let why = ask.app.client().why(touch.job.parse().ok()?).await.ok()?;
-    Some(why.detail).filter(|detail| !detail.is_empty())
+    let said = touch.reason.map(|reason| reason.said());
+    Some(why.detail).filter(|detail| !detail.is_empty() && Some(detail.as_str()) != said)
 }
 
 /// What a message said, or would say now: nothing where the text would be another one by now.

@@ -71,6 +71,8 @@ struct JobPage {
     queue: String,
     queue_at: String,
     group: Option<(String, String)>,
+    /// What applications beside have of it: a word and an address.
+    beside: Vec<(String, String)>,
     since: When,
     since_word: &'static str,
     enqueued: When,
@@ -134,6 +136,7 @@ pub(crate) async fn page(visit: Visit, Path(id): Path<String>) -> Reply {
         group: job.view.group.as_ref().map(|key| {
             (key.to_string(), f.jobs(&[("queue", job.view.queue.as_str()), ("group", key.as_str())]))
         }),
+        beside: visit.beside(&f, job.view.kind.as_str(), &job.payload),
         since: words::when(job.view.since, visit.now),
         since_word: super::jobs::since_word(state),
         enqueued: words::when(job.view.enqueued_at, visit.now),
