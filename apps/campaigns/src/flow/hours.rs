@@ -1,8 +1,8 @@
 //! The legal calling hours in force: the table that the program brings, or one that people have edited.
 //!
 //! An edited table is kept as the text that somebody wrote, with its comments. It holds in this process from the next
-//! message on, and in others when they start. Every message keeps the edition that it was checked against, so two tables
-//! never go by the same name.
+//! message on, and in others when they start. Every message keeps the edition that it was checked against, so neither the
+//! table in force nor the program's own gives its name to another one.
 
 use crate::{
     app::{App, AppError},

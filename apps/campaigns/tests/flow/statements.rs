@@ -149,6 +149,8 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     say!(settings::set(tx, "x", &9));
     say!(settings::get::<u32>(tx, "x"));
     say!(settings::get::<u32>(tx, "y"));
+    say!(settings::remove(tx, "x"));
+    say!(settings::remove(tx, "x"));
 
     let user = users::ensure(tx, "Ann", "ann@example.com", 10, NOW)?;
     say!(users::ensure(tx, "Ann", "", 11, NOW));
@@ -233,6 +235,8 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     say!(providers::domain_limits(tx));
     say!(providers::has_domain_limit(tx, "Example.ORG"));
     say!(providers::has_domain_limit(tx, "example.com"));
+    say!(providers::delete_domain_limit(tx, "Example.ORG"));
+    say!(providers::delete_domain_limit(tx, "example.org"));
 
     let sender = Sender {
         id: SenderId(0),
@@ -356,6 +360,7 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
         Which { campaign: Some(id), ..Which::default() },
         Which { status: Some(TouchStatus::Bounced), channel: Some(Channel::Email), ..Which::default() },
         Which { reason: Some(Reason::NoConsent), ..Which::default() },
+        Which { campaign: Some(id), step: Some(1), ..Which::default() },
     ] {
         say!(touches::page(tx, which, TouchId(i64::MAX), 10).map(|page| page.len()));
     }
