@@ -6,14 +6,16 @@
 //!
 //! `sqlite` has one thread that writes, and gathers the transactions that came while the last commit went to disk into
 //! the next one; `postgres` has a pool of sessions. Neither knows what the tables mean: [`crate::store`] does.
-//! `docs/decisions/0026-one-sql.md` says why this is not a library's.
+//! `docs/decisions/0026-the-campaigns-have-one-sql.md` says why this is not a library's.
 
+mod many;
 mod outbox;
 mod postgres;
 mod schema;
 mod sqlite;
 mod value;
 
+pub use many::Many;
 pub use outbox::{Relaying, relay};
 pub use value::{Row, Value};
 

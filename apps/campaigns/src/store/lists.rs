@@ -1,11 +1,17 @@
 //! Lists of contacts.
 
+use std::sync::LazyLock;
+
 use windlass::Time;
 
 use crate::{
-    db::{DbError, Tx},
+    db::{DbError, Many, Tx},
     model::{ContactId, ListId},
 };
+
+static ADD: LazyLock<Many> = LazyLock::new(|| {
+    Many::new("INSERT INTO list_members (list_id, contact_id)", &["$"; 2], "ON CONFLICT DO NOTHING")
+});
 
 /// A list with its size.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -50,8 +56,7 @@ pub fn add(
     contacts: impl IntoIterator<Item = ContactId>,
 ) -> Result<u64, DbError> {
     let rows: Vec<_> = contacts.into_iter().map(|contact| vec![list.into(), contact.into()]).collect();
-    let sql = "INSERT INTO list_members (list_id, contact_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    tx.run_each(sql, &rows)
+    tx.run_many(&ADD, &rows)
 }
 
 /// Whether there is such a list.

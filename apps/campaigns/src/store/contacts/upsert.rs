@@ -8,7 +8,7 @@
 //! that bring the same new contact at the same moment collide: one of them is told, and does its batch again.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt::Write as _,
     sync::LazyLock,
 };
@@ -17,7 +17,7 @@ use windlass::Time;
 
 use super::{columns, read};
 use crate::{
-    db::{DbError, Tx, Value},
+    db::{DbError, Many, Tx, Value},
     model::{
         ContactId,
         contact::{Consent, Contact},
@@ -27,6 +27,21 @@ use crate::{
 /// Addresses of one question. Below the parameters that either database takes, and large enough that the question's own
 /// cost is nothing beside its rows.
 const ASKED: usize = 250;
+
+/// What a new contact is written with; whom somebody has brought at this moment are not among those who come back.
+static ADD: LazyLock<Many> = LazyLock::new(|| {
+    let before = "INSERT INTO contacts (email, phone, name, time_zone, country, state, zip, fields, created_at, updated_at)";
+    Many::new(before, &["$"; 10], "ON CONFLICT DO NOTHING RETURNING id, email, phone")
+});
+/// What is new of one who is known.
+static CHANGE: LazyLock<Many> = LazyLock::new(|| {
+    let before = "UPDATE contacts SET email = v.column2, phone = v.column3, name = v.column4, time_zone = v.column5,
+                  country = v.column6, state = v.column7, zip = v.column8, fields = v.column9, updated_at = v.column10
+                  FROM (";
+    let mut columns = ["CAST($ AS TEXT)"; 10];
+    (columns[0], columns[9]) = ("CAST($ AS BIGINT)", "CAST($ AS BIGINT)");
+    Many::new(before, &columns, ") AS v WHERE contacts.id = v.column1")
+});
 
 static BY_EMAIL: LazyLock<[String; 2]> = LazyLock::new(|| [question("email", 1), question("email", ASKED)]);
 static BY_PHONE: LazyLock<[String; 2]> = LazyLock::new(|| [question("phone", 1), question("phone", ASKED)]);
@@ -172,7 +187,7 @@ impl People {
         let emails: Vec<String> = new.iter().filter_map(|new| folded(new.email.as_deref())).collect();
         let phones: Vec<&str> = new.iter().filter_map(|new| new.phone.as_deref()).collect();
         let emails: Vec<&str> = emails.iter().map(String::as_str).collect();
-        let mut met = std::collections::HashSet::new();
+        let mut met = HashSet::new();
         let known = ask(tx, &BY_EMAIL, &emails)?.into_iter().chain(ask(tx, &BY_PHONE, &phones)?);
         for contact in known.filter(|contact| met.insert(contact.id)) {
             self.push(Person {
@@ -277,6 +292,9 @@ impl People {
 
     /// Writes everybody of whom something is new, and learns the numbers of those who are new themselves.
     fn write(&mut self, tx: &mut Tx<'_>, now: Time) -> Result<(), DbError> {
+        let gone = self.all.iter().filter(|person| person.gives_up);
+        let gone: Vec<Vec<Value>> = gone.filter_map(|person| Some(vec![person.id?.into()])).collect();
+        tx.run_each("UPDATE contacts SET email = NULL, phone = NULL WHERE id = $1", &gone)?;
         let values = |person: &Person| {
             vec![
                 person.email.as_deref().into(),
@@ -290,43 +308,32 @@ impl People {
                 now.into(),
             ]
         };
-        let gone = self.all.iter().filter(|person| person.gives_up);
-        let gone: Vec<Vec<Value>> = gone.filter_map(|person| Some(vec![person.id?.into()])).collect();
-        tx.run_each("UPDATE contacts SET email = NULL, phone = NULL WHERE id = $1", &gone)?;
-        let changed = self.all.iter().filter(|person| person.is_changed);
-        let known: Vec<Vec<Value>> = changed
-            .clone()
-            .filter_map(|person| {
-                let mut values = values(person);
-                values.push(person.id?.into());
-                Some(values)
-            })
-            .collect();
-        let sql =
-            "UPDATE contacts SET email = $1, phone = $2, name = $3, time_zone = $4, country = $5, state = $6,
-                   zip = $7, fields = $8, updated_at = $9 WHERE id = $10";
-        tx.run_each(sql, &known)?;
-        let added: Vec<Vec<Value>> = changed.filter(|person| person.id.is_none()).map(values).collect();
-        let sql = "INSERT INTO contacts (email, phone, name, time_zone, country, state, zip, fields, created_at, updated_at)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT DO NOTHING";
-        let wanted = u64::try_from(added.len()).unwrap_or(u64::MAX);
-        if tx.run_each(sql, &added)? < wanted {
+        let (mut known, mut added) = (Vec::new(), Vec::new());
+        for person in self.all.iter().filter(|person| person.is_changed) {
+            let mut row = values(person);
+            match person.id {
+                Some(id) => {
+                    row.insert(0, id.into());
+                    known.push(row);
+                }
+                None => {
+                    row.push(now.into());
+                    added.push(row);
+                }
+            }
+        }
+        tx.run_many(&CHANGE, &known)?;
+        let brought = tx.rows_many(&ADD, &added)?;
+        if brought.len() < added.len() {
             return Err(collided());
         }
-        self.learn(tx)
-    }
-
-    fn learn(&mut self, tx: &mut Tx<'_>) -> Result<(), DbError> {
-        let without_id = self.all.iter().filter(|person| person.id.is_none());
-        let emails: Vec<&str> = without_id.clone().filter_map(|person| person.email.as_deref()).collect();
-        let without_email = without_id.filter(|person| person.email.is_none());
-        let phones: Vec<&str> = without_email.filter_map(|person| person.phone.as_deref()).collect();
-        let found = ask(tx, &BY_EMAIL, &emails)?.into_iter().chain(ask(tx, &BY_PHONE, &phones)?);
-        for contact in found.collect::<Vec<_>>() {
-            let by_email = contact.email.as_ref().and_then(|email| self.by_email.get(email));
-            let by_phone = contact.phone.as_ref().and_then(|phone| self.by_phone.get(phone));
+        for mut row in brought {
+            let id = ContactId(row.int()?);
+            let (email, phone) = (row.maybe_text()?, row.maybe_text()?);
+            let by_email = email.as_ref().and_then(|email| self.by_email.get(email));
+            let by_phone = phone.as_ref().and_then(|phone| self.by_phone.get(phone));
             if let Some(at) = by_email.or(by_phone) {
-                self.all[*at].id = Some(contact.id);
+                self.all[*at].id = Some(id);
             }
         }
         Ok(())
@@ -359,22 +366,42 @@ fn give_consents<'a>(
     given: impl Iterator<Item = (&'a NewContact, &'a Upserted)>,
     lifts: impl Fn(&Consent) -> bool,
 ) -> Result<(), DbError> {
-    let rows: Vec<Vec<Value>> = given
-        .flat_map(|(new, done)| new.consents.iter().map(move |consent| (done.id(), consent)))
-        .map(|(id, consent)| consent_values(id, consent, lifts(consent)))
+    let mut given: Vec<(ContactId, &Consent)> = given
+        .flat_map(|(new, done)| new.consents.iter().map(move |consent| (done, consent)))
+        .map(|(done, consent)| (done.id(), consent))
         .collect();
-    tx.run_each(GIVE, &rows).map(drop)
+    // One statement writes a row once: what is said of one contact and channel again comes in a round of its own.
+    while !given.is_empty() {
+        let mut said = HashSet::new();
+        let (now, later): (Vec<_>, Vec<_>) =
+            given.into_iter().partition(|(id, one)| said.insert((*id, one.channel)));
+        given = later;
+        let (lifting, others): (Vec<_>, Vec<_>) = now.into_iter().partition(|(_, one)| lifts(one));
+        for (statement, some) in [(&LIFT, lifting), (&GIVE, others)] {
+            let rows: Vec<_> = some.into_iter().map(|(id, consent)| consent_values(id, consent)).collect();
+            tx.run_many(statement, &rows)?;
+        }
+    }
+    Ok(())
 }
 
-/// What is newer replaces what is older; what has no date of its own only what is not known, unless it is a refusal.
-const GIVE: &str = "INSERT INTO consents (contact_id, channel, basis, proof, source, given_at, revoked_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7)
-     ON CONFLICT (contact_id, channel) DO UPDATE SET basis = excluded.basis, proof = excluded.proof,
-     source = excluded.source, given_at = excluded.given_at, revoked_at = excluded.revoked_at
-     WHERE excluded.given_at >= consents.given_at AND (excluded.revoked_at IS NOT NULL
-     OR (CAST($8 AS BIGINT) = 1 AND excluded.given_at >= COALESCE(consents.revoked_at, 0)))";
+/// A contact's latest word: what is newer replaces what is older.
+static LIFT: LazyLock<Many> =
+    LazyLock::new(|| give("OR excluded.given_at >= COALESCE(consents.revoked_at, 0)"));
+/// A word without a date of its own: it replaces only what is not known, unless it is a refusal.
+static GIVE: LazyLock<Many> = LazyLock::new(|| give(""));
 
-fn consent_values(contact: ContactId, consent: &Consent, lifts: bool) -> Vec<Value> {
+fn give(or_lifts: &str) -> Many {
+    let after = format!(
+        "ON CONFLICT (contact_id, channel) DO UPDATE SET basis = excluded.basis, proof = excluded.proof,
+         source = excluded.source, given_at = excluded.given_at, revoked_at = excluded.revoked_at
+         WHERE excluded.given_at >= consents.given_at AND (excluded.revoked_at IS NOT NULL {or_lifts})"
+    );
+    let before = "INSERT INTO consents (contact_id, channel, basis, proof, source, given_at, revoked_at)";
+    Many::new(before, &["$"; 7], &after)
+}
+
+fn consent_values(contact: ContactId, consent: &Consent) -> Vec<Value> {
     vec![
         contact.into(),
         consent.channel.into(),
@@ -383,7 +410,6 @@ fn consent_values(contact: ContactId, consent: &Consent, lifts: bool) -> Vec<Val
         consent.source.as_str().into(),
         consent.given_at.into(),
         consent.revoked_at.into(),
-        lifts.into(),
     ]
 }
 
@@ -392,5 +418,5 @@ fn consent_values(contact: ContactId, consent: &Consent, lifts: bool) -> Vec<Val
 /// # Errors
 /// The database's.
 pub fn give_consent(tx: &mut Tx<'_>, contact: ContactId, consent: &Consent) -> Result<(), DbError> {
-    tx.run(GIVE, &consent_values(contact, consent, true)).map(drop)
+    tx.run_many(&LIFT, &[consent_values(contact, consent)]).map(drop)
 }
