@@ -4,49 +4,79 @@
 
 use std::{
     collections::BTreeMap,
-    io::{Cursor, Read},
+    convert::Infallible,
     path::Path,
-    sync::mpsc,
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+use futures_util::stream::{self, Stream};
 use proptest::prelude::*;
 use windlass::Time;
 use windlass_campaigns::{
     app::{App, AppError, Options},
     channel::Channel,
     db::{Db, DbError},
+    flow::optout,
     import,
-    intake::{self, Upload},
+    intake::{self, Receiving, Tried},
     model::{
         ContactId, ImportId, ListId,
         contact::{Consent, Contact},
-        import::{Import, ImportPlan, ImportStatus},
+        import::{Import, ImportPlan, ImportStatus, Known},
     },
     store::{
-        contacts::{self, NewContact, SameNumber, Upserted},
+        contacts::{self, How, NewContact, Upserted},
         lists,
     },
 };
+
+#[path = "../../../crates/windlass-postgres/tests/server/mod.rs"]
+mod server;
 
 /// What has not come by then never will.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 async fn app_in(dir: &Path) -> App {
-    let client = windlass::open(&format!("file:{}", dir.join("queue").display())).await.unwrap();
-    let db = Db::open(&format!("sqlite:{}", dir.join("campaigns.db").display())).await.unwrap();
+    app_on(dir, &format!("sqlite:{}", dir.join("campaigns.db").display())).await
+}
+
+/// One of perhaps several processes on that database, each with a queue of its own.
+async fn app_on(dir: &Path, database: &str) -> App {
+    let queue = tempfile::tempdir_in(dir).unwrap().keep();
+    let client = windlass::open(&format!("file:{}", queue.display())).await.unwrap();
+    let db = Db::open(database).await.unwrap();
     App::open(db, client, Options::default()).await.unwrap()
 }
 
-fn upload(file: &str, source: Box<dyn Read + Send>) -> Upload {
-    let head = &file.as_bytes()[..file.len().min(import::SNIFF_BYTES)];
-    let preview = import::sniff(head, None).unwrap();
-    let plan = ImportPlan::new(preview.format, preview.mapping().unwrap());
-    Upload { name: "people.csv".into(), bytes: file.len() as u64, source, plan, list: "spring".into() }
+/// The file as it comes over a wire: in pieces of no particular size.
+fn wire(file: &[u8]) -> impl Stream<Item = Result<Bytes, Infallible>> + use<> {
+    let pieces: Vec<_> = file.chunks(8_191).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    stream::iter(pieces)
 }
 
-fn whole(file: &str) -> Box<dyn Read + Send> {
-    Box::new(Cursor::new(file.to_owned().into_bytes()))
+/// Takes a file in, as it is.
+async fn bring(app: &App, file: impl AsRef<[u8]>) -> Result<ImportId, AppError> {
+    intake::receive(app, "people.csv", "Ann", wire(file.as_ref())).await
+}
+
+/// The plan that is proposed.
+async fn proposed(app: &App, id: ImportId) -> ImportPlan {
+    let preview = intake::look_at(app, id, None).await.unwrap();
+    ImportPlan::new(preview.format, preview.mapping().unwrap())
+}
+
+/// Takes a file in and begins to import it as is proposed.
+async fn start(app: &App, file: impl AsRef<[u8]>) -> ImportId {
+    let id = bring(app, file).await.unwrap();
+    let plan = proposed(app, id).await;
+    intake::begin(app, id, plan, "spring", "Ann").await.unwrap();
+    id
+}
+
+/// Pieces of files that are kept.
+async fn pieces(app: &App) -> i64 {
+    app.db().read(|tx| tx.count("SELECT count(*) FROM import_files", &[])).await.unwrap()
 }
 
 async fn until(app: &App, id: ImportId, holds: impl Fn(&Import) -> bool) -> Import {
@@ -62,7 +92,7 @@ async fn until(app: &App, id: ImportId, holds: impl Fn(&Import) -> bool) -> Impo
 }
 
 async fn ended(app: &App, id: ImportId) -> Import {
-    until(app, id, |import| import.status != ImportStatus::Running).await
+    until(app, id, |import| import.status.is_over()).await
 }
 
 async fn everybody(app: &App) -> Vec<Contact> {
@@ -129,7 +159,7 @@ async fn of_ten_thousand_rows_with_nonsense_each_becomes_a_contact_or_a_line_wit
         let phone = format!("+1212{:07}", 2_000_000 + nth);
         file += &format!("Ann,Nr{nth},{email},{phone},{state},{zone},{consent},{country}\n");
     }
-    let id = intake::start(&app, upload(&file, whole(&file)), "Ann").await.unwrap();
+    let id = start(&app, &file).await;
     let import = ended(&app, id).await;
     assert_eq!((import.status, import.percent(), import.why.as_str()), (ImportStatus::Done, 100, ""));
     let progress = &import.progress;
@@ -137,7 +167,8 @@ async fn of_ten_thousand_rows_with_nonsense_each_becomes_a_contact_or_a_line_wit
     assert_eq!((progress.rows, progress.added, progress.updated), (10_000, 9_400, 0));
     assert_eq!((progress.duplicates, progress.refused), (100, 500));
     assert_eq!(progress.bytes_done, file.len() as u64);
-    assert_eq!(on_list(&app, import.list).await, 9_400);
+    assert_eq!(on_list(&app, import.list.unwrap()).await, 9_400);
+    until_no_piece_is_kept(&app).await;
 
     let errors = intake::errors(&app, id).await.unwrap();
     assert_eq!(errors.lines().count(), 601);
@@ -154,30 +185,10 @@ async fn of_ten_thousand_rows_with_nonsense_each_becomes_a_contact_or_a_line_wit
 
     // What was refused can be mended and imported again: the headings fit, the reasons are left out.
     let mended = errors.replace("America/Nowhere", "Pacific");
-    let id = intake::start(&app, upload(&mended, whole(&mended)), "Ann").await.unwrap();
+    let id = start(&app, &mended).await;
     let again = ended(&app, id).await;
     assert_eq!((again.progress.added, again.progress.refused), (100, 400), "{again:?}");
     assert_eq!(again.progress.updated, 100, "the duplicates are known");
-}
-
-/// A file of which the second half comes when the test says so.
-struct Gated {
-    first: Cursor<Vec<u8>>,
-    gate: mpsc::Receiver<()>,
-    rest: Cursor<Vec<u8>>,
-    /// Goes with the file, when nobody reads it any more.
-    _read: mpsc::Sender<()>,
-}
-
-impl Read for Gated {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.first.read(buffer)?;
-        if read > 0 {
-            return Ok(read);
-        }
-        let _ = self.gate.recv();
-        self.rest.read(buffer)
-    }
 }
 
 fn people(count: usize) -> String {
@@ -185,50 +196,77 @@ fn people(count: usize) -> String {
     "email,name\n".to_owned() + &rows.collect::<String>()
 }
 
+/// What an import came to, whoever worked on it: every row counted once.
+async fn assert_exact(app: &App, import: &Import, file: &str, people: u64, refused: u64) {
+    assert_eq!((import.status, import.why.as_str()), (ImportStatus::Done, ""), "{import:?}");
+    let progress = &import.progress;
+    assert_eq!((progress.added, progress.updated, progress.refused), (people, 0, refused), "{import:?}");
+    assert_eq!((progress.rows, progress.bytes_done), (people + refused, file.len() as u64));
+    assert_eq!(everybody(app).await.len() as u64, people);
+    assert_eq!(on_list(app, import.list.unwrap()).await as u64, people);
+    let errors = intake::errors(app, import.id).await.unwrap();
+    let lines: std::collections::BTreeSet<&str> = errors.lines().collect();
+    assert_eq!(lines.len() as u64, refused + 1, "each refused row once, and the headings");
+    assert_eq!(errors.lines().count(), lines.len());
+    until_no_piece_is_kept(app).await;
+}
+
+async fn until_no_piece_is_kept(app: &App) {
+    let begun = Instant::now();
+    while pieces(app).await > 0 {
+        assert!(begun.elapsed() < DEADLINE, "the file goes with its import");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// One process begins, another goes on as if the first were gone, and the first finds out at its next batch.
+async fn is_handed_over(one: &App, other: &App) {
+    let file = people(20_000) + "nobody,x\nnobody else,y\n";
+    let id = start(one, &file).await;
+    let running = until(one, id, |import| import.progress.added >= 2_000).await;
+    assert_eq!(running.status, ImportStatus::Running);
+    assert!((1..100).contains(&running.percent()), "{running:?}");
+
+    // Half a minute later nobody has seen it.
+    assert_eq!(intake::take_up(other, other.client().now()).await.unwrap(), 0);
+    let later = other.client().now().plus_ms(31_000);
+    assert_eq!(intake::mark_lost(other, later).await.unwrap(), 1);
+    let interrupted = intake::look(other, id).await.unwrap();
+    assert_eq!((interrupted.status, interrupted.ended_at), (ImportStatus::Interrupted, None));
+    assert!(interrupted.progress.added >= 2_000, "what it has done is told: {interrupted:?}");
+    assert_eq!(intake::take_up(other, other.client().now()).await.unwrap(), 1);
+    let done = ended(other, id).await;
+    assert_eq!(done.run, 2);
+    assert_exact(other, &done, &file, 20_000, 2).await;
+    assert_eq!(intake::take_up(one, later).await.unwrap(), 0, "what is done is not done again");
+    assert_eq!(intake::look(one, id).await.unwrap(), done);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_import_whose_process_is_gone_is_interrupted_and_done_again_while_the_old_one_writes_nothing_more()
+async fn an_import_whose_process_is_gone_goes_on_behind_what_was_written_and_the_old_run_writes_nothing_more()
 {
     let dir = tempfile::tempdir().unwrap();
     let app = app_in(dir.path()).await;
-    let file = people(5_000);
-    let half = file.len() / 2;
-    let (open_gate, gate) = mpsc::channel();
-    let (_read, is_read) = mpsc::channel();
-    let gated = Gated {
-        first: Cursor::new(file.as_bytes()[..half].to_vec()),
-        gate,
-        rest: Cursor::new(file.as_bytes()[half..].to_vec()),
-        _read,
-    };
-    let id = intake::start(&app, upload(&file, Box::new(gated)), "Ann").await.unwrap();
-    let running = until(&app, id, |import| import.progress.added >= 2_000).await;
-    assert_eq!(running.status, ImportStatus::Running);
-    assert!((1..100).contains(&running.percent()), "{running:?}");
-    let refused = intake::again(&app, id, whole(&file), file.len() as u64, "Ann").await;
-    assert!(matches!(refused, Err(AppError::Conflict(_))), "{refused:?}");
+    is_handed_over(&app, &app).await;
+}
 
-    // Half a minute later nobody has seen it.
-    assert_eq!(intake::mark_lost(&app, app.client().now()).await.unwrap(), 0);
-    let later = app.client().now().plus_ms(31_000);
-    assert_eq!(intake::mark_lost(&app, later).await.unwrap(), 1);
-    let interrupted = intake::look(&app, id).await.unwrap();
-    assert_eq!(interrupted.status, ImportStatus::Interrupted);
-    assert_eq!(interrupted.progress.added, 2_000, "what it has done is told");
-    assert_eq!(everybody(&app).await.len(), 2_000);
-
-    intake::again(&app, id, whole(&file), file.len() as u64, "Bob").await.unwrap();
-    let done = ended(&app, id).await;
-    assert_eq!((done.status, done.run), (ImportStatus::Done, 2));
-    assert_eq!((done.progress.added, done.progress.updated), (3_000, 2_000));
-    assert_eq!((everybody(&app).await.len(), on_list(&app, done.list).await), (5_000, 5_000));
-
-    // The old run finds out at its next batch, and lets the file go.
-    open_gate.send(()).unwrap();
-    drop(open_gate);
-    tokio::task::spawn_blocking(move || is_read.recv_timeout(DEADLINE)).await.unwrap().unwrap_err();
-    assert_eq!(intake::look(&app, id).await.unwrap(), done);
-    let refused = intake::again(&app, id, whole(&file), file.len() as u64, "Bob").await;
-    assert!(matches!(refused, Err(AppError::Conflict(_))), "what is done is not done again");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_on_one_postgres_either_has_the_file_and_goes_on_for_the_other() {
+    let (_server, address) = server::Server::on_loopback();
+    let url = format!("postgres://windlass@{address}/postgres");
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (app_on(dir.path(), &url).await, app_on(dir.path(), &url).await);
+    is_handed_over(&one, &other).await;
+    // A file that one of them has taken in is imported by the other: its bytes come back as they were.
+    let old = "name;email\r\nJos\u{e9};jose@example.org\r\n\"Z\u{eb}n\";zen@example.org\r\n";
+    let file: Vec<u8> = old.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap()).collect();
+    let id = bring(&one, &file).await.unwrap();
+    let plan = proposed(&other, id).await;
+    intake::begin(&other, id, plan, "other", "Bob").await.unwrap();
+    let done = ended(&one, id).await;
+    assert_eq!((done.progress.added, done.progress.bytes_done), (2, file.len() as u64), "{done:?}");
+    let jose = everybody(&one).await.into_iter().find(|one| one.name == "José");
+    assert!(jose.is_some(), "a letter that is no UTF-8 in the file");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -237,7 +275,7 @@ async fn the_same_file_again_changes_nothing() {
     let app = app_in(dir.path()).await;
     let file = people(1_500);
     for (added, updated) in [(1_500, 0), (0, 1_500)] {
-        let id = intake::start(&app, upload(&file, whole(&file)), "Ann").await.unwrap();
+        let id = start(&app, &file).await;
         let import = ended(&app, id).await;
         assert_eq!((import.progress.added, import.progress.updated), (added, updated));
     }
@@ -268,11 +306,12 @@ async fn an_opt_out_is_lifted_by_a_later_date_and_not_by_a_yes() {
     }
     let sms = async |cell: &str, email: &'static str| {
         let file = format!("email,sms consent\n{email},{cell}\n");
-        let mut upload = upload(&file, whole(&file));
-        upload.plan.mapping =
+        let id = bring(&app, &file).await.unwrap();
+        let mut plan = proposed(&app, id).await;
+        plan.mapping =
             import::Mapping::new(["email", "consent.sms"].map(|word| word.parse().unwrap()).to_vec())
                 .unwrap();
-        let id = intake::start(&app, upload, "Ann").await.unwrap();
+        intake::begin(&app, id, plan, "spring", "Ann").await.unwrap();
         assert_eq!(ended(&app, id).await.progress.updated, 1);
         consents_of(&app, email).await.remove(&Channel::Sms).unwrap()
     };
@@ -291,27 +330,168 @@ async fn an_opt_out_is_lifted_by_a_later_date_and_not_by_a_yes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_none_is_refused_before_anything_is_written_and_one_that_ends_badly_says_why() {
+async fn a_file_that_is_none_is_refused_when_it_comes_and_nothing_of_it_stays() {
     let dir = tempfile::tempdir().unwrap();
     let app = app_in(dir.path()).await;
-    let file = people(10);
-    let mut bad = upload(&file, whole("email\n"));
-    bad.list = "other".into();
-    let refused = intake::start(&app, bad, "Ann").await;
-    assert!(matches!(&refused, Err(AppError::Invalid { field: "file", .. })), "{refused:?}");
-    let listed = app.db().read(lists::all).await.unwrap();
-    assert!(listed.is_empty(), "{listed:?}");
+    let mut zip = b"PK\x03\x04".to_vec();
+    zip.extend((0..2_000_000_u32).map(|byte| byte as u8));
+    let nuls = [b"email\n".to_vec(), vec![0; 700_000]].concat();
+    for (file, said) in [
+        (Vec::new(), "empty"),
+        (b" \r\n\n".to_vec(), "empty"),
+        (zip, "Excel"),
+        (nuls, "NUL"),
+        (vec![b'x'; 3_000_000], "longer than"),
+        (b"\"email\nann@example.com\n".to_vec(), "line 1"),
+    ] {
+        let refused = bring(&app, &file).await.unwrap_err();
+        assert!(matches!(refused, AppError::Invalid { field: "file", .. }), "{refused}");
+        assert!(refused.to_string().contains(said), "{said}: {refused}");
+    }
+    // A sender who is cut off leaves nothing either.
+    let cut = stream::iter([Ok(Bytes::from(people(50_000))), Err("the cable is out")]);
+    let refused = intake::receive(&app, "people.csv", "Ann", cut).await.unwrap_err();
+    assert!(refused.to_string().contains("the cable is out"), "{refused}");
+    assert_eq!(intake::page(&app, ImportId(i64::MAX), 9).await.unwrap(), []);
+    assert_eq!(pieces(&app).await, 0);
+}
 
-    let longer = file.clone() + &people(2_000);
-    let id = intake::start(&app, upload(&file, whole(&longer)), "Ann").await;
-    let id = match id {
-        Ok(id) => id,
-        // The head alone may be longer than was said.
-        Err(error) => return assert!(error.to_string().contains("longer than was said"), "{error}"),
-    };
-    let import = ended(&app, id).await;
-    assert_eq!(import.status, ImportStatus::Failed);
-    assert!(import.why.contains("longer than was said"), "{import:?}");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_that_does_not_fit_its_file_begins_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = app_in(dir.path()).await;
+    let id = bring(&app, people(10)).await.unwrap();
+    let plan = proposed(&app, id).await;
+    let email = || "email".parse().unwrap();
+    let narrow = ImportPlan { mapping: import::Mapping::new(vec![email()]).unwrap(), ..plan.clone() };
+    let baseless = ImportPlan { basis: "because".into(), ..plan.clone() };
+    for (plan, list, field) in [(narrow, "x", "file"), (baseless, "x", "basis"), (plan.clone(), " ", "list")]
+    {
+        let refused = intake::begin(&app, id, plan, list, "Ann").await;
+        assert!(matches!(&refused, Err(AppError::Invalid { field: at, .. }) if *at == field), "{refused:?}");
+    }
+    assert!(app.db().read(lists::all).await.unwrap().is_empty());
+    intake::begin(&app, id, plan.clone(), "x", "Ann").await.unwrap();
+    let twice = intake::begin(&app, id, plan.clone(), "x", "Ann").await;
+    assert!(matches!(twice, Err(AppError::Conflict(_))), "{twice:?}");
+    ended(&app, id).await;
+    let none = intake::begin(&app, ImportId(99), plan, "x", "Ann").await;
+    assert!(matches!(none, Err(AppError::Unknown { .. })), "{none:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_comes_back_to_is_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = app_in(dir.path()).await;
+    let mut unfinished = Receiving::begin(&app, "C:\\Users\\Ann\\list.csv", "Ann").await.unwrap();
+    unfinished.take(people(40_000).as_bytes()).await.unwrap();
+    drop(unfinished);
+    let forgotten = bring(&app, people(3)).await.unwrap();
+    let refused = start(&app, "email,name\nnobody,x\n").await;
+    ended(&app, refused).await;
+    let names: Vec<String> =
+        intake::page(&app, ImportId(99), 9).await.unwrap().into_iter().map(|one| one.name).collect();
+    assert_eq!(names, ["people.csv", "people.csv", "list.csv"]);
+
+    let now = app.client().now();
+    intake::sweep(&app, now).await.unwrap();
+    assert_eq!(intake::page(&app, ImportId(99), 9).await.unwrap().len(), 3, "not yet");
+    intake::sweep(&app, now.plus_ms(25 * 3_600_000)).await.unwrap();
+    let left = intake::page(&app, ImportId(99), 9).await.unwrap();
+    assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [refused, forgotten]);
+    assert_eq!(left[1].status, ImportStatus::Cancelled);
+    assert!(left[1].why.contains("within a day"), "{left:?}");
+    assert_eq!(pieces(&app).await, 0);
+    assert!(!intake::errors(&app, refused).await.unwrap().is_empty(), "refused rows stay for a month");
+
+    // A cancelled upload takes nothing more.
+    let mut ended_by_others = Receiving::begin(&app, "x.csv", "Ann").await.unwrap();
+    intake::cancel(&app, intake::page(&app, ImportId(99), 1).await.unwrap()[0].id, "Bob").await.unwrap();
+    let refused = ended_by_others.take(people(40_000).as_bytes()).await;
+    assert!(matches!(refused, Err(AppError::Conflict(_))), "{refused:?}");
+    assert_eq!(pieces(&app).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_contact_who_is_known_is_changed_filled_up_or_left_as_the_plan_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = app_in(dir.path()).await;
+    let file = "email,phone,name,plan,sms consent,email consent\n\
+        ann@example.com,+12125550101,New,gold,2026-03-02,no\n";
+    for (known, phone, name, plan, sms, email) in [
+        (Known::Update, "+12125550101", "New", "gold", true, false),
+        (Known::Fill, "+12125550100", "Ann", "gold", true, false),
+        (Known::Keep, "+12125550100", "Ann", "", false, false),
+    ] {
+        let ann = NewContact {
+            email: Some("ann@example.com".into()),
+            phone: Some("+12125550100".into()),
+            name: Some("Ann".into()),
+            ..NewContact::default()
+        };
+        app.db()
+            .write(move |tx| {
+                tx.run("DELETE FROM list_members", &[])?;
+                tx.run("DELETE FROM consents", &[])?;
+                tx.run("DELETE FROM contacts", &[])?;
+                contacts::upsert(tx, &ann, Time(1_000))
+            })
+            .await
+            .unwrap();
+        let id = bring(&app, file).await.unwrap();
+        let chosen = ImportPlan { known, ..proposed(&app, id).await };
+        intake::begin(&app, id, chosen, "spring", "Ann").await.unwrap();
+        let import = ended(&app, id).await;
+        assert_eq!((import.progress.added, import.progress.updated), (0, 1), "{import:?}");
+        let ann = everybody(&app).await.remove(0);
+        assert_eq!((ann.phone.as_deref(), ann.name.as_str()), (Some(phone), name), "{known}");
+        assert_eq!(ann.fields.get("plan").map_or("", String::as_str), plan, "{known}");
+        let consents = consents_of(&app, "ann@example.com").await;
+        let agrees = |channel| consents.get(&channel).map(|one| one.revoked_at.is_none());
+        assert_eq!(agrees(Channel::Sms).unwrap_or(false), sms, "{known}");
+        assert_eq!(agrees(Channel::Email), Some(email), "a refusal counts: {known}");
+        assert_eq!(on_list(&app, import.list.unwrap()).await, 1, "on the list in any case: {known}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_rows_are_tried_out_and_a_row_that_is_cut_off_is_not_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = app_in(dir.path()).await;
+    let id = bring(&app, "email,time zone\nann@example.com,Eastern\nbob@,\n").await.unwrap();
+    let tried = intake::try_out(&app, id, &proposed(&app, id).await).await.unwrap();
+    let [Tried::Contact(2, ann), Tried::Refused(bob)] = &tried[..] else { panic!("{tried:?}") };
+    assert_eq!(ann.time_zone.as_deref(), Some("America/New_York"));
+    assert_eq!((bob.line, bob.code.name()), (3, "bad_email"));
+    assert!(everybody(&app).await.is_empty(), "nothing is written");
+
+    let wide = format!(
+        "email,note\nann@example.com,{}\nbob@example.com,{}\n",
+        "x".repeat(3_000),
+        "y".repeat(64_000)
+    );
+    let id = bring(&app, wide).await.unwrap();
+    let tried = intake::try_out(&app, id, &proposed(&app, id).await).await.unwrap();
+    assert!(matches!(&tried[..], [Tried::Contact(2, _)]), "{tried:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erased_contact_is_in_no_file_of_refused_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = app_in(dir.path()).await;
+    let id = start(&app, people(3)).await;
+    ended(&app, id).await;
+    let file =
+        "email;mobile;time zone\na1@example.com;;Nowhere\na2@example.com;;Nowhere\n;212 555 0100;Nowhere\n";
+    let refused = start(&app, file).await;
+    ended(&app, refused).await;
+    assert_eq!(intake::errors(&app, refused).await.unwrap().lines().count(), 4);
+    let a1 = everybody(&app).await[1].id;
+    optout::erase(&app, a1, "Ann").await.unwrap();
+    let errors = intake::errors(&app, refused).await.unwrap();
+    assert!(!errors.contains("a1@") && errors.contains("a2@"), "{errors}");
+    assert_eq!(errors.lines().count(), 3, "headings and the others' rows: {errors}");
+    assert_eq!(intake::look(&app, refused).await.unwrap().progress.refused, 3, "they stay counted");
 }
 
 /// Few addresses, so that contacts meet in every way that they can.
@@ -346,7 +526,7 @@ fn a_batch_does_what_its_contacts_do_one_after_the_other() {
     let dir = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let db = runtime.block_on(Db::open(&dir.path().join("campaigns.db").display().to_string())).unwrap();
-    let come_to = |before: &[NewContact], batch: &[NewContact], same: SameNumber, at_once: bool| {
+    let come_to = |before: &[NewContact], batch: &[NewContact], same: How, at_once: bool| {
         let (before, batch) = (before.to_vec(), batch.to_vec());
         let undone = db.write(move |tx| {
             for new in &before {
@@ -368,7 +548,7 @@ fn a_batch_does_what_its_contacts_do_one_after_the_other() {
     let few = |range| proptest::collection::vec(newcomer(), range);
     proptest::test_runner::TestRunner::new(config)
         .run(&(few(0..5), few(1..9)), |(before, batch)| {
-            for same in [SameNumber::SamePerson, SameNumber::Colleague] {
+            for same in [How::FORM, How::FILE] {
                 prop_assert_eq!(come_to(&before, &batch, same, false), come_to(&before, &batch, same, true));
             }
             Ok(())
@@ -386,10 +566,8 @@ async fn colleagues_with_one_number_stay_two_and_the_number_stays_with_the_first
         ..NewContact::default()
     };
     let both = [person("Ann@example.com", "+12125550100"), person("bob@example.com", "+12125550100")];
-    let batch = db
-        .write(move |tx| contacts::upsert_all(tx, &both, SameNumber::Colleague, |_| true, Time(1)))
-        .await
-        .unwrap();
+    let batch =
+        db.write(move |tx| contacts::upsert_all(tx, &both, How::FILE, |_| true, Time(1))).await.unwrap();
     assert_eq!(batch.numbers_kept, 1);
     let people = db.read(|tx| contacts::page(tx, None, "", ContactId(0), 100)).await.unwrap();
     let addresses: Vec<_> = people.iter().map(|one| (one.email.as_deref(), one.phone.as_deref())).collect();

@@ -73,9 +73,10 @@ impl Set {
 
     async fn people(&self, people: Vec<NewContact>) -> Vec<ContactId> {
         let now = self.app.now();
-        let added = self.app.db().write(move |tx| {
-            contacts::upsert_all(tx, &people, contacts::SameNumber::SamePerson, |_| true, now)
-        });
+        let added = self
+            .app
+            .db()
+            .write(move |tx| contacts::upsert_all(tx, &people, contacts::How::FORM, |_| true, now));
         added.await.unwrap().upserted.into_iter().map(|done| done.id()).collect()
     }
 

@@ -245,11 +245,12 @@ impl ToSql for Value {
                 _ => value.to_sql(ty, out),
             },
             Value::Text(text) => text.to_sql(ty, out),
+            Value::Bytes(bytes) => bytes.to_sql(ty, out),
         }
     }
 
     fn accepts(ty: &Type) -> bool {
-        <String as ToSql>::accepts(ty) || matches!(*ty, Type::INT2 | Type::INT4 | Type::INT8)
+        <String as ToSql>::accepts(ty) || matches!(*ty, Type::INT2 | Type::INT4 | Type::INT8 | Type::BYTEA)
     }
 
     tokio_postgres::types::to_sql_checked!();
@@ -262,6 +263,7 @@ impl<'a> FromSql<'a> for Value {
             Type::INT4 => Value::Int(i32::from_sql(ty, raw)?.into()),
             Type::INT2 => Value::Int(i16::from_sql(ty, raw)?.into()),
             Type::BOOL => Value::Int(bool::from_sql(ty, raw)?.into()),
+            Type::BYTEA => Value::Bytes(raw.to_vec()),
             _ => Value::Text(String::from_sql(ty, raw)?),
         })
     }
@@ -272,7 +274,7 @@ impl<'a> FromSql<'a> for Value {
 
     fn accepts(ty: &Type) -> bool {
         <String as FromSql<'_>>::accepts(ty)
-            || matches!(*ty, Type::INT2 | Type::INT4 | Type::INT8 | Type::BOOL)
+            || matches!(*ty, Type::INT2 | Type::INT4 | Type::INT8 | Type::BOOL | Type::BYTEA)
     }
 }
 

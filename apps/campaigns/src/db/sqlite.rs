@@ -246,8 +246,9 @@ impl Session<'_> {
                     ValueRef::Null => Value::Null,
                     ValueRef::Integer(value) => Value::Int(value),
                     ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
-                    ValueRef::Real(_) | ValueRef::Blob(_) => {
-                        return Err(DbError::Row(format!("column {at} is neither number nor text")));
+                    ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+                    ValueRef::Real(_) => {
+                        return Err(DbError::Row(format!("column {at} is neither number, text nor bytes")));
                     }
                 });
             }
@@ -275,6 +276,7 @@ impl rusqlite::ToSql for Value {
             Value::Null => ValueRef::Null,
             Value::Int(value) => ValueRef::Integer(*value),
             Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Bytes(bytes) => ValueRef::Blob(bytes),
         }))
     }
 }

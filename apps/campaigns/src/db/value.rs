@@ -1,6 +1,6 @@
 //! What goes into a statement and comes out of a row.
 //!
-//! Numbers, texts and nothing: both databases mean the same by these. Times are numbers of milliseconds, booleans 0 and 1,
+//! Numbers, texts, bytes and nothing: both databases mean the same by these. Times are numbers of milliseconds, booleans 0 and 1,
 //! and what has a shape of its own is JSON in a text.
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -17,6 +17,8 @@ pub enum Value {
     Int(i64),
     /// TEXT.
     Text(String),
+    /// BYTEA: a piece of somebody's file.
+    Bytes(Vec<u8>),
 }
 
 impl Value {
@@ -59,6 +61,12 @@ impl From<Time> for Value {
     fn from(value: Time) -> Self {
         // A time after the year 292,000,000 is no time.
         Value::Int(i64::try_from(value.0).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(value: Vec<u8>) -> Self {
+        Value::Bytes(value)
     }
 }
 
@@ -119,6 +127,7 @@ impl Row {
             Value::Null => Ok(None),
             Value::Int(value) => Ok(Some(value)),
             Value::Text(text) => Err(DbError::Row(format!("{text:?} is no number"))),
+            Value::Bytes(_) => Err(DbError::Row("bytes are no number".to_owned())),
         }
     }
 
@@ -172,6 +181,18 @@ impl Row {
             Value::Null => Ok(None),
             Value::Text(text) => Ok(Some(text)),
             Value::Int(value) => Err(DbError::Row(format!("{value} is no text"))),
+            Value::Bytes(_) => Err(DbError::Row("bytes are no text".to_owned())),
+        }
+    }
+
+    /// The next column, bytes.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn bytes(&mut self) -> Result<Vec<u8>, DbError> {
+        match self.next()? {
+            Value::Bytes(bytes) => Ok(bytes),
+            _ => Err(DbError::Row("bytes are missing".to_owned())),
         }
     }
 

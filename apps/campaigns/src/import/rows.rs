@@ -67,6 +67,11 @@ macro_rules! row_codes {
             pub fn name(self) -> &'static str {
                 match self { $(RowCode::$code => $name),* }
             }
+
+            /// What it means, for people.
+            pub fn says(self) -> &'static str {
+                match self { $(RowCode::$code => $says),* }
+            }
         }
     };
 }

@@ -15,6 +15,8 @@ use crate::optout::Country;
 const LOOKED_AT_ROWS: usize = 25;
 /// How many rows are shown.
 const SHOWN_ROWS: usize = 10;
+/// The longest first row: as many columns as there may be, with 32 letters each. A file without lines is one such row.
+const MAX_HEADINGS_BYTES: usize = 16 * 1024;
 /// What other kinds of files begin with.
 const OTHER_KINDS: &[(&[u8], &str)] = &[
     (b"PK\x03\x04", "an Excel workbook or another zip archive"),
@@ -127,6 +129,12 @@ pub fn sniff(head: &[u8], home: Option<Country>) -> Result<Preview, ImportError>
     let first = rows.next().ok_or(ImportError::Empty)?;
     if first.len() > MAX_COLUMNS {
         return Err(ImportError::TooManyColumns(first.len()));
+    }
+    if first.iter().map(String::len).sum::<usize>() > MAX_HEADINGS_BYTES {
+        let why = format!(
+            "it is longer than {MAX_HEADINGS_BYTES} bytes; is this a list with a row for each contact?"
+        );
+        return Err(ImportError::Header { line: 1, why });
     }
     let header = is_header(&first);
     let format = Format { encoding, separator, header };

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::Sender;
 use super::convert;
 use crate::{
     import::{Counts, ErrorFile, ImportError, Rows},
-    model::import::{Import, Progress},
+    model::import::{Import, ImportPlan, Progress},
     store::contacts::{Batch, NewContact},
 };
 
@@ -53,13 +53,17 @@ impl Piece {
 }
 
 /// Reads the file to its end, or until nobody takes the batches any more.
+///
+/// A run that goes on with an earlier one reads from the beginning as well, to know every address again, and sends what
+/// is behind the rows that the earlier one has written: batches begin at the same rows each time.
 pub(super) fn read<R: Read>(
     mut rows: Rows<R>,
     import: &Import,
+    plan: &ImportPlan,
     batches: &Sender<Piece>,
 ) -> Result<(), ImportError> {
     let sink = Sink::default();
-    let mut errors = ErrorFile::new(sink.clone(), import.plan.format.separator, rows.headings());
+    let mut errors = ErrorFile::new(sink.clone(), plan.format.separator, rows.headings());
     let (mut written, mut errors_cut) = (0, false);
     let source = format!("import {}", import.id);
     loop {
@@ -69,7 +73,7 @@ pub(super) fn read<R: Read>(
         while read < BATCH_ROWS && end.is_none() {
             match rows.next_row() {
                 Ok(Some(Ok(row))) => {
-                    people.push(convert::contact(row, &import.plan, &source, import.created_at));
+                    people.push(convert::contact(row, plan, &source, import.created_at));
                 }
                 Ok(Some(Err(error))) if written + sink.len() < ERRORS_MAX_BYTES => errors.write(&error)?,
                 Ok(Some(Err(_))) => errors_cut = true,
@@ -83,8 +87,9 @@ pub(super) fn read<R: Read>(
         written += errors.len();
         let errors = String::from_utf8_lossy(&errors).into_owned();
         let piece = Piece { people, errors, counts: rows.counts().clone(), errors_cut };
+        let is_written = piece.counts.rows <= import.progress.rows;
         // Nobody takes it: the import was ended.
-        let is_wanted = batches.blocking_send(piece).is_ok();
+        let is_wanted = is_written || batches.blocking_send(piece).is_ok();
         if let Some(end) = end {
             return end;
         }
@@ -116,29 +121,5 @@ impl Write for Sink {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A source that is no longer than was said: whoever sends more is not read on.
-pub(super) struct Bound<R> {
-    source: io::Take<R>,
-    over: bool,
-}
-
-impl<R: Read> Bound<R> {
-    pub(super) fn new(source: R, bytes: u64) -> Self {
-        // One byte more tells that there are more.
-        Self { source: source.take(bytes + 1), over: false }
-    }
-}
-
-impl<R: Read> Read for Bound<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.read(buffer)?;
-        self.over |= self.source.limit() == 0;
-        if self.over && !buffer.is_empty() {
-            return Err(io::Error::other("the file is longer than was said; send it again"));
-        }
-        Ok(read)
     }
 }

@@ -15,19 +15,50 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ImportStatus {
+    /// Its file is on its way in.
+    Uploading,
+    /// Its file is here, and nobody has said yet what the columns mean.
+    Waiting,
     /// Its rows are read.
     Running,
     /// All of them were read.
     Done,
     /// The file cannot be read on; what was read stands.
     Failed,
-    /// The process that read it is gone; what was read stands, and it may be started again.
+    /// The process that read it is gone; what was read stands, and the next process that looks goes on.
     Interrupted,
     /// Somebody ended it; what was read stands.
     Cancelled,
 }
 
 words!(ImportStatus);
+
+impl ImportStatus {
+    /// Whether nothing more becomes of it.
+    pub fn is_over(self) -> bool {
+        matches!(self, ImportStatus::Done | ImportStatus::Failed | ImportStatus::Cancelled)
+    }
+}
+
+/// What a row does to a contact who is known already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Known {
+    /// What the row says replaces what is known.
+    #[default]
+    Update,
+    /// What the row says is taken where nothing is known.
+    Fill,
+    /// Nothing: the contact stays as they are, and is put on the list. A refusal of consent counts all the same.
+    Keep,
+}
+
+words!(Known);
+
+impl Known {
+    /// All of them, the usual one first.
+    pub const ALL: [Known; 3] = [Known::Update, Known::Fill, Known::Keep];
+}
 
 /// How a file is read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +74,9 @@ pub struct ImportPlan {
     /// On which basis the contacts have agreed, where a column says that they have: `express_written`, `express`, ….
     #[serde(default = "usual_basis")]
     pub basis: String,
+    /// What becomes of contacts who are known already.
+    #[serde(default)]
+    pub known: Known,
 }
 
 fn usual_home() -> Option<Country> {
@@ -56,7 +90,7 @@ fn usual_basis() -> String {
 impl ImportPlan {
     /// A file like that, from the United States, of contacts who have agreed by their own word.
     pub fn new(format: Format, mapping: Mapping) -> Self {
-        Self { format, mapping, home: usual_home(), basis: usual_basis() }
+        Self { format, mapping, home: usual_home(), basis: usual_basis(), known: Known::default() }
     }
 }
 
@@ -67,23 +101,23 @@ pub struct Import {
     pub id: ImportId,
     /// The file's name.
     pub name: String,
-    /// The list that the contacts are put on.
-    pub list: ListId,
-    /// How the file is read.
-    pub plan: ImportPlan,
+    /// The list that the contacts are put on, once it is chosen.
+    pub list: Option<ListId>,
+    /// How the file is read, once somebody has said so.
+    pub plan: Option<ImportPlan>,
     /// Who imports it.
     pub who: String,
     /// Where it stands.
     pub status: ImportStatus,
     /// Why it failed.
     pub why: String,
-    /// How often it was started.
+    /// How often it was started: each process that goes on with it is a run.
     pub run: i64,
-    /// The file's size.
+    /// The file's size, or how much of it is here.
     pub bytes: u64,
     /// What became of its rows so far.
     pub progress: Progress,
-    /// When it was first started.
+    /// When the file began to come in.
     pub created_at: Time,
     /// When it ended.
     pub ended_at: Option<Time>,

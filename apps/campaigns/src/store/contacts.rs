@@ -2,7 +2,7 @@
 
 mod upsert;
 
-pub use upsert::{Batch, NewContact, SameNumber, Upserted, give_consent, upsert, upsert_all};
+pub use upsert::{Batch, How, NewContact, SameNumber, Upserted, give_consent, upsert, upsert_all};
 
 use windlass::Time;
 

@@ -20,11 +20,10 @@ use windlass_campaigns::{
     },
     store::{
         audit, campaigns,
-        contacts::{self, SameNumber},
+        contacts::{self, How},
         enrolments, events,
         events::About,
-        imports::{self, NewImport},
-        lists,
+        imports, lists,
         providers::{self, DomainLimit},
         reviews::{self, ReviewKind},
         senders, settings,
@@ -60,9 +59,9 @@ fn ask_of_many(
     let some: Vec<_> = (0..3).map(|nth| person("many", nth, NOW)).collect();
     let moved = contacts::NewContact { phone: some[0].phone.clone(), ..person("moved", 9, NOW) };
     let both = [some[0].clone(), moved];
-    say!(contacts::upsert_all(tx, &some, SameNumber::Colleague, |_| true, NOW));
-    say!(contacts::upsert_all(tx, &both, SameNumber::Colleague, |_| false, LATER));
-    say!(contacts::upsert_all(tx, &both, SameNumber::SamePerson, |_| true, LATER));
+    say!(contacts::upsert_all(tx, &some, How::FILE, |_| true, NOW));
+    say!(contacts::upsert_all(tx, &both, How::FILE, |_| false, LATER));
+    say!(contacts::upsert_all(tx, &both, How::FORM, |_| true, LATER));
     say!(contacts::on_list(tx, list, one, 2));
     say!(contacts::agreed_on_list(tx, list, one, ContactId(i64::MAX)));
     say!(lists::names_of(tx, one));
@@ -112,26 +111,60 @@ fn ask_of_imports(tx: &mut Tx<'_>, list: ListId) -> Result<Vec<String>, DbError>
     }
     let preview = sniff(b"email,name\na@example.com,Ann\n", None).unwrap();
     let plan = ImportPlan::new(preview.format, preview.mapping().unwrap());
-    let new = NewImport { name: "a.csv".into(), list, plan, who: "Ann".into(), bytes: 100 };
-    let id = imports::create(tx, &new, NOW, NOW)?;
+    let id = imports::create(tx, "a.csv", "Ann", NOW, NOW)?;
+    say!(imports::kept(tx));
+    say!(imports::add_piece(tx, id, 0, &[0, 255, 10], NOW));
+    say!(imports::add_piece(tx, id, 1, b"b", LATER));
+    say!(imports::stale(tx, LATER.plus_ms(1), NOW));
+    say!(imports::received(tx, id, NOW));
+    say!(imports::add_piece(tx, id, 2, b"c", LATER));
+    say!(imports::piece(tx, id, 0));
+    say!(imports::piece(tx, id, 2));
+    say!(imports::stale(tx, LATER, NOW));
+    say!(imports::stale(tx, LATER, LATER));
+    say!(imports::resume(tx, id, NOW));
+    say!(imports::begin(tx, id, list, &plan, NOW));
+    say!(imports::begin(tx, id, list, &plan, NOW));
     let mut progress = Progress { rows: 3, added: 2, refused: 1, ..Progress::default() };
     progress.by_code.insert("bad_email".into(), 1);
     say!(imports::running(tx));
     say!(imports::advance(tx, (id, 1), &progress, LATER));
     say!(imports::advance(tx, (id, 2), &progress, LATER));
-    say!(imports::add_errors(tx, id, 0, "a\n"));
-    say!(imports::add_errors(tx, id, 1, "b\n"));
+    say!(imports::add_errors(tx, id, 2, "a\n"));
+    say!(imports::add_errors(tx, id, 3, "b\n"));
     say!(imports::errors(tx, id));
-    say!(imports::restart(tx, id, 100, LATER));
+    say!(imports::error_pieces(tx, (ImportId(0), -1), 1));
+    let piece = imports::error_pieces(tx, (id, 2), 9)?.remove(0);
+    say!(imports::rewrite_errors(tx, &imports::ErrorPiece { csv: "c\n".into(), ..piece }));
+    say!(imports::error_pieces(tx, (id, 3), 9));
+    say!(imports::errors(tx, id));
     say!(imports::is_one_lost(tx, LATER));
-    say!(imports::interrupt(tx, LATER, LATER));
+    say!(imports::interrupt(tx, LATER));
     say!(imports::is_one_lost(tx, LATER.plus_ms(1)));
-    say!(imports::interrupt(tx, LATER.plus_ms(1), LATER));
-    say!(imports::get(tx, id));
-    say!(imports::restart(tx, id, 90, LATER));
-    say!(imports::errors(tx, id));
+    say!(imports::interrupt(tx, LATER.plus_ms(1)));
+    say!(imports::interrupted(tx));
+    say!(imports::resume(tx, id, LATER));
+    say!(imports::resume(tx, id, LATER));
     say!(imports::end(tx, (id, 1), ImportStatus::Done, "", LATER));
+    say!(imports::leftover(tx));
     say!(imports::end(tx, (id, 2), ImportStatus::Failed, "it ends in the middle", LATER));
+    say!(imports::stop(tx, id, ImportStatus::Cancelled, "", LATER));
+    say!(imports::leftover(tx));
+    say!(imports::forget_pieces(tx, id, 1));
+    say!(imports::piece(tx, id, 1));
+    say!(imports::forget_pieces(tx, id, 5));
+    say!(imports::forget_pieces(tx, id, 5));
+    say!(imports::leftover(tx));
+    say!(imports::has_errors_before(tx, LATER));
+    say!(imports::has_errors_before(tx, LATER.plus_ms(1)));
+    say!(imports::forget_errors(tx, LATER));
+    say!(imports::forget_errors(tx, LATER.plus_ms(1)));
+    say!(imports::remove(tx, id));
+    let other = imports::create(tx, "b.csv", "Ann", NOW, NOW)?;
+    say!(imports::stop(tx, other, ImportStatus::Cancelled, "it is none", LATER));
+    say!(imports::get(tx, other));
+    say!(imports::remove(tx, other));
+    say!(imports::get(tx, other));
     say!(imports::page(tx, ImportId(i64::MAX), 10));
     Ok(said)
 }

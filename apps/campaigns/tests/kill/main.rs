@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "an answer that is not there is a failed test")]
 #![allow(clippy::print_stdout, reason = "a run says how much it saw")]
 
+mod imports;
 mod launches;
 mod process;
 #[allow(dead_code, reason = "the other tests use the rest")]
@@ -20,8 +21,9 @@ fn main() -> ExitCode {
     if let Some(ended) = process::asked_for() {
         return ended;
     }
-    let tests: [(&str, fn()); 2] = [
+    let tests: [(&str, fn()); 3] = [
         ("a_day_of_messages_while_the_workers_are_killed", workers::run),
+        ("an_import_that_is_killed_goes_on_behind_the_last_row_that_was_written", imports::run),
         ("a_launch_that_is_killed_is_a_draft_or_runs_with_one_paging_job", launches::run),
     ];
     let trials = tests.into_iter().map(|(name, run)| {

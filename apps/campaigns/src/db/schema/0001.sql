@@ -1,5 +1,5 @@
 -- The campaigns' tables, version 1. One text for SQLite and PostgreSQL: numbers are BIGINT, times are milliseconds since
--- 1970 in UTC, booleans 0 and 1, what has a shape of its own is JSON in TEXT. {id} is a number that the database gives, {c} an
+-- 1970 in UTC, booleans 0 and 1, what has a shape of its own is JSON in TEXT. BYTEA is bytes, to SQLite as well. {id} is a number that the database gives, {c} an
 -- order of texts by their bytes.
 
 -- What the installation knows of itself: its name in Message-IDs, its keys, its clock, its window rules.
@@ -262,16 +262,17 @@ CREATE TABLE reviews (
 CREATE INDEX reviews_open ON reviews (decision, id);
 
 -- Files of contacts on their way in. Each start of one is a run; who works for an earlier run finds out at the next batch.
+-- List and plan are there once somebody has said what the columns mean.
 CREATE TABLE imports (
   id {id},
   name TEXT NOT NULL,
-  list_id BIGINT NOT NULL REFERENCES lists (id),
-  plan TEXT NOT NULL,
+  list_id BIGINT REFERENCES lists (id),
+  plan TEXT,
   who TEXT NOT NULL,
   status TEXT NOT NULL,
   why TEXT NOT NULL DEFAULT '',
-  run BIGINT NOT NULL DEFAULT 1,
-  bytes BIGINT NOT NULL,
+  run BIGINT NOT NULL DEFAULT 0,
+  bytes BIGINT NOT NULL DEFAULT 0,
   bytes_done BIGINT NOT NULL DEFAULT 0,
   rows_read BIGINT NOT NULL DEFAULT 0,
   added BIGINT NOT NULL DEFAULT 0,
@@ -286,7 +287,15 @@ CREATE TABLE imports (
 );
 CREATE INDEX imports_status ON imports (status);
 
--- The rows that were refused, as pieces of a CSV file in their order.
+-- The files themselves, until their import is over: here, because any process that shares the database may work on it.
+CREATE TABLE import_files (
+  import_id BIGINT NOT NULL REFERENCES imports (id),
+  part BIGINT NOT NULL,
+  bytes BYTEA NOT NULL,
+  PRIMARY KEY (import_id, part)
+);
+
+-- The rows that were refused, as pieces of a CSV file in their order: whole rows each, the first with the headings.
 CREATE TABLE import_errors (
   import_id BIGINT NOT NULL REFERENCES imports (id),
   part BIGINT NOT NULL,

@@ -21,6 +21,7 @@ use crate::{
     model::{
         ContactId,
         contact::{Consent, Contact},
+        import::Known,
     },
 };
 
@@ -87,12 +88,28 @@ pub enum SameNumber {
     Colleague,
 }
 
+/// What becomes of those whom somebody knows already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct How {
+    /// Whose number it is that two mailboxes give.
+    pub same_number: SameNumber,
+    /// What is new of a contact who is known.
+    pub known: Known,
+}
+
+impl How {
+    /// As a form says it: the same person, with what is new of them.
+    pub const FORM: How = How { same_number: SameNumber::SamePerson, known: Known::Update };
+    /// As a file says it: somebody else with the same number, and what is new of those who are known.
+    pub const FILE: How = How { same_number: SameNumber::Colleague, known: Known::Update };
+}
+
 /// What came of an upsert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upserted {
     /// A new contact.
     Added(ContactId),
-    /// One that was known, with what is new of it.
+    /// One that was known, with what was to be written of it.
     Updated(ContactId),
 }
 
@@ -120,7 +137,7 @@ pub struct Batch {
 /// # Errors
 /// The database's.
 pub fn upsert(tx: &mut Tx<'_>, new: &NewContact, now: Time) -> Result<Upserted, DbError> {
-    let batch = upsert_all(tx, std::slice::from_ref(new), SameNumber::SamePerson, |_| true, now)?;
+    let batch = upsert_all(tx, std::slice::from_ref(new), How::FORM, |_| true, now)?;
     batch.upserted.first().copied().ok_or_else(|| DbError::Row("an upsert came to nothing".to_owned()))
 }
 
@@ -133,22 +150,21 @@ pub fn upsert(tx: &mut Tx<'_>, new: &NewContact, now: Time) -> Result<Upserted, 
 pub fn upsert_all(
     tx: &mut Tx<'_>,
     new: &[NewContact],
-    same_number: SameNumber,
+    how: How,
     lifts: impl Fn(&Consent) -> bool,
     now: Time,
 ) -> Result<Batch, DbError> {
     let mut people = People::default();
     people.load(tx, new)?;
     let mut numbers_kept = 0;
-    let places: Vec<(usize, bool)> =
-        new.iter().map(|new| people.take(new, same_number, &mut numbers_kept)).collect();
+    let places: Vec<(usize, bool)> = new.iter().map(|new| people.take(new, how, &mut numbers_kept)).collect();
     people.write(tx, now)?;
     let mut upserted = Vec::with_capacity(new.len());
     for (place, is_new) in places {
         let id = people.all[place].id.ok_or_else(collided)?;
         upserted.push(if is_new { Upserted::Added(id) } else { Upserted::Updated(id) });
     }
-    give_consents(tx, new.iter().zip(&upserted), lifts)?;
+    give_consents(tx, new.iter().zip(&upserted), how.known, lifts)?;
     Ok(Batch { upserted, numbers_kept })
 }
 
@@ -220,12 +236,12 @@ impl People {
     }
 
     /// Takes in what is new: where the person stands, and whether nobody knew them.
-    fn take(&mut self, new: &NewContact, same_number: SameNumber, numbers_kept: &mut u64) -> (usize, bool) {
+    fn take(&mut self, new: &NewContact, how: How, numbers_kept: &mut u64) -> (usize, bool) {
         let email = folded(new.email.as_deref());
         let by_email = email.as_ref().and_then(|email| self.by_email.get(email)).copied();
         let by_phone = new.phone.as_ref().and_then(|phone| self.by_phone.get(phone)).copied();
         let is_same = |at: &usize| {
-            same_number == SameNumber::SamePerson || email.is_none() || self.all[*at].email.is_none()
+            how.same_number == SameNumber::SamePerson || email.is_none() || self.all[*at].email.is_none()
         };
         let same = by_phone.filter(is_same);
         let phone = match (by_email.or(same), by_phone) {
@@ -253,6 +269,13 @@ impl People {
             return (self.push(person), true);
         };
         let person = &mut self.all[at];
+        let is_taken = |is_known: bool| match how.known {
+            Known::Update => true,
+            Known::Fill => !is_known,
+            Known::Keep => false,
+        };
+        let email = email.filter(|_| is_taken(person.email.is_some()));
+        let phone = phone.filter(|_| is_taken(person.phone.is_some()));
         if let Some(email) = email.as_ref().filter(|email| person.email.as_ref() != Some(*email)) {
             if let Some(old) = &person.email {
                 self.by_email.remove(old);
@@ -276,13 +299,14 @@ impl People {
             (&mut person.state, &new.state),
             (&mut person.zip, &new.zip),
         ] {
-            if new.is_some() && known != new {
+            if new.is_some() && known != new && is_taken(known.is_some()) {
                 known.clone_from(new);
                 person.is_changed = true;
             }
         }
         for (name, value) in &new.fields {
-            if person.fields.get(name) != Some(value) {
+            let known = person.fields.get(name);
+            if known != Some(value) && is_taken(known.is_some()) {
                 person.fields.insert(name.clone(), value.clone());
                 person.is_changed = true;
             }
@@ -364,10 +388,15 @@ fn ask(tx: &mut Tx<'_>, sql: &'static [String; 2], addresses: &[&str]) -> Result
 fn give_consents<'a>(
     tx: &mut Tx<'_>,
     given: impl Iterator<Item = (&'a NewContact, &'a Upserted)>,
+    known: Known,
     lifts: impl Fn(&Consent) -> bool,
 ) -> Result<(), DbError> {
+    let counts = |consent: &Consent, done: &Upserted| {
+        known != Known::Keep || matches!(done, Upserted::Added(_)) || consent.revoked_at.is_some()
+    };
     let mut given: Vec<(ContactId, &Consent)> = given
         .flat_map(|(new, done)| new.consents.iter().map(move |consent| (done, consent)))
+        .filter(|(done, consent)| counts(consent, done))
         .map(|(done, consent)| (done.id(), consent))
         .collect();
     // One statement writes a row once: what is said of one contact and channel again comes in a round of its own.
