@@ -15,6 +15,8 @@
 //! | `/touches/{touch}` | [`view::TouchPage`] | |
 //! | `/contacts` | [`view::ContactsPage`] | |
 //! | `/contacts/{contact}` | [`view::ContactPage`] | `POST …/consents`, `/revoke`, `/erase`; `GET …/export` |
+//! | `/imports` | [`view::ImportsPage`] | `POST /imports` takes a file in |
+//! | `/imports/{import}` | [`view::MappingPage`], then [`view::ImportPage`] | `POST /imports/{import}`, `…/cancel`; `GET …/errors.csv` |
 //! | `/templates` | [`view::TemplatesPage`] | |
 //! | `/templates/new`, `/templates/{template}` | [`view::TemplatePage`] | `POST /templates`; `GET …/preview.html?contact=` ([`windlass_look::foreign`]) |
 //! | `/senders` | [`view::SendersPage`] | `POST /senders` |
@@ -27,8 +29,6 @@
 //! | `/users` | [`view::UsersPage`] | `POST /users` |
 //! | `/hours` | [`view::HoursPage`] | `POST /hours`, `/hours/reset` |
 //! | `/audit` | [`view::AuditPage`] | `GET /audit.csv` |
-//!
-//! Imports have templates ([`view::ImportsPage`], [`view::MappingPage`], [`view::ImportPage`]) and no handlers yet.
 
 pub mod form;
 mod handle;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 mod forms;
+mod imports;
 #[path = "../../src/pages/view/tests/markup.rs"]
 mod markup;
 mod rules;
@@ -28,10 +29,11 @@ use windlass_campaigns::{
 };
 
 /// Pages that are there whatever there is.
-const LISTS: [&str; 14] = [
+const LISTS: [&str; 15] = [
     "",
     "/touches",
     "/contacts",
+    "/imports",
     "/templates",
     "/templates/new",
     "/senders",
@@ -149,7 +151,7 @@ async fn every_page_shows_what_there_is_and_nothing_of_it_is_markup() {
                 well_formed(&path, &answer.text);
                 assert!(text == "xyzzy" || !answer.text.contains(text), "{path} has {text} as it is");
                 let is_there = text != "xyzzy"
-                    || ["/suppressions", "/templates/new", "/domains", "/hours"].contains(&path.as_str())
+                    || ["/suppressions", "/templates/new", "/domains", "/hours", "/imports"].contains(&path.as_str())
                     || answer.text.contains(text);
                 assert!(is_there, "{path} does not say {text}: {}", answer.text);
             }

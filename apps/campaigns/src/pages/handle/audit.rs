@@ -69,6 +69,9 @@ fn page_of(s: &Shell, change: &Change) -> Option<String> {
         "pause sender" | "resume sender" => {
             number(&change.subject).map(|id| s.at(format_args!("/senders/{id}")))
         }
+        "import contacts" | "cancel import" => {
+            number(&change.subject).map(|id| s.at(format_args!("/imports/{id}")))
+        }
         "next version" => number(&change.subject).map(|id| s.campaign(id)),
         what if what.ends_with(" campaign") => number(&change.subject).map(|id| s.campaign(id)),
         what if what.ends_with(" contact") => number(&change.subject).map(|id| s.contact(id)),

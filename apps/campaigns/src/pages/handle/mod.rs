@@ -11,6 +11,7 @@ mod campaigns;
 mod contacts;
 mod domains;
 mod hours;
+mod imports;
 mod launch;
 mod lookup;
 mod number;
@@ -29,7 +30,7 @@ use std::fmt::Display;
 use axum::{
     Router,
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Path, Request},
+    extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request},
     http::{Method, StatusCode, header, request::Parts},
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
@@ -73,6 +74,13 @@ pub fn router(app: App) -> Router {
         .route("/contacts/{id}/revoke", post(contacts::revoke))
         .route("/contacts/{id}/erase", post(contacts::erase))
         .route("/contacts/{id}/export", get(contacts::export))
+        .route(
+            "/imports",
+            get(imports::list).post(imports::upload).layer(DefaultBodyLimit::max(imports::UPLOAD_BYTES_MAX)),
+        )
+        .route("/imports/{id}", get(imports::show).post(imports::begin))
+        .route("/imports/{id}/cancel", post(imports::cancel))
+        .route("/imports/{id}/errors.csv", get(imports::errors))
         .route("/templates", get(templates::list).post(templates::write))
         .route("/templates/new", get(templates::new))
         .route("/templates/{id}", get(templates::show))

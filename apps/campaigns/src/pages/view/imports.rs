@@ -2,8 +2,8 @@
 
 use askama::Template;
 
-use super::{Choice, Count, Input, When, percent};
-use crate::pages::Shell;
+use super::{Choice, Count, Input, When};
+use crate::{channel::Channel, pages::Shell};
 
 /// An import in the list.
 #[derive(Clone, Debug)]
@@ -12,17 +12,23 @@ pub struct ImportRow {
     pub id: i64,
     /// The file's name.
     pub file: String,
-    /// The list that it fills.
+    /// The list that it fills; empty until it is chosen.
     pub list: String,
-    /// `waiting` for its columns, `reading`, `done`, `failed`, `cancelled`.
+    /// Where it stands: the word of an [`ImportStatus`](crate::model::import::ImportStatus).
     pub status: String,
-    /// Contacts that were new.
+    /// Whether it is over.
+    pub is_over: bool,
+    /// How far it is, from 0 to 100.
+    pub percent: u8,
+    /// Rows that became new contacts.
     pub added: Count,
-    /// That were known, and are changed.
-    pub updated: Count,
-    /// Rows that could not be read.
-    pub wrong: Count,
-    /// When it began.
+    /// Rows of contacts who were known.
+    pub known: Count,
+    /// Rows whose address stands in an earlier row.
+    pub twice: Count,
+    /// Rows that were refused for another reason.
+    pub refused: Count,
+    /// When its file came in.
     pub began: When,
 }
 
@@ -34,6 +40,8 @@ pub struct ImportsPage {
     pub s: Shell,
     /// Imports, newest first.
     pub rows: Vec<ImportRow>,
+    /// The way through them.
+    pub pages: super::Pages,
     /// What was wrong with the file that was chosen.
     pub fault: Option<String>,
     /// The largest file, in words.
@@ -53,6 +61,27 @@ pub struct ColumnForm {
     pub targets: Vec<Choice>,
 }
 
+/// What becomes of a row of the file.
+#[derive(Clone, Debug, Default)]
+pub struct TriedRow {
+    /// Its line, from 1.
+    pub line: u64,
+    /// Why it would be refused; what follows is empty then.
+    pub refused: Option<String>,
+    /// The contact's name.
+    pub name: String,
+    /// Their mailbox.
+    pub email: String,
+    /// Their number.
+    pub phone: String,
+    /// Their time zone, and where they are.
+    pub place: String,
+    /// To what the row says that they have agreed.
+    pub agreed: Vec<Channel>,
+    /// What else is kept, by name.
+    pub fields: Vec<(String, String)>,
+}
+
 /// What the columns of a file mean: asked before anything is read.
 #[derive(Clone, Debug, Template)]
 #[template(path = "mapping.html")]
@@ -63,33 +92,30 @@ pub struct MappingPage {
     pub id: i64,
     /// The file's name.
     pub file: String,
-    /// How it is written: `UTF-8, semicolons, 24 columns`.
+    /// How large it is, and how it is written: `12.3 MB, 24 columns apart by semicolons`.
     pub format: String,
+    /// What somebody should know of it.
+    pub notes: Vec<String>,
     /// What is wrong with what was chosen.
     pub fault: Option<String>,
     /// Its columns.
     pub columns: Vec<ColumnForm>,
+    /// What becomes of its first rows by what is chosen.
+    pub tried: Vec<TriedRow>,
     /// The list that it fills.
     pub list: Input,
     /// The names of lists that there are.
     pub lists: Vec<String>,
+    /// What becomes of contacts who are known.
+    pub known: Vec<Choice>,
+    /// On which basis those have agreed of whom a column says so.
+    pub basis: Vec<Choice>,
     /// The country of numbers that do not say theirs.
     pub country: Input,
-    /// On which basis the contacts of the file have agreed; empty where the file says it.
-    pub basis: Vec<Choice>,
-    /// What proves it.
-    pub proof: Input,
-}
-
-/// A row that could not be read.
-#[derive(Clone, Debug, Default)]
-pub struct WrongRow {
-    /// Its line in the file, from 1.
-    pub line: u64,
-    /// What is wrong, for programs.
-    pub code: String,
-    /// What is wrong.
-    pub what: String,
+    /// Its letters.
+    pub encoding: Vec<Choice>,
+    /// What its first row is.
+    pub header: Vec<Choice>,
 }
 
 /// An import that goes on, or is over.
@@ -100,36 +126,25 @@ pub struct ImportPage {
     pub s: Shell,
     /// The same as in the list.
     pub row: ImportRow,
-    /// Bytes that were read.
-    pub read: Count,
-    /// Bytes of the file.
-    pub all: Count,
     /// Rows that were read.
     pub rows: Count,
-    /// Rows a second.
-    pub per_second: Count,
-    /// Contacts who are as they were.
-    pub unchanged: Count,
-    /// Rows of contacts who stand in the file twice.
-    pub twice: Count,
-    /// Contacts of the file who are suppressed or erased, and stay so.
-    pub held: Count,
-    /// The first rows that could not be read.
-    pub wrong: Vec<WrongRow>,
-    /// Why it failed.
-    pub why: Option<String>,
+    /// Why it failed, or waits.
+    pub why: String,
     /// When it was over.
     pub ended: Option<When>,
+    /// What was wrong with rows: the code, what it means, and how many there are.
+    pub codes: Vec<(String, String, Count)>,
+    /// The first rows that were refused, with why.
+    pub first: Vec<String>,
+    /// Whether there is a file of the refused rows.
+    pub has_file: bool,
+    /// Whether more rows were refused than that file holds.
+    pub is_cut: bool,
 }
 
 impl ImportPage {
     /// Whether it goes on.
     pub fn is_open(&self) -> bool {
-        self.row.status == "reading"
-    }
-
-    /// How far it is.
-    pub fn percent(&self) -> u8 {
-        percent(self.read, self.all)
+        !self.row.is_over
     }
 }

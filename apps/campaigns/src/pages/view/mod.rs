@@ -36,7 +36,7 @@ pub use contacts::{ConsentRow, ContactPage, ContactRow, ContactsPage, EnrolmentR
 pub use domains::{DomainRow, DomainsPage};
 pub use drawing::{Bars, Segment};
 pub use hours::{HoursPage, HoursRow};
-pub use imports::{ColumnForm, ImportPage, ImportRow, ImportsPage, MappingPage, WrongRow};
+pub use imports::{ColumnForm, ImportPage, ImportRow, ImportsPage, MappingPage, TriedRow};
 pub use preflight::{Finding, ForecastDay, PreflightPage};
 pub use providers::{
     BreakerView, ErrorRuleRow, ForcedView, ProviderForm, ProviderPage, ProviderRow, ProvidersPage,
@@ -143,7 +143,7 @@ pub fn icon_of(word: &str) -> &'static str {
     match word {
         "queued" | "draft" | "half_open" => "ready",
         "deferred" | "scheduled" | "waiting" => "scheduled",
-        "sending" | "running" | "active" | "reading" => "running",
+        "sending" | "running" | "active" | "uploading" => "running",
         "sent" => "sent",
         "delivered" | "done" | "closed" | "healthy" | "ready" | "opened" | "clicked" | "replied"
         | "found" | "opted_in" | "decided" => "completed",
@@ -151,7 +151,7 @@ pub fn icon_of(word: &str) -> &'static str {
         "skipped" | "cancelled" | "stopped" | "erased" => "cancelled",
         "opted_out" | "complained" => "blocked",
         "repeated" => "retrying",
-        "unknown" | "warning" => "warning",
+        "unknown" | "warning" | "interrupted" => "warning",
         "paused" => "paused",
         _ => "idle",
     }

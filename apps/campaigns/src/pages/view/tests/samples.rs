@@ -14,6 +14,7 @@ use windlass_look::{Flash, Frame, Place, Visitor};
 
 use super::super::*;
 use crate::channel::Channel;
+
 use crate::pages::{Section, Shell};
 
 const NOW: u64 = 1_795_253_400_000;

@@ -1,6 +1,7 @@
 //! Contacts, how they come in, and who is not reached.
 
 use super::*;
+use crate::model::import::ImportStatus;
 
 /// With that text in every place that has one.
 pub(super) fn full(t: &str) -> Vec<(&'static str, String)> {
@@ -10,8 +11,8 @@ pub(super) fn full(t: &str) -> Vec<(&'static str, String)> {
         ("contact-erased", contact_page(t, true)),
         ("imports", imports(t)),
         ("mapping", mapping(t)),
-        ("import", import(t, "reading")),
-        ("import-failed", import(t, "failed")),
+        ("import", import(t, ImportStatus::Running)),
+        ("import-failed", import(t, ImportStatus::Failed)),
         ("suppressions", suppressions(t)),
     ]
 }
@@ -48,6 +49,7 @@ pub(super) fn empty() -> Vec<(&'static str, String)> {
             html(&ImportsPage {
                 s: admin(Section::Contacts),
                 rows: vec![],
+                pages: Pages::default(),
                 fault: None,
                 most: String::new(),
             }),
@@ -122,24 +124,36 @@ fn contact_page(t: &str, is_erased: bool) -> String {
     })
 }
 
-fn import_row(t: &str, status: &str) -> ImportRow {
+fn import_row(t: &str, status: ImportStatus) -> ImportRow {
     ImportRow {
         id: 2,
         file: format!("{t}.csv"),
         list: t.to_owned(),
-        status: status.to_owned(),
+        status: status.to_string(),
+        is_over: status.is_over(),
+        percent: 58,
         added: Count(48_000),
-        updated: Count(300),
-        wrong: Count(17),
+        known: Count(300),
+        twice: Count(12),
+        refused: Count(17),
         began: when(4_000),
     }
 }
 
 fn imports(t: &str) -> String {
-    let rows = ["waiting", "reading", "done", "failed", "cancelled"].map(|status| import_row(t, status));
+    let all = [
+        ImportStatus::Uploading,
+        ImportStatus::Waiting,
+        ImportStatus::Running,
+        ImportStatus::Interrupted,
+        ImportStatus::Done,
+        ImportStatus::Failed,
+        ImportStatus::Cancelled,
+    ];
     html(&ImportsPage {
         s: admin(Section::Contacts),
-        rows: rows.to_vec(),
+        rows: all.map(|status| import_row(t, status)).to_vec(),
+        pages: Pages { first: None, next: Some("/q/campaigns/imports?before=2".to_owned()) },
         fault: Some(t.to_owned()),
         most: "256 MiB".to_owned(),
     })
@@ -152,35 +166,47 @@ fn mapping(t: &str) -> String {
         samples,
         targets: choices(t),
     };
+    let tried = TriedRow {
+        line: 2,
+        refused: None,
+        name: t.to_owned(),
+        email: t.to_owned(),
+        phone: t.to_owned(),
+        place: t.to_owned(),
+        agreed: vec![Channel::Sms],
+        fields: vec![(t.to_owned(), t.to_owned())],
+    };
+    let refused = TriedRow { line: 3, refused: Some(t.to_owned()), ..TriedRow::default() };
     html(&MappingPage {
         s: admin(Section::Contacts),
         id: 2,
         file: t.to_owned(),
         format: t.to_owned(),
+        notes: vec![t.to_owned()],
         fault: Some(t.to_owned()),
         columns: vec![column(0, vec![t.to_owned(), "Bob".to_owned()]), column(1, Vec::new())],
+        tried: vec![tried, refused, TriedRow::default()],
         list: wrong(t),
         lists: vec![t.to_owned()],
-        country: wrong(t),
+        known: choices(t),
         basis: choices(t),
-        proof: wrong(t),
+        country: wrong(t),
+        encoding: choices(t),
+        header: choices(t),
     })
 }
 
-fn import(t: &str, status: &str) -> String {
+fn import(t: &str, status: ImportStatus) -> String {
     html(&ImportPage {
         s: admin(Section::Contacts).every(1),
         row: import_row(t, status),
-        read: Count(7_000_000),
-        all: Count(12_000_000),
         rows: Count(58_000),
-        per_second: Count(21_000),
-        unchanged: Count(9_000),
-        twice: Count(12),
-        held: Count(3),
-        wrong: vec![WrongRow { line: 31, code: "email".to_owned(), what: t.to_owned() }],
-        why: (status == "failed").then(|| t.to_owned()),
-        ended: (status != "reading").then(|| when(1_000)),
+        why: if status == ImportStatus::Failed { t.to_owned() } else { String::new() },
+        ended: status.is_over().then(|| when(1_000)),
+        codes: vec![(t.to_owned(), t.to_owned(), Count(29))],
+        first: vec![t.to_owned()],
+        has_file: true,
+        is_cut: status == ImportStatus::Failed,
     })
 }
 
