@@ -35,6 +35,12 @@ impl Fault {
     pub(super) fn bad(detail: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, code: "bad_request", detail: detail.into() }
     }
+
+    /// A request that takes the scope `payloads`.
+    pub(super) fn payloads() -> Self {
+        let detail = "this has names, addresses and texts: it takes a key with the scope payloads";
+        Self { status: StatusCode::FORBIDDEN, code: "forbidden", detail: detail.to_owned() }
+    }
 }
 
 /// What programs are told of an error: a status, and a code that never changes its meaning.

@@ -12,12 +12,14 @@ use crate::{
     app::{App, AppError},
     channel::Channel,
     drafts::{self, Draft, Moves},
+    figures::{self, Figures},
     flow::verbs,
     model::{
         CampaignId, SenderId, TouchId,
         campaign::{Campaign, EnrolmentStatus, Step},
         touch::{Reason, Touch, TouchStatus},
     },
+    preflight::{self, Preflight},
     store::{self, PAGE_MAX, campaigns, enrolments, events, senders, touches},
 };
 
@@ -175,6 +177,16 @@ pub(super) async fn funnel(State(app): State<App>, Path(id): Path<CampaignId>) -
         })
     });
     Ok(Json(counted.await?))
+}
+
+/// `GET /v1/campaigns/{id}/preflight`: what would stop its launch, whom it would not reach, and when it would be through.
+pub(super) async fn preflight(State(app): State<App>, Path(id): Path<CampaignId>) -> Answer<Preflight> {
+    Ok(Json(preflight::check(&app, id).await?))
+}
+
+/// `GET /v1/campaigns/{id}/figures`: how far it is, not older than a second.
+pub(super) async fn figures(State(app): State<App>, Path(id): Path<CampaignId>) -> Answer<Figures> {
+    Ok(Json(Figures::clone(&*figures::of(&app, id).await?)))
 }
 
 /// Which messages are meant.

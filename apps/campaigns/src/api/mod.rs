@@ -6,10 +6,13 @@
 pub(crate) mod answer;
 mod campaigns;
 mod contacts;
+mod exports;
+mod imports;
 mod setting;
 
 use axum::{
     Router,
+    extract::DefaultBodyLimit,
     routing::{delete, get, post, put},
 };
 
@@ -26,11 +29,21 @@ pub fn router(app: App) -> Router {
         .route("/campaigns/{id}/resume", post(campaigns::resume))
         .route("/campaigns/{id}/cancel", post(campaigns::cancel))
         .route("/campaigns/{id}/funnel", get(campaigns::funnel))
+        .route("/campaigns/{id}/preflight", get(campaigns::preflight))
+        .route("/campaigns/{id}/figures", get(campaigns::figures))
+        .route("/campaigns/{id}/export", get(exports::of_campaign))
         .route("/touches", get(campaigns::touches))
         .route("/touches/{id}", get(campaigns::touch))
         .route("/contacts", get(contacts::page).post(contacts::upsert))
         .route("/contacts/{id}", get(contacts::get).delete(contacts::erase))
         .route("/contacts/{id}/opt-out", post(contacts::opt_out))
+        .route("/contacts/{id}/export", get(exports::of_contact))
+        // A file is counted as it comes in, and its bound is its own.
+        .route("/imports", get(imports::page).post(imports::bring).layer(DefaultBodyLimit::disable()))
+        .route("/imports/{id}", get(imports::get))
+        .route("/imports/{id}/start", post(imports::begin))
+        .route("/imports/{id}/cancel", post(imports::cancel))
+        .route("/imports/{id}/errors", get(imports::errors))
         .route("/lists", get(contacts::lists))
         .route("/suppressions", get(contacts::suppressions).post(contacts::suppress))
         .route("/suppressions/{id}", delete(contacts::lift))

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+mod api;
 mod forms;
 mod imports;
 #[path = "../../src/pages/view/tests/markup.rs"]

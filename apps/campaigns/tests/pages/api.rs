@@ -1,0 +1,195 @@
+//! The API's routes of imports, preflights, figures and exports, as a program calls them.
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, header},
+};
+use serde_json::{Value, json};
+use windlass_campaigns::{intake, model::ImportId, pages::PATH};
+
+use super::{
+    new_site,
+    site::{ALL, Answer, Site},
+    under_way,
+};
+
+const LIST: &str = "name;e-mail;plan\nAnn;ann@example.com;gold\nBob;bob@;\n";
+
+impl Site {
+    async fn call_as(&self, may: &str, path: &str, kind: &str, body: impl Into<Body>) -> Answer {
+        let request = Request::post(format!("{PATH}/v1{path}")).header(header::CONTENT_TYPE, kind);
+        self.ask(may, request.body(body.into()).unwrap()).await
+    }
+
+    async fn send(&self, path: &str, file: impl Into<Body>) -> Answer {
+        self.call_as(ALL, path, "text/csv", file).await
+    }
+
+    async fn tell(&self, path: &str, body: Value) -> Answer {
+        self.call_as(ALL, path, "application/json", body.to_string()).await
+    }
+
+    async fn asked(&self, path: &str) -> Value {
+        let answer = self.get(&format!("/v1{path}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text);
+        answer.json()
+    }
+
+    async fn import_over(&self, id: i64) {
+        while !intake::look(&self.app, ImportId(id)).await.unwrap().status.is_over() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{}", self.text))
+    }
+
+    /// It is a problem of that code.
+    fn problem(&self, status: StatusCode, code: &str) -> String {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["code"], code);
+        problem["detail"].as_str().unwrap().to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_sent_with_its_list_and_imported_by_one_call() {
+    let (_dir, site) = new_site().await;
+    let begun = site.send("/imports?name=people.csv&list=Spring&country=&known=keep", LIST).await.json();
+    assert_eq!(
+        (&begun["id"], &begun["status"], &begun["name"]),
+        (&json!(1), &json!("running"), &json!("people.csv"))
+    );
+    assert_eq!(begun["plan"]["mapping"], json!(["name", "email", "field:plan"]));
+    assert_eq!((&begun["plan"]["home"], &begun["plan"]["known"]), (&Value::Null, &json!("keep")));
+    site.import_over(1).await;
+    let done = site.asked("/imports/1").await;
+    assert_eq!(
+        (&done["status"], &done["progress"]["added"], &done["progress"]["refused"]),
+        (&json!("done"), &json!(1), &json!(1))
+    );
+    assert_eq!(done["progress"]["by_code"], json!({"bad_email": 1}));
+    assert_eq!(site.asked("/imports").await.as_array().unwrap().len(), 1);
+    let errors = site.get("/v1/imports/1/errors").await;
+    assert_eq!(errors.headers["content-type"], "text/csv; charset=utf-8");
+    assert!(errors.text.contains("Bob;bob@;"), "{}", errors.text);
+    assert_eq!(site.asked("/lists").await[0]["name"], "Spring");
+
+    // As a form sends it, with columns of one's own.
+    let form = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x.csv\"\r\n\r\n{LIST}\r\n--b--\r\n"
+    );
+    let path = "/imports?list=Spring&columns=ignore,email,tags";
+    let begun = site.call_as(ALL, path, "multipart/form-data; boundary=b", form).await.json();
+    assert_eq!(
+        (&begun["name"], &begun["plan"]["mapping"]),
+        (&json!("x.csv"), &json!(["ignore", "email", "tags"]))
+    );
+    site.import_over(2).await;
+    assert_eq!(site.asked("/imports/2").await["progress"]["updated"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_may_be_looked_at_first_and_started_or_left() {
+    let (_dir, site) = new_site().await;
+    let brought = site.send("/imports", LIST).await.json();
+    assert_eq!((&brought["status"], &brought["name"]), (&json!("waiting"), &json!("contacts.csv")));
+    let preview = &brought["preview"];
+    assert_eq!(preview["columns"], json!(["name", "email", "field:plan"]));
+    assert_eq!(preview["rows"][0], json!(["Ann", "ann@example.com", "gold"]));
+    let hidden = site.get_as("read", "/v1/imports/1").await.json();
+    assert_eq!(
+        (&hidden["preview"]["rows"], &hidden["preview"]["headings"][1]),
+        (&json!([]), &json!("e-mail"))
+    );
+
+    let started = |body: Value| async { site.tell("/imports/1/start", body).await };
+    let detail = started(json!({"list": "x", "columns": ["name", "ignore", "ignore"]})).await;
+    assert!(detail.problem(StatusCode::BAD_REQUEST, "bad_request").contains("no column is the e-mail"));
+    started(json!({"list": "x", "colums": []})).await.problem(StatusCode::BAD_REQUEST, "bad_request");
+    let basis = started(json!({"list": "x", "basis": "because"})).await;
+    assert!(basis.problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid").contains("express_written"));
+    let mapping = json!({"list": "x", "columns": ["email"]});
+    started(mapping).await.problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid");
+    assert_eq!(started(json!({"list": "x", "country": "GB"})).await.json()["plan"]["home"], "GB");
+    started(json!({"list": "x"})).await.problem(StatusCode::CONFLICT, "conflict");
+
+    site.send("/imports?name=other.csv", LIST).await;
+    let left = site.send("/imports/2/cancel", "").await.json();
+    assert_eq!(left["status"], "cancelled");
+    site.send("/imports/2/cancel", "").await.problem(StatusCode::CONFLICT, "conflict");
+    site.send("/imports/9/cancel", "").await.problem(StatusCode::NOT_FOUND, "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_imported_is_a_problem_and_what_was_to_be_imported_at_once_does_not_wait() {
+    let (_dir, site) = new_site().await;
+    for (file, said) in [("", "empty"), ("%PDF-1", "a PDF"), ("\"email\nann@example.com\n", "line 1")] {
+        let refused = site.send("/imports?list=x", file).await;
+        assert!(refused.problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid").contains(said));
+    }
+    for (path, said) in [
+        ("/imports?list=x&columns=email,pigeon", "pigeon"),
+        ("/imports?list=x&columns=name", "no column is the e-mail"),
+        ("/imports?list=x&country=Atlantis", "Atlantis"),
+    ] {
+        assert!(
+            site.send(path, LIST).await.problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid").contains(said)
+        );
+    }
+    assert_eq!(site.asked("/imports").await, json!([]));
+    let unguessed = site.send("/imports?list=x", "one,two\n3,4\n").await;
+    assert!(unguessed.problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid").contains("columns"));
+    assert_eq!(site.asked("/imports").await[0]["status"], "cancelled");
+    let form = site.call_as(ALL, "/imports", "multipart/form-data; boundary=b", "--b--\r\n").await;
+    assert!(form.problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid").contains("file"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn preflight_figures_and_exports_are_told_to_whom_they_may_be() {
+    let (_dir, site) = new_site().await;
+    let (filled, _) = under_way(&site, "xyzzy").await;
+    let (campaign, contact) = (filled.campaign, filled.contact);
+    let preflight = site.asked(&format!("/campaigns/{campaign}/preflight")).await;
+    assert_eq!(
+        (&preflight["campaign"], &preflight["contacts"]),
+        (&json!(campaign), &json!(1)),
+        "{preflight}"
+    );
+    assert!(preflight["findings"].is_array() && preflight.get("forecast").is_some());
+    let figures = site.asked(&format!("/campaigns/{campaign}/figures")).await;
+    assert_eq!((&figures["contacts"], &figures["sent"]), (&json!(1), &json!(1)), "{figures}");
+    assert_eq!(figures["waiting"][0]["reason"], "provider_busy");
+
+    let messages = site.get(&format!("/v1/campaigns/{campaign}/export")).await;
+    assert!(messages.text.starts_with("touch,campaign,contact") && messages.text.contains("bob@example.org"));
+    let lines = site.get(&format!("/v1/campaigns/{campaign}/export?format=json_lines")).await;
+    assert_eq!(lines.headers["content-type"], "application/x-ndjson");
+    assert!(lines.text.lines().all(|line| serde_json::from_str::<Value>(line).unwrap()["record"] == "touch"));
+    let known = site.get(&format!("/v1/contacts/{contact}/export")).await;
+    assert!(
+        known.text.starts_with("{\"record\":\"contact\"") || known.text.contains("\"record\":\"contact\"")
+    );
+    let table = site.get(&format!("/v1/contacts/{contact}/export?format=csv")).await;
+    assert!(table.text.starts_with("touch,"), "{}", table.text);
+
+    for path in ["campaigns/1/export", "contacts/1/export", "imports/1/errors"] {
+        let refused = site.get_as("read operate admin", &format!("/v1/{path}")).await;
+        assert!(refused.problem(StatusCode::FORBIDDEN, "forbidden").contains("payloads"));
+    }
+    for path in [
+        "campaigns/99/preflight",
+        "campaigns/99/figures",
+        "campaigns/99/export",
+        "contacts/99/export",
+        "imports/99",
+        "imports/99/errors",
+    ] {
+        site.get(&format!("/v1/{path}")).await.problem(StatusCode::NOT_FOUND, "not_found");
+    }
+}
