@@ -5,6 +5,7 @@
 use windlass::{Client, RunningWorker};
 use windlass_campaigns::app::{App, AppError, Options};
 use windlass_campaigns::db::{self, Db, DbError, Relaying};
+use windlass_campaigns::intake::{self, Keeping};
 use windlass_campaigns::{api, flow, open as world, pages};
 use windlass_server::Beside;
 
@@ -61,9 +62,11 @@ pub(crate) fn beside(app: &App) -> Beside {
 pub(crate) struct AtWork {
     relaying: Option<Relaying>,
     worker: Option<RunningWorker>,
+    keeping: Option<Keeping>,
 }
 
-/// Sets the queues up, relays what the database asks for, and works on all seven queues.
+/// Sets the queues up, relays what the database asks for, works on all seven queues, and goes on with imports whose process
+/// is gone.
 ///
 /// # Errors
 /// The store's, or the database's.
@@ -72,7 +75,7 @@ pub(crate) async fn work(app: &App) -> Result<AtWork, Fault> {
 }
 
 impl AtWork {
-    /// Sets the queues up, and starts the relay and the worker, or one of them.
+    /// Sets the queues up, and starts the relay, or the worker with what goes on with imports, or both.
     ///
     /// # Errors
     /// The store's, or the database's.
@@ -83,13 +86,16 @@ impl AtWork {
             false => None,
         };
         let worker = if works { Some(app.work().await?) } else { None };
-        Ok(Self { relaying, worker })
+        Ok(Self { relaying, worker, keeping: works.then(|| intake::keep(app)) })
     }
 
     /// Finishes what is under way.
     pub(crate) async fn end(self) {
         if let Some(worker) = self.worker {
             worker.shutdown().await;
+        }
+        if let Some(keeping) = self.keeping {
+            keeping.end().await;
         }
         if let Some(relaying) = self.relaying {
             relaying.end().await;

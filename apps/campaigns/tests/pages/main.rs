@@ -152,7 +152,8 @@ async fn every_page_shows_what_there_is_and_nothing_of_it_is_markup() {
                 well_formed(&path, &answer.text);
                 assert!(text == "xyzzy" || !answer.text.contains(text), "{path} has {text} as it is");
                 let is_there = text != "xyzzy"
-                    || ["/suppressions", "/templates/new", "/domains", "/hours", "/imports"].contains(&path.as_str())
+                    || ["/suppressions", "/templates/new", "/domains", "/hours", "/imports"]
+                        .contains(&path.as_str())
                     || answer.text.contains(text);
                 assert!(is_there, "{path} does not say {text}: {}", answer.text);
             }

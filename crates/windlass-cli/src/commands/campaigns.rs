@@ -1,4 +1,6 @@
-//! `windlass campaigns`: what people do to campaigns, and a worker for them.
+//! `windlass campaigns`: what people do to campaigns, contacts from files, and a worker for both.
+
+mod import;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -8,6 +10,7 @@ use windlass_campaigns::model::CampaignId;
 use windlass_campaigns::model::campaign::{Campaign, EnrolmentStatus};
 use windlass_campaigns::store;
 
+use self::import::ImportArgs;
 use crate::arguments::Global;
 use crate::campaigns;
 use crate::commands::closing;
@@ -16,15 +19,18 @@ use crate::fault::Fault;
 use crate::interrupt::interrupted;
 use crate::output::Output;
 
+/// As the audit log names somebody at this machine's shell.
+const WHO: &str = "shell";
 const EXAMPLES: &str = "\
 Examples:
   windlass campaigns ls --database sqlite:campaigns.db
   windlass campaigns launch 7 --database postgres://me@db/app --store redis://localhost
+  windlass campaigns import people.csv --list spring
   windlass campaigns work --database sqlite:campaigns.db      a worker, without pages
   windlass serve --campaigns sqlite:campaigns.db              pages, API and a worker in one
 ";
 
-/// Campaigns over email, SMS and voicemail: look at them, launch, pause, resume, cancel, work
+/// Campaigns over email, SMS and voicemail: look at them, launch, pause, resume, cancel, import contacts, work
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct CampaignsArgs {
@@ -80,6 +86,7 @@ enum CampaignsCommand {
         /// Its number
         id: i64,
     },
+    Import(ImportArgs),
     /// How campaigns share the queues, or set it for all processes that begin from now on
     #[command(
         before_help = "Examples:\n  windlass campaigns sharing\n  windlass campaigns sharing first-come\n"
@@ -128,6 +135,11 @@ pub(crate) struct Standing {
 /// Runs the command.
 pub(crate) async fn run(global: &Global, out: &Output, args: CampaignsArgs) -> Result<(), Fault> {
     let CampaignsArgs { database, public_url, command } = args;
+    if let CampaignsCommand::Import(args) = &command
+        && args.only_looks()
+    {
+        return import::look(out, args).await;
+    }
     let intent = if matches!(command, CampaignsCommand::Work) { Intent::Work } else { Intent::Put };
     let ended = interrupted();
     let open = connect::open(global, intent).await?;
@@ -135,6 +147,7 @@ pub(crate) async fn run(global: &Global, out: &Output, args: CampaignsArgs) -> R
         let app = campaigns::open(&database, open.client(), public_url).await?;
         match command {
             CampaignsCommand::Work => work(&app, out, ended).await,
+            CampaignsCommand::Import(args) => import::import(&app, out, &args, WHO, ended).await,
             command => once(&app, out, command).await,
         }
     };
@@ -143,8 +156,7 @@ pub(crate) async fn run(global: &Global, out: &Output, args: CampaignsArgs) -> R
 }
 
 async fn once(app: &App, out: &Output, command: CampaignsCommand) -> Result<(), Fault> {
-    // As the audit log names somebody at this machine's shell.
-    let who = "shell";
+    let who = WHO;
     let (campaign, done) = match command {
         CampaignsCommand::Ls => {
             let newest = CampaignId(i64::MAX);
@@ -165,7 +177,7 @@ async fn once(app: &App, out: &Output, command: CampaignsCommand) -> Result<(), 
         CampaignsCommand::Cancel { id } => {
             (verbs::cancel(app, CampaignId(id), who).await?, "cancelled".into())
         }
-        CampaignsCommand::Work => return Ok(()),
+        CampaignsCommand::Work | CampaignsCommand::Import(_) => return Ok(()),
     };
     let sentence = format!("campaign {} ({}): {done}", campaign.id, campaign.name);
     out.done(&campaign, &sentence, &[&campaign.id.to_string(), &campaign.status.to_string()])

@@ -9,6 +9,7 @@ mod authority;
 mod backup;
 mod bench;
 mod blocked;
+mod campaigns;
 mod config;
 mod directory;
 mod enqueue;

@@ -1,0 +1,81 @@
+//! `windlass campaigns import`, from a file to contacts.
+
+use crate::shell::Shell;
+
+const LIST: &str = "Who;Mail;Plan\nAnn;ann@example.com;gold\nBob;bob@;\nANN;Ann@Example.com;\n";
+
+fn shell() -> Shell {
+    let shell = Shell::new();
+    std::fs::write(shell.path("people.csv"), LIST).expect("a file");
+    shell
+}
+
+#[test]
+fn a_look_shows_what_columns_mean_and_imports_nothing() {
+    let shell = shell();
+    let look = shell.object(&["campaigns", "import", "people.csv", "--look", "--map", "who=name"]);
+    let means: Vec<&str> = look["columns"]
+        .as_array()
+        .expect("columns")
+        .iter()
+        .map(|one| one["means"].as_str().expect("a word"))
+        .collect();
+    assert_eq!(means, ["name", "email", "field:plan"]);
+    assert_eq!(
+        (look["contacts"].as_u64(), look["format"]["separator"].as_str()),
+        (Some(1), Some("semicolon"))
+    );
+    assert!(look["refused"][0].as_str().is_some_and(|why| why.starts_with("line 3, Mail")), "{look}");
+    let shown = shell.run(&["campaigns", "import", "people.csv", "--look"]);
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    assert!(shown.out.contains("field:who") && shown.out.contains("ann@example.com"), "{}", shown.out);
+    assert!(shown.err.contains("of the first 3 rows, 1 become contacts"), "{}", shown.err);
+    assert!(!shell.path("campaigns.db").exists(), "nothing is opened");
+}
+
+#[test]
+fn a_file_is_imported_and_its_refused_rows_are_written_where_they_are_wanted() {
+    let shell = shell();
+    let import = ["campaigns", "import", "people.csv", "--list", "spring", "--errors", "refused.csv"];
+    let done = shell.object(&import);
+    assert_eq!((done["status"].as_str(), done["name"].as_str()), (Some("done"), Some("people.csv")));
+    let progress = &done["progress"];
+    let counts = ["rows", "added", "updated", "duplicates", "refused"].map(|name| progress[name].as_u64());
+    assert_eq!(counts, [Some(3), Some(1), Some(0), Some(1), Some(1)]);
+    let refused = std::fs::read_to_string(shell.path("refused.csv")).expect("a file");
+    assert!(refused.contains("Bob;bob@;") && refused.lines().count() == 3, "{refused}");
+
+    let told = shell.run(&import[..5]);
+    assert_eq!(told.code, 0, "{}", told.err);
+    assert_eq!(
+        told.out.trim_end(),
+        "import 2 (people.csv): 3 rows, 0 new, 1 known, 1 twice in the file, 1 refused"
+    );
+    assert!(told.err.contains("Mail → email") && told.err.contains("1 bad_email"), "{}", told.err);
+    let piped = shell.feed(&["campaigns", "import", "-", "--list", "spring", "--plain"], LIST.as_bytes());
+    assert_eq!((piped.code, piped.out.trim_end()), (0, "3\tdone\t3\t0\t1\t1\t1"), "{}", piped.err);
+}
+
+#[test]
+fn what_cannot_be_imported_is_told_with_its_code() {
+    let shell = shell();
+    std::fs::write(shell.path("book.xlsx"), b"PK\x03\x04").expect("a file");
+    std::fs::write(shell.path("empty.csv"), b"").expect("a file");
+    std::fs::write(shell.path("words.csv"), "one,two\nthree,four\n").expect("a file");
+    for (arguments, said) in [
+        (&["missing.csv", "--list", "x"][..], "missing.csv"),
+        (&["book.xlsx", "--list", "x"], "an Excel workbook"),
+        (&["empty.csv", "--list", "x"], "empty"),
+        (&["words.csv", "--list", "x"], "--map"),
+        (&["words.csv", "--look"], "--map"),
+        (&["people.csv"], "--list"),
+        (&["people.csv", "--list", "x", "--map", "Post=email"], "it has Who, Mail, Plan"),
+        (&["people.csv", "--list", "x", "--map", "Who=pigeon"], "pigeon"),
+        (&["people.csv", "--list", "x", "--country", "Atlantis"], "Atlantis"),
+        (&["people.csv", "--list", "x", "--basis", "because"], "express_written"),
+    ] {
+        let ran = shell.run(&[&["campaigns", "import"], arguments].concat());
+        assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.err);
+        assert!(ran.err.contains(said), "{said}: {}", ran.err);
+    }
+}
