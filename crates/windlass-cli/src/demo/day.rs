@@ -333,7 +333,7 @@ async fn write_page(
         .collect();
     let inner = app.clone();
     let written = app.db().write(move |tx| {
-        let batch = contacts::upsert_all(tx, &page, contacts::SameNumber::Colleague, |_| true, now)?;
+        let batch = contacts::upsert_all(tx, &page, contacts::How::FILE, |_| true, now)?;
         lists::add(tx, list, batch.upserted.iter().map(|upserted| upserted.id()))?;
         for address in &out {
             let address =
