@@ -12,6 +12,7 @@ use windlass::{Ctx, Draft, JobError, Outcome, State, Time};
 use super::{check, failed, jobs, jobs::PageCampaign, share};
 use crate::{
     app::{App, AppError},
+    db::Tx,
     model::{
         ContactId,
         campaign::{CampaignStatus, EnrolmentStatus},
@@ -36,19 +37,22 @@ struct Cursor {
 
 pub(super) async fn page(job: PageCampaign, State(app): State<App>, cx: Ctx) -> Result<Outcome, JobError> {
     let mut cursor = cx.resume::<Cursor>()?.unwrap_or(Cursor { after: ContactId(0), done: 0 });
-    let id = job.campaign;
+    let (id, begins) = (job.campaign, app.now());
+    let begin = move |tx: &mut Tx<'_>| {
+        campaigns::change(tx, id, CampaignStatus::Scheduled, CampaignStatus::Running, begins)
+            .map_err(AppError::from)
+    };
+    app.db().write(begin).await.map_err(failed)?;
     loop {
         if cx.is_cancelled() {
             return Err(JobError::cancelled());
         }
         let now = app.now();
+        // A look, so that nobody's message waits behind the 500 contacts of a page.
         let (campaign, page, delays) = app
             .db()
-            .write(move |tx| {
+            .read(move |tx| {
                 let campaign = campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))?;
-                if campaign.status == CampaignStatus::Scheduled {
-                    campaigns::change(tx, id, CampaignStatus::Scheduled, CampaignStatus::Running, now)?;
-                }
                 let page = enrolments::page(tx, id, cursor.after, PAGE_CONTACTS)?;
                 let mut versions = BTreeMap::new();
                 let mut due = Vec::with_capacity(page.len());
