@@ -15,6 +15,9 @@ use windlass_embedded::{EmbeddedOptions, EmbeddedStore};
 
 use crate::place::Place;
 
+/// Within which a database has noticed that somebody has let go of an archive.
+const LET_GO: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// When every test begins: some day, at noon.
 pub(crate) const START: Time = Time(1_763_726_400_000);
 const HOUR_MS: u64 = 3_600_000;
@@ -115,9 +118,17 @@ impl Life {
         }
     }
 
-    /// An archiver of this store, on its time.
+    /// An archiver of this store, on its time. A database notices a moment later that the one before has let go.
     pub(crate) async fn archiver(&self, place: &Place, options: Options) -> Archiver {
-        self.try_archiver(place, options).await.expect("the archive opens")
+        let begun = std::time::Instant::now();
+        loop {
+            match self.try_archiver(place, options.clone()).await {
+                Err(windlass_archive::ArchiveError::Held { .. }) if begun.elapsed() < LET_GO => {
+                    tokio::task::yield_now().await;
+                }
+                opened => return opened.expect("the archive opens"),
+            }
+        }
     }
 
     pub(crate) async fn try_archiver(

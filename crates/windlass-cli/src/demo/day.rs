@@ -46,8 +46,9 @@ pub(super) const HOURS: &str = "09:00-20:00";
 pub(super) const LEASE_MS: u64 = 5_000;
 /// Contacts that are written together.
 const PAGE: u32 = 1_000;
-/// The time between the launch of the whale, which comes first, and that of the first small campaign.
-const HEAD_START_MS: u64 = 500;
+/// The time between the launch of the whale, which comes first, and that of the first small campaign: by then the application
+/// has started, and the whale's contacts stand in the queues.
+const HEAD_START_MS: u64 = 2_500;
 /// Whose word the audit log notes.
 const WHO: &str = "demo";
 

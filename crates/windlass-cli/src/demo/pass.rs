@@ -116,13 +116,14 @@ impl Pass {
         one_line: bool,
         pages: SocketAddr,
     ) -> Self {
+        let rehearsal = Rehearsal::quiet(seed, &people);
         Self {
             name,
             part,
             people,
             seed,
             one_line,
-            rehearsal: Rehearsal::quiet(seed),
+            rehearsal,
             kills: Kills::None,
             over: None,
             pages,

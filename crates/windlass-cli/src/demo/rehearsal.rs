@@ -22,10 +22,13 @@ const REFUSED_ONE_OF: u32 = 5_000;
 const REFUSED_FROM: u32 = 100;
 /// How Twilio says that a number is none.
 const NO_SUCH_NUMBER: u32 = 21_211;
-/// How long the mail server takes for a message.
-const MAIL_LATENCY_MS: RangeInclusive<u64> = 1..=4;
-/// How long the provider of texts and calls takes; calls are made one at a time.
-const PHONE_LATENCY_MS: RangeInclusive<u64> = 1..=4;
+/// How long providers take for a message on a bad day: as little as real ones can, so that the day is over soon.
+const LATENCY_MS: RangeInclusive<u64> = 1..=4;
+/// What a mail, and a text, take on a quiet day is so many milliseconds, divided by its people: with 30 mails and 50 texts at
+/// once, the providers are what campaigns wait for, not this machine, and the day lasts about eight seconds.
+const QUIET_MS: [u64; 2] = [400_000, 800_000];
+/// The longest that a provider takes on a quiet day: a small one is over sooner.
+const QUIET_MAX_MS: u64 = 400;
 /// Between which parts of a day, in thousandths of its messages, its workers are killed.
 const KILLS_THOUSANDTHS: [RangeInclusive<u64>; 2] = [250..=350, 550..=700];
 
@@ -34,19 +37,25 @@ const KILLS_THOUSANDTHS: [RangeInclusive<u64>; 2] = [250..=350, 550..=700];
 pub(super) struct Rehearsal {
     seed: u64,
     is_bad: bool,
+    /// Of the mail server, and of the provider of texts and calls.
+    latencies_ms: [RangeInclusive<u64>; 2],
     /// The people who are refused for good, by their numbers.
     pub(super) refused: Vec<u32>,
 }
 
 impl Rehearsal {
     /// Providers that take their time and do nothing wrong.
-    pub(super) fn quiet(seed: u64) -> Self {
-        Self { seed, is_bad: false, refused: Vec::new() }
+    pub(super) fn quiet(seed: u64, people: &People) -> Self {
+        let latencies_ms = QUIET_MS.map(|ms| {
+            let usual = (ms / u64::from(people.count.max(1))).clamp(2, QUIET_MAX_MS);
+            usual / 2..=usual * 3 / 2
+        });
+        Self { seed, is_bad: false, latencies_ms, refused: Vec::new() }
     }
 
     /// Providers on a bad day.
     pub(super) fn bad_day(seed: u64, people: &People) -> Self {
-        Self { seed, is_bad: true, refused: refused(seed, people) }
+        Self { seed, is_bad: true, latencies_ms: [LATENCY_MS; 2], refused: refused(seed, people) }
     }
 
     /// What the mail server does.
@@ -57,7 +66,7 @@ impl Rehearsal {
             let full = smtp::Fault::Reply("450 4.2.1 mailbox is busy, try again later".to_owned());
             rules.extend([Rule::at(DEFERRED, full), Rule::at(REPLIES_DROPPED, smtp::Fault::DropReply)]);
         }
-        rules.push(Rule::at(Rate::ALWAYS, smtp::Fault::Slow(MAIL_LATENCY_MS)));
+        rules.push(Rule::at(Rate::ALWAYS, smtp::Fault::Slow(self.latencies_ms[0].clone())));
         Rules::new(mix(self.seed, 1), rules)
     }
 
@@ -74,7 +83,7 @@ impl Rehearsal {
                 Rule::at(REPLIES_DROPPED, twilio::Fault::DropAnswer),
             ]);
         }
-        rules.push(Rule::at(Rate::ALWAYS, twilio::Fault::Slow(PHONE_LATENCY_MS)));
+        rules.push(Rule::at(Rate::ALWAYS, twilio::Fault::Slow(self.latencies_ms[1].clone())));
         Rules::new(mix(self.seed, 2), rules)
     }
 

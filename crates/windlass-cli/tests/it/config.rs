@@ -81,7 +81,9 @@ fn a_file_that_is_wrong_starts_nothing_and_says_where() {
         ("[queues.email]\nrate = \"fast\"", "w.toml:2: [queues.email] invalid value"),
     ] {
         std::fs::write(&path, wrong).expect("a file");
-        for command in [vec!["serve", "--config", &path], vec!["config", "check", "--config", &path]] {
+        // At a port of its own: somebody may have a server at the usual one.
+        let serve = vec!["serve", "--listen", "127.0.0.1:0", "--config", &path];
+        for command in [serve, vec!["config", "check", "--config", &path]] {
             let ran = shell.run(&[command, vec!["--json"]].concat());
             assert_eq!(ran.code, 2, "{}", ran.err);
             assert!(text(&ran.error()["message"]).contains(told), "{}", ran.err);
