@@ -32,6 +32,8 @@ use crate::{
 
 /// Contacts that are gone through at most: 2.5 s of work. The numbers of a larger list are of its beginning.
 const LOOKED_AT_MAX: u64 = 250_000;
+/// What a launch that is refused names as wrong.
+pub const FIELD: &str = "preflight";
 /// Days after which a campaign is told to be slow: nobody waits a quarter of a year for a message.
 const SLOW_DAYS: usize = 90;
 
@@ -116,7 +118,7 @@ impl Preflight {
                 format!("{step}{} ({}): {}", error.what, error.code, error.hint)
             })
             .collect();
-        if said.is_empty() { Ok(()) } else { Err(AppError::invalid("preflight", said.join("; "))) }
+        if said.is_empty() { Ok(()) } else { Err(AppError::invalid(FIELD, said.join("; "))) }
     }
 }
 
@@ -317,7 +319,7 @@ impl Findings {
             }
             if channel == Channel::Email && app.public_url().is_none() {
                 let what = "recipients cannot unsubscribe: the application has no public address";
-                let hint = "start it with the address under which the world reaches it";
+                let hint = "start it with the address under which the world reaches it (--public-url, also of a command)";
                 self.push(Severity::Error, "no_public_url", place, what, hint, None);
             }
             if channel == Channel::Email && parts.campaign.postal_address.trim().is_empty() {

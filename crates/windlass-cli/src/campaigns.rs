@@ -6,7 +6,7 @@ use windlass::{Client, RunningWorker};
 use windlass_campaigns::app::{App, AppError, Options};
 use windlass_campaigns::db::{self, Db, DbError, Relaying};
 use windlass_campaigns::intake::{self, Keeping};
-use windlass_campaigns::{api, flow, open as world, pages};
+use windlass_campaigns::{api, flow, open as world, pages, preflight};
 use windlass_server::Beside;
 
 use crate::fault::{Exit, Fault};
@@ -25,6 +25,8 @@ impl From<AppError> for Fault {
         match error {
             AppError::Unknown { .. } => Fault::new(Exit::NotFound, "not_found", told),
             AppError::Conflict(_) => Fault::new(Exit::Refused, "conflict", told),
+            // What it would have done is refused by what is in the database, not by how it was asked for.
+            AppError::Invalid { field: preflight::FIELD, .. } => Fault::new(Exit::Refused, "preflight", told),
             AppError::Invalid { .. } | AppError::Db(DbError::Address { .. }) => Fault::usage(told),
             AppError::Db(_) => Fault::new(Exit::Unreachable, "database_failed", told),
             AppError::Queue(windlass::Error::Store(error)) => error.into(),

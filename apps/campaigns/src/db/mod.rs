@@ -87,6 +87,15 @@ enum Inner<'a> {
     Postgres(postgres::Session<'a>),
 }
 
+/// Whether a path begins as the address of something else does: `mysql:app`, `http://…`. A file of such a name is written
+/// `./mysql:app`.
+fn names_another_kind(path: &str) -> bool {
+    let is_of_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    path.split_once(':').is_some_and(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(is_of_scheme)
+    })
+}
+
 impl Db {
     /// Opens the database at that address and brings its tables up to date: `sqlite:PATH`, or a path by itself, makes the
     /// file when there is none; `postgres://…` is read as the store's address is.
@@ -99,7 +108,7 @@ impl Db {
         } else {
             let path = address.strip_prefix("sqlite:").unwrap_or(address);
             let path = path.strip_prefix("//").unwrap_or(path);
-            if path.is_empty() || path.contains("://") {
+            if path.is_empty() || names_another_kind(path) {
                 let address = crate::channel::without_credentials(address);
                 return Err(DbError::Address { address, why: String::new() });
             }
@@ -220,6 +229,21 @@ impl Tx<'_> {
         match &mut self.0 {
             Inner::Sqlite(session) => session.enqueue(jobs),
             Inner::Postgres(session) => session.enqueue(jobs),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_another_kind;
+
+    #[test]
+    fn the_address_of_another_kind_of_database_is_no_name_of_a_file() {
+        for other in ["mysql:app", "mysql://host/app", "jdbc:sqlite:app.db", "http://host"] {
+            assert!(names_another_kind(other), "{other}");
+        }
+        for path in ["campaigns.db", "./mysql:app", "/var/lib/a:b.db", "2026:11.db", "data/campaigns.db"] {
+            assert!(!names_another_kind(path), "{path}");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! are addresses of providers that stand on this machine, and a clock that runs faster than the wall's.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use windlass::{Client, Time};
 use windlass_campaigns::app::{App, AppError};
@@ -109,6 +110,8 @@ pub(super) struct Day {
     pub(super) campaigns: Vec<DayCampaign>,
     /// The application's clock.
     pub(super) clock: Clock,
+    /// When the whale was launched.
+    pub(super) begun: Instant,
 }
 
 impl Day {
@@ -172,7 +175,7 @@ pub(super) async fn launch(
     written.await.map_err(AppError::from)?;
     let app = open().await?;
     let texts = Texts::write(&app).await?;
-    let mut day = Day { campaigns: Vec::with_capacity(lists.len()), clock };
+    let mut day = Day { campaigns: Vec::with_capacity(lists.len()), clock, begun: Instant::now() };
     let begins_at_ms = client.now().0;
     let small = (lists.len() as u64).saturating_sub(1);
     for (number, (list, range)) in (0_u32..).zip(lists) {

@@ -47,6 +47,8 @@ pub(crate) use worker::{WorkerArgs, run as run_worker};
 const SIZE_DEFAULT: u32 = 100_000;
 /// The comparison pass has one contact for so many of the day.
 const COMPARED_ONE_OF: u32 = 10;
+/// Kills that come quicker leave no time for anything else.
+const KILL_EVERY_MIN_MS: u64 = 500;
 /// The smallest comparison that shows anything: with fewer contacts the whale is no whale.
 const COMPARED_MIN: u32 = 2_000;
 
@@ -105,6 +107,11 @@ pub(crate) struct DemoArgs {
 /// Runs the day, then the comparison, and tells the story.
 pub(crate) async fn run(global: &Global, out: &Output, args: DemoArgs) -> Result<(), Fault> {
     let server = server(global)?;
+    if args.kill_every.is_some_and(|span| span.ms < KILL_EVERY_MIN_MS) {
+        let told =
+            format!("--kill-every is at least {KILL_EVERY_MIN_MS}ms: a process needs some time to start");
+        return Err(Fault::usage(told));
+    }
     let begun = Instant::now();
     let people = match &args.contacts {
         Some(path) => People::read(path, out)?,

@@ -53,7 +53,7 @@ pub(super) struct Outcome {
     skipped: u64,
     skipped_rows: Vec<SkippedRow>,
     seed: u64,
-    /// From the first process to an idle queue.
+    /// From the first launch to an idle queue.
     day_seconds: f64,
     /// Everything: the day, its account, the comparison.
     seconds: f64,

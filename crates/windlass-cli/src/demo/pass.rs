@@ -76,7 +76,7 @@ pub(super) struct Finished {
     pub(super) dead: u64,
     /// Campaigns of the day.
     pub(super) campaigns: u64,
-    /// From the launch to an idle queue.
+    /// From the first launch to an idle queue.
     pub(super) seconds: f64,
 }
 
@@ -164,7 +164,7 @@ impl Pass {
         let phone = twilio::start(any_port, &logs[1], phone).await?;
         let database = self.part.database();
         let day = self.launch(&database, &Sinks::of(&mail, &phone), show).await?;
-        let begun = Instant::now();
+        let begun = day.begun;
         let server = super::free_address().await?;
         Orders { database: database.clone(), pages: self.pages, server }.write(&self.part.dir)?;
 
@@ -208,7 +208,11 @@ impl Pass {
     ) -> Result<(Vec<Kill>, u64), Fault> {
         let taken = || providers.iter().map(|provider| provider.counters().accepted).sum::<u64>();
         let mut scene = Scene::new(self.name, day, begun);
-        scene.note(format!("watch it in a browser: http://{}/campaigns", self.pages));
+        let speed = day.clock.speed();
+        scene.note(format!(
+            "watch it in a browser: http://{}/campaigns (its clock runs {speed} times as fast)",
+            self.pages
+        ));
         let progress = Progress::follow(&self.part.database(), day).await?;
         let in_parts = matches!(self.kills, Kills::Every(_));
         let mut crew = Crew::start(&self.part, server, in_parts)?;

@@ -149,6 +149,7 @@ fn nonsense_is_refused_with_exit_code_2_before_anything_is_made() {
         (&["--store", "redis://localhost?namespace=mine"], "leave namespace= out"),
         (&["--fairness"], "--fairness"),
         (&["--kill-every", "soon"], "10s"),
+        (&["--kill-every", "0s", "--size", "10"], "at least"),
         (&["--kill-every", "1s", "--no-kill"], "--no-kill"),
     ] {
         let output = demo(dir.path(), arguments);
