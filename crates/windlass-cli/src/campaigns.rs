@@ -104,3 +104,15 @@ impl AtWork {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launch_that_must_not_go_out_is_refused_and_nonsense_is_wrong_usage() {
+        let exit = |field, why| Fault::from(AppError::invalid(field, why)).exit;
+        assert_eq!(exit(preflight::FIELD, "step 1: no unsubscribe link"), Exit::Refused);
+        assert_eq!(exit("list", "choose whom the campaign reaches"), Exit::Usage);
+    }
+}

@@ -378,3 +378,47 @@ fn channel(logged: log::Channel) -> Channel {
         log::Channel::Voicemail => Channel::Voicemail,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn touch(channel: &str, status: &str) -> Touch {
+        let touch = json!({
+            "id": 7, "campaign": 1, "contact": 2, "step": 1, "channel": channel, "version": 1, "status": status,
+            "reason": null, "detail": "", "until": null, "address": "Ann@example.com", "sender": 1, "job": "",
+            "provider_ref": null, "provider_status": "", "sends": 1, "content_hash": "", "evidence": null,
+            "counted_day": "", "created_at": 0, "sending_at": null, "sent_at": null, "ended_at": null,
+        });
+        serde_json::from_value(touch).unwrap()
+    }
+
+    fn seen(channel: Channel, to: &str, copies: u32) -> Seen {
+        let (to, id) = (to.into(), "<t7.x@y>".into());
+        Seen { channel, to, first_at_ms: 5, copies, dropped: 0, differ: false, is_west: false, id }
+    }
+
+    #[test]
+    fn what_is_lost_repeated_or_not_on_record_leaves_the_account_open() {
+        let mail = |copies| seen(Channel::Email, "ann@example.com", copies);
+        let closed = |touch: &Touch, seen: Option<&Seen>, explained| {
+            let mut account = Account::default();
+            account.take(touch, seen, explained);
+            (account.lost, account.unexplained_repeats, account.strays, account.is_clean())
+        };
+        let sent = touch("email", "sent");
+        assert_eq!(closed(&sent, Some(&mail(1)), 0), (0, 0, 0, true));
+        assert_eq!(closed(&sent, None, 0), (1, 0, 0, false), "no provider has it");
+        assert_eq!(closed(&touch("email", "queued"), None, 0), (1, 0, 0, false), "it has no end");
+        assert_eq!(closed(&touch("email", "skipped"), None, 0), (0, 0, 0, true));
+        assert_eq!(closed(&touch("email", "skipped"), Some(&mail(1)), 0), (0, 0, 1, false));
+        assert_eq!(closed(&sent, Some(&mail(3)), 2), (0, 0, 0, true), "both repeats are on record");
+        assert_eq!(closed(&sent, Some(&mail(3)), 1), (0, 1, 0, false));
+        let elsewhere = seen(Channel::Email, "bob@example.com", 1);
+        assert_eq!(closed(&sent, Some(&elsewhere), 0), (0, 0, 1, false));
+        let other = Seen { differ: true, ..mail(2) };
+        assert_eq!(closed(&sent, Some(&other), 1), (0, 0, 2, false), "another Message-ID is another mail");
+    }
+}
