@@ -28,7 +28,7 @@ use crate::{
         campaigns,
         enrolments::{self, Standing},
         events, senders,
-        touches::{self, Tally, Wait},
+        touches::{self, Sent, Tally, Wait},
         usage,
     },
     window::{Delay, Lot, Paces, Recipient, course},
@@ -40,6 +40,8 @@ const FRESH: Duration = Duration::from_secs(1);
 const KEPT_MAX: usize = 1_000;
 /// The stretch of the application's time whose messages are the pace.
 const PACE_MS: u64 = 15 * 60_000;
+/// The shortest time over which it is counted: what was sent at once at the beginning says nothing of the pace.
+const PACE_MIN_MS: u64 = 5_000;
 /// A day is at most that long, with the hour that a zone may gain.
 const LONGEST_DAY_MS: u64 = 25 * 3_600_000;
 
@@ -183,7 +185,7 @@ fn count(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Figure
         Some(_) => {
             usage::used(tx, usage::Of::Campaign(id), &check::day_of(campaign.policy.zone.name(), now))?
         }
-        None => touches::sent_since(tx, id, today)?.into_iter().map(|(_, count)| count).sum(),
+        None => touches::sent_since(tx, id, today)?.into_iter().map(|sent| sent.count).sum(),
     };
     let in_status =
         |status| standing.iter().filter(move |one| one.status == status).map(|one| whole(one.count)).sum();
@@ -209,12 +211,19 @@ fn count(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Figure
         sent: funnel.iter().map(|step| step.sent).sum(),
         sent_today: whole(sent_today),
         daily_cap: campaign.daily_cap,
-        per_minute: recent.iter().map(|(_, count)| count).sum::<i64>() as f64 * 60_000.0 / PACE_MS as f64,
+        per_minute: recent.iter().map(|sent| per_second(sent, now)).sum::<f64>() * 60.0,
         eta,
         funnel,
         waiting: because(&tallies, TouchStatus::Deferred, &waits),
         skipped: because(&tallies, TouchStatus::Skipped, &[]),
     })
+}
+
+/// How many a second were sent, since the first of them: a campaign that was launched a moment ago is not taken for one
+/// that does nothing most of the time.
+fn per_second(sent: &Sent, now: Time) -> f64 {
+    let since = now.0.saturating_sub(sent.first_at.0).clamp(PACE_MIN_MS, PACE_MS);
+    sent.count as f64 * 1_000.0 / since as f64
 }
 
 fn whole(count: i64) -> u64 {
@@ -345,7 +354,7 @@ fn eta(
     tx: &mut Tx<'_>,
     app: &App,
     known: &Known<'_>,
-    recent: &[(Channel, i64)],
+    recent: &[Sent],
     sent_today: u64,
     now: Time,
 ) -> Result<Option<Time>, AppError> {
@@ -385,12 +394,26 @@ fn eta(
             .filter(|tally| matches!(tally.status, TouchStatus::Queued | TouchStatus::Sending))
             .map(|tally| tally.count)
             .sum();
-        let sent = recent.iter().find(|(one, _)| *one == channel).map_or(0, |(_, count)| *count);
         // The pace of the last minutes is how fast it goes only while messages wait for their turn, and for nothing else.
-        if sent > 0 && due >= sent {
-            pace.per_second = Some(sent as f64 * 1_000.0 / PACE_MS as f64);
+        let sent = recent.iter().find(|sent| sent.channel == channel);
+        if let Some(sent) = sent.filter(|sent| sent.count > 0 && due >= sent.count) {
+            pace.per_second = Some(per_second(sent, now));
         }
         paces.channels[channel as usize] = pace;
     }
     Ok(course(&campaign.policy, &app.rules(), &lots, &paces, from).completes_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_is_counted_from_the_first_message_on_and_not_over_a_time_in_which_there_was_none() {
+        let now = Time(10_000_000);
+        let sent = |count, ago_ms| Sent { channel: Channel::Email, count, first_at: Time(now.0 - ago_ms) };
+        assert_eq!(per_second(&sent(200, 20_000), now), 10.0, "launched twenty seconds ago");
+        assert_eq!(per_second(&sent(900, PACE_MS), now), 1.0);
+        assert_eq!(per_second(&sent(10, 3), now), 2.0, "ten at once are no 3,000 a second");
+    }
 }

@@ -29,6 +29,7 @@ pub use self::{
     keep::{Keeping, keep, sweep, take_up},
 };
 pub(crate) use erase::forget;
+pub(crate) use read::ERASED;
 
 use crate::{
     app::{App, AppError},
@@ -93,13 +94,31 @@ pub async fn begin(
 /// # Errors
 /// An import that is none or is over; the database's.
 pub async fn cancel(app: &App, id: ImportId, who: &str) -> Result<(), AppError> {
-    let (now, who) = (app.now(), who.to_owned());
+    stop(app, id, (ImportStatus::Cancelled, "cancel import"), "", who).await
+}
+
+/// Ends an import that was to begin at once, and could not: for that reason.
+///
+/// # Errors
+/// An import that is none or is over; the database's.
+pub async fn refuse(app: &App, id: ImportId, why: &str, who: &str) -> Result<(), AppError> {
+    stop(app, id, (ImportStatus::Failed, "import contacts"), why, who).await
+}
+
+async fn stop(
+    app: &App,
+    id: ImportId,
+    (status, verb): (ImportStatus, &'static str),
+    why: &str,
+    who: &str,
+) -> Result<(), AppError> {
+    let (now, who, why) = (app.now(), who.to_owned(), why.to_owned());
     let work = move |tx: &mut Tx<'_>| {
         let import = imports::get(tx, id)?.ok_or_else(|| AppError::unknown("import", id))?;
-        if !imports::stop(tx, id, ImportStatus::Cancelled, "", now)? {
+        if !imports::stop(tx, id, status, &why, now)? {
             return Err(AppError::Conflict(format!("import {id} is {}", import.status)));
         }
-        Ok(audit::note(tx, &who, "cancel import", &id.to_string(), "", now)?)
+        Ok(audit::note(tx, &who, verb, &id.to_string(), &why, now)?)
     };
     app.db().write(work).await?;
     files::forget(app, id).await

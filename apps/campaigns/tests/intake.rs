@@ -17,7 +17,7 @@ use windlass_campaigns::{
     app::{App, AppError, Options},
     channel::Channel,
     db::{Db, DbError},
-    flow::optout,
+    flow::erasure,
     import,
     intake::{self, Receiving, Tried},
     model::{
@@ -487,11 +487,30 @@ async fn an_erased_contact_is_in_no_file_of_refused_rows() {
     ended(&app, refused).await;
     assert_eq!(intake::errors(&app, refused).await.unwrap().lines().count(), 4);
     let a1 = everybody(&app).await[1].id;
-    optout::erase(&app, a1, "Ann").await.unwrap();
+    erasure::erase(&app, a1, "Ann").await.unwrap();
     let errors = intake::errors(&app, refused).await.unwrap();
     assert!(!errors.contains("a1@") && errors.contains("a2@"), "{errors}");
     assert_eq!(errors.lines().count(), 3, "headings and the others' rows: {errors}");
     assert_eq!(intake::look(&app, refused).await.unwrap().progress.refused, 3, "they stay counted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erased_contact_is_not_imported_again_and_leaves_nothing_but_a_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = app_in(dir.path()).await;
+    let id = start(&app, people(3)).await;
+    ended(&app, id).await;
+    let before = everybody(&app).await;
+    erasure::erase(&app, before[1].id, "Ann").await.unwrap();
+    let again = start(&app, people(4)).await;
+    let progress = ended(&app, again).await.progress;
+    assert_eq!((progress.rows, progress.added, progress.updated, progress.refused), (4, 1, 2, 1));
+    assert_eq!(progress.by_code, BTreeMap::from([("erased".to_owned(), 1)]));
+    let list = intake::look(&app, again).await.unwrap().list.unwrap();
+    assert_eq!(on_list(&app, list).await, 3);
+    let email = before[1].email.as_deref().unwrap();
+    assert!(everybody(&app).await.iter().all(|person| person.email.as_deref() != Some(email)));
+    assert!(!intake::errors(&app, again).await.unwrap().contains(email), "no file names them");
 }
 
 /// Few addresses, so that contacts meet in every way that they can.

@@ -2,11 +2,10 @@
 
 use axum::{
     Json,
-    extract::{FromRequest, Request, rejection::JsonRejection},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 
 use crate::{app::AppError, db::DbError};
 
@@ -91,23 +90,5 @@ pub(super) async fn nowhere() -> Fault {
         status: StatusCode::NOT_FOUND,
         code: "no_such_route",
         detail: "there is nothing at this address".to_owned(),
-    }
-}
-
-/// A JSON body; what is wrong with it is told as a problem.
-#[derive(Debug)]
-pub(super) struct Body<T>(pub(super) T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
-    type Rejection = Fault;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Fault> {
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(value)) => Ok(Self(value)),
-            Err(JsonRejection::MissingJsonContentType(_)) => {
-                Err(Fault::bad("the body must be JSON: send Content-Type: application/json"))
-            }
-            Err(rejection) => Err(Fault::bad(rejection.body_text())),
-        }
     }
 }

@@ -1,26 +1,29 @@
 //! Campaigns and their messages.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-};
+use std::collections::HashMap;
+
+use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use windlass_look::Visitor;
 
-use super::answer::{Answer, Body};
+use super::{
+    answer::{Answer, Fault},
+    ask::{self, Body, Path, Query},
+};
 use crate::{
     app::{App, AppError},
     channel::Channel,
+    db::Tx,
     drafts::{self, Draft, Moves},
     figures::{self, Figures},
     flow::verbs,
     model::{
         CampaignId, SenderId, TouchId,
-        campaign::{Campaign, EnrolmentStatus, Step},
+        campaign::{Campaign, CampaignStatus, EnrolmentStatus, Step},
         touch::{Reason, Touch, TouchStatus},
     },
     preflight::{self, Preflight},
-    store::{self, PAGE_MAX, campaigns, enrolments, events, senders, touches},
+    store::{self, campaigns, enrolments, events, senders, touches},
 };
 
 /// Which page of something numbered is meant: newest first, before that number.
@@ -34,12 +37,9 @@ pub(super) struct Before {
 }
 
 impl Before {
-    pub(super) fn number(&self) -> i64 {
-        self.before.unwrap_or(i64::MAX)
-    }
-
-    pub(super) fn limit(&self) -> u32 {
-        self.limit.unwrap_or(50).clamp(1, PAGE_MAX)
+    /// Before which number, and how many.
+    pub(super) fn page(&self) -> Result<(i64, u32), Fault> {
+        Ok((self.before.unwrap_or(i64::MAX), ask::page_of(self.limit)?))
     }
 }
 
@@ -54,25 +54,23 @@ pub(super) struct Whole {
 
 async fn whole(app: &App, campaign: Campaign) -> Result<Whole, AppError> {
     let (id, version) = (campaign.id, campaign.version);
-    let (senders, steps) = app
-        .db()
+    app.db()
         .read(move |tx| {
             let mut chosen = Vec::new();
             for channel in Channel::ALL {
                 let of_channel = senders::of_campaign(tx, id, channel)?;
                 chosen.extend(of_channel.into_iter().map(|sender| sender.id));
             }
-            Ok::<_, AppError>((chosen, campaigns::steps(tx, id, version)?))
+            let campaign = Campaign { contacts: campaigns::reaches(tx, &campaign)?, ..campaign.clone() };
+            Ok(Whole { campaign, senders: chosen, steps: campaigns::steps(tx, id, version)? })
         })
-        .await?;
-    Ok(Whole { campaign, senders, steps })
+        .await
 }
 
 /// `GET /v1/campaigns`
 pub(super) async fn page(State(app): State<App>, Query(which): Query<Before>) -> Answer<Vec<Campaign>> {
-    let page = move |tx: &mut crate::db::Tx<'_>| {
-        Ok::<_, AppError>(campaigns::page(tx, CampaignId(which.number()), which.limit())?)
-    };
+    let (before, limit) = which.page()?;
+    let page = move |tx: &mut Tx<'_>| Ok::<_, AppError>(campaigns::page(tx, CampaignId(before), limit)?);
     Ok(Json(app.db().read(page).await?))
 }
 
@@ -213,11 +211,30 @@ pub(super) struct Which {
 pub(super) async fn touches(State(app): State<App>, Query(which): Query<Which>) -> Answer<Vec<Touch>> {
     let Which { campaign, status, reason, channel, step, before, limit } = which;
     let meant = touches::Which { campaign, status, reason, channel, step };
-    let page = Before { before, limit };
-    let found = app
-        .db()
-        .read(move |tx| Ok::<_, AppError>(touches::page(tx, meant, TouchId(page.number()), page.limit())?));
+    let (before, limit) = Before { before, limit }.page()?;
+    let found = app.db().read(move |tx| {
+        let mut page = touches::page(tx, meant, TouchId(before), limit)?;
+        tell_pauses(tx, &mut page)?;
+        Ok::<_, AppError>(page)
+    });
     Ok(Json(found.await?))
+}
+
+/// Gives messages that a pause holds back that reason.
+fn tell_pauses(tx: &mut Tx<'_>, touches: &mut [Touch]) -> Result<(), AppError> {
+    let mut known: HashMap<CampaignId, Option<CampaignStatus>> = HashMap::new();
+    for touch in touches {
+        let status = match known.get(&touch.campaign) {
+            Some(status) => *status,
+            None => {
+                let status = campaigns::get(tx, touch.campaign)?.map(|campaign| campaign.status);
+                known.insert(touch.campaign, status);
+                status
+            }
+        };
+        touch.reason = status.map_or(touch.reason, |status| touch.reason_in(status));
+    }
+    Ok(())
 }
 
 /// A message with what became known of it.
@@ -231,7 +248,8 @@ pub(super) struct Told {
 /// `GET /v1/touches/{id}`
 pub(super) async fn touch(State(app): State<App>, Path(id): Path<TouchId>) -> Answer<Told> {
     let told = app.db().read(move |tx| {
-        let touch = touches::get(tx, id)?.ok_or_else(|| AppError::unknown("touch", id))?;
+        let mut touch = touches::get(tx, id)?.ok_or_else(|| AppError::unknown("touch", id))?;
+        tell_pauses(tx, std::slice::from_mut(&mut touch))?;
         Ok::<_, AppError>(Told { touch, events: events::of_touch(tx, id)? })
     });
     Ok(Json(told.await?))

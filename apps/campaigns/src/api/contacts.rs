@@ -2,21 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-};
+use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use windlass_look::Visitor;
 
 use super::{
-    answer::{Answer, Body},
+    answer::Answer,
+    ask::{self, Body, Path, Query},
     campaigns::Before,
 };
 use crate::{
     app::{App, AppError},
     channel::Channel,
-    flow::optout,
+    flow::{erasure, optout},
     model::{
         ContactId, ListId,
         contact::{Consent, Contact},
@@ -24,7 +22,7 @@ use crate::{
     },
     optout::{EmailAddress, PhoneNumber},
     store::{
-        PAGE_MAX, audit,
+        audit,
         contacts::{self, NewContact},
         enrolments::{self, Enrolment},
         events::About,
@@ -54,7 +52,7 @@ pub(super) struct Which {
 
 /// `GET /v1/contacts`
 pub(super) async fn page(State(app): State<App>, Query(which): Query<Which>) -> Answer<Vec<Contact>> {
-    let limit = which.limit.unwrap_or(50).clamp(1, PAGE_MAX);
+    let limit = ask::page_of(which.limit)?;
     let begins = which.begins.trim().to_lowercase();
     let found = app.db().read(move |tx| {
         let after = which.after.unwrap_or(ContactId(0));
@@ -125,8 +123,9 @@ pub(super) async fn upsert(
     Body(given): Body<Given>,
 ) -> Answer<Contact> {
     let (contact, on_lists) = given.checked()?;
-    let now = app.now();
+    let (now, inner) = (app.now(), app.clone());
     let stored = app.db().write(move |tx| {
+        let contact = erasure::refuse_erased(tx, &inner, &contact)?;
         let id = contacts::upsert(tx, &contact, now)?.id();
         for name in &on_lists {
             let list = lists::ensure(tx, name, now)?;
@@ -174,7 +173,7 @@ pub(super) async fn erase(
     visitor: Visitor,
     Path(id): Path<ContactId>,
 ) -> Answer<Done> {
-    optout::erase(&app, id, &visitor.name).await?;
+    erasure::erase(&app, id, &visitor.name).await?;
     Ok(Json(Done { done: true }))
 }
 
@@ -212,8 +211,8 @@ pub(super) async fn suppressions(
     State(app): State<App>,
     Query(which): Query<Before>,
 ) -> Answer<Vec<Suppression>> {
-    let page =
-        app.db().read(move |tx| Ok::<_, AppError>(suppressions::page(tx, which.number(), which.limit())?));
+    let (before, limit) = which.page()?;
+    let page = app.db().read(move |tx| Ok::<_, AppError>(suppressions::page(tx, before, limit)?));
     Ok(Json(page.await?))
 }
 

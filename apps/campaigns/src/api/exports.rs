@@ -2,14 +2,17 @@
 
 use axum::{
     body,
-    extract::{Path, Query, State},
+    extract::State,
     http::{HeaderName, header},
     response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
 use windlass_look::Visitor;
 
-use super::answer::Fault;
+use super::{
+    answer::Fault,
+    ask::{Path, Query},
+};
 use crate::{
     app::{App, AppError},
     export::{self, Format},

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{FromRequest as _, Multipart, Path, Query, Request, State},
+    extract::{FromRequest as _, Multipart, Request, State},
     http::header,
     response::{IntoResponse as _, Response},
 };
@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use windlass_look::Visitor;
 
 use super::{
-    answer::{Answer, Body, Fault},
+    answer::{Answer, Fault},
+    ask::{Body, Path, Query},
     campaigns::Before,
     exports,
 };
@@ -51,7 +52,8 @@ async fn looked(app: &App, visitor: &Visitor, import: Import) -> Result<Looked, 
 
 /// `GET /v1/imports`
 pub(super) async fn page(State(app): State<App>, Query(which): Query<Before>) -> Answer<Vec<Import>> {
-    Ok(Json(intake::page(&app, ImportId(which.number()), which.limit()).await?))
+    let (before, limit) = which.page()?;
+    Ok(Json(intake::page(&app, ImportId(before), limit).await?))
 }
 
 /// `GET /v1/imports/{id}`
@@ -134,7 +136,7 @@ pub(super) async fn bring(
         Ok(import) => Ok(Json(Looked { import, preview: None })),
         Err(error) => {
             // Whoever asked for all at once does not come back for the file.
-            intake::cancel(&app, id, &visitor.name).await?;
+            intake::refuse(&app, id, &error.to_string(), &visitor.name).await?;
             Err(error.into())
         }
     }

@@ -4,6 +4,7 @@
 //! who may. Errors are problems (RFC 9457) with a stable code. `docs/campaigns-api.md` lists the routes.
 
 pub(crate) mod answer;
+mod ask;
 mod campaigns;
 mod contacts;
 mod exports;

@@ -1,14 +1,12 @@
 //! What campaigns are set up with: users, templates, providers, senders, the table of errors; and what people look at.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-};
+use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use windlass_look::Visitor;
 
 use super::{
-    answer::{Answer, Body},
+    answer::Answer,
+    ask::{Body, Path, Query},
     campaigns::Before,
 };
 use crate::{
@@ -37,6 +35,7 @@ use crate::{
         templates::{self, StoredTemplate},
         users,
     },
+    template::Finding,
     window::RuleTable,
 };
 
@@ -84,15 +83,25 @@ pub(super) struct WriteTemplate {
     html: Option<String>,
 }
 
+/// A template with what a launch would say of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Written {
+    #[serde(flatten)]
+    template: StoredTemplate,
+    findings: Vec<Finding>,
+}
+
 /// `POST /v1/templates`
 pub(super) async fn write_template(
     State(app): State<App>,
     visitor: Visitor,
     Body(given): Body<WriteTemplate>,
-) -> Answer<StoredTemplate> {
+) -> Answer<Written> {
     let WriteTemplate { name, channel, subject, body, html } = given;
     let text = NewText { name, channel, subject, body, html };
-    Ok(Json(texts::write(&app, text, &visitor.name).await?))
+    let template = texts::write(&app, text, &visitor.name).await?;
+    let findings = texts::findings(&template);
+    Ok(Json(Written { template, findings }))
 }
 
 /// `GET /v1/providers`: without their secrets.
@@ -109,10 +118,11 @@ pub(super) struct SetProvider {
     url: String,
     #[serde(default)]
     account: String,
+    /// Left out, the one that the account has: what nothing shows cannot be sent back.
     #[serde(default)]
-    secret: String,
+    secret: Option<String>,
     #[serde(default)]
-    callback_key: String,
+    callback_key: Option<String>,
     #[serde(default)]
     per_second: Option<u32>,
     #[serde(default)]
@@ -126,9 +136,14 @@ pub(super) async fn set_provider(
     Body(given): Body<SetProvider>,
 ) -> Answer<Provider> {
     let SetProvider { name, kind, url, account, secret, callback_key, per_second, concurrency } = given;
+    let name = named(&name)?;
+    let known = app.db().read(|tx| Ok::<_, AppError>(providers::all(tx)?)).await?;
+    let known = known.into_iter().find(|known| known.name == name);
+    let (kept_secret, kept_key) = known.map(|known| (known.secret, known.callback_key)).unwrap_or_default();
+    let (secret, callback_key) = (secret.unwrap_or(kept_secret), callback_key.unwrap_or(kept_key));
     let provider = Provider {
         id: ProviderId(0),
-        name: named(&name)?,
+        name,
         kind,
         url,
         account,
@@ -322,6 +337,7 @@ pub(super) async fn decide(
 
 /// `GET /v1/audit`
 pub(super) async fn audit(State(app): State<App>, Query(which): Query<Before>) -> Answer<Vec<Change>> {
-    let page = app.db().read(move |tx| Ok::<_, AppError>(audit::page(tx, which.number(), which.limit())?));
+    let (before, limit) = which.page()?;
+    let page = app.db().read(move |tx| Ok::<_, AppError>(audit::page(tx, before, limit)?));
     Ok(Json(page.await?))
 }

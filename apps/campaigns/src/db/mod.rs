@@ -48,6 +48,14 @@ pub enum DbError {
         /// What this program knows.
         known: i64,
     },
+    /// The tables are of a version that this program writes otherwise.
+    #[error(
+        "the tables of version {version} were made by another build, which wrote them otherwise: use that build, or a new database"
+    )]
+    Build {
+        /// The version.
+        version: i64,
+    },
     /// A rule of the tables was broken: the same statement fails again.
     #[error("the database refuses: {0}")]
     Refused(String),
@@ -96,6 +104,23 @@ fn names_another_kind(path: &str) -> bool {
     })
 }
 
+/// The file of the database at that address; none where it is on a server.
+///
+/// # Errors
+/// An address that is none.
+pub fn file_of(address: &str) -> Result<Option<PathBuf>, DbError> {
+    if address.starts_with("postgres://") || address.starts_with("postgresql://") {
+        return Ok(None);
+    }
+    let path = address.strip_prefix("sqlite:").unwrap_or(address);
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || names_another_kind(path) {
+        let address = crate::channel::without_credentials(address);
+        return Err(DbError::Address { address, why: String::new() });
+    }
+    Ok(Some(PathBuf::from(path)))
+}
+
 impl Db {
     /// Opens the database at that address and brings its tables up to date: `sqlite:PATH`, or a path by itself, makes the
     /// file when there is none; `postgres://…` is read as the store's address is.
@@ -103,18 +128,12 @@ impl Db {
     /// # Errors
     /// An address that is none, tables of a newer version, or what the database says.
     pub async fn open(address: &str) -> Result<Self, DbError> {
-        let kind = if address.starts_with("postgres://") || address.starts_with("postgresql://") {
-            Kind::Postgres(Arc::new(postgres::Postgres::open(address).await?))
-        } else {
-            let path = address.strip_prefix("sqlite:").unwrap_or(address);
-            let path = path.strip_prefix("//").unwrap_or(path);
-            if path.is_empty() || names_another_kind(path) {
-                let address = crate::channel::without_credentials(address);
-                return Err(DbError::Address { address, why: String::new() });
+        let kind = match file_of(address)? {
+            None => Kind::Postgres(Arc::new(postgres::Postgres::open(address).await?)),
+            Some(path) => {
+                let open = tokio::task::spawn_blocking(move || sqlite::Sqlite::open(path));
+                Kind::Sqlite(Arc::new(open.await.map_err(|error| DbError::Failed(error.to_string()))??))
             }
-            let path = PathBuf::from(path);
-            let open = tokio::task::spawn_blocking(move || sqlite::Sqlite::open(path));
-            Kind::Sqlite(Arc::new(open.await.map_err(|error| DbError::Failed(error.to_string()))??))
         };
         Ok(Self { kind })
     }

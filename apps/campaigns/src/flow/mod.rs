@@ -15,6 +15,7 @@
 
 pub mod accounts;
 pub mod consents;
+pub mod erasure;
 pub mod gateways;
 pub mod hours;
 pub mod jobs;
@@ -98,7 +99,7 @@ fn failed(error: AppError) -> JobError {
         error,
         AppError::Unknown { .. }
             | AppError::Invalid { .. }
-            | AppError::Db(DbError::Row(_) | DbError::Version { .. })
+            | AppError::Db(DbError::Row(_) | DbError::Version { .. } | DbError::Build { .. })
     );
     let error = JobError::from(error);
     if is_fatal { error.fatal() } else { error }

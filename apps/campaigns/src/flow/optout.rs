@@ -11,7 +11,6 @@ use crate::{
     app::{App, AppError},
     channel::Channel,
     db::Tx,
-    intake,
     model::{
         CampaignId, ContactId, TouchId,
         contact::{Consent, Contact},
@@ -240,31 +239,6 @@ pub(super) fn opt_in_by_text(
         contacts::give_consent(tx, contact, said)?;
     }
     Ok(())
-}
-
-/// Removes everything that names a contact, rows of theirs that an import refused among it, and keeps that they must not be
-/// reached.
-///
-/// # Errors
-/// A contact that is none; the database's, or the queue's.
-pub async fn erase(app: &App, contact: ContactId, who: &str) -> Result<(), AppError> {
-    let about = About { contact: Some(contact), ..About::default() };
-    by_contact(app, contact, None, about, "erased", who).await?;
-    // As long as the addresses are known, so that an erasure which is broken off here can be done again.
-    if let Some(person) = app.db().read(move |tx| contacts::get(tx, contact)).await? {
-        intake::forget(app, person.email.as_deref(), person.phone.as_deref()).await?;
-    }
-    let (now, who, inner) = (app.now(), who.to_owned(), app.clone());
-    app.db()
-        .write(move |tx| {
-            let person = contacts::get(tx, contact)?.ok_or_else(|| AppError::unknown("contact", contact))?;
-            for address in [&person.email, &person.phone].into_iter().flatten() {
-                suppressions::forget_address(tx, &inner.hash_of(address))?;
-            }
-            contacts::erase(tx, contact, now)?;
-            Ok(audit::note(tx, &who, "erase contact", &contact.to_string(), "", now)?)
-        })
-        .await
 }
 
 /// An address as it is compared and shown.

@@ -1,6 +1,8 @@
 //! Templates that people write, and a test of what they say: sent at once, counted for no campaign, noted in the log of
 //! changes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::{
     app::{App, AppError},
     channel::{Channel, Email, MachineDetection, SendOutcome, Sms, Twiml, Voicemail},
@@ -15,7 +17,7 @@ use crate::{
         audit, providers, suppressions,
         templates::{self, StoredTemplate},
     },
-    template::Template,
+    template::{Draft, Finding, Template, Variable, lint},
 };
 
 /// The longest name of anything, in characters: what fits into a table.
@@ -70,6 +72,31 @@ pub async fn write(app: &App, text: NewText, who: &str) -> Result<StoredTemplate
             templates::get(tx, id)?.ok_or_else(|| AppError::unknown("template", id))
         })
         .await
+}
+
+/// What a launch would say of a template, as far as that is known before anybody is chosen to get it.
+pub fn findings(template: &StoredTemplate) -> Vec<Finding> {
+    let parse = |text: &str| Template::parse(text).ok();
+    let html = template.html.as_deref().unwrap_or_default();
+    let (Some(subject), Some(body), Some(html)) =
+        (parse(&template.subject), parse(&template.body), parse(html))
+    else {
+        return Vec::new();
+    };
+    // Nobody can lack a field where nobody is asked.
+    let used = [&subject, &body, &html].into_iter().flat_map(Template::variables);
+    let fields: BTreeSet<String> = used.filter_map(Variable::field).map(str::to_owned).collect();
+    lint(&Draft {
+        channel: template.channel,
+        first_touch: true,
+        subject: (template.channel == Channel::Email).then_some(&subject),
+        text: (!template.body.is_empty()).then_some(&body),
+        html: template.html.as_ref().map(|_| &html),
+        fields: &fields,
+        contacts: 0,
+        lacking: &BTreeMap::new(),
+        sample: None,
+    })
 }
 
 /// Sends that content once, in the name of that sender. It is no message of any campaign: no cap counts it and no window

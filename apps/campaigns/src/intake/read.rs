@@ -21,6 +21,8 @@ const BATCH_ROWS: usize = 1_000;
 const ERRORS_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// The code under which numbers are counted that were left with another contact.
 const NUMBER_KEPT: &str = "number_kept";
+/// The code under which rows are counted whose contact was erased; the file of refused rows does not have them.
+pub(crate) const ERASED: &str = "erased";
 
 /// A batch of rows.
 pub(super) struct Piece {
@@ -34,19 +36,22 @@ pub(super) struct Piece {
 
 impl Piece {
     /// How far the import is with this batch.
-    pub(super) fn after(&self, before: &Progress, added: u64, batch: &Batch) -> Progress {
+    pub(super) fn after(&self, before: &Progress, added: u64, erased: u64, batch: &Batch) -> Progress {
         let known = batch.upserted.len() as u64 - added;
-        let kept = before.by_code.get(NUMBER_KEPT).copied().unwrap_or(0) + batch.numbers_kept;
-        let by_code = self.counts.by_code.iter().map(|(code, count)| (code.name().to_owned(), *count));
-        let kept = (kept > 0).then(|| (NUMBER_KEPT.to_owned(), kept));
+        let so_far = |code: &str| before.by_code.get(code).copied().unwrap_or(0);
+        let erased = so_far(ERASED) + erased;
+        let found = [(NUMBER_KEPT, so_far(NUMBER_KEPT) + batch.numbers_kept), (ERASED, erased)];
+        let found = found.into_iter().filter(|(_, count)| *count > 0);
+        let by_code = self.counts.by_code.iter().map(|(code, count)| (code.name(), *count));
+        let by_code = by_code.chain(found).map(|(code, count)| (code.to_owned(), count));
         Progress {
             bytes_done: self.counts.bytes,
             rows: self.counts.rows,
             added: before.added + added,
             updated: before.updated + known,
             duplicates: self.counts.duplicates,
-            refused: self.counts.failed,
-            by_code: by_code.chain(kept).collect(),
+            refused: self.counts.failed + erased,
+            by_code: by_code.collect(),
             errors_cut: self.errors_cut,
         }
     }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     app::{App, AppError},
     db::DbError,
+    flow::erasure,
     import::{ImportError, Rows},
     model::{
         ImportId, ListId,
@@ -121,13 +122,14 @@ async fn write(
     before: &Progress,
     piece: Arc<Piece>,
 ) -> Result<Option<Progress>, AppError> {
-    let (now, seen_at, before) = (app.now(), app.client().now(), before.clone());
+    let (now, seen_at, before, inner) = (app.now(), app.client().now(), before.clone(), app.clone());
     let Place { import, list, known } = place;
     let work = move |tx: &mut crate::db::Tx<'_>| {
         let how = contacts::How { known, ..contacts::How::FILE };
-        let batch = contacts::upsert_all(tx, &piece.people, how, convert::has_date, now)?;
+        let (people, erased) = erasure::without_erased(tx, &inner, &piece.people)?;
+        let batch = contacts::upsert_all(tx, &people, how, convert::has_date, now)?;
         let added = batch.upserted.iter().filter(|done| matches!(done, contacts::Upserted::Added(_))).count();
-        let progress = piece.after(&before, added as u64, &batch);
+        let progress = piece.after(&before, added as u64, erased, &batch);
         // The whole batch is taken back when the run is over.
         if !imports::advance(tx, import, &progress, seen_at)? {
             return Err(Over::Run);

@@ -14,7 +14,7 @@
 use serde::{Deserialize, Serialize};
 use windlass::Time;
 
-use super::{CampaignId, ContactId, SenderId, TouchId, words};
+use super::{CampaignId, ContactId, SenderId, TouchId, campaign::CampaignStatus, words};
 use crate::channel::Channel;
 
 /// Where a message stands.
@@ -200,6 +200,15 @@ pub struct Touch {
     pub sent_at: Option<Time>,
     /// When its end was known.
     pub ended_at: Option<Time>,
+}
+
+impl Touch {
+    /// Why it is where it is, in a campaign that stands so: what the campaign's pause holds back has no other reason that
+    /// counts. A pause is a row of the campaign's, and changes none of its messages.
+    pub fn reason_in(&self, campaign: CampaignStatus) -> Option<Reason> {
+        let waits = matches!(self.status, TouchStatus::Queued | TouchStatus::Deferred);
+        if waits && campaign == CampaignStatus::Paused { Some(Reason::CampaignPaused) } else { self.reason }
+    }
 }
 
 /// What was known, and checked, right before a message was sent: kept with it.

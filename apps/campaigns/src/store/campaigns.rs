@@ -2,7 +2,7 @@
 
 use windlass::Time;
 
-use super::select;
+use super::{lists, select};
 use crate::{
     db::{DbError, Row, Tx, Value},
     model::{
@@ -123,6 +123,17 @@ pub fn steps(tx: &mut Tx<'_>, id: CampaignId, version: u32) -> Result<Vec<Step>,
 /// The database's.
 pub fn get(tx: &mut Tx<'_>, id: CampaignId) -> Result<Option<Campaign>, DbError> {
     tx.row(select!(columns, "FROM campaigns WHERE id = $1"), &[id.into()])?.map(read).transpose()
+}
+
+/// How many contacts a campaign reaches: those who were on its list at the launch; of a draft, those who are on it now.
+///
+/// # Errors
+/// The database's.
+pub fn reaches(tx: &mut Tx<'_>, campaign: &Campaign) -> Result<u32, DbError> {
+    match campaign.list.filter(|_| campaign.status == CampaignStatus::Draft) {
+        Some(list) => Ok(u32::try_from(lists::size(tx, list)?).unwrap_or(u32::MAX)),
+        None => Ok(campaign.contacts),
+    }
 }
 
 /// Campaigns before that number, newest first.

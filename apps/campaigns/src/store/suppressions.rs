@@ -89,15 +89,24 @@ pub fn why(tx: &mut Tx<'_>, user: UserId, channel: Channel, hash: &str) -> Resul
     tx.row(sql, &[hash.into(), channel.into(), user.into()])?.map(|mut row| row.text()).transpose()
 }
 
-/// Hashes of one question by [`among`].
+/// Hashes of one question by [`among`] and [`forgotten_among`].
 const ASKED: usize = 250;
 static AMONG: LazyLock<String> = LazyLock::new(|| {
-    let hashes: Vec<String> = (2..ASKED + 2).map(|number| format!("${number}")).collect();
+    let hashes = parameters(2);
     format!(
-        "SELECT address_hash, channel FROM suppressions WHERE user_id IN (0, $1) AND address_hash IN ({})",
-        hashes.join(", ")
+        "SELECT address_hash, channel FROM suppressions WHERE user_id IN (0, $1) AND address_hash IN ({hashes})"
     )
 });
+static FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
+    let hashes = parameters(1);
+    format!("SELECT address_hash FROM suppressions WHERE address IS NULL AND address_hash IN ({hashes})")
+});
+
+/// The parameters of so many hashes, from that one on.
+fn parameters(first: usize) -> String {
+    let all: Vec<String> = (first..first + ASKED).map(|number| format!("${number}")).collect();
+    all.join(", ")
+}
 
 /// Which of those addresses must not be reached by that user, and by which channel; none is any.
 ///
@@ -116,6 +125,30 @@ pub fn among(
         for mut row in tx.rows(&AMONG, &values)? {
             let (hash, word) = (row.text()?, row.text()?);
             found.insert((hash, Channel::ALL.into_iter().find(|channel| channel.name() == word)));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether any address was forgotten that is suppressed: its contact was erased.
+///
+/// # Errors
+/// The database's.
+pub fn is_any_forgotten(tx: &mut Tx<'_>) -> Result<bool, DbError> {
+    tx.is_there("SELECT 1 FROM suppressions WHERE address IS NULL LIMIT 1", &[])
+}
+
+/// Which of those hashes are of addresses that were forgotten.
+///
+/// # Errors
+/// The database's.
+pub fn forgotten_among(tx: &mut Tx<'_>, hashes: &[String]) -> Result<HashSet<String>, DbError> {
+    let mut found = HashSet::new();
+    for some in hashes.chunks(ASKED) {
+        let mut values: Vec<Value> = some.iter().map(Value::from).collect();
+        values.resize(ASKED, Value::Null);
+        for mut row in tx.rows(&FORGOTTEN, &values)? {
+            found.insert(row.text()?);
         }
     }
     Ok(found)

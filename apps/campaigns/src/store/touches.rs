@@ -262,19 +262,27 @@ pub fn tallies(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<Tally>, DbEr
         .collect()
 }
 
+/// What was sent by a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The channel.
+    pub channel: Channel,
+    /// How many messages.
+    pub count: i64,
+    /// When the first of them was.
+    pub first_at: Time,
+}
+
 /// How many messages of a campaign were sent since then, by channel.
 ///
 /// # Errors
 /// The database's.
-pub fn sent_since(
-    tx: &mut Tx<'_>,
-    campaign: CampaignId,
-    since: Time,
-) -> Result<Vec<(Channel, i64)>, DbError> {
-    let sql =
-        "SELECT channel, count(*) FROM touches WHERE campaign_id = $1 AND sent_at >= $2 GROUP BY channel";
+pub fn sent_since(tx: &mut Tx<'_>, campaign: CampaignId, since: Time) -> Result<Vec<Sent>, DbError> {
+    let sql = "SELECT channel, count(*), min(sent_at) FROM touches WHERE campaign_id = $1 AND sent_at >= $2
+               GROUP BY channel";
     let rows = tx.rows(sql, &[campaign.into(), since.into()])?;
-    rows.into_iter().map(|mut row| Ok((row.word()?, row.int()?))).collect()
+    let read = |mut row: Row| Ok(Sent { channel: row.word()?, count: row.int()?, first_at: row.time()? });
+    rows.into_iter().map(read).collect()
 }
 
 /// The messages of a campaign after that contact's of that step by that channel: by contact, step and channel.

@@ -329,6 +329,8 @@ fn a_misspelled_variable_is_told_what_was_meant() {
         let hint = format!("did you mean {{{{{meant}}}}}?");
         assert_eq!(finding.hint == hint, !meant.is_empty(), "{wrong}: {finding:?}");
     }
+    let meant = Variable::parse("frist_name").unwrap().meant(["first_name"].into_iter());
+    assert_eq!(meant.as_deref(), Some("first_name"), "the standard one, beside a column of that name");
 }
 
 #[test]

@@ -124,15 +124,16 @@ impl Variable {
     pub(super) fn meant<'a>(&self, fields: impl Iterator<Item = &'a str>) -> Option<String> {
         let bare = |name: &str| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
         let own = bare(self.field().unwrap_or(&self.0));
-        let standard = KNOWN.iter().map(|known| (known.name.to_owned(), bare(known.name)));
-        let free = fields.map(|field| (format!("{FIELD_PREFIX}{field}"), bare(field)));
+        // Of two that are as near, the standard one: a list's own column may have its name.
+        let standard = KNOWN.iter().map(|known| (false, known.name.to_owned(), bare(known.name)));
+        let free = fields.map(|field| (true, format!("{FIELD_PREFIX}{field}"), bare(field)));
         standard
             .chain(free)
-            .map(|(name, bare)| (typos(&own, &bare), bare.len(), name))
+            .map(|(is_free, name, bare)| (typos(&own, &bare), is_free, bare.len(), name))
             // A short name is one typo away from half of all short names.
-            .filter(|(typos, length, name)| *typos <= MAX_TYPOS.min(length / 4) && *name != self.0)
+            .filter(|(typos, _, length, name)| *typos <= MAX_TYPOS.min(length / 4) && *name != self.0)
             .min()
-            .map(|(_, _, name)| name)
+            .map(|(.., name)| name)
     }
 }
 

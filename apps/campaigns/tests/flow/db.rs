@@ -184,15 +184,23 @@ async fn two_processes_on_one_file_count_every_message_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tables_of_a_newer_version_are_left_alone() {
+async fn tables_of_a_newer_version_or_of_another_build_are_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(&dir).await);
     let path = dir.path().join("app.db");
     let connection = rusqlite::Connection::open(&path).unwrap();
-    connection.pragma_update(None, "user_version", 99).unwrap();
+    let ours: String =
+        connection.query_row("SELECT sha256 FROM campaigns_schema", [], |row| row.get(0)).unwrap();
+    let say = |version: i64, hash: &str| {
+        connection.execute("UPDATE campaigns_schema SET version = ?1, sha256 = ?2", (version, hash)).unwrap();
+    };
+    say(99, &ours);
     let refused = Db::open(&format!("sqlite:{}", path.display())).await.unwrap_err();
     assert!(matches!(refused, DbError::Version { found: 99, .. }), "{refused:?}");
-    connection.pragma_update(None, "user_version", 1).unwrap();
+    say(1, "another");
+    let refused = Db::open(path.to_str().unwrap()).await.unwrap_err();
+    assert!(matches!(refused, DbError::Build { version: 1 }), "{refused:?}");
+    say(1, &ours);
     assert!(Db::open(path.to_str().unwrap()).await.is_ok(), "and nothing of them is held");
 }
 

@@ -168,7 +168,10 @@ async fn tables_of_a_newer_version_are_left_alone_and_what_fails_leaves_nothing(
     let sum = "SELECT CAST(sum(CAST(value AS BIGINT)) AS BIGINT) FROM settings";
     assert_eq!(db.read(move |tx| tx.count(sum, &[])).await.unwrap(), 4);
 
-    server.sql("UPDATE campaigns_version SET version = 99");
+    server.sql("UPDATE campaigns_schema SET sha256 = 'another'");
+    let refused = Db::open(&url).await.unwrap_err();
+    assert!(matches!(refused, DbError::Build { version: 1 }), "{refused:?}");
+    server.sql("UPDATE campaigns_schema SET version = 99");
     let refused = Db::open(&url).await.unwrap_err();
     assert!(matches!(refused, DbError::Version { found: 99, .. }), "{refused:?}");
 }

@@ -7,7 +7,7 @@ use windlass_campaigns::{
     app::{App, Options},
     channel::{Channel, rules::ProviderKind},
     db::{DbError, Tx},
-    flow::{accounts, optout},
+    flow::{accounts, erasure, optout},
     model::{
         CampaignId, ContactId,
         campaign::{CampaignStatus, Condition, EnrolmentStatus, Step},
@@ -75,7 +75,7 @@ async fn whoever_may_not_be_reached_any_more_in_the_morning_is_not_whatever_was_
     optout::by_contact(&stage.app, opted_out, Some(Channel::Email), about, "STOP", "Ann").await.unwrap();
     let about = About { campaign: Some(id), contact: Some(replied), touch: None };
     stage.write(move |tx| events::note(tx, about, EventKind::Replied, "mail", "", None, now).map(drop)).await;
-    optout::erase(&stage.app, erased, "Ann").await.unwrap();
+    erasure::erase(&stage.app, erased, "Ann").await.unwrap();
     let touches = stage.touches(id).await;
     assert_eq!(of(&touches, opted_out).status, TouchStatus::Skipped, "at once");
     assert_eq!(of(&touches, erased).address, "");
@@ -107,7 +107,7 @@ async fn an_erased_contact_that_is_imported_again_is_not_reached() {
     let dir = tempfile::tempdir().unwrap();
     let mut stage = Stage::standing(dir.path(), MORNING, Setting::default()).await;
     let people = stage.contacts("b", 1).await;
-    optout::erase(&stage.app, people[0], "Ann").await.unwrap();
+    erasure::erase(&stage.app, people[0], "Ann").await.unwrap();
     let again = stage.contacts("b", 1).await;
     assert_ne!(people, again, "nothing is left to know them by");
     let mail = stage.template(Channel::Email, "Hi").await;

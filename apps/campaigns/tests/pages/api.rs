@@ -35,6 +35,12 @@ impl Site {
         answer.json()
     }
 
+    async fn delete(&self, path: &str) {
+        let request = Request::delete(format!("{PATH}/v1{path}")).body(Body::empty()).unwrap();
+        let answer = self.ask(ALL, request).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text);
+    }
+
     async fn import_over(&self, id: i64) {
         while !intake::look(&self.app, ImportId(id)).await.unwrap().status.is_over() {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -145,9 +151,117 @@ async fn what_cannot_be_imported_is_a_problem_and_what_was_to_be_imported_at_onc
     assert_eq!(site.asked("/imports").await, json!([]));
     let unguessed = site.send("/imports?list=x", "one,two\n3,4\n").await;
     assert!(unguessed.problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid").contains("columns"));
-    assert_eq!(site.asked("/imports").await[0]["status"], "cancelled");
+    let listed = &site.asked("/imports").await[0];
+    assert_eq!(listed["status"], "failed");
+    assert!(listed["why"].as_str().unwrap().contains("columns"), "{listed}");
+    assert!(site.page("/imports").await.contains("columns"), "the page says it as well");
     let form = site.call_as(ALL, "/imports", "multipart/form-data; boundary=b", "--b--\r\n").await;
     assert!(form.problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid").contains("file"));
+}
+
+#[tokio::test]
+async fn what_is_asked_wrongly_is_a_problem_that_says_what_to_write() {
+    let (_dir, site) = new_site().await;
+    for (path, said) in [
+        ("/campaigns/spring", "\"spring\" where a number belongs"),
+        ("/touches/1.5", "\"1.5\" where a number belongs"),
+        ("/touches?status=lost", "the query: status: unknown variant `lost`, expected one of `queued`"),
+        ("/touches?limit=many", "limit: a whole number belongs here"),
+        ("/touches?limit=0", "limit: 0 is not between 1 and 500"),
+        ("/audit?limit=501", "limit: 501 is not between 1 and 500"),
+        ("/contacts?limit=100000", "limit: 100000 is not between 1 and 500"),
+        ("/campaigns?colour=red", "unknown field `colour`"),
+    ] {
+        let detail = site.get(&format!("/v1{path}")).await.problem(StatusCode::BAD_REQUEST, "bad_request");
+        assert!(detail.contains(said), "{path}: {detail}");
+    }
+    for (body, said) in [
+        (
+            json!({"name": 7, "channel": "sms", "body": "Hi"}),
+            "the body: name: it is integer `7`, expected text",
+        ),
+        (json!({"name": "x", "channel": "fax", "body": "Hi"}), "unknown variant `fax`"),
+        (json!({"name": "x", "channel": "sms"}), "the body: missing field `body`"),
+    ] {
+        let detail = site.tell("/templates", body).await.problem(StatusCode::BAD_REQUEST, "bad_request");
+        assert!(detail.contains(said), "{detail}");
+        assert!(!detail.contains("deserialize"), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_template_that_is_written_comes_back_with_what_a_launch_would_say_of_it() {
+    let (_dir, site) = new_site().await;
+    let write = |body: &str| json!({"name": "spring", "channel": "email", "subject": "Hi", "body": body});
+    let findings = site.tell("/templates", write("Hello {{frist_name}}")).await.json()["findings"].clone();
+    let findings = findings.as_array().unwrap();
+    let has = |code: &str| findings.iter().any(|one| one["code"] == code);
+    assert!(has("unknown_variable") && has("no_unsubscribe"), "{findings:?}");
+    let good = "Hello {{first_name|there}}, {{unsubscribe_url}} {{postal_address}}";
+    assert_eq!(site.tell("/templates", write(good)).await.json()["findings"], json!([]));
+}
+
+#[tokio::test]
+async fn the_secret_of_an_account_stays_when_a_change_leaves_it_out_and_never_comes_back() {
+    let (_dir, site) = new_site().await;
+    let account = |more: Value| {
+        let mut all =
+            json!({"name": "post", "kind": "smtp", "url": "smtp://mail.example.com", "account": "ann"});
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    let secret = || async {
+        let all = site.app.db().read(windlass_campaigns::store::providers::all).await.unwrap();
+        all.into_iter().find(|one| one.name == "post").unwrap().secret
+    };
+    let answer = site.tell("/providers", account(json!({"secret": "xyzzy"}))).await;
+    assert!(answer.status == StatusCode::OK && !answer.text.contains("xyzzy"), "{}", answer.text);
+    let slower = site.tell("/providers", account(json!({"per_second": 3}))).await.json();
+    assert_eq!((&slower["per_second"], secret().await.as_str()), (&json!(3), "xyzzy"));
+    site.tell("/providers", account(json!({"secret": ""}))).await;
+    assert_eq!(secret().await, "");
+}
+
+#[tokio::test]
+async fn an_erased_address_is_not_taken_in_again_until_its_suppression_is_taken_back() {
+    let (_dir, site) = new_site().await;
+    let ann = json!({"email": "Ann@example.com", "phone": "+12125550100", "name": "Ann"});
+    let id = site.tell("/contacts", ann.clone()).await.json()["id"].as_i64().unwrap();
+    site.delete(&format!("/contacts/{id}")).await;
+    let refused = site.tell("/contacts", ann.clone()).await.problem(StatusCode::CONFLICT, "conflict");
+    assert!(refused.contains("was erased"), "{refused}");
+    let only_her_number = json!({"phone": "+1 212 555 0100"});
+    site.tell("/contacts", only_her_number).await.problem(StatusCode::CONFLICT, "conflict");
+    let colleague = json!({"email": "bob@example.com", "phone": "+12125550100"});
+    let bob = site.tell("/contacts", colleague).await.json();
+    assert_eq!((&bob["email"], &bob["phone"]), (&json!("bob@example.com"), &Value::Null));
+
+    for one in site.asked("/suppressions").await.as_array().unwrap() {
+        assert_eq!(one["address"], Value::Null);
+        site.delete(&format!("/suppressions/{}", one["id"])).await;
+    }
+    assert_eq!(site.tell("/contacts", ann).await.json()["phone"], "+12125550100");
+}
+
+#[tokio::test]
+async fn what_a_pause_holds_back_says_so_and_a_draft_says_whom_it_would_reach() {
+    let (_dir, site) = new_site().await;
+    let (filled, _) = under_way(&site, "xyzzy").await;
+    let touches = format!("/touches?campaign={}", filled.campaign);
+    let reasons = |answer: Value| -> Vec<Value> {
+        let waits = |one: &&Value| one["status"] == "queued" || one["status"] == "deferred";
+        answer.as_array().unwrap().iter().filter(waits).map(|one| one["reason"].clone()).collect()
+    };
+    assert!(!reasons(site.asked(&touches).await).contains(&json!("campaign_paused")));
+    site.tell(&format!("/campaigns/{}/pause", filled.campaign), json!({})).await;
+    let held = reasons(site.asked(&touches).await);
+    assert!(!held.is_empty() && held.iter().all(|reason| reason == "campaign_paused"), "{held:?}");
+
+    let policy = json!({"zone": "America/New_York", "week": {"mon-fri": ["09:00-20:00"]}});
+    let draft = json!({"name": "later", "user": 1, "list": 1, "policy": policy});
+    let id = site.tell("/campaigns", draft).await.json()["id"].as_i64().unwrap();
+    let on_list = site.asked("/lists").await[0]["contacts"].clone();
+    assert_eq!(site.asked(&format!("/campaigns/{id}")).await["contacts"], on_list);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

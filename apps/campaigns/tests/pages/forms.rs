@@ -371,6 +371,21 @@ async fn a_consent_is_recorded_with_its_proof_and_taken_back() {
 }
 
 #[tokio::test]
+async fn a_contact_who_told_a_person_so_is_opted_out_on_their_page() {
+    let (_dir, site) = new_site().await;
+    under_way(&site, "x").await;
+    assert!(!site.post("/contacts/1/opt-out", &[("channel", "pigeon")]).await.flash().good);
+    let by_phone = [("channel", "sms"), ("reason", "asked by phone")];
+    assert!(site.post("/contacts/1/opt-out", &by_phone).await.flash().good);
+    let page = site.page("/contacts/1").await;
+    assert!(page.contains("is not reached by sms: asked by phone"), "{page}");
+    assert!(site.post("/contacts/1/opt-out", &[("channel", "")]).await.flash().good);
+    let page = site.page("/contacts/1").await;
+    assert!(page.contains("is not reached by email: by a person"), "{page}");
+    assert_eq!(site.post("/contacts/99/opt-out", &by_phone).await.status.as_u16(), 404);
+}
+
+#[tokio::test]
 async fn a_contact_is_searched_exported_and_after_a_question_erased() {
     let (_dir, site) = new_site().await;
     under_way(&site, "x").await;

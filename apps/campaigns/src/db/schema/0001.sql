@@ -235,6 +235,8 @@ CREATE TABLE suppressions (
   at BIGINT NOT NULL,
   UNIQUE (address_hash, channel, user_id)
 );
+-- Addresses of contacts who were erased: whoever brings one again is told so.
+CREATE INDEX suppressions_forgotten ON suppressions (address_hash) WHERE address IS NULL;
 
 -- Messages counted against a cap: of a campaign, of a sender, on one of its days.
 CREATE TABLE usage (

@@ -14,7 +14,7 @@ use crate::{
     channel::Channel,
     db::Tx,
     export::{self, Format},
-    flow::{consents, optout},
+    flow::{check, consents, erasure, optout},
     model::{
         ContactId,
         contact::{Consent, Contact},
@@ -27,9 +27,11 @@ use crate::{
     store::{
         contacts,
         enrolments::{self, Enrolment},
+        events::About,
         suppressions::{self, Suppression},
         touches,
     },
+    window::{Zone, ZoneSource},
 };
 
 /// Messages of a contact that their page shows.
@@ -72,12 +74,24 @@ fn row(ask: &Ask, s: &Shell, person: &Contact, agreed: &[Consent]) -> ContactRow
         name: if s.sees { person.name.clone() } else { String::new() },
         email: text(&person.email),
         phone: text(&person.phone),
-        zone: person.time_zone.clone(),
+        zone: zones(person),
         place: place.join(", "),
         consents: agreed.iter().filter(|one| one.revoked_at.is_none()).map(|one| one.channel).collect(),
         is_erased: person.erased_at.is_some(),
         added: Some(ask.when(person.created_at)),
     }
+}
+
+/// The zones that a contact may be in, and where that comes from if not from themselves; none if nothing tells.
+fn zones(person: &Contact) -> Option<String> {
+    let located = check::recipient(person).locate().ok()?;
+    let names: Vec<&str> = located.zones.iter().map(Zone::name).collect();
+    let by = match located.source {
+        ZoneSource::Address => ", by the address",
+        ZoneSource::AreaCode => ", by the area code",
+        ZoneSource::Contact | ZoneSource::Campaign => "",
+    };
+    Some(format!("{}{by}", names.join(" or ")))
 }
 
 /// Everything that is known of a contact.
@@ -197,6 +211,23 @@ pub(super) async fn revoke(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
     ask.told(path, done, format!("Their consent to {channel} is taken back."))
 }
 
+/// `POST /contacts/{contact}/opt-out`: what the contact has told a person.
+pub(super) async fn opt_out(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
+    let path = format!("/contacts/{id}");
+    let channel = match form.word("channel") {
+        "" => None,
+        word => match channel_of(word) {
+            Some(channel) => Some(channel),
+            None => return ask.not_done(path, AppError::invalid("channel", "choose one")),
+        },
+    };
+    let about = About { contact: Some(ContactId(id)), ..About::default() };
+    let reason = form.filled("reason").unwrap_or(optout::BY_A_PERSON);
+    let done = optout::by_contact(&ask.app, ContactId(id), channel, about, reason, ask.who()).await;
+    let by = channel.map_or("any channel".to_owned(), |channel| channel.to_string());
+    ask.told(path, done, format!("They are not reached by {by} any more, and their sequences have ended."))
+}
+
 fn channel_of(word: &str) -> Option<Channel> {
     Channel::ALL.into_iter().find(|channel| channel.name() == word)
 }
@@ -205,7 +236,7 @@ fn channel_of(word: &str) -> Option<Channel> {
 pub(super) async fn erase(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
     let path = format!("/contacts/{id}");
     if is_sure(&form) {
-        let done = optout::erase(&ask.app, ContactId(id), ask.who()).await;
+        let done = erasure::erase(&ask.app, ContactId(id), ask.who()).await;
         return ask.told(path, done, format!("Everything that named contact {id} is removed."));
     }
     ask.read(move |tx| contacts::get(tx, ContactId(id))?.ok_or_else(|| AppError::unknown("contact", id)))

@@ -71,6 +71,7 @@ fn row(ask: &Ask, import: &Import, names: &[lists::List]) -> ImportRow {
         file: import.name.clone(),
         list: list.map_or(String::new(), |list| list.name.clone()),
         status: import.status.to_string(),
+        why: import.why.clone(),
         is_over: import.status.is_over(),
         percent: import.percent(),
         added: import.progress.added.into(),
@@ -140,7 +141,12 @@ async fn progress_page(ask: &Ask, import: &Import) -> Reply {
 /// What a code means, and how often it was found.
 fn told(code: &str, rows: u64) -> (String, String, Count) {
     let known = RowCode::ALL.iter().find(|known| known.name() == code).map(|known| known.says());
-    let says = known.unwrap_or("The number is another contact's already; the contact is kept without it.");
+    let says = known.unwrap_or(match code {
+        intake::ERASED => {
+            "The contact was erased, and is not kept again; the file of refused rows has no trace of them."
+        }
+        _ => "The number is another contact's already; the contact is kept without it.",
+    });
     (code.to_owned(), says.to_owned(), Count(rows))
 }
 

@@ -19,7 +19,7 @@ use super::Ask;
 /// What the rows of a page refer to.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    campaigns: HashMap<CampaignId, (String, bool)>,
+    campaigns: HashMap<CampaignId, (String, CampaignStatus)>,
     senders: HashMap<SenderId, String>,
     contacts: HashMap<ContactId, String>,
 }
@@ -45,10 +45,10 @@ impl Names {
 
     /// The name of a campaign besides.
     pub(super) fn add_campaign(&mut self, tx: &mut Tx<'_>, id: CampaignId) -> Result<(), AppError> {
-        if let Entry::Vacant(place) = self.campaigns.entry(id) {
-            let found = campaigns::get(tx, id)?;
-            let is_paused = found.as_ref().is_some_and(|one| one.status == CampaignStatus::Paused);
-            place.insert((found.map(|one| one.name).unwrap_or_default(), is_paused));
+        if let Entry::Vacant(place) = self.campaigns.entry(id)
+            && let Some(found) = campaigns::get(tx, id)?
+        {
+            place.insert((found.name, found.status));
         }
         Ok(())
     }
@@ -70,11 +70,9 @@ impl Names {
         self.campaigns.get(&id).map(|(name, _)| name.clone()).unwrap_or_default()
     }
 
-    /// Why a message is where it is: what its campaign's pause holds back has no other reason that counts.
+    /// Why a message is where it is.
     pub(super) fn why(&self, touch: &Touch) -> Option<Reason> {
-        let waits = matches!(touch.status, TouchStatus::Queued | TouchStatus::Deferred);
-        let is_paused = self.campaigns.get(&touch.campaign).is_some_and(|(_, is_paused)| *is_paused);
-        if waits && is_paused { Some(Reason::CampaignPaused) } else { touch.reason }
+        self.campaigns.get(&touch.campaign).map_or(touch.reason, |(_, status)| touch.reason_in(*status))
     }
 
     pub(super) fn sender(&self, id: Option<SenderId>) -> String {

@@ -22,7 +22,7 @@ use crate::{
         campaigns, contacts, senders,
         templates::{self, StoredTemplate},
     },
-    template::{Draft, KNOWN, Severity, Template, Values, Variable, lint, sms},
+    template::{KNOWN, Severity, Template, Values, Variable, sms},
 };
 use windlass_look::Flash;
 
@@ -126,24 +126,10 @@ impl Text {
 
     /// What is to be said about it before anybody knows who gets it.
     fn findings(&self) -> Vec<Finding> {
-        let (Some(channel), Some([subject, body, html])) = (self.channel, self.parsed()) else {
+        if self.channel.is_none() {
             return Vec::new();
-        };
-        // Nobody can lack a field where nobody is asked.
-        let used = [&subject, &body, &html].into_iter().flat_map(Template::variables);
-        let fields: BTreeSet<String> = used.filter_map(Variable::field).map(str::to_owned).collect();
-        let draft = Draft {
-            channel,
-            first_touch: true,
-            subject: (channel == Channel::Email).then_some(&subject),
-            text: (!self.body.is_empty()).then_some(&body),
-            html: (!self.html.is_empty()).then_some(&html),
-            fields: &fields,
-            contacts: 0,
-            lacking: &BTreeMap::new(),
-            sample: None,
-        };
-        let said = lint(&draft).into_iter().map(|one| Finding {
+        }
+        let said = texts::findings(&self.stored()).into_iter().map(|one| Finding {
             severity: if one.severity == Severity::Error { "error" } else { "warning" }.to_owned(),
             code: one.code.name().to_owned(),
             what: one.what,

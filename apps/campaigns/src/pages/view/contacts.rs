@@ -17,7 +17,7 @@ pub struct ContactRow {
     pub email: String,
     /// Their phone; may be empty.
     pub phone: String,
-    /// Their time zone; none if nobody knows.
+    /// The time zones that they may be in, and by what that is known; none if nothing tells.
     pub zone: Option<String>,
     /// Country and state; may be empty.
     pub place: String,

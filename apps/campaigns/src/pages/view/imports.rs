@@ -16,6 +16,8 @@ pub struct ImportRow {
     pub list: String,
     /// Where it stands: the word of an [`ImportStatus`](crate::model::import::ImportStatus).
     pub status: String,
+    /// Why it failed; may be empty.
+    pub why: String,
     /// Whether it is over.
     pub is_over: bool,
     /// How far it is, from 0 to 100.

@@ -130,6 +130,7 @@ fn import_row(t: &str, status: ImportStatus) -> ImportRow {
         file: format!("{t}.csv"),
         list: t.to_owned(),
         status: status.to_string(),
+        why: t.to_owned(),
         is_over: status.is_over(),
         percent: 58,
         added: Count(48_000),

@@ -1,0 +1,98 @@
+//! The erasure of a contact: what names them goes, and what keeps them from being reached stays.
+//!
+//! Whoever was erased stays away. An address of theirs that somebody brings again, in a file, by the API or by a form, is
+//! recognised by its keyed hash and is not kept: that address was to be forgotten.
+
+use std::{borrow::Cow, collections::HashSet};
+
+use super::optout::by_contact;
+use crate::{
+    app::{App, AppError},
+    db::{DbError, Tx},
+    intake,
+    model::ContactId,
+    store::{
+        audit,
+        contacts::{self, NewContact},
+        events::About,
+        suppressions,
+    },
+};
+
+/// Removes everything that names a contact, rows of theirs that an import refused among it, and keeps that they must not be
+/// reached.
+///
+/// # Errors
+/// A contact that is none; the database's, or the queue's.
+pub async fn erase(app: &App, contact: ContactId, who: &str) -> Result<(), AppError> {
+    let about = About { contact: Some(contact), ..About::default() };
+    by_contact(app, contact, None, about, "erased", who).await?;
+    // As long as the addresses are known, so that an erasure which is broken off here can be done again.
+    if let Some(person) = app.db().read(move |tx| contacts::get(tx, contact)).await? {
+        intake::forget(app, person.email.as_deref(), person.phone.as_deref()).await?;
+    }
+    let (now, who, inner) = (app.now(), who.to_owned(), app.clone());
+    app.db()
+        .write(move |tx| {
+            let person = contacts::get(tx, contact)?.ok_or_else(|| AppError::unknown("contact", contact))?;
+            for address in [&person.email, &person.phone].into_iter().flatten() {
+                suppressions::forget_address(tx, &inner.hash_of(address))?;
+            }
+            contacts::erase(tx, contact, now)?;
+            Ok(audit::note(tx, &who, "erase contact", &contact.to_string(), "", now)?)
+        })
+        .await
+}
+
+/// Those of some new contacts whom nobody has erased, and how many are left out.
+///
+/// A contact goes by their mailbox, or by their number where they have none. The erased number of another mailbox may have
+/// been an office's: that contact is kept, without the number.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn without_erased<'a>(
+    tx: &mut Tx<'_>,
+    app: &App,
+    people: &'a [NewContact],
+) -> Result<(Cow<'a, [NewContact]>, u64), DbError> {
+    if !suppressions::is_any_forgotten(tx)? {
+        return Ok((Cow::Borrowed(people), 0));
+    }
+    let hashes =
+        |address: &Option<String>| address.as_deref().map(|text| app.hashes_of(text)).unwrap_or_default();
+    let addresses = people.iter().flat_map(|person| [&person.email, &person.phone]);
+    let asked: Vec<String> = addresses.flat_map(hashes).collect();
+    let forgotten = suppressions::forgotten_among(tx, &asked)?;
+    if forgotten.is_empty() {
+        return Ok((Cow::Borrowed(people), 0));
+    }
+    let is_erased = |address: &Option<String>, forgotten: &HashSet<String>| {
+        hashes(address).iter().any(|hash| forgotten.contains(hash))
+    };
+    let mut kept = Vec::with_capacity(people.len());
+    for person in people {
+        let (email, phone) = (is_erased(&person.email, &forgotten), is_erased(&person.phone, &forgotten));
+        match (email, phone, &person.email) {
+            (true, ..) | (_, true, None) => {}
+            (false, true, Some(_)) => kept.push(NewContact { phone: None, ..person.clone() }),
+            (false, false, _) => kept.push(person.clone()),
+        }
+    }
+    let left_out = people.len() - kept.len();
+    Ok((Cow::Owned(kept), left_out as u64))
+}
+
+/// Refuses a new contact who was erased.
+///
+/// # Errors
+/// That they were; the database's.
+pub(crate) fn refuse_erased(tx: &mut Tx<'_>, app: &App, person: &NewContact) -> Result<NewContact, AppError> {
+    let (kept, _) = without_erased(tx, app, std::slice::from_ref(person))?;
+    kept.first().cloned().ok_or_else(|| {
+        AppError::Conflict(
+            "this address was erased, and is not kept again; if its owner asks for it, take its suppression back first"
+                .to_owned(),
+        )
+    })
+}
