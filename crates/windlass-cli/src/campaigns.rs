@@ -47,6 +47,21 @@ pub(crate) async fn open(database: &str, client: &Client, public_url: Option<Str
     Ok(App::open(db, client.clone(), Options { public_url, ..Options::default() }).await?)
 }
 
+/// Refuses the address of a file that there is not: whoever looks at what is there has misspelt it.
+///
+/// # Errors
+/// That there is none, or that the address is none.
+pub(crate) fn expect(database: &str) -> Result<(), Fault> {
+    match db::file_of(database).map_err(AppError::from)? {
+        Some(path) if !path.exists() => {
+            let told = format!("there is no database of campaigns at {}", path.display());
+            let next = "windlass serve --campaigns PATH makes one, and so does windlass campaigns import";
+            Err(Fault::new(Exit::NotFound, "not_found", told).next(next))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Its pages and its API, beside the dashboard.
 pub(crate) fn beside(app: &App) -> Beside {
     Beside {

@@ -140,6 +140,9 @@ pub(crate) async fn run(global: &Global, out: &Output, args: CampaignsArgs) -> R
     {
         return import::look(out, args).await;
     }
+    if !matches!(command, CampaignsCommand::Work | CampaignsCommand::Import(_)) {
+        campaigns::expect(&database)?;
+    }
     let intent = if matches!(command, CampaignsCommand::Work) { Intent::Work } else { Intent::Put };
     let ended = interrupted();
     let open = connect::open(global, intent).await?;
@@ -203,7 +206,8 @@ async fn sharing(app: &App, out: &Output, how: Option<Sharing>) -> Result<(), Fa
 
 async fn standing(app: &App, id: CampaignId) -> Result<Standing, Fault> {
     let found = app.db().read(move |tx| {
-        let campaign = store::campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))?;
+        let mut campaign = store::campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))?;
+        campaign.contacts = store::campaigns::reaches(tx, &campaign)?;
         let enrolments = store::enrolments::counts(tx, id)?;
         Ok::<_, AppError>(Standing { campaign, enrolments, touches: store::touches::tallies(tx, id)? })
     });

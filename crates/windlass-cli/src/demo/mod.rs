@@ -171,6 +171,11 @@ async fn leave_open(
     let served = windlass_server::serve(vec![(windlass_server::Listen::Tcp(listener), router)], drain);
     let (served, ()) = tokio::join!(served, async {
         ended.await;
+        out.hint(if room.kept().is_some() {
+            "closed; the data is kept"
+        } else {
+            "closed; the data is removed"
+        });
         ending.begin();
     });
     closing(open, served.map_err(Fault::from)).await

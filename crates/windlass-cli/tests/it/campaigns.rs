@@ -79,3 +79,20 @@ fn what_cannot_be_imported_is_told_with_its_code() {
         assert!(ran.err.contains(said), "{said}: {}", ran.err);
     }
 }
+
+#[test]
+fn a_database_that_is_misspelt_is_told_and_not_made() {
+    let shell = shell();
+    for verb in [&["ls"][..], &["show", "1"], &["launch", "1"], &["sharing"]] {
+        let ran = shell.run(&[&["campaigns", "--database", "sqlite:typo.db"], verb].concat());
+        assert_eq!(ran.code, 3, "{verb:?}: {}", ran.err);
+        assert!(ran.err.contains("no database of campaigns at typo.db"), "{}", ran.err);
+        assert!(ran.err.contains("windlass serve --campaigns"), "{}", ran.err);
+    }
+    assert!(!shell.path("typo.db").exists());
+    let mapped = ["campaigns", "import", "words.csv", "--list", "x"];
+    std::fs::write(shell.path("words.csv"), "one,two\nthree,four\n").expect("a file");
+    assert_eq!(shell.run(&mapped).code, 2);
+    let listed = shell.run(&["campaigns", "ls"]);
+    assert_eq!((listed.code, listed.out.trim()), (0, ""), "an import makes it: {}", listed.err);
+}

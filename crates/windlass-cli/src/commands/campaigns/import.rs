@@ -242,7 +242,7 @@ pub(super) async fn import(
     let begun = match begun.await {
         Ok(begun) => begun,
         Err(fault) => {
-            intake::cancel(app, id, who).await?;
+            intake::refuse(app, id, &fault.to_string(), who).await?;
             return Err(fault);
         }
     };
