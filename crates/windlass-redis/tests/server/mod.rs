@@ -1,6 +1,7 @@
 //! A redis-server of a test's own, in a temporary directory.
 #![allow(dead_code, reason = "each test target uses its part")]
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -62,6 +63,7 @@ impl Server {
         let socket = self.socket();
         // A killed server leaves its socket behind.
         let _ = std::fs::remove_file(&socket);
+        self.mend();
         let mut child = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--daemonize", "no", "--unixsocket"])
             .arg(&socket)
@@ -75,6 +77,27 @@ impl Server {
             .expect("redis-server is installed: apt-get install redis-server");
         wait_until_it_serves(&mut child);
         self.child = Some(child);
+    }
+
+    /// What docs/redis.md has every server do before it starts: the beginning of a transaction that a kill has torn goes
+    /// from the end of its append-only file. The server itself may leave it there, and apply it when it starts once more.
+    fn mend(&self) {
+        let manifest = self.directory.path().join("appendonlydir/appendonly.aof.manifest");
+        if !manifest.exists() {
+            return;
+        }
+        let mut check = Command::new("redis-check-aof")
+            .arg("--fix")
+            .arg(&manifest)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-check-aof is installed with redis-server");
+        // It asks before it cuts, and is gone already when there is nothing to cut.
+        let _ = check.stdin.take().expect("its input is ours").write_all(b"y\n");
+        let done = check.wait_with_output().expect("our own child");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
     }
 
     /// kill -9.

@@ -1,13 +1,16 @@
 //! kill -9 of the server, again and again, at full load.
 
 use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use windlass_check::{FaultKind, Invariant, Report};
-use windlass_core::store::AckLevel;
+use windlass_core::State;
+use windlass_core::store::{AckLevel, Admin as _, Queue as _};
 use windlass_survival::{History, RESUMED_WITHIN, kills};
 
+use crate::health::{job, open, tell};
 use crate::home::At;
 use crate::server::Server;
 
@@ -18,6 +21,27 @@ async fn no_kill_of_the_server_loses_what_was_acknowledged_and_claims_resume_wit
     history.start().await;
     kills(&history, &mut server, Server::kill, Server::run).await;
     history.must_be_clean().await;
+}
+
+/// A server that starts on such a file by itself cuts it behind the last whole command and not in front of the
+/// transaction, whose beginning it then applies when it starts the next time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_beginning_of_a_transaction_that_a_kill_has_torn_is_never_applied() {
+    const TORN: &[u8] =
+        b"*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$4\r\ntorn\r\n$1\r\n1\r\n*3\r\n$3\r\nSET\r\n$4\r\nto";
+    let mut server = Server::start();
+    for round in 1..=3 {
+        let answers = open(&server).await.enqueue(vec![job(round)], false, None).await.unwrap();
+        answers[0].as_ref().unwrap();
+        server.kill();
+        if round == 1 {
+            OpenOptions::new().append(true).open(server.appended()).unwrap().write_all(TORN).unwrap();
+        }
+        server.run();
+    }
+    let queues = open(&server).await.queues(None, None).await.unwrap();
+    assert_eq!(queues[0].counts.of(State::Ready), 3);
+    assert_eq!(tell(&server, &["EXISTS", "torn"]).await, redis::Value::Int(0));
 }
 
 /// The negative control: a check that cannot see this loss proves nothing.
