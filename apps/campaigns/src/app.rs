@@ -3,10 +3,7 @@
 //! An [`App`] has addresses, not modes: nothing in it knows whether a campaign is real or rehearsed. Pages, the API, the
 //! callbacks and the handlers of the jobs all work through it, and all of them may run in one process or in several.
 
-use std::{
-    fmt,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{fmt, sync::Arc};
 
 use windlass::{Client, StoreError, Time};
 
@@ -16,7 +13,7 @@ use crate::{
     flow::{
         breakers::Counts,
         gateways::Gateways,
-        limits,
+        hours, limits,
         share::{self, Sharing},
     },
     optout::{Address, EmailAddress, PhoneNumber, Secrets},
@@ -103,7 +100,7 @@ struct Inner {
     instance: String,
     secrets: Secrets,
     counts: Counts,
-    rules: RwLock<Arc<RuleTable>>,
+    hours: hours::InForce,
     gateways: Gateways,
     figures: crate::figures::Cache,
 }
@@ -122,7 +119,7 @@ impl App {
     /// What database and queue say.
     pub async fn open(db: Db, client: Client, options: Options) -> Result<Self, AppError> {
         let Options { public_url, sharing: said } = options;
-        let (clock, sharing, instance, keys, rules) = db
+        let (clock, sharing, instance, keys, edited) = db
             .write(move |tx| {
                 let clock = settings::get(tx, settings::CLOCK)?.unwrap_or(Clock::WALL);
                 if let Some(said) = said {
@@ -132,16 +129,10 @@ impl App {
                 let instance = settings::get_or_make(tx, settings::INSTANCE, || random_hex(INSTANCE_BYTES))?;
                 let keys: Vec<String> =
                     settings::get_or_make(tx, settings::KEYS, || vec![random_hex(KEY_BYTES)])?;
-                let rules: Option<String> = settings::get(tx, settings::WINDOW_RULES)?;
-                Ok::<_, DbError>((clock, sharing, instance, keys, rules))
+                let edited: Option<String> = settings::get(tx, settings::WINDOW_RULES)?;
+                Ok::<_, DbError>((clock, sharing, instance, keys, edited))
             })
             .await?;
-        let rules = match rules {
-            Some(text) => {
-                RuleTable::parse(&text).map_err(|error| AppError::invalid("window rules", error))?
-            }
-            None => RuleTable::built_in().clone(),
-        };
         let secrets = Secrets::new(&keys).map_err(|error| AppError::invalid("keys", error))?;
         let app = Self {
             inner: Arc::new(Inner {
@@ -153,7 +144,7 @@ impl App {
                 instance,
                 secrets,
                 counts: Counts::default(),
-                rules: RwLock::new(Arc::new(rules)),
+                hours: hours::InForce::new(edited)?,
                 gateways: Gateways::default(),
                 figures: crate::figures::Cache::default(),
             }),
@@ -224,12 +215,12 @@ impl App {
 
     /// The legal windows, as they hold in this process now.
     pub fn rules(&self) -> Arc<RuleTable> {
-        self.inner.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inner.hours.known()
     }
 
-    /// Has another table hold from the next message on.
-    pub(crate) fn go_by(&self, rules: RuleTable) {
-        *self.inner.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    /// The same, as far as it has to hold in every process.
+    pub(crate) fn hours(&self) -> &hours::InForce {
+        &self.inner.hours
     }
 
     /// What was shown of campaigns a moment ago.

@@ -114,7 +114,7 @@ pub(super) fn decide(
     }
     let evidence = match window::look(
         &place.campaign.policy,
-        &app.rules(),
+        &*app.hours().fresh(tx)?,
         &recipient(&place.contact),
         touch.channel,
         now,

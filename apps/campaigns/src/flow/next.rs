@@ -236,7 +236,13 @@ pub(super) fn open(
         if let Err(reason) = reachable {
             skip(tx, &touch, reason, "", now)?;
         } else {
-            match window::look(&campaign.policy, &app.rules(), &check::recipient(contact), channel, now) {
+            match window::look(
+                &campaign.policy,
+                &*app.hours().fresh(tx)?,
+                &check::recipient(contact),
+                channel,
+                now,
+            ) {
                 window::Verdict::Open { .. } => {
                     // The queue holds its job in its place; what is written is why.
                     if let Some(paused) = sender.filter(|sender| sender.paused) {
