@@ -49,6 +49,7 @@ mod life;
 mod listing;
 mod messages;
 mod numbers;
+mod order;
 mod pages;
 mod record;
 mod signature;

@@ -17,15 +17,14 @@ use super::{
     life::Telling,
     listing::{Listing, dated},
     numbers,
+    order::Order,
     record::{Call, Detection, Hook, Script},
     twiml,
 };
 use crate::{
-    count,
     listener::Cord,
     log::{Channel, Delivery, logged, logged_body},
     moment::now_ms,
-    take_time,
 };
 
 /// Of what a call tells unless asked otherwise.
@@ -38,23 +37,10 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let account = match provider.authenticate(&account, &headers) {
-        Ok(account) => account,
-        Err(problem) => return provider.refused(problem),
+    let Order { account, form, faults } = match provider.order(&account, &headers, body).await {
+        Ok(order) => order,
+        Err(answer) => return answer,
     };
-    let form = match Params::of_form(&headers, body) {
-        Ok(form) => form,
-        Err(problem) => {
-            count(&provider.tally.nonsense);
-            return problem.into_response();
-        }
-    };
-    let faults = provider.options.rules.for_one(form.get("To").unwrap_or_default());
-    take_time(faults.iter().filter_map(|fault| match fault {
-        Fault::Slow(ms) => Some(ms),
-        _ => None,
-    }))
-    .await;
     let checked = check(&form).and_then(|()| {
         // The refusals of rules are written for texts; of a number that is none, calls say 21217.
         provider.misbehave(&faults).map_err(|problem| match problem.code {

@@ -17,6 +17,7 @@ use super::{
     life::Telling,
     listing::{Listing, dated},
     numbers,
+    order::Order,
     record::{Hook, Message},
 };
 use crate::{
@@ -24,7 +25,6 @@ use crate::{
     listener::Cord,
     log::{CAMPAIGN_HEADER, Channel, Delivery, IDEMPOTENCY_HEADER, JOB_HEADER, logged, logged_body},
     moment::now_ms,
-    take_time,
 };
 
 /// The longest text (error 21617 above it), in characters.
@@ -39,23 +39,10 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let account = match provider.authenticate(&account, &headers) {
-        Ok(account) => account,
-        Err(problem) => return provider.refused(problem),
+    let Order { account, form, faults } = match provider.order(&account, &headers, body).await {
+        Ok(order) => order,
+        Err(answer) => return answer,
     };
-    let form = match Params::of_form(&headers, body) {
-        Ok(form) => form,
-        Err(problem) => {
-            count(&provider.tally.nonsense);
-            return problem.into_response();
-        }
-    };
-    let faults = provider.options.rules.for_one(form.get("To").unwrap_or_default());
-    take_time(faults.iter().filter_map(|fault| match fault {
-        Fault::Slow(ms) => Some(ms),
-        _ => None,
-    }))
-    .await;
     let checked = check(&provider, &form).and_then(|()| provider.misbehave(&faults));
     match checked {
         Ok(()) => provider.take_text(&account, &cord, &headers, &form, &faults),
