@@ -74,6 +74,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             delay: Delay::Days(days),
             condition: Condition::Always,
             template,
+            weight: None,
+            variants: Vec::new(),
             fallback: None,
         };
         let campaign = Campaign {

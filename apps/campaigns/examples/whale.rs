@@ -244,6 +244,8 @@ async fn campaigns_of(app: &App, contacts: u32, whale: bool) -> Vec<CampaignId> 
                     delay: Delay::Minutes(0),
                     condition: Condition::Always,
                     template: mail,
+                    weight: None,
+                    variants: Vec::new(),
                     fallback,
                 };
                 let id = campaigns::create(tx, &campaign(user, nth, list), &[step], now)?;

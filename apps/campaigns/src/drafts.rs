@@ -12,8 +12,10 @@ use crate::{
     model::{
         CampaignId, ListId, SenderId, UserId,
         campaign::{Campaign, CampaignStatus, Step, StopRules, check_sequence},
+        variant::Variant,
+        words,
     },
-    store::{audit, campaigns, enrolments, lists, senders, templates, users},
+    store::{audit, campaigns, enrolments, lists, senders, templates, users, variants},
     window::WindowPolicy,
 };
 
@@ -65,6 +67,14 @@ fn usual_weight() -> u32 {
     10
 }
 
+impl Draft {
+    /// The same with every weight of its steps' variants written out.
+    fn settled(self) -> Self {
+        let steps = self.steps.into_iter().map(Step::settled).collect();
+        Self { steps, ..self }
+    }
+}
+
 /// Who goes by the next version of a sequence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -76,12 +86,27 @@ pub enum Moves {
     Everybody,
 }
 
+words!(Moves);
+
+/// Which variant of which step is kept, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// The step, from 1.
+    pub step: u32,
+    /// The variant that everybody is to get.
+    pub variant: Variant,
+    /// Who goes by the version in which they do.
+    pub moves: Moves,
+    /// The campaign's revision that was looked at; a change of another one in between refuses this one.
+    pub revision: Option<i64>,
+}
+
 /// Makes a draft.
 ///
 /// # Errors
 /// What is wrong with it; the database's.
 pub async fn create(app: &App, draft: Draft, who: &str) -> Result<Campaign, AppError> {
-    let (now, who) = (app.now(), who.to_owned());
+    let (now, who, draft) = (app.now(), who.to_owned(), draft.settled());
     app.db()
         .write(move |tx| {
             check(tx, &draft)?;
@@ -99,7 +124,7 @@ pub async fn create(app: &App, draft: Draft, who: &str) -> Result<Campaign, AppE
 /// # Errors
 /// What is wrong with it, that it was changed meanwhile or is over; the database's.
 pub async fn edit(app: &App, id: CampaignId, draft: Draft, who: &str) -> Result<Campaign, AppError> {
-    let (now, who) = (app.now(), who.to_owned());
+    let (now, who, draft) = (app.now(), who.to_owned(), draft.settled());
     let inner = app.clone();
     let campaign = app
         .db()
@@ -151,28 +176,89 @@ pub async fn next_version(
     who: &str,
 ) -> Result<Campaign, AppError> {
     let (now, who) = (app.now(), who.to_owned());
-    app.db()
+    let steps: Vec<Step> = steps.into_iter().map(Step::settled).collect();
+    let campaign = app
+        .db()
         .write(move |tx| {
-            let there = known(tx, id)?;
-            if !there.status.is_live() {
-                return Err(AppError::Conflict(format!(
-                    "campaign {id} is {}: only one that runs has another version",
-                    there.status
-                )));
-            }
-            check_steps(tx, &steps)?;
-            let version = there.version + 1;
-            campaigns::write_steps(tx, id, version, &steps, now)?;
-            if !campaigns::edit(tx, &Campaign { version, ..there.clone() })? {
-                return Err(AppError::Conflict(format!("campaign {id} was changed by somebody else")));
-            }
-            let past_first = moves == Moves::Everybody;
-            let moved = enrolments::move_to(tx, id, version, past_first, now)?;
-            let detail = format!("version {version}, {moved} contacts go by it");
+            let there = live(tx, id)?;
+            let detail = move_on(tx, &there, &steps, moves, now)?;
             audit::note(tx, &who, "next version", &id.to_string(), &detail, now)?;
             known(tx, id)
         })
-        .await
+        .await?;
+    app.figures().forget(id);
+    Ok(campaign)
+}
+
+/// Ends a test of variants: the next version of the sequence has one of them alone. What was sent stays recorded as it was.
+///
+/// # Errors
+/// A step or variant that the present version does not have; a campaign that is no more, or that was changed meanwhile; the
+/// database's.
+pub async fn keep(app: &App, id: CampaignId, kept: Kept, who: &str) -> Result<Campaign, AppError> {
+    let (now, who) = (app.now(), who.to_owned());
+    let Kept { step: number, variant, moves, revision } = kept;
+    let campaign = app
+        .db()
+        .write(move |tx| {
+            let there = live(tx, id)?;
+            if revision.is_some_and(|revision| revision != there.revision) {
+                let why = format!("campaign {id} was changed by somebody else: look at it again");
+                return Err(AppError::Conflict(why));
+            }
+            let mut steps = campaigns::steps(tx, id, there.version)?;
+            let at = usize::try_from(number).unwrap_or(0).checked_sub(1);
+            let step =
+                at.and_then(|at| steps.get_mut(at)).ok_or_else(|| AppError::unknown("step", number))?;
+            if step.variants.is_empty() {
+                let why = format!("step {number} says the same to everybody: there is nothing to end");
+                return Err(AppError::Conflict(why));
+            }
+            let last = step.arms().last().map_or(Variant::A, |arm| arm.variant);
+            *step = step.keeping(variant).ok_or_else(|| {
+                AppError::invalid("variant", format!("step {number} has A to {last}, and no {variant}"))
+            })?;
+            let detail = move_on(tx, &there, &steps, moves, now)?;
+            let detail = format!("{variant} of step {number}: {detail}");
+            audit::note(tx, &who, "keep variant", &id.to_string(), &detail, now)?;
+            known(tx, id)
+        })
+        .await?;
+    app.figures().forget(id);
+    Ok(campaign)
+}
+
+/// A campaign that may have another version of its sequence.
+fn live(tx: &mut Tx<'_>, id: CampaignId) -> Result<Campaign, AppError> {
+    let there = known(tx, id)?;
+    if there.status.is_live() {
+        return Ok(there);
+    }
+    let what = if there.status == CampaignStatus::Draft {
+        "change the draft itself"
+    } else {
+        "only one that runs has another version"
+    };
+    Err(AppError::Conflict(format!("campaign {id} is {}: {what}", there.status)))
+}
+
+/// Makes these steps the sequence of a campaign, and lets go by it who is to; what happened, in words.
+fn move_on(
+    tx: &mut Tx<'_>,
+    there: &Campaign,
+    steps: &[Step],
+    moves: Moves,
+    now: Time,
+) -> Result<String, AppError> {
+    let (id, version) = (there.id, there.version + 1);
+    check_steps(tx, steps)?;
+    campaigns::write_steps(tx, id, version, steps, now)?;
+    if !campaigns::edit(tx, &Campaign { version, ..there.clone() })? {
+        return Err(AppError::Conflict(format!("campaign {id} was changed by somebody else")));
+    }
+    let moved = enrolments::move_to(tx, id, version, moves == Moves::Everybody, now)?;
+    variants::choose_again(tx, id, version)?;
+    Ok(format!("version {version}, {moved} contacts go by it"))
 }
 
 /// The steps of a campaign's version.
@@ -214,8 +300,7 @@ fn check(tx: &mut Tx<'_>, draft: &Draft) -> Result<(), AppError> {
 fn check_steps(tx: &mut Tx<'_>, steps: &[Step]) -> Result<(), AppError> {
     check_sequence(steps).map_err(|why| AppError::invalid("steps", why))?;
     for (number, step) in (1..).zip(steps) {
-        let fallback = step.fallback.as_ref().map(|fallback| (fallback.channel, fallback.template));
-        for (channel, template) in std::iter::once((step.channel, step.template)).chain(fallback) {
+        for (channel, template) in step.texts() {
             let stored = templates::get(tx, template)?.ok_or_else(|| {
                 AppError::invalid("steps", format!("step {number}: no template {template}"))
             })?;

@@ -45,13 +45,15 @@ impl Format {
 }
 
 /// The headings of the table of messages.
-const HEADINGS: [&str; 31] = [
+const HEADINGS: [&str; 33] = [
     "touch",
     "campaign",
     "contact",
     "step",
     "channel",
     "version",
+    "template",
+    "variant",
     "status",
     "reason",
     "detail",
@@ -225,6 +227,8 @@ fn cells(touch: &Touch, sender: &str) -> [String; HEADINGS.len()] {
         touch.step.to_string(),
         touch.channel.to_string(),
         touch.version.to_string(),
+        touch.template.map_or(String::new(), |template| template.to_string()),
+        touch.variant.map_or(String::new(), |variant| variant.to_string()),
         touch.status.to_string(),
         touch.reason.map_or(String::new(), |reason| reason.to_string()),
         touch.detail.clone(),

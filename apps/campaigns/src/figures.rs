@@ -27,10 +27,12 @@ use crate::{
     store::{
         campaigns,
         enrolments::{self, Standing},
-        events, senders,
+        events::{self, Answers},
+        senders,
         touches::{self, Sent, Tally, Wait},
         usage,
     },
+    variants::results::{self, Test},
     window::{Delay, Lot, Paces, Recipient, course},
 };
 
@@ -77,6 +79,8 @@ pub struct Figures {
     pub eta: Option<Time>,
     /// Each step and channel of which there are messages.
     pub funnel: Vec<StepFigures>,
+    /// The tests of what is said: each step that shares its contacts among variants, or did.
+    pub tests: Vec<Test>,
     /// What messages wait for, most of them first.
     pub waiting: Vec<Because>,
     /// Why messages are not sent, most of them first.
@@ -139,6 +143,11 @@ impl Cache {
         kept.get(&id).filter(|(counted, _)| counted.elapsed() < FRESH).map(|(_, figures)| figures.clone())
     }
 
+    /// Has what was shown of a campaign counted again, since it was changed.
+    pub(crate) fn forget(&self, id: CampaignId) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
     fn keep(&self, figures: &Arc<Figures>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT_MAX {
@@ -189,7 +198,9 @@ fn count(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Figure
     };
     let in_status =
         |status| standing.iter().filter(move |one| one.status == status).map(|one| whole(one.count)).sum();
-    let funnel = funnel(&tallies, events::answers(tx, id)?);
+    let answers = events::answers(tx, id)?;
+    let funnel = funnel(&tallies, &answers);
+    let tests = results::count(tx, &campaign, &steps, &answers)?;
     let eta = match campaign.status {
         CampaignStatus::Done | CampaignStatus::Cancelled => campaign.ended_at,
         CampaignStatus::Draft | CampaignStatus::Paused => None,
@@ -214,6 +225,7 @@ fn count(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Figure
         per_minute: recent.iter().map(|sent| per_second(sent, now)).sum::<f64>() * 60.0,
         eta,
         funnel,
+        tests,
         waiting: because(&tallies, TouchStatus::Deferred, &waits),
         skipped: because(&tallies, TouchStatus::Skipped, &[]),
     })
@@ -263,7 +275,7 @@ fn percent(standing: &[Standing], steps: usize, status: CampaignStatus) -> u8 {
     u8::try_from((behind * 100 / all).min(most)).unwrap_or(99)
 }
 
-fn funnel(tallies: &[Tally], answers: Vec<(u32, Channel, EventKind, i64)>) -> Vec<StepFigures> {
+fn funnel(tallies: &[Tally], answers: &[Answers]) -> Vec<StepFigures> {
     let mut funnel: Vec<StepFigures> = Vec::new();
     for tally in tallies {
         let is_it = |row: &StepFigures| (row.step, row.channel) == (tally.step, tally.channel);
@@ -290,11 +302,11 @@ fn funnel(tallies: &[Tally], answers: Vec<(u32, Channel, EventKind, i64)>) -> Ve
         }
         row.sent += if tally.status.was_sent() { count } else { 0 };
     }
-    for (step, channel, kind, count) in answers {
-        let Some(row) = funnel.iter_mut().find(|row| (row.step, row.channel) == (step, channel)) else {
-            continue;
-        };
-        match kind {
+    for answer in answers {
+        let is_it = |row: &&mut StepFigures| (row.step, row.channel) == (answer.step, answer.channel);
+        let Some(row) = funnel.iter_mut().find(is_it) else { continue };
+        let count = answer.count;
+        match answer.kind {
             EventKind::Opened => row.opened += whole(count),
             EventKind::Clicked => row.clicked += whole(count),
             EventKind::Replied => row.replied += whole(count),

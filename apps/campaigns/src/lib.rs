@@ -2,7 +2,7 @@
 //!
 //! A user launches a campaign: a sequence of touches to the contacts of a list. [`flow`] carries each contact through it as
 //! jobs of seven queues; what is true of a message stands in the application's own database ([`db`], [`store`], [`model`]).
-//! [`window`] says whether somebody may be reached now, [`template`] what they read, [`optout`] what ends it, [`channel`]
+//! [`window`] says whether somebody may be reached now, [`template`] what they read, [`variants`] which of a step's texts that is, [`optout`] what ends it, [`channel`]
 //! asks the provider, [`hooks`] reads what the provider tells later, and [`open`] has the addresses that it tells it to.
 //! [`app`] ties them together, on a [`clock`] that may run faster than the wall's. [`pages`] is what people see of it.
 //!
@@ -27,4 +27,5 @@ pub mod pages;
 pub mod preflight;
 pub mod store;
 pub mod template;
+pub mod variants;
 pub mod window;

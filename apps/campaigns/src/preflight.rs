@@ -24,6 +24,7 @@ use crate::{
         campaign::{Campaign, Step, check_sequence},
         sender::Sender,
         touch::Reason,
+        variant::Variant,
     },
     store::{campaigns, lists, senders, templates, templates::StoredTemplate},
     template::{self, Severity, Source, Template, Variable},
@@ -69,6 +70,8 @@ pub struct Finding {
     pub step: Option<u32>,
     /// About which channel.
     pub channel: Option<Channel>,
+    /// About which of the step's variants; none is all of them, or a step without any.
+    pub variant: Option<Variant>,
     /// What is wrong, for people.
     pub what: String,
     /// What to do about it.
@@ -114,7 +117,8 @@ impl Preflight {
         let said: Vec<String> = self
             .errors()
             .map(|error| {
-                let step = error.step.map_or(String::new(), |step| format!("step {step}: "));
+                let variant = error.variant.map_or(String::new(), |variant| format!(" {variant}"));
+                let step = error.step.map_or(String::new(), |step| format!("step {step}{variant}: "));
                 format!("{step}{} ({}): {}", error.what, error.code, error.hint)
             })
             .collect();
@@ -146,6 +150,8 @@ struct Text {
     /// From 0.
     step: usize,
     is_fallback: bool,
+    /// Which variant of the step it is: a contact gets one of them.
+    variant: Option<Variant>,
     channel: Channel,
     /// Whether it is the first message of its channel.
     is_first: bool,
@@ -220,14 +226,16 @@ fn look(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Preflig
 fn texts(tx: &mut Tx<'_>, steps: &[Step], found: &mut Findings) -> Result<Vec<Text>, AppError> {
     let mut texts: Vec<Text> = Vec::new();
     for (step, of_step) in steps.iter().enumerate() {
-        let other = of_step.fallback.as_ref().map(|fallback| (fallback.channel, fallback.template, true));
-        for (channel, id, is_fallback) in
-            [(of_step.channel, of_step.template, false)].into_iter().chain(other)
-        {
+        let arms = of_step.arms();
+        for (channel, id) in of_step.texts() {
+            let is_fallback = channel != of_step.channel;
+            let arm = arms.iter().find(|arm| !is_fallback && arm.template == id);
+            let variant = arm.map(|arm| arm.variant);
+            let about = About { step: number(step), channel: Some(channel), variant };
             let template = templates::get(tx, id)?;
-            let parsed = found.parse(step, channel, id, template.as_ref());
-            let is_first = !texts.iter().any(|earlier| earlier.channel == channel);
-            texts.push(Text { step, is_fallback, channel, is_first, template, parsed });
+            let parsed = found.parse(about, channel, id, template.as_ref());
+            let is_first = !texts.iter().any(|earlier| earlier.step < step && earlier.channel == channel);
+            texts.push(Text { step, is_fallback, variant, channel, is_first, template, parsed });
         }
     }
     Ok(texts)
@@ -239,35 +247,50 @@ struct Findings {
     all: Vec<Finding>,
 }
 
+/// What a finding is about.
+#[derive(Clone, Copy, Debug, Default)]
+struct About {
+    step: Option<u32>,
+    channel: Option<Channel>,
+    variant: Option<Variant>,
+}
+
+impl From<Option<Channel>> for About {
+    fn from(channel: Option<Channel>) -> Self {
+        Self { channel, ..Self::default() }
+    }
+}
+
 fn number(step: usize) -> Option<u32> {
     u32::try_from(step + 1).ok()
 }
 
 impl Findings {
     fn error(&mut self, code: &'static str, what: impl Into<String>, hint: impl Into<String>) {
-        self.push(Severity::Error, code, (None, None), what, hint, None);
+        self.push(Severity::Error, code, None, what, hint, None);
     }
 
     fn push(
         &mut self,
         severity: Severity,
         code: &'static str,
-        (step, channel): (Option<u32>, Option<Channel>),
+        about: impl Into<About>,
         what: impl Into<String>,
         hint: impl Into<String>,
         count: Option<u64>,
     ) {
-        self.all.push(Finding { severity, code, step, channel, what: what.into(), hint: hint.into(), count });
+        let About { step, channel, variant } = about.into();
+        let (what, hint) = (what.into(), hint.into());
+        self.all.push(Finding { severity, code, step, channel, variant, what, hint, count });
     }
 
     fn parse(
         &mut self,
-        step: usize,
+        place: About,
         channel: Channel,
         id: TemplateId,
         template: Option<&StoredTemplate>,
     ) -> Option<Parsed> {
-        let place = (number(step), Some(channel));
         let Some(template) = template else {
             let what = format!("there is no template {id}");
             self.push(Severity::Error, "no_template", place, what, "choose what the step says", None);
@@ -304,7 +327,7 @@ impl Findings {
             let is_used = |fallback: bool| {
                 parts.texts.iter().any(|text| text.channel == channel && text.is_fallback == fallback)
             };
-            let place = (None, Some(channel));
+            let place = Some(channel);
             let severity = if is_used(false) { Severity::Error } else { Severity::Warning };
             if !is_used(false) && !is_used(true) {
                 continue;
@@ -348,14 +371,14 @@ impl Findings {
                 _ => continue,
             };
             let what = format!("{count} of {all} contacts are not reached by {channel}: {}", reason.said());
-            self.push(Severity::Warning, code, (None, Some(*channel)), what, hint, Some(*count));
+            self.push(Severity::Warning, code, Some(*channel), what, hint, Some(*count));
         }
         if survey.bad_zones > 0 {
             let example = survey.bad_zone.as_deref().unwrap_or_default();
             let what =
                 format!("{} of {all} contacts have a time zone that is none: {example}", survey.bad_zones);
             let hint = "import them again with names such as America/New_York; until then their address or number tells";
-            self.push(Severity::Warning, "bad_zone", (None, None), what, hint, Some(survey.bad_zones));
+            self.push(Severity::Warning, "bad_zone", None, what, hint, Some(survey.bad_zones));
         }
     }
 
@@ -400,7 +423,8 @@ impl Findings {
             for finding in template::lint(&draft) {
                 let count = (finding.code == template::Code::MissingValues)
                     .then(|| lacking.values().copied().max().unwrap_or(0));
-                let place = (number(text.step), Some(text.channel));
+                let place =
+                    About { step: number(text.step), channel: Some(text.channel), variant: text.variant };
                 self.push(finding.severity, finding.code.name(), place, finding.what, finding.hint, count);
             }
         }
@@ -418,16 +442,16 @@ impl Findings {
                 first.join(", ")
             );
             let hint = "choose more senders, or begin earlier; a sender that warms up may send more each day";
-            self.push(Severity::Warning, "sender_caps", (None, None), what, hint, None);
+            self.push(Severity::Warning, "sender_caps", None, what, hint, None);
         }
         if plan.forecast.completes_at.is_none() {
             let what = format!("it is not through after {days} days: {left} messages are left then");
             let hint = "raise the caps, widen the window, or choose more senders";
-            self.push(Severity::Warning, "slow", (None, None), what, hint, Some(left));
+            self.push(Severity::Warning, "slow", None, what, hint, Some(left));
         } else if days > SLOW_DAYS {
             let what = format!("it takes {days} days");
             let hint = "raise the caps, widen the window, or choose more senders";
-            self.push(Severity::Warning, "slow", (None, None), what, hint, None);
+            self.push(Severity::Warning, "slow", None, what, hint, None);
         }
     }
 }

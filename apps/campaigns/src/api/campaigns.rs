@@ -14,16 +14,21 @@ use crate::{
     app::{App, AppError},
     channel::Channel,
     db::Tx,
-    drafts::{self, Draft, Moves},
+    drafts::{self, Draft, Kept, Moves},
     figures::{self, Figures},
     flow::verbs,
     model::{
         CampaignId, SenderId, TouchId,
         campaign::{Campaign, CampaignStatus, EnrolmentStatus, Step},
         touch::{Reason, Touch, TouchStatus},
+        variant::Variant,
     },
     preflight::{self, Preflight},
     store::{self, campaigns, enrolments, events, senders, touches},
+    variants::{
+        results::{Goal, Rates, Tally, Test},
+        verdict::Verdict,
+    },
 };
 
 /// Which page of something numbered is meant: newest first, before that number.
@@ -122,6 +127,34 @@ pub(super) async fn next_version(
     Ok(Json(whole(&app, campaign).await?))
 }
 
+/// The end of a test.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Keep {
+    variant: Variant,
+    #[serde(default = "everybody")]
+    moves: Moves,
+    #[serde(default)]
+    revision: Option<i64>,
+}
+
+/// Whoever ends a test means those who are on their way, too.
+fn everybody() -> Moves {
+    Moves::Everybody
+}
+
+/// `POST /v1/campaigns/{id}/steps/{step}/keep`
+pub(super) async fn keep(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path((id, step)): Path<(CampaignId, u32)>,
+    Body(keep): Body<Keep>,
+) -> Answer<Whole> {
+    let Keep { variant, moves, revision } = keep;
+    let campaign = drafts::keep(&app, id, Kept { step, variant, moves, revision }, &visitor.name).await?;
+    Ok(Json(whole(&app, campaign).await?))
+}
+
 /// `POST /v1/campaigns/{id}/launch`
 pub(super) async fn launch(
     State(app): State<App>,
@@ -187,6 +220,63 @@ pub(super) async fn figures(State(app): State<App>, Path(id): Path<CampaignId>) 
     Ok(Json(Figures::clone(&*figures::of(&app, id).await?)))
 }
 
+/// What a test is to find out.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    goal: Goal,
+}
+
+/// A campaign's tests, with what they say so far of that goal.
+#[derive(Debug, Serialize)]
+pub(super) struct Tests {
+    campaign: CampaignId,
+    at: windlass::Time,
+    goal: Goal,
+    tests: Vec<Tested>,
+}
+
+#[derive(Debug, Serialize)]
+struct Tested {
+    step: u32,
+    channel: Channel,
+    is_current: bool,
+    versions: Vec<u32>,
+    #[serde(flatten)]
+    verdict: Verdict,
+    variants: Vec<Rated>,
+}
+
+#[derive(Debug, Serialize)]
+struct Rated {
+    #[serde(flatten)]
+    tally: Tally,
+    rates: Rates,
+}
+
+/// `GET /v1/campaigns/{id}/variants`: what came of each variant of its steps, and which leads.
+pub(super) async fn variants(
+    State(app): State<App>,
+    Path(id): Path<CampaignId>,
+    Query(Wanted { goal }): Query<Wanted>,
+) -> Answer<Tests> {
+    let figures = figures::of(&app, id).await?;
+    let tested = |test: &Test| {
+        let Test { step, channel, is_current, versions, variants } = test.clone();
+        Tested {
+            step,
+            channel,
+            is_current,
+            versions,
+            verdict: test.verdict(goal),
+            variants: variants.into_iter().map(|tally| Rated { rates: tally.rates(), tally }).collect(),
+        }
+    };
+    let tests = figures.tests.iter().map(tested).collect();
+    Ok(Json(Tests { campaign: id, at: figures.at, goal, tests }))
+}
+
 /// Which messages are meant.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -202,6 +292,8 @@ pub(super) struct Which {
     #[serde(default)]
     step: Option<u32>,
     #[serde(default)]
+    variant: Option<Variant>,
+    #[serde(default)]
     before: Option<i64>,
     #[serde(default)]
     limit: Option<u32>,
@@ -209,8 +301,8 @@ pub(super) struct Which {
 
 /// `GET /v1/touches`
 pub(super) async fn touches(State(app): State<App>, Query(which): Query<Which>) -> Answer<Vec<Touch>> {
-    let Which { campaign, status, reason, channel, step, before, limit } = which;
-    let meant = touches::Which { campaign, status, reason, channel, step };
+    let Which { campaign, status, reason, channel, step, variant, before, limit } = which;
+    let meant = touches::Which { campaign, status, reason, channel, step, variant };
     let (before, limit) = Before { before, limit }.page()?;
     let found = app.db().read(move |tx| {
         let mut page = touches::page(tx, meant, TouchId(before), limit)?;

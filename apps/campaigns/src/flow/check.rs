@@ -34,6 +34,7 @@ use crate::{
         touches::{self, Sending},
         usage,
     },
+    variants::choice::{For, Said, choose},
     window::{self, Verdict},
 };
 
@@ -129,8 +130,9 @@ pub(super) fn decide(
     };
     let unsubscribe_url = unsubscribe_url(app, &touch);
     let said = values(&place.campaign, &place.contact, &sender, unsubscribe_url.as_deref());
-    let template = templates::get(tx, template_of(&place, &touch)?)?
-        .ok_or_else(|| AppError::unknown("template", touch.step))?;
+    let (chosen, version) = said_by(&place, &touch)?;
+    let template =
+        templates::get(tx, chosen.template)?.ok_or_else(|| AppError::unknown("template", chosen.template))?;
     let content = match Content::of(&template, &said) {
         Ok(content) => content,
         Err(error) => {
@@ -164,6 +166,9 @@ pub(super) fn decide(
     let consent = consents.into_iter().find(|consent| consent.channel == prepared.touch.channel);
     let sending = Sending {
         sender: prepared.sender.id,
+        template: chosen.template,
+        variant: chosen.variant,
+        version,
         content_hash: prepared.content.hash(),
         evidence: Evidence { checked_at: now, window: evidence, consent },
         day: day_of(&prepared.sender.time_zone, now),
@@ -284,14 +289,23 @@ fn plan_day(tx: &mut Tx<'_>, of: usage::Of, cap: u32, zone: &str, now: Time) -> 
     Ok(begin)
 }
 
-pub(super) fn template_of(place: &Place, touch: &Touch) -> Result<crate::model::TemplateId, AppError> {
-    let step = place.step(touch.step)?;
-    Ok(match &step.fallback {
-        Some(fallback) if fallback.channel == touch.channel && step.channel != touch.channel => {
-            fallback.template
-        }
-        _ => step.template,
-    })
+/// What a message says, and the version of the sequence that says so: what was written down for it. Only a message that no
+/// provider can have yet, and whose contact has moved on to another version, says what that one says.
+pub(super) fn said_by(place: &Place, touch: &Touch) -> Result<(Said, u32), AppError> {
+    let written = touch.template.map(|template| Said { template, variant: touch.variant });
+    let waits = matches!(touch.status, TouchStatus::Queued | TouchStatus::Deferred);
+    let has_moved = waits && touch.version != place.enrolment.version;
+    if let Some(written) = written.filter(|_| !has_moved) {
+        return Ok((written, touch.version));
+    }
+    let whose = For { campaign: touch.campaign, step: touch.step, contact: touch.contact };
+    match choose(place.step(touch.step)?, touch.channel, whose) {
+        Some(chosen) => Ok((chosen, place.enrolment.version)),
+        // The step has another channel by now: the message stays what it was made as.
+        None => written
+            .map(|written| (Said { variant: None, ..written }, touch.version))
+            .ok_or_else(|| AppError::unknown("text of message", touch.id)),
+    }
 }
 
 /// Where one click ends all mail to the contact.

@@ -25,6 +25,7 @@ use crate::{
         senders, suppressions,
         touches::{self, NewTouch},
     },
+    variants::choice::{For, choose},
     window,
 };
 
@@ -214,6 +215,9 @@ pub(super) fn open(
     now: Time,
 ) -> Result<Follow, AppError> {
     let Place { campaign, contact, enrolment, .. } = place;
+    let whose = For { campaign: campaign.id, step: number, contact: contact.id };
+    let said = choose(place.step(number)?, channel, whose)
+        .ok_or_else(|| AppError::unknown("text of step", format!("{number} by {channel}")))?;
     let address = contact.address(channel).unwrap_or_default().to_owned();
     let sender = choose_sender(tx, campaign, contact, channel, now)?;
     let new = NewTouch {
@@ -222,6 +226,8 @@ pub(super) fn open(
         step: number,
         channel,
         version: enrolment.version,
+        template: said.template,
+        variant: said.variant,
         address,
         sender: sender.as_ref().map(|sender| sender.id),
     };

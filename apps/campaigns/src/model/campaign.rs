@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 use windlass::Time;
 
-use super::{CampaignId, ListId, TemplateId, UserId, words};
+use super::{
+    CampaignId, ListId, TemplateId, UserId,
+    variant::{Alternative, Arm, MAX_VARIANTS, USUAL_WEIGHT, Variant, WEIGHTS},
+    words,
+};
 use crate::{channel::Channel, window};
 
 /// Steps of a sequence at most: a year of weekly touches.
@@ -108,11 +112,53 @@ pub struct Step {
     /// Whether it is taken.
     #[serde(default)]
     pub condition: Condition,
-    /// What is said.
+    /// What is said; where the step has other variants, this is variant A.
     pub template: TemplateId,
+    /// The share of variant A against the others, 1 to 100; only where there are others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// What is said to some of the contacts instead: variants B to E, by the same channel.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Alternative>,
     /// Instead, when the contact cannot be reached by the step's channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
+}
+
+impl Step {
+    /// The texts among which its contacts are shared, by their letters; empty where it says the same to everybody.
+    pub fn arms(&self) -> Vec<Arm> {
+        if self.variants.is_empty() {
+            return Vec::new();
+        }
+        let own = (self.template, self.weight.unwrap_or(USUAL_WEIGHT));
+        let others = self.variants.iter().map(|other| (other.template, other.weight));
+        let all = std::iter::once(own).chain(others);
+        let lettered = Variant::ALL.into_iter().zip(all);
+        lettered.map(|(variant, (template, weight))| Arm { variant, template, weight }).collect()
+    }
+
+    /// Every text that it may say, with the channel by which.
+    pub fn texts(&self) -> impl Iterator<Item = (Channel, TemplateId)> + use<> {
+        let own = (self.channel, self.template);
+        let others: Vec<_> = self.variants.iter().map(|other| (self.channel, other.template)).collect();
+        let fallback = self.fallback.as_ref().map(|fallback| (fallback.channel, fallback.template));
+        std::iter::once(own).chain(others).chain(fallback)
+    }
+
+    /// The same step with that variant alone; none where it has no such variant.
+    #[must_use]
+    pub fn keeping(&self, variant: Variant) -> Option<Self> {
+        let kept = self.arms().into_iter().find(|arm| arm.variant == variant)?;
+        Some(Self { template: kept.template, weight: None, variants: Vec::new(), ..self.clone() })
+    }
+
+    /// The same step with every weight written out, so that two that mean the same are equal.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        let weight = self.weight.or((!self.variants.is_empty()).then_some(USUAL_WEIGHT));
+        Self { weight, ..self }
+    }
 }
 
 /// The delay of a step that says nothing about it.
@@ -178,6 +224,18 @@ pub enum SequenceError {
     /// A delay is out of its bounds.
     #[error("step {0}: {1}")]
     Delay(usize, String),
+    /// It has more than [`MAX_VARIANTS`].
+    #[error("step {0} has {1} variants, its own template among them: {MAX_VARIANTS} are the most")]
+    TooManyVariants(usize, usize),
+    /// Two variants say the same, so that nothing could come of a comparison.
+    #[error("step {0}: two of its variants say template {1}: choose another for one of them")]
+    SameTemplate(usize, TemplateId),
+    /// A variant weighs nothing, or too much.
+    #[error("step {0}: a variant weighs 1 to 100, and not {1}; to leave one out, remove it")]
+    Weight(usize, u32),
+    /// A step with one text shares nothing.
+    #[error("step {0}: a weight shares contacts among variants: give `variants`, or leave `weight` out")]
+    LoneWeight(usize),
 }
 
 /// Refuses a sequence that cannot be carried out.
@@ -196,6 +254,97 @@ pub fn check_sequence(steps: &[Step]) -> Result<(), SequenceError> {
             return Err(SequenceError::SameFallback(number, step.channel));
         }
         step.delay.checked().map_err(|why| SequenceError::Delay(number, why.to_string()))?;
+        check_variants(number, step)?;
     }
     Ok(())
+}
+
+fn check_variants(number: usize, step: &Step) -> Result<(), SequenceError> {
+    if step.variants.is_empty() {
+        return if step.weight.is_some() { Err(SequenceError::LoneWeight(number)) } else { Ok(()) };
+    }
+    let variants = step.variants.len() + 1;
+    if variants > MAX_VARIANTS {
+        return Err(SequenceError::TooManyVariants(number, variants));
+    }
+    let arms = step.arms();
+    for (nth, arm) in arms.iter().enumerate() {
+        if !WEIGHTS.contains(&arm.weight) {
+            return Err(SequenceError::Weight(number, arm.weight));
+        }
+        if arms[..nth].iter().any(|earlier| earlier.template == arm.template) {
+            return Err(SequenceError::SameTemplate(number, arm.template));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    fn step(written: serde_json::Value) -> Step {
+        from_value(written).expect("a step")
+    }
+
+    #[test]
+    fn a_step_as_it_was_always_written_has_one_text_and_is_written_as_it_was() {
+        let written = json!({"channel": "email", "delay": {"unit": "minutes", "count": 0}, "condition": "always", "template": 1});
+        let step = step(written.clone());
+        assert_eq!((step.arms(), step.clone().settled()), (Vec::new(), step.clone()));
+        assert_eq!(serde_json::to_value(&step).expect("JSON"), written);
+        assert_eq!(check_sequence(&[step]), Ok(()));
+    }
+
+    #[test]
+    fn variants_have_letters_in_their_order_and_weigh_the_same_unless_somebody_says_otherwise() {
+        let step = step(
+            json!({"channel": "sms", "template": 1, "variants": [{"template": 7}, {"template": 8, "weight": 20}]}),
+        );
+        let arms: Vec<_> = step.arms().iter().map(|arm| (arm.variant, arm.template.0, arm.weight)).collect();
+        assert_eq!(arms, [(Variant::A, 1, 50), (Variant::B, 7, 50), (Variant::C, 8, 20)]);
+        assert_eq!(step.clone().settled().weight, Some(50));
+        assert_eq!(step.texts().map(|(_, id)| id.0).collect::<Vec<_>>(), [1, 7, 8]);
+        let kept = step.keeping(Variant::B).expect("it has a B");
+        assert_eq!((kept.template, kept.arms(), kept.weight), (TemplateId(7), Vec::new(), None));
+        assert_eq!(step.keeping(Variant::D), None);
+        assert_eq!(check_sequence(&[step]), Ok(()));
+    }
+
+    #[test]
+    fn what_makes_no_sense_of_variants_is_refused_with_its_step() {
+        let plain = json!({"channel": "email", "template": 1});
+        let with = |field: &str, value: serde_json::Value| {
+            let mut written = plain.clone();
+            written[field] = value;
+            written
+        };
+        let others = |ids: &[i64]| ids.iter().map(|id| json!({ "template": id })).collect::<Vec<_>>();
+        let mut light = with("variants", json!(others(&[2])));
+        light["weight"] = json!(0);
+        for (wrong, why) in [
+            (with("variants", json!(others(&[2, 3, 4, 5, 6]))), SequenceError::TooManyVariants(2, 6)),
+            (with("variants", json!(others(&[1]))), SequenceError::SameTemplate(2, TemplateId(1))),
+            (with("variants", json!(others(&[2, 2]))), SequenceError::SameTemplate(2, TemplateId(2))),
+            (with("variants", json!([{"template": 2, "weight": 101}])), SequenceError::Weight(2, 101)),
+            (light, SequenceError::Weight(2, 0)),
+            (with("weight", json!(50)), SequenceError::LoneWeight(2)),
+        ] {
+            let steps = [step(plain.clone()), step(wrong)];
+            assert_eq!(check_sequence(&steps), Err(why.clone()));
+            assert!(why.to_string().starts_with("step 2"), "{why}");
+        }
+        assert!(from_value::<Step>(with("variants", json!([{"template": 2, "share": 9}]))).is_err());
+    }
+
+    #[test]
+    fn a_letter_is_known_small_and_capital() {
+        assert_eq!(
+            (Variant::named("b"), Variant::named(" E "), Variant::named("F")),
+            (Some(Variant::B), Some(Variant::E), None)
+        );
+        assert_eq!(Variant::C.to_string(), "C");
+    }
 }

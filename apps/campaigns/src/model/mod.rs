@@ -9,6 +9,7 @@ pub mod import;
 pub mod provider;
 pub mod sender;
 pub mod touch;
+pub mod variant;
 
 use std::fmt;
 

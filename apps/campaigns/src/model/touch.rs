@@ -14,7 +14,9 @@
 use serde::{Deserialize, Serialize};
 use windlass::Time;
 
-use super::{CampaignId, ContactId, SenderId, TouchId, campaign::CampaignStatus, words};
+use super::{
+    CampaignId, ContactId, SenderId, TemplateId, TouchId, campaign::CampaignStatus, variant::Variant, words,
+};
 use crate::channel::Channel;
 
 /// Where a message stands.
@@ -166,6 +168,10 @@ pub struct Touch {
     pub channel: Channel,
     /// By which version of the sequence.
     pub version: u32,
+    /// What it says. Once the provider has it, or may have it, this never changes, whatever becomes of the sequence.
+    pub template: Option<TemplateId>,
+    /// Which variant of the step that is; none where the step says the same to everybody.
+    pub variant: Option<Variant>,
     /// Where it stands.
     pub status: TouchStatus,
     /// Why, where that needs a reason.

@@ -8,7 +8,7 @@
 //! | path below [`PATH`] | page | forms that it has, by their path |
 //! |---|---|---|
 //! | `/` | [`view::CampaignsPage`] | `POST /` makes a draft |
-//! | `/{campaign}` | [`view::CampaignPage`] | `POST /{campaign}/pause`, `/resume`, `/cancel`; `GET …/messages.csv` |
+//! | `/{campaign}` | [`view::CampaignPage`] | `POST /{campaign}/pause`, `/resume`, `/cancel`, `/keep`; `GET …/messages.csv` |
 //! | `/{campaign}/edit` | [`view::BuilderPage`] | `POST /{campaign}/edit` |
 //! | `/{campaign}/check` | [`view::PreflightPage`] | `POST /{campaign}/launch` |
 //! | `/touches` | [`view::TouchesPage`] | |

@@ -13,9 +13,10 @@ use crate::{
     channel::Channel,
     db::Tx,
     flow::{check, content},
-    model::{ContactId, ListId, contact::Contact, touch::Reason},
+    model::{ContactId, ListId, campaign::Step, contact::Contact, touch::Reason, variant::Arm},
     store::{contacts, suppressions},
     template::{self, Source, Template, Variable},
+    variants::choice::{self, For},
     window::{self, Place, Recipient, Verdict, Zone},
 };
 
@@ -91,6 +92,8 @@ struct Walk<'a> {
     located: HashMap<(Vec<Zone>, Vec<Place>), usize>,
     has_suppressions: bool,
     used: [bool; 3],
+    /// The variants of each step.
+    arms: Vec<Vec<Arm>>,
 }
 
 pub(super) fn make(
@@ -109,6 +112,7 @@ pub(super) fn make(
         located: HashMap::new(),
         has_suppressions: suppressions::is_any(tx)?,
         used: Channel::ALL.map(|channel| parts.texts.iter().any(|text| text.channel == channel)),
+        arms: parts.steps.iter().map(Step::arms).collect(),
     };
     walk.set_up();
     if let Some(list) = parts.campaign.list {
@@ -230,7 +234,7 @@ impl Walk<'_> {
             self.survey.groups[group].never[channel as usize].map_or(Ok(()), Err)
         });
         let lacks = self.lacks(contact);
-        let (is_reached, lost) = self.steps(group, reached, &lacks);
+        let (is_reached, lost) = self.steps(contact.id, group, reached, &lacks);
         for (channel, reason) in lost {
             *self.survey.lost.entry((channel, reason)).or_default() += 1;
         }
@@ -243,6 +247,7 @@ impl Walk<'_> {
     /// Counts the contact for each step: whether one reaches them, and by which channels' fault others do not.
     fn steps(
         &mut self,
+        contact: ContactId,
         group: usize,
         reached: [Result<(), Reason>; 3],
         lacks: &[bool],
@@ -250,7 +255,13 @@ impl Walk<'_> {
         let (mut is_reached, mut lost) = (false, Vec::new());
         let mut done = None;
         for (text, counts) in self.parts.texts.iter().zip(&mut self.survey.texts) {
-            if done == Some(text.step) {
+            // Of a step's variants a contact gets the one that the flow will choose.
+            let is_theirs = |variant| {
+                let number = u32::try_from(text.step + 1).unwrap_or(u32::MAX);
+                let whose = For { campaign: self.parts.campaign.id, step: number, contact };
+                choice::drawn(&self.arms[text.step], whose).is_some_and(|arm| arm.variant == variant)
+            };
+            if done == Some(text.step) || text.variant.is_some_and(|variant| !is_theirs(variant)) {
                 continue;
             }
             if let Err(reason) = reached[text.channel as usize] {

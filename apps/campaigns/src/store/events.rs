@@ -8,6 +8,7 @@ use crate::{
     model::{
         CampaignId, ContactId, TouchId,
         touch::{EventKind, Touch},
+        variant::Variant,
     },
 };
 
@@ -100,20 +101,52 @@ pub fn is_known(
     tx.is_there(sql, &[contact.into(), campaign.into(), kind.into()])
 }
 
-/// How many messages of a campaign were answered how, by step: each message once for each kind.
+/// How many messages of a step were answered how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// The step.
+    pub step: u32,
+    /// The channel.
+    pub channel: Channel,
+    /// The version of the sequence by which they go.
+    pub version: u32,
+    /// Which variant of the step they are.
+    pub variant: Option<Variant>,
+    /// Whether their provider has taken them, as far as is known.
+    pub are_sent: bool,
+    /// How; a complaint is an opt-out.
+    pub kind: EventKind,
+    /// How many, each once.
+    pub count: i64,
+}
+
+/// How many messages of a campaign were answered how.
 ///
 /// # Errors
 /// The database's.
-pub fn answers(
-    tx: &mut Tx<'_>,
-    campaign: CampaignId,
-) -> Result<Vec<(u32, Channel, EventKind, i64)>, DbError> {
+pub fn answers(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<Answers>, DbError> {
     // The kinds are those of the index `events_answers`, word by word.
-    let sql = "SELECT t.step, t.channel, e.kind, count(DISTINCT t.id) FROM events AS e JOIN touches AS t ON t.id = e.touch_id
+    let sql = "SELECT t.step, t.channel, t.version, t.variant,
+               CASE WHEN t.status IN ('sent', 'delivered', 'bounced') THEN 1 ELSE 0 END AS are_sent,
+               CASE WHEN e.kind = 'complained' THEN 'opted_out' ELSE e.kind END AS said, count(DISTINCT t.id)
+               FROM events AS e JOIN touches AS t ON t.id = e.touch_id
                WHERE e.campaign_id = $1 AND e.kind IN ('opened', 'clicked', 'replied', 'opted_out', 'complained')
-               GROUP BY t.step, t.channel, e.kind";
+               GROUP BY t.step, t.channel, t.version, t.variant, are_sent, said
+               ORDER BY t.step, t.channel, t.version, t.variant, are_sent, said";
     let rows = tx.rows(sql, &[campaign.into()])?;
-    rows.into_iter().map(|mut row| Ok((row.small()?, row.word()?, row.word()?, row.int()?))).collect()
+    rows.into_iter()
+        .map(|mut row| {
+            Ok(Answers {
+                step: row.small()?,
+                channel: row.word()?,
+                version: row.small()?,
+                variant: Variant::named(&row.text()?),
+                are_sent: row.bool()?,
+                kind: row.word()?,
+                count: row.int()?,
+            })
+        })
+        .collect()
 }
 
 /// The newest events that are looked at for failures: events have no order by their source.

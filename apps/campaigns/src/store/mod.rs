@@ -21,6 +21,7 @@ pub mod templates;
 pub mod touches;
 pub mod usage;
 pub mod users;
+pub mod variants;
 
 /// A page of rows at most.
 pub const PAGE_MAX: u32 = 500;

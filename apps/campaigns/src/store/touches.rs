@@ -10,14 +10,15 @@ use crate::{
     channel::Channel,
     db::{DbError, Row, Tx, Value},
     model::{
-        CampaignId, ContactId, ProviderId, SenderId, TouchId,
+        CampaignId, ContactId, ProviderId, SenderId, TemplateId, TouchId,
         touch::{Evidence, Reason, Touch, TouchStatus},
+        variant::Variant,
     },
 };
 
 macro_rules! columns {
     () => {
-        "id, campaign_id, contact_id, step, channel, version, status, reason, detail, until_at, address, sender_id, job, provider_ref, provider_status, sends, content_hash, evidence, counted_day, created_at, sending_at, sent_at, ended_at"
+        "id, campaign_id, contact_id, step, channel, version, template_id, variant, status, reason, detail, until_at, address, sender_id, job, provider_ref, provider_status, sends, content_hash, evidence, counted_day, created_at, sending_at, sent_at, ended_at"
     };
 }
 
@@ -37,6 +38,8 @@ fn read(mut row: Row) -> Result<Touch, DbError> {
         step: row.small()?,
         channel: row.word()?,
         version: row.small()?,
+        template: row.maybe_int()?.map(TemplateId),
+        variant: maybe::<Variant>(row.text()?, true)?,
         status: row.word()?,
         reason: maybe::<Reason>(row.text()?, true)?,
         detail: row.text()?,
@@ -70,10 +73,19 @@ pub struct NewTouch {
     pub channel: Channel,
     /// By which version of the sequence.
     pub version: u32,
+    /// What it says.
+    pub template: TemplateId,
+    /// Which variant of the step that is.
+    pub variant: Option<Variant>,
     /// The address.
     pub address: String,
     /// In whose name.
     pub sender: Option<SenderId>,
+}
+
+/// A variant as it is kept: its letter, or nothing.
+fn letter(variant: Option<Variant>) -> Value {
+    variant.map_or(Value::Text(String::new()), Value::from)
 }
 
 /// Makes the message of a step and channel, or answers the one that is there.
@@ -81,8 +93,9 @@ pub struct NewTouch {
 /// # Errors
 /// The database's.
 pub fn ensure(tx: &mut Tx<'_>, new: &NewTouch, now: Time) -> Result<Touch, DbError> {
-    let sql = "INSERT INTO touches (campaign_id, contact_id, step, channel, version, status, address, sender_id, created_at)
-               VALUES ($1, $2, $3, $4, $5, 'queued', $6, $7, $8)
+    let sql = "INSERT INTO touches (campaign_id, contact_id, step, channel, version, status, address, sender_id, created_at,
+               template_id, variant)
+               VALUES ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10)
                ON CONFLICT (campaign_id, contact_id, step, channel) DO NOTHING";
     let values = [
         new.campaign.into(),
@@ -93,6 +106,8 @@ pub fn ensure(tx: &mut Tx<'_>, new: &NewTouch, now: Time) -> Result<Touch, DbErr
         new.address.as_str().into(),
         new.sender.into(),
         now.into(),
+        new.template.into(),
+        letter(new.variant),
     ];
     tx.run(sql, &values)?;
     of_step(tx, new.campaign, new.contact, new.step, new.channel)?
@@ -199,6 +214,8 @@ pub struct Which {
     pub channel: Option<Channel>,
     /// Of one step, from 1.
     pub step: Option<u32>,
+    /// Of one variant of a step.
+    pub variant: Option<Variant>,
 }
 
 /// Messages before that number, newest first.
@@ -216,12 +233,13 @@ pub fn page(tx: &mut Tx<'_>, which: Which, before: TouchId, limit: u32) -> Resul
         word(which.reason.map(Value::from)),
         word(which.channel.map(Value::from)),
         which.step.unwrap_or(0).into(),
+        letter(which.variant),
     ];
     let sql = select!(
         columns,
         "FROM touches WHERE id < $1 AND ($3 = 0 OR campaign_id = $3) AND ($4 = '' OR status = $4)
          AND ($5 = '' OR reason = $5) AND ($6 = '' OR channel = $6)
-         AND ($7 = 0 OR step = $7) ORDER BY id DESC LIMIT $2"
+         AND ($7 = 0 OR step = $7) AND ($8 = '' OR variant = $8) ORDER BY id DESC LIMIT $2"
     );
     tx.rows(sql, &values)?.into_iter().map(read).collect()
 }
@@ -391,6 +409,12 @@ pub fn skip_campaign(
 pub struct Sending {
     /// In whose name.
     pub sender: SenderId,
+    /// What it says.
+    pub template: TemplateId,
+    /// Which variant of the step that is.
+    pub variant: Option<Variant>,
+    /// The version of the sequence that says so.
+    pub version: u32,
     /// The content's hash.
     pub content_hash: String,
     /// What was checked.
@@ -405,8 +429,8 @@ pub struct Sending {
 /// The database's.
 pub fn begin(tx: &mut Tx<'_>, id: TouchId, sending: &Sending, now: Time) -> Result<bool, DbError> {
     let sql = "UPDATE touches SET status = 'sending', reason = '', detail = '', until_at = NULL, sender_id = $2,
-               content_hash = $3, evidence = $4, counted_day = $5, sending_at = COALESCE(sending_at, $6), sends = sends + 1
-               WHERE id = $1 AND status IN ('queued', 'deferred')";
+               content_hash = $3, evidence = $4, counted_day = $5, sending_at = COALESCE(sending_at, $6), sends = sends + 1,
+               template_id = $7, variant = $8, version = $9 WHERE id = $1 AND status IN ('queued', 'deferred')";
     let values = [
         id.into(),
         sending.sender.into(),
@@ -414,6 +438,9 @@ pub fn begin(tx: &mut Tx<'_>, id: TouchId, sending: &Sending, now: Time) -> Resu
         Value::json(&sending.evidence),
         sending.day.as_str().into(),
         now.into(),
+        sending.template.into(),
+        letter(sending.variant),
+        sending.version.into(),
     ];
     Ok(tx.run(sql, &values)? > 0)
 }

@@ -26,7 +26,7 @@ use windlass_doubles::{Rules, log::Delivery, smtp, twilio};
 use crate::stage::{PACE, Setting, Stage, in_status, new_york, step};
 
 /// A stage on which answers are lost, whose jobs are tried again at once and whose breakers a person holds closed.
-async fn losing(dir: &std::path::Path, mail: &[&str], phone: &[&str]) -> Stage {
+pub(crate) async fn losing(dir: &std::path::Path, mail: &[&str], phone: &[&str]) -> Stage {
     const SEED: u64 = 7;
     println!("seed {SEED}");
     let mail = smtp::Options { rules: Rules::parse(SEED, mail).unwrap(), ..smtp::Options::default() };

@@ -13,6 +13,7 @@ mod sequence;
 mod shares;
 mod stage;
 mod statements;
+mod variants;
 mod windows;
 
 #[path = "../../../../crates/windlass-postgres/tests/server/mod.rs"]

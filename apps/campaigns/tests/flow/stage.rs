@@ -483,7 +483,15 @@ pub(crate) fn campaign(
 }
 
 pub(crate) fn step(channel: Channel, template: TemplateId, delay: Delay) -> Step {
-    Step { channel, delay, condition: Condition::Always, template, fallback: None }
+    Step {
+        channel,
+        delay,
+        condition: Condition::Always,
+        template,
+        weight: None,
+        variants: Vec::new(),
+        fallback: None,
+    }
 }
 
 pub(crate) fn fallback(step: Step, channel: Channel, template: TemplateId) -> Step {

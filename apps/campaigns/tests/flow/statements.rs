@@ -17,6 +17,7 @@ use windlass_campaigns::{
         import::{ImportPlan, ImportStatus, Progress},
         sender::{Health, Sender, WarmUp},
         touch::{EventKind, Evidence, Reason, TouchStatus},
+        variant::Variant,
     },
     store::{
         audit, campaigns,
@@ -30,7 +31,7 @@ use windlass_campaigns::{
         suppressions::{self, Addressed},
         templates,
         touches::{self, NewTouch, Sending, Which},
-        usage, users,
+        usage, users, variants,
     },
     window::{self, Delay, Recipient, RuleTable},
 };
@@ -69,6 +70,9 @@ fn ask_of_many(
     say!(touches::sent_since(tx, id, NOW));
     say!(touches::of_campaign(tx, id, (one, 1, "email"), 3));
     say!(events::answers(tx, id));
+    say!(variants::tallies(tx, id));
+    say!(variants::choose_again(tx, id, 2));
+    say!(variants::tallies(tx, id));
     say!(events::of_contact(tx, one));
     let address = Addressed { hash: "h2".into(), text: None };
     say!(suppressions::is_any(tx));
@@ -345,6 +349,8 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
         step,
         channel: Channel::Email,
         version: 1,
+        template: mail,
+        variant: (contact != four).then_some(Variant::B),
         address: format!("b{contact}@example.org"),
         sender: Some(ann),
     };
@@ -357,6 +363,9 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     let looked = window::look(&draft.policy, RuleTable::built_in(), &recipient, Channel::Email, NOW);
     let sending = Sending {
         sender: ann,
+        template: mail,
+        variant: Some(Variant::A),
+        version: 2,
         content_hash: "ab".into(),
         evidence: Evidence { checked_at: NOW, window: looked.evaluation().clone(), consent: Some(consent) },
         day: "2026-11-18".into(),
@@ -394,6 +403,7 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
         Which { status: Some(TouchStatus::Bounced), channel: Some(Channel::Email), ..Which::default() },
         Which { reason: Some(Reason::NoConsent), ..Which::default() },
         Which { campaign: Some(id), step: Some(1), ..Which::default() },
+        Which { campaign: Some(id), variant: Some(Variant::B), ..Which::default() },
     ] {
         say!(touches::page(tx, which, TouchId(i64::MAX), 10).map(|page| page.len()));
     }

@@ -25,11 +25,11 @@ impl Site {
         self.call_as(ALL, path, "text/csv", file).await
     }
 
-    async fn tell(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn tell(&self, path: &str, body: Value) -> Answer {
         self.call_as(ALL, path, "application/json", body.to_string()).await
     }
 
-    async fn asked(&self, path: &str) -> Value {
+    pub(crate) async fn asked(&self, path: &str) -> Value {
         let answer = self.get(&format!("/v1{path}")).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text);
         answer.json()
@@ -49,12 +49,12 @@ impl Site {
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{}", self.text))
     }
 
     /// It is a problem of that code.
-    fn problem(&self, status: StatusCode, code: &str) -> String {
+    pub(crate) fn problem(&self, status: StatusCode, code: &str) -> String {
         assert_eq!(self.status, status, "{}", self.text);
         assert_eq!(self.headers["content-type"], "application/problem+json");
         let problem = self.json();

@@ -10,6 +10,7 @@ mod imports;
 mod markup;
 mod rules;
 mod site;
+mod variants;
 
 use axum::http::StatusCode;
 use site::{Filled, Site, well_formed};
@@ -52,7 +53,8 @@ const LISTS: [&str; 15] = [
 async fn under_way(site: &Site, text: &str) -> (Filled, TouchId) {
     let filled = site.fill(text).await;
     verbs::launch(&site.app, filled.campaign, "test").await.unwrap();
-    let (campaign, contact, sender) = (filled.campaign, filled.contact, filled.sender.id);
+    let (campaign, contact, sender, template) =
+        (filled.campaign, filled.contact, filled.sender.id, filled.template);
     let (now, text, app) = (site.app.now(), text.to_owned(), site.app.clone());
     let made = site.app.db().write(move |tx| {
         let new = NewTouch {
@@ -61,6 +63,8 @@ async fn under_way(site: &Site, text: &str) -> (Filled, TouchId) {
             step: 1,
             channel: Channel::Email,
             version: 1,
+            template,
+            variant: None,
             address: "bob@example.org".into(),
             sender: Some(sender),
         };
@@ -79,6 +83,9 @@ async fn under_way(site: &Site, text: &str) -> (Filled, TouchId) {
         };
         let sending = Sending {
             sender,
+            template,
+            variant: None,
+            version: 1,
             content_hash: "00".into(),
             evidence: Evidence {
                 checked_at: now,

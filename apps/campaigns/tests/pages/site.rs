@@ -219,6 +219,8 @@ impl Site {
                 delay: Delay::Minutes(0),
                 condition: Default::default(),
                 template,
+                weight: None,
+                variants: Vec::new(),
                 fallback: None,
             };
             let campaign = campaigns::create(tx, &draft(user, &text, list, now), &[step], now)?;

@@ -383,6 +383,8 @@ impl Texts {
             delay: Delay::Minutes(0),
             condition: Condition::Always,
             template: self.mail,
+            weight: None,
+            variants: Vec::new(),
             fallback: Some(Fallback { channel: Channel::Sms, template: self.text }),
         }];
         if has_calls {
@@ -391,6 +393,8 @@ impl Texts {
                 delay: Delay::Minutes(CALLED_AFTER_MINUTES),
                 condition: Condition::NotReplied,
                 template: self.call,
+                weight: None,
+                variants: Vec::new(),
                 fallback: None,
             });
         }

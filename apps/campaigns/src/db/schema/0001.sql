@@ -179,6 +179,8 @@ CREATE TABLE touches (
   step BIGINT NOT NULL,
   channel TEXT NOT NULL,
   version BIGINT NOT NULL,
+  template_id BIGINT REFERENCES templates (id),
+  variant TEXT NOT NULL DEFAULT '',
   status TEXT NOT NULL,
   reason TEXT NOT NULL DEFAULT '',
   detail TEXT NOT NULL DEFAULT '',
@@ -204,6 +206,7 @@ CREATE INDEX touches_provider ON touches (provider_ref);
 CREATE INDEX touches_address ON touches (address);
 CREATE INDEX touches_sender ON touches (sender_id, sent_at);
 CREATE INDEX touches_status ON touches (status, id);
+CREATE INDEX touches_variants ON touches (campaign_id, step, version, variant, status) WHERE variant <> '';
 CREATE INDEX touches_sent ON touches (campaign_id, sent_at, channel) WHERE sent_at IS NOT NULL;
 
 -- What became known of a touch or a contact, once each: key is the source's own name for it.

@@ -72,7 +72,7 @@ fn page_of(s: &Shell, change: &Change) -> Option<String> {
         "import contacts" | "cancel import" => {
             number(&change.subject).map(|id| s.at(format_args!("/imports/{id}")))
         }
-        "next version" => number(&change.subject).map(|id| s.campaign(id)),
+        "next version" | "keep variant" => number(&change.subject).map(|id| s.campaign(id)),
         what if what.ends_with(" campaign") => number(&change.subject).map(|id| s.campaign(id)),
         what if what.ends_with(" contact") => number(&change.subject).map(|id| s.contact(id)),
         _ => None,

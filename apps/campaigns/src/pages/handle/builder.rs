@@ -17,13 +17,14 @@ use crate::{
         CampaignId, ContactId, ListId, SenderId, TemplateId, Word,
         campaign::{Campaign, CampaignStatus, Condition, Fallback, Step, StopRules},
         sender::Sender,
+        variant::{Alternative, USUAL_WEIGHT, WEIGHTS},
     },
     pages::{
         Section,
         form::Fields,
         view::{
-            BuilderPage, Choice, Heat, Input, SequenceForm, StepForm, TemplateChoice, Then, WEEKDAYS,
-            WindowForm,
+            BuilderPage, Choice, Heat, Input, SequenceForm, StepForm, TemplateChoice, Then, VariantForm,
+            WEEKDAYS, WindowForm,
         },
     },
     store::{
@@ -72,7 +73,7 @@ impl Bench {
         let mut offered: Vec<TemplateChoice> =
             newest.iter().map(|one| choice(one, one.name.clone())).collect();
         // A step keeps the version that it was written with until somebody chooses another.
-        for id in steps.iter().flat_map(templates_of) {
+        for (_, id) in steps.iter().flat_map(Step::texts) {
             if !offered.iter().any(|one| one.id == id.to_string())
                 && let Some(older) = templates::get(tx, id)?
             {
@@ -118,10 +119,6 @@ impl Bench {
     }
 }
 
-fn templates_of(step: &Step) -> impl Iterator<Item = TemplateId> + use<> {
-    std::iter::once(step.template).chain(step.fallback.as_ref().map(|fallback| fallback.template))
-}
-
 fn step_form(step: &Step) -> StepForm {
     let (count, unit) = match step.delay {
         Delay::Minutes(n) => (n, "minutes"),
@@ -137,10 +134,17 @@ fn step_form(step: &Step) -> StepForm {
         unit: unit.to_owned(),
         condition: step.condition.word(),
         template: step.template.to_string(),
+        weight: Input::some(step.weight),
+        variants: step.variants.iter().map(variant_form).collect(),
+        focus: None,
         fallback: fallback.map_or("", |fallback| fallback.channel.name()).to_owned(),
         fallback_template: fallback.map(|fallback| fallback.template.to_string()).unwrap_or_default(),
         fault: None,
     }
+}
+
+fn variant_form(other: &Alternative) -> VariantForm {
+    VariantForm { template: other.template.to_string(), weight: Input::of(other.weight) }
 }
 
 /// The fields of the form, as they are kept or as somebody has filled them.
@@ -184,7 +188,7 @@ impl Written {
             dates: field("dates"),
             no_zone: form.word("no_zone").to_owned(),
             sequence: SequenceForm::read(form),
-            moves: if form.word("moves") == EVERYBODY { Moves::Everybody } else { Moves::NotBegun },
+            moves: read_moves(form),
             fault: None,
         }
     }
@@ -299,6 +303,12 @@ fn step(form: &mut StepForm) -> Option<Step> {
     let count = number(&mut form.delay, 0..=DELAY_MAX);
     let channel = |word: &str| Channel::ALL.into_iter().find(|channel| channel.name() == word);
     let template = |word: &str| word.parse().ok().map(TemplateId);
+    let has_variants = !form.variants.is_empty();
+    let nothing_said = if has_variants { "choose what each variant says" } else { "choose what it says" };
+    let weight = if has_variants { number(&mut form.weight, WEIGHTS) } else { None };
+    let weights: Vec<Option<u32>> =
+        form.variants.iter_mut().map(|other| number(&mut other.weight, WEIGHTS)).collect();
+    let are_weighed = !has_variants || (weight.is_some() && weights.iter().all(Option::is_some));
     let read = || {
         let delay =
             serde_json::from_value::<Delay>(json!({ "unit": form.unit, "count": count.unwrap_or(0) }))
@@ -313,16 +323,22 @@ fn step(form: &mut StepForm) -> Option<Step> {
             }),
             None => None,
         };
+        let variants = form.variants.iter().zip(weights).map(|(other, weight)| {
+            let template = template(&other.template).ok_or(nothing_said)?;
+            Ok::<_, &str>(Alternative { template, weight: weight.unwrap_or(USUAL_WEIGHT) })
+        });
         Ok::<_, &str>(Step {
             channel: channel(&form.channel).ok_or("choose a channel")?,
             delay,
             condition,
-            template: template(&form.template).ok_or("choose what it says")?,
+            template: template(&form.template).ok_or(nothing_said)?,
+            weight,
+            variants: variants.collect::<Result<_, _>>()?,
             fallback,
         })
     };
     match read() {
-        Ok(step) => count.map(|_| step),
+        Ok(step) => count.filter(|_| are_weighed).map(|_| step),
         Err(why) => {
             form.fault = Some(why.to_owned());
             None
@@ -393,17 +409,25 @@ async fn page(ask: &Ask, bench: Bench, mut written: Written, is_changed: bool) -
             ),
         },
         heats,
-        moves: Choice::all(
-            &[
-                ("not_begun", "contacts who have had no message yet"),
-                (EVERYBODY, "everybody who has steps before them"),
-            ],
-            if written.moves == Moves::Everybody { EVERYBODY } else { "not_begun" },
-        ),
+        moves: moves(written.moves),
         sequence: written.sequence,
         templates,
     };
     Ok(windlass_look::show(&page))
+}
+
+/// Who may go by another version of a sequence; those are chosen.
+pub(super) fn moves(chosen: Moves) -> Vec<Choice> {
+    let all = [
+        ("not_begun", "contacts who have had no message yet"),
+        (EVERYBODY, "everybody who has steps before them"),
+    ];
+    Choice::all(&all, if chosen == Moves::Everybody { EVERYBODY } else { "not_begun" })
+}
+
+/// Who is to go by it, as a form says.
+pub(super) fn read_moves(form: &Fields) -> Moves {
+    if form.word("moves") == EVERYBODY { Moves::Everybody } else { Moves::NotBegun }
 }
 
 /// When how many of the list can be reached, by each channel of the sequence; nothing before there is a list and a window.

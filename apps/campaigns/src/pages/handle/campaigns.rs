@@ -6,12 +6,13 @@ use axum::{
 };
 
 use super::{
-    Ask, Fault, Id, Question, ROWS, Reply, Sent, contacts::file_headers, cut, is_sure, lookup, words,
+    Ask, Fault, Id, Question, ROWS, Reply, Sent, builder, contacts::file_headers, cut, is_sure, lookup,
+    variants, words,
 };
 use crate::{
     app::AppError,
     channel::Channel,
-    drafts::{self, Draft},
+    drafts::{self, Draft, Moves},
     export::{self, Format},
     figures::{self, Because, Figures, StepFigures},
     flow::{check::day_of, jobs, verbs},
@@ -157,8 +158,10 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
             let steps = campaigns::steps(tx, id, campaign.version)?;
             let mut said = Vec::new();
             for step in &steps {
-                if let Some(template) = templates::get(tx, step.template)? {
-                    said.push((template.id, format!("{}, version {}", template.name, template.version)));
+                for (_, id) in step.texts() {
+                    if let Some(template) = templates::get(tx, id)? {
+                        said.push((id, format!("{}, version {}", template.name, template.version)));
+                    }
                 }
             }
             let list = match campaign.list {
@@ -181,12 +184,16 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
         })
         .await?;
     let figures = figures::of(&ask.app, id).await?;
+    let goal = variants::goal(&ask)?;
     let campaign = &whole.campaign;
     let s = ask.shell(Section::Campaigns).await?.every(FRESH_S);
     let (by, named) = jobs::found_by(ask.app.sharing(), id);
     let standing = [("active", figures.active), ("done", figures.done), ("stopped", figures.stopped)];
     let page = CampaignPage {
         jobs_at: s.f.jobs(&[(by, &named)]),
+        goals: variants::goals(&s, id, goal),
+        moves: builder::moves(Moves::Everybody),
+        tests: variants::tables(campaign, &figures, goal),
         s,
         row: row(&ask, campaign, whole.owner.clone(), &figures),
         revision: campaign.revision,
@@ -260,13 +267,13 @@ fn step_funnel(whole: &Whole, figures: &Figures, number: u32) -> StepFunnel {
         Count(all.filter(|(status, _)| wanted.contains(status)).map(|(_, n)| n).sum())
     };
     let sum = |of: fn(&StepFigures) -> u64| Count(rows.iter().map(|row| of(row)).sum());
-    let template = step.and_then(|step| whole.said.iter().find(|(id, _)| *id == step.template));
+    let template = step.and_then(|step| says(whole, step));
     StepFunnel {
         number,
         channel: step
             .map_or_else(|| rows.first().map_or(Channel::Email, |row| row.channel), |step| step.channel),
         fallback: step.and_then(|step| step.fallback.as_ref()).map(|fallback| fallback.channel),
-        template: template.map_or("no longer in the sequence", |(_, said)| said).to_owned(),
+        template: template.unwrap_or_else(|| "no longer in the sequence".to_owned()),
         after: step.map_or("in an earlier version".to_owned(), |step| words::delay(step.delay, number == 1)),
         contacts: whole.campaign.contacts.into(),
         queued: in_status(&[TouchStatus::Queued, TouchStatus::Sending]),
@@ -281,6 +288,17 @@ fn step_funnel(whole: &Whole, figures: &Figures, number: u32) -> StepFunnel {
         clicked: sum(|row| row.clicked),
         replied: sum(|row| row.replied),
     }
+}
+
+/// What a step says: the name of its text, or of each of its variants.
+fn says(whole: &Whole, step: &Step) -> Option<String> {
+    let name = |id| whole.said.iter().find(|(one, _)| *one == id).map(|(_, said)| said.as_str());
+    let arms = step.arms();
+    if arms.is_empty() {
+        return name(step.template).map(str::to_owned);
+    }
+    let lettered = arms.iter().filter_map(|arm| Some(format!("{} {}", arm.variant, name(arm.template)?)));
+    Some(lettered.collect::<Vec<_>>().join("; "))
 }
 
 /// `GET /{campaign}/messages.csv`: every message with what was checked before it.

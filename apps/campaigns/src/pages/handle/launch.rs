@@ -78,6 +78,7 @@ fn finding(one: &preflight::Finding, edit: &str) -> Finding {
         severity: if one.severity == Severity::Error { "error" } else { "warning" }.to_owned(),
         code: one.code.to_owned(),
         step: one.step,
+        variant: one.variant.map_or(String::new(), |variant| variant.to_string()),
         what: one.what.clone(),
         hint: one.hint.clone(),
         // How many they are stands in the sentence.

@@ -100,6 +100,7 @@ pub(super) fn touch_row(ask: &Ask, s: &Shell, names: &Names, touch: &Touch) -> T
             names.contact(s, touch.contact)
         },
         step: touch.step,
+        variant: touch.variant.map_or(String::new(), |variant| variant.to_string()),
         channel: touch.channel,
         status: touch.status.to_string(),
         why: names.why(touch).map_or("", |reason| reason.said()).to_owned(),

@@ -23,6 +23,7 @@ mod suppressions;
 mod templates;
 mod touches;
 mod users;
+mod variants;
 mod words;
 
 use std::fmt::Display;
@@ -63,6 +64,7 @@ pub fn router(app: App) -> Router {
         .route("/{id}/check", get(launch::check))
         .route("/{id}/launch", post(launch::launch))
         .route("/{id}/messages.csv", get(campaigns::messages))
+        .route("/{id}/keep", post(variants::keep))
         .route("/{id}/pause", post(campaigns::pause))
         .route("/{id}/resume", post(campaigns::resume))
         .route("/{id}/cancel", post(campaigns::cancel))

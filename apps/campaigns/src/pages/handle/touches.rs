@@ -14,6 +14,7 @@ use crate::{
         campaign::MAX_STEPS,
         provider::Provider,
         touch::{Evidence, Reason, Touch, TouchStatus},
+        variant::Variant,
     },
     pages::{
         Section, Shell,
@@ -22,7 +23,7 @@ use crate::{
     store::{
         PAGE_MAX, campaigns,
         events::{self, Event},
-        providers, reviews, senders, touches,
+        providers, reviews, senders, templates, touches,
     },
 };
 
@@ -45,7 +46,7 @@ fn any_of<T: Word + Copy>(all: &[T], label: impl Fn(T) -> String, chosen: &str) 
 }
 
 /// What the outbox can be narrowed by.
-const FILTERS: [&str; 5] = ["campaign", "step", "status", "reason", "channel"];
+const FILTERS: [&str; 6] = ["campaign", "step", "variant", "status", "reason", "channel"];
 /// Campaigns to choose from: the newest, and the one that is asked for.
 const CAMPAIGNS: u32 = 200;
 
@@ -82,7 +83,8 @@ pub(super) async fn list(ask: Ask) -> Reply {
     let channel: Option<Channel> = chosen(&ask, "channel")?;
     let campaign = number_of(&ask, "campaign")?.map(CampaignId);
     let step = number_of(&ask, "step")?;
-    let which = touches::Which { campaign, status, reason, channel, step };
+    let variant: Option<Variant> = chosen(&ask, "variant")?;
+    let which = touches::Which { campaign, status, reason, channel, step, variant };
     let before = TouchId(ask.before());
     let (rows, next, names, campaigns) = ask
         .read(move |tx| {
@@ -111,6 +113,7 @@ pub(super) async fn list(ask: Ask) -> Reply {
         statuses: any_of(&TouchStatus::ALL, |one| view::said(&one.to_string()), ask.query.word("status")),
         reasons: any_of(&REASONS, |one| one.said().to_owned(), ask.query.word("reason")),
         channels: channels.collect(),
+        variants: any_of(&Variant::ALL, |one| one.to_string(), ask.query.word("variant")),
         rows: rows.iter().map(|touch| touch_row(&ask, &s, &names, touch)).collect(),
         pages: ask.pages("/touches", &FILTERS, "before", next),
         s,
@@ -125,6 +128,7 @@ struct Whole {
     events: Vec<Event>,
     provider: Option<Provider>,
     content: Option<(String, String)>,
+    template: Option<(i64, String)>,
     review: Option<i64>,
 }
 
@@ -138,12 +142,15 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
             let sender = touch.sender.map_or(Ok(None), |sender| senders::get(tx, sender))?;
             let provider = sender.map_or(Ok(None), |sender| providers::get(tx, sender.provider))?;
             let open = reviews::undecided(tx, ReviewId(0), PAGE_MAX)?;
+            let template = touch.template.map_or(Ok(None), |id| templates::get(tx, id))?;
+            let template = template.map(|one| (one.id.0, format!("{}, version {}", one.name, one.version)));
             let review = open.into_iter().find(|one| one.touch == Some(touch.id));
             Ok(Whole {
                 names,
                 events: events::of_touch(tx, touch.id)?,
                 provider,
                 content: says(tx, &app, &touch)?,
+                template,
                 review: review.map(|one| one.id.0),
                 touch,
             })
@@ -158,6 +165,7 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
         provider: whole.provider.as_ref().map(|provider| (provider.id.0, provider.name.clone())),
         reason: whole.names.why(touch).map(|reason| reason.to_string()).unwrap_or_default(),
         job: Some(touch.job.clone()).filter(|job| !job.is_empty()),
+        template: whole.template.clone(),
         sends: Count::from(touch.sends),
         facts: facts(&ask, &s, &whole),
         content: whole.content.clone().filter(|_| s.sees),

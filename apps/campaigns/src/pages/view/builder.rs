@@ -9,6 +9,7 @@ use askama::Template;
 use super::{Choice, Input};
 use crate::channel::Channel;
 use crate::model::campaign::MAX_STEPS;
+use crate::model::variant::{MAX_VARIANTS, USUAL_WEIGHT, Variant};
 use crate::pages::{Shell, form::Fields};
 
 /// The days of a week, as fields and people name them.
@@ -53,6 +54,38 @@ pub struct TemplateChoice {
     pub channel: Channel,
 }
 
+/// Another text of a step while it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VariantForm {
+    /// The number of what is said.
+    pub template: String,
+    /// Its share against the others.
+    pub weight: Input,
+}
+
+impl Default for VariantForm {
+    fn default() -> Self {
+        Self { template: String::new(), weight: Input::of(USUAL_WEIGHT) }
+    }
+}
+
+/// One of the texts among which a step's contacts are shared, as it stands in the form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArmForm {
+    /// Its letter.
+    pub letter: String,
+    /// What its fields are called: `1` for the first step's own template, `1-B` for its first variant.
+    pub place: String,
+    /// The number of what is said.
+    pub template: String,
+    /// Its share against the others.
+    pub weight: Input,
+    /// How many of a hundred contacts that are; none while somebody's weight is no number.
+    pub percent: Option<u32>,
+    /// Whether its text gets the focus.
+    pub has_focus: bool,
+}
+
 /// A step while it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepForm {
@@ -64,8 +97,14 @@ pub struct StepForm {
     pub unit: String,
     /// Whether it is taken ([`CONDITIONS`]).
     pub condition: String,
-    /// The number of what is said.
+    /// The number of what is said; where there are variants, by variant A.
     pub template: String,
+    /// The share of variant A; nothing without others.
+    pub weight: Input,
+    /// Its other variants.
+    pub variants: Vec<VariantForm>,
+    /// Which of its variants gets the focus, from 0; one more than there are is the button that adds one.
+    pub focus: Option<usize>,
     /// By which other channel, for those who cannot be reached so; empty for none.
     pub fallback: String,
     /// The number of what is said then.
@@ -84,6 +123,67 @@ impl StepForm {
             condition: if is_first { "always" } else { "not_replied" }.to_owned(),
             ..Self::default()
         }
+    }
+
+    /// The texts among which the contacts of the step of that number are shared; empty where there is only one.
+    pub fn arms(&self, number: impl std::fmt::Display) -> Vec<ArmForm> {
+        if self.variants.is_empty() {
+            return Vec::new();
+        }
+        let own = (&self.template, &self.weight);
+        let all: Vec<_> = std::iter::once(own)
+            .chain(self.variants.iter().map(|other| (&other.template, &other.weight)))
+            .collect();
+        let weights: Option<Vec<u32>> =
+            all.iter().map(|(_, weight)| weight.text.trim().parse().ok()).collect();
+        let sum: u32 = weights.iter().flatten().fold(0, |sum, weight| sum.saturating_add(*weight));
+        let lettered = Variant::ALL.into_iter().zip(all).enumerate();
+        lettered
+            .map(|(nth, (letter, (template, weight)))| ArmForm {
+                letter: letter.to_string(),
+                place: if nth == 0 { number.to_string() } else { format!("{number}-{letter}") },
+                template: template.clone(),
+                weight: weight.clone(),
+                percent: weights.as_ref().and_then(|all| all[nth].saturating_mul(100).checked_div(sum)),
+                has_focus: self.focus == Some(nth),
+            })
+            .collect()
+    }
+
+    /// Whether another variant fits.
+    pub fn may_vary(&self) -> bool {
+        self.variants.len() + 1 < MAX_VARIANTS
+    }
+
+    /// Whether the button that adds a variant gets the focus.
+    pub fn adds_next(&self) -> bool {
+        self.focus.is_some_and(|nth| nth > self.variants.len())
+    }
+
+    fn vary(&mut self) {
+        if !self.may_vary() {
+            return;
+        }
+        if self.variants.is_empty() {
+            self.weight = Input::of(USUAL_WEIGHT);
+        }
+        self.variants.push(VariantForm::default());
+        self.focus = Some(self.variants.len());
+    }
+
+    /// Takes one of its variants away; the last that is left is the step's only text, and has no weight.
+    fn drop_variant(&mut self, nth: usize) {
+        match nth.checked_sub(1) {
+            None => {
+                let next = self.variants.remove(0);
+                (self.template, self.weight) = (next.template, next.weight);
+            }
+            Some(other) => drop(self.variants.remove(other)),
+        }
+        if self.variants.is_empty() {
+            self.weight = Input::default();
+        }
+        self.focus = Some(self.variants.len() + 1);
     }
 
     /// Channels to choose from.
@@ -138,6 +238,15 @@ impl SequenceForm {
     /// What the form says; steps beyond [`MAX_STEPS`] cannot come from it and are left out.
     pub fn read(fields: &Fields) -> Self {
         let is_there = |n: &usize| !fields.text(&format!("channel-{n}")).is_empty();
+        let variants = |n: usize| -> Vec<VariantForm> {
+            let places = Variant::ALL.into_iter().skip(1).map(|letter| format!("{n}-{letter}"));
+            let there = places.take_while(|place| fields.ticked(&format!("template-{place}")));
+            let read = |place: String| VariantForm {
+                template: fields.word(&format!("template-{place}")).to_owned(),
+                weight: Input::of(fields.word(&format!("weight-{place}"))),
+            };
+            there.map(read).collect()
+        };
         let step = |n: usize| {
             let word = |name: &str| fields.word(&format!("{name}-{n}")).to_owned();
             StepForm {
@@ -146,6 +255,9 @@ impl SequenceForm {
                 unit: word("unit"),
                 condition: word("condition"),
                 template: word("template"),
+                weight: Input::of(word("weight")),
+                variants: variants(n),
+                focus: None,
                 fallback: word("fallback"),
                 fallback_template: word("fallback-template"),
                 fault: None,
@@ -154,8 +266,8 @@ impl SequenceForm {
         Self { steps: (1..=MAX_STEPS).take_while(is_there).map(step).collect(), focus: None }
     }
 
-    /// Does what a button asks for: `save`, `check`, `add`, `up-3`, `down-3`, `remove-3`. What makes no sense (the first
-    /// step up, a step that is not there) changes nothing.
+    /// Does what a button asks for: `save`, `check`, `add`, `up-3`, `down-3`, `remove-3`, `vary-3` (another variant of step
+    /// 3), `drop-3-B`. What makes no sense (the first step up, a step that is not there) changes nothing.
     pub fn apply(&mut self, button: &str) -> Then {
         match button {
             "" | "save" => return Then::Save,
@@ -170,12 +282,26 @@ impl SequenceForm {
     }
 
     fn change(&mut self, button: &str) {
-        let Some((verb, number)) = button.split_once('-') else { return };
+        let Some((verb, place)) = button.split_once('-') else { return };
+        let (number, letter) = place.split_once('-').unwrap_or((place, ""));
         let all = self.steps.len();
         let Some(at) = number.parse().ok().filter(|n| (1..=all).contains(n)).map(|n: usize| n - 1) else {
             return;
         };
+        let step = &mut self.steps[at];
+        match (verb, letter) {
+            ("vary", "") => return step.vary(),
+            ("drop", letter) => {
+                let nth = Variant::named(letter).map_or(usize::MAX, |letter| letter as usize);
+                if !step.variants.is_empty() && nth <= step.variants.len() {
+                    step.drop_variant(nth);
+                }
+                return;
+            }
+            _ => {}
+        }
         match verb {
+            _ if !letter.is_empty() => {}
             "up" if at > 0 => {
                 self.steps.swap(at, at - 1);
                 self.focus = Some(at);
@@ -362,6 +488,35 @@ mod tests {
     }
 
     #[test]
+    fn a_button_adds_and_removes_variants_of_a_step_and_the_last_text_has_no_weight() {
+        let mut form = sequence(&["email", "sms"]);
+        form.steps[1].template = "7".to_owned();
+        for (added, focus) in [(2, 1), (3, 2), (4, 3), (5, 4), (5, 4)] {
+            assert_eq!(form.apply("vary-2"), Then::Again);
+            assert_eq!((form.steps[1].arms(2).len(), form.steps[1].focus), (added, Some(focus)));
+        }
+        assert!(!form.steps[1].may_vary() && form.steps[0].arms(1).is_empty());
+        let arms = form.steps[1].arms(2);
+        assert_eq!((arms[0].place.as_str(), arms[0].letter.as_str(), arms[0].percent), ("2", "A", Some(20)));
+        assert_eq!((arms[4].place.as_str(), arms[4].has_focus), ("2-E", true));
+        form.steps[1].variants[1].template = "9".to_owned();
+        for letter in ["E", "D", "B"] {
+            form.apply(&format!("drop-2-{letter}"));
+        }
+        let texts: Vec<_> = form.steps[1].arms(2).into_iter().map(|arm| arm.template).collect();
+        assert_eq!(texts, ["7", "9"]);
+        assert!(form.steps[1].adds_next());
+        form.apply("drop-2-A");
+        let step = &form.steps[1];
+        assert_eq!((step.template.as_str(), step.weight.text.as_str(), step.variants.len()), ("9", "", 0));
+        let before = form.clone();
+        for button in ["drop-2-A", "drop-2-B", "drop-2", "drop-1-Z", "vary-3", "vary-0", "vary-1-B", "up-2-A"]
+        {
+            assert_eq!((form.apply(button), &form), (Then::Again, &before), "{button}");
+        }
+    }
+
+    #[test]
     fn a_sequence_is_bounded_however_often_somebody_adds() {
         let mut form = SequenceForm::default();
         for _ in 0..MAX_STEPS + 3 {
@@ -380,6 +535,10 @@ mod tests {
             ("unit-1", "days"),
             ("condition-1", "always"),
             ("template-1", "7"),
+            ("weight-1", "30"),
+            ("template-1-B", ""),
+            ("weight-1-B", "70"),
+            ("template-1-D", "4"),
             ("fallback-1", "email"),
             ("fallback-template-1", "9"),
             ("channel-3", "sms"),
@@ -390,6 +549,8 @@ mod tests {
         assert_eq!(form.steps.len(), 1, "what follows a gap is not of this form");
         let step = &form.steps[0];
         assert_eq!((step.delay.text.as_str(), step.fallback_template.as_str()), ("3", "9"));
+        let arms: Vec<_> = step.arms(1).into_iter().map(|arm| (arm.template, arm.percent)).collect();
+        assert_eq!(arms, [("7".to_owned(), Some(30)), (String::new(), Some(70))]);
         assert!(step.fallbacks().iter().any(|choice| choice.is_on && choice.value == "email"));
     }
 

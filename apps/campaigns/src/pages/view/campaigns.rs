@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::drawing::{Segment, segments};
-use super::{Count, Input, Pages, When, icon_of};
+use super::{Choice, Count, Input, Pages, When, icon_of};
 use crate::channel::Channel;
 use crate::pages::Shell;
 
@@ -125,6 +125,63 @@ impl StepFunnel {
     }
 }
 
+/// How many messages of a variant did something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// How many.
+    pub count: Count,
+    /// The share of those that were sent: `4.2 %`; empty before there are any.
+    pub percent: String,
+    /// Where the true share lies, for all that chance does: `3.1 to 5.6 %`.
+    pub between: String,
+}
+
+/// What came of one variant of a step.
+#[derive(Clone, Debug, Default)]
+pub struct VariantRow {
+    /// Its letter.
+    pub letter: String,
+    /// The number of what it says.
+    pub template: i64,
+    /// The name of that, with its version.
+    pub says: String,
+    /// Its share against the others.
+    pub weight: u32,
+    /// Whether it leads.
+    pub leads: bool,
+    /// Messages that were sent.
+    pub sent: Count,
+    /// What of those the test is about: answers, clicks or opens.
+    pub goal: Part,
+    /// The rest of what became of those, in the order of the table's headings.
+    pub parts: Vec<Part>,
+}
+
+/// A test of what a step says.
+#[derive(Clone, Debug)]
+pub struct TestTable {
+    /// The step, from 1.
+    pub step: u32,
+    /// By which channel.
+    pub channel: Channel,
+    /// What tells it apart from the other tests of the page.
+    pub place: usize,
+    /// In which versions of the sequence, if it is not in the present one.
+    pub earlier: Option<String>,
+    /// What its numbers say.
+    pub verdict: String,
+    /// Whether a variant leads.
+    pub is_decided: bool,
+    /// What it is about, as a heading: `Replied`.
+    pub goal: String,
+    /// The headings of the other columns.
+    pub headings: Vec<&'static str>,
+    /// Its variants.
+    pub rows: Vec<VariantRow>,
+    /// Variants of which one can be kept; empty where there is nothing to end.
+    pub keeps: Vec<Choice>,
+}
+
 /// Messages that wait, or were not sent, for the same reason.
 #[derive(Clone, Debug, Default)]
 pub struct Reasons {
@@ -169,6 +226,12 @@ pub struct CampaignPage {
     pub starts: Option<When>,
     /// What became of each step.
     pub steps: Vec<StepFunnel>,
+    /// The tests of what steps say.
+    pub tests: Vec<TestTable>,
+    /// What they may be about: what it is called, its page, whether it is this one.
+    pub goals: Vec<(String, String, bool)>,
+    /// Who may go by the sequence that ends a test.
+    pub moves: Vec<Choice>,
     /// Why messages wait, most first.
     pub deferred: Vec<Reasons>,
     /// Why messages were not sent, most first.

@@ -28,10 +28,12 @@ pub use windlass_look::words::When;
 
 pub use audit::{AuditPage, ChangeRow};
 pub use builder::{
-    BuilderPage, CONDITIONS, DELAY_UNITS, Heat, SequenceForm, StepForm, TemplateChoice, Then, WEEKDAYS,
-    WindowForm,
+    ArmForm, BuilderPage, CONDITIONS, DELAY_UNITS, Heat, SequenceForm, StepForm, TemplateChoice, Then,
+    VariantForm, WEEKDAYS, WindowForm,
 };
-pub use campaigns::{CampaignPage, CampaignRow, CampaignsPage, Reasons, SenderLine, StepFunnel};
+pub use campaigns::{
+    CampaignPage, CampaignRow, CampaignsPage, Part, Reasons, SenderLine, StepFunnel, TestTable, VariantRow,
+};
 pub use contacts::{ConsentRow, ContactPage, ContactRow, ContactsPage, EnrolmentRow};
 pub use domains::{DomainRow, DomainsPage};
 pub use drawing::{Bars, Segment};

@@ -15,6 +15,8 @@ pub struct Finding {
     pub code: String,
     /// Which step it is about.
     pub step: Option<u32>,
+    /// The letter of its variant; empty where it is about all of the step.
+    pub variant: String,
     /// What is wrong.
     pub what: String,
     /// What to do about it.

@@ -21,6 +21,8 @@ pub struct TouchRow {
     pub to: String,
     /// Which step, from 1.
     pub step: u32,
+    /// The letter of the step's variant; empty where it says the same to everybody.
+    pub variant: String,
     /// By which channel.
     pub channel: Channel,
     /// `queued`, `deferred`, `sending`, `sent`, `delivered`, `bounced`, `failed`, `skipped`, `unknown`.
@@ -57,6 +59,8 @@ pub struct TouchesPage {
     pub reasons: Vec<Choice>,
     /// Channels to choose from; the first is `any`.
     pub channels: Vec<Choice>,
+    /// Variants of a step to choose from; the first is `any`.
+    pub variants: Vec<Choice>,
     /// Messages, newest first.
     pub rows: Vec<TouchRow>,
     /// The way through them.
@@ -122,6 +126,8 @@ pub struct TouchPage {
     pub sender: Option<i64>,
     /// The account that it goes through: number and name.
     pub provider: Option<(i64, String)>,
+    /// What it says: the number and name of the template.
+    pub template: Option<(i64, String)>,
     /// How often the provider was asked to send it.
     pub sends: Count,
     /// Facts: the provider, its reference and its last word, the Message-ID, the content's hash, the day of the caps.

@@ -45,6 +45,9 @@ pub(super) fn empty() -> Vec<(&'static str, String)> {
                 facts: vec![],
                 starts: None,
                 steps: vec![],
+                tests: vec![],
+                goals: vec![],
+                moves: vec![],
                 deferred: vec![],
                 skipped: vec![],
                 enrolments: vec![],
@@ -149,6 +152,33 @@ fn step(t: &str, number: u32, channel: Channel) -> StepFunnel {
     }
 }
 
+fn test(t: &str, place: usize, is_current: bool) -> TestTable {
+    let part =
+        |n| Part { count: Count(n), percent: "4.2 %".to_owned(), between: format!("3.1 to 5.6 % {t}") };
+    let row = |letter: &str, leads| VariantRow {
+        letter: letter.to_owned(),
+        template: 3,
+        says: format!("hello {t}, version 3"),
+        weight: 50,
+        leads,
+        sent: Count(5_500),
+        goal: part(231),
+        parts: vec![part(0), part(1_200)],
+    };
+    TestTable {
+        step: 1,
+        channel: Channel::Email,
+        place,
+        earlier: (!is_current).then(|| format!("version 1 {t}")),
+        verdict: format!("B leads {t}"),
+        is_decided: is_current,
+        goal: "Replied".to_owned(),
+        headings: vec!["Clicked", "Opened"],
+        rows: vec![row("A", false), row("B", is_current)],
+        keeps: if is_current { choices(t) } else { vec![] },
+    }
+}
+
 fn campaign_page(t: &str, status: &str) -> String {
     let reasons = |reason: &str, n| Reasons {
         reason: reason.to_owned(),
@@ -173,6 +203,9 @@ fn campaign_page(t: &str, status: &str) -> String {
         ],
         starts: (status == "scheduled").then(soon),
         steps: vec![step(t, 1, Channel::Email), step(t, 2, Channel::Sms), step(t, 3, Channel::Voicemail)],
+        tests: vec![test(t, 1, true), test(t, 2, false)],
+        goals: vec![("Replied".to_owned(), "/q/campaigns/7?goal=replied#tests".to_owned(), true)],
+        moves: choices(t),
         deferred: vec![reasons("recipient_quiet_hours", 7_000), reasons("sender_cap", 200)],
         skipped: vec![reasons("suppressed", 410)],
         enrolments: vec![("active".to_owned(), Count(37_655)), ("done".to_owned(), Count(12_345))],
@@ -186,6 +219,7 @@ pub(super) fn finding(t: &str, severity: &str) -> Finding {
         severity: severity.to_owned(),
         code: "missing_values".to_owned(),
         step: Some(1),
+        variant: t.to_owned(),
         what: format!("contacts lack company {t}"),
         hint: format!("give it a default {t}"),
         contacts: Some(Count(1_234)),
@@ -226,6 +260,11 @@ fn builder(t: &str, status: &str) -> String {
         sequence.apply("add");
     }
     sequence.apply("up-3");
+    sequence.apply("vary-2");
+    sequence.apply("vary-3");
+    sequence.apply("vary-3");
+    sequence.apply("drop-3-B");
+    sequence.steps[2].variants[0].weight = wrong(t);
     sequence.steps[1].fault = Some(t.to_owned());
     sequence.steps[1].delay = wrong(t);
     sequence.steps[1].template = t.to_owned();
