@@ -281,7 +281,8 @@ async fn programs_write_tests_read_them_and_end_them() {
     assert!(b["rates"]["replied"]["low"].as_f64().unwrap() > 0.01, "{b}");
     let clicked = site.asked("/campaigns/1/variants?goal=clicked").await;
     assert_eq!(clicked["tests"][0]["verdict"], "too_few");
-    site.get("/v1/campaigns/1/variants?goal=fame").await;
+    let fame = site.get("/v1/campaigns/1/variants?goal=fame").await;
+    assert!(fame.problem(StatusCode::BAD_REQUEST, "bad_request").contains("replied"), "{}", fame.text);
     site.get("/v1/campaigns/9/variants").await.problem(StatusCode::NOT_FOUND, "not_found");
     assert_eq!(site.asked("/touches?variant=B&limit=500").await.as_array().unwrap().len(), 200);
     let touch = site.asked("/touches/1").await;

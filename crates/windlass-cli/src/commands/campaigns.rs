@@ -5,10 +5,14 @@ mod import;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use windlass_campaigns::app::{App, AppError};
+use windlass_campaigns::drafts::{self, Kept, Moves};
+use windlass_campaigns::figures;
 use windlass_campaigns::flow::{share::Sharing, verbs};
 use windlass_campaigns::model::CampaignId;
 use windlass_campaigns::model::campaign::{Campaign, EnrolmentStatus};
+use windlass_campaigns::model::variant::Variant;
 use windlass_campaigns::store;
+use windlass_campaigns::variants::results::Test;
 
 use self::import::ImportArgs;
 use crate::arguments::Global;
@@ -86,6 +90,23 @@ enum CampaignsCommand {
         /// Its number
         id: i64,
     },
+    /// End a test of what a step says: the next version of the sequence has one of its variants alone
+    #[command(
+        before_help = "Examples:\n  windlass campaigns keep 7 --step 1 --variant B\n  windlass campaigns keep 7 --step 2 --variant A --moves not-begun\n"
+    )]
+    Keep {
+        /// Its number
+        id: i64,
+        /// The step, from 1
+        #[arg(long, value_name = "N")]
+        step: u32,
+        /// The variant that is kept: A to E
+        #[arg(long, value_name = "LETTER", value_parser = variant)]
+        variant: Variant,
+        /// Who goes by the next version; all others go on by the one that they have
+        #[arg(long, value_enum, default_value = "everybody")]
+        moves: WhoMoves,
+    },
     Import(ImportArgs),
     /// How campaigns share the queues, or set it for all processes that begin from now on
     #[command(
@@ -98,6 +119,28 @@ enum CampaignsCommand {
     /// Work on the seven queues of the application until Ctrl-C
     #[command(before_help = "Examples:\n  windlass campaigns work --store http://queue.example.com:7979\n")]
     Work,
+}
+
+/// Who goes by the next version of a sequence, as the command line says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum WhoMoves {
+    /// Contacts who have had no message yet
+    NotBegun,
+    /// Everybody who has steps before them
+    Everybody,
+}
+
+impl From<WhoMoves> for Moves {
+    fn from(who: WhoMoves) -> Self {
+        match who {
+            WhoMoves::NotBegun => Moves::NotBegun,
+            WhoMoves::Everybody => Moves::Everybody,
+        }
+    }
+}
+
+fn variant(letter: &str) -> Result<Variant, String> {
+    Variant::named(letter).ok_or_else(|| "a letter from A to E".to_owned())
 }
 
 /// How campaigns share the queues, as the command line says it.
@@ -130,6 +173,7 @@ pub(crate) struct Standing {
     pub(crate) campaign: Campaign,
     pub(crate) enrolments: Vec<(EnrolmentStatus, i64)>,
     pub(crate) touches: Vec<store::touches::Tally>,
+    pub(crate) tests: Vec<Test>,
 }
 
 /// Runs the command.
@@ -180,6 +224,12 @@ async fn once(app: &App, out: &Output, command: CampaignsCommand) -> Result<(), 
         CampaignsCommand::Cancel { id } => {
             (verbs::cancel(app, CampaignId(id), who).await?, "cancelled".into())
         }
+        CampaignsCommand::Keep { id, step, variant, moves } => {
+            let kept = Kept { step, variant, moves: moves.into(), revision: None };
+            let campaign = drafts::keep(app, CampaignId(id), kept, who).await?;
+            let done = format!("step {step} says what was variant {variant}, version {}", campaign.version);
+            (campaign, done)
+        }
         CampaignsCommand::Work | CampaignsCommand::Import(_) => return Ok(()),
     };
     let sentence = format!("campaign {} ({}): {done}", campaign.id, campaign.name);
@@ -209,9 +259,11 @@ async fn standing(app: &App, id: CampaignId) -> Result<Standing, Fault> {
         let mut campaign = store::campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))?;
         campaign.contacts = store::campaigns::reaches(tx, &campaign)?;
         let enrolments = store::enrolments::counts(tx, id)?;
-        Ok::<_, AppError>(Standing { campaign, enrolments, touches: store::touches::tallies(tx, id)? })
+        Ok::<_, AppError>((campaign, enrolments, store::touches::tallies(tx, id)?))
     });
-    Ok(found.await?)
+    let (campaign, enrolments, touches) = found.await?;
+    let tests = figures::of(app, id).await?.tests.clone();
+    Ok(Standing { campaign, enrolments, touches, tests })
 }
 
 async fn work(app: &App, out: &Output, ended: impl Future<Output = ()>) -> Result<(), Fault> {

@@ -1,4 +1,4 @@
-//! `windlass campaigns import`, from a file to contacts.
+//! `windlass campaigns`: contacts from a file, and what is told of what there is not.
 
 use crate::shell::Shell;
 
@@ -95,4 +95,19 @@ fn a_database_that_is_misspelt_is_told_and_not_made() {
     assert_eq!(shell.run(&mapped).code, 2);
     let listed = shell.run(&["campaigns", "ls"]);
     assert_eq!((listed.code, listed.out.trim()), (0, ""), "an import makes it: {}", listed.err);
+}
+
+#[test]
+fn a_test_is_ended_with_a_letter_that_a_variant_has_and_of_a_campaign_that_there_is() {
+    let shell = shell();
+    assert_eq!(shell.run(&["campaigns", "import", "people.csv", "--list", "spring"]).code, 0);
+    let keep = |letter: &str| {
+        shell.run(&["campaigns", "keep", "7", "--step", "1", "--variant", letter, "--moves", "not-begun"])
+    };
+    let wrong = keep("F");
+    assert_eq!(wrong.code, 2, "{}", wrong.err);
+    assert!(wrong.err.contains("a letter from A to E"), "{}", wrong.err);
+    let unknown = keep("b");
+    assert_eq!(unknown.code, 3, "{}", unknown.err);
+    assert!(unknown.err.contains("there is no campaign 7"), "{}", unknown.err);
 }

@@ -1,6 +1,7 @@
 //! Campaigns.
 
 use windlass_campaigns::model::campaign::Campaign;
+use windlass_campaigns::variants::results::{Tally, Test};
 use windlass_core::Time;
 
 use super::{push_some, time_field};
@@ -32,7 +33,7 @@ impl Row for Campaign {
 
 impl Record for Standing {
     fn fields(&self, now: Time, exact: bool) -> Vec<(&'static str, String)> {
-        let Self { campaign, enrolments, touches } = self;
+        let Self { campaign, enrolments, touches, tests } = self;
         let mut fields = vec![
             ("campaign", campaign.id.to_string()),
             ("name", campaign.name.clone()),
@@ -53,6 +54,24 @@ impl Record for Standing {
             format!("{} {}: {} {}{why}", tally.step, tally.channel, tally.count, tally.status)
         });
         push_some(&mut fields, "messages", lines(of_touches.collect()));
+        push_some(&mut fields, "variants", lines(tests.iter().flat_map(of_test).collect()));
         fields
     }
+}
+
+/// What came of each variant of a test: how many were sent, and how many of those were answered, with the interval in which
+/// their true share lies.
+fn of_test(test: &Test) -> impl Iterator<Item = String> + use<> {
+    let step = test.step;
+    let over = if test.is_current { "" } else { " (over)" };
+    let line = move |one: &Tally| {
+        let rate = one.rates().replied;
+        let percent = |share: f64| format!("{:.1}", share * 100.0);
+        let share = format!("{} %, {} to {} %", percent(rate.rate), percent(rate.low), percent(rate.high));
+        let answered =
+            if one.sent == 0 { String::new() } else { format!(", {} answered ({share})", one.replied) };
+        let (letter, name, version) = (one.arm.variant, &one.name, one.template_version);
+        format!("{step} {letter}{over} {name}, version {version}: {} sent{answered}", one.sent)
+    };
+    test.variants.iter().map(line).collect::<Vec<_>>().into_iter()
 }
