@@ -14,7 +14,7 @@ use super::{
 use crate::{
     app::{App, AppError},
     channel::Channel,
-    flow::{erasure, optout},
+    flow::{colleagues, erasure, optout},
     model::{
         ContactId, ListId,
         contact::{Consent, Contact},
@@ -79,6 +79,9 @@ pub(super) struct Given {
     state: Option<String>,
     #[serde(default)]
     zip: Option<String>,
+    /// Left out it stays as it is; an empty one leaves it to the domain of their mail.
+    #[serde(default)]
+    account: Option<String>,
     #[serde(default)]
     fields: BTreeMap<String, String>,
     #[serde(default)]
@@ -110,8 +113,13 @@ impl Given {
             phone.as_deref().unwrap_or_default(),
         )
         .map_err(|why| AppError::invalid("contact", why))?;
+        let account = match self.account.as_deref().map(colleagues::checked) {
+            Some(account) => Some(account?.unwrap_or_default()),
+            None => None,
+        };
         let Self { name, time_zone, country, state, zip, fields, consents, lists, .. } = self;
-        let contact = NewContact { email, phone, name, time_zone, country, state, zip, fields, consents };
+        let contact =
+            NewContact { email, phone, name, time_zone, country, state, zip, account, fields, consents };
         Ok((contact, lists))
     }
 }

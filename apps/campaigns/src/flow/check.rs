@@ -14,6 +14,7 @@ use windlass::Time;
 
 use super::{
     breakers::{self, Passes},
+    colleagues,
     content::{Content, values},
     next::{self, Follow, Place},
 };
@@ -30,7 +31,7 @@ use crate::{
     },
     optout::Unsubscribe,
     store::{
-        contacts, events, providers, senders, templates,
+        contacts, enrolments, events, providers, senders, templates,
         touches::{self, Sending},
         usage,
     },
@@ -97,8 +98,12 @@ pub(super) fn decide(
         return next::unknown(tx, app, &touch, Reason::WorkerDied, detail, now).map(Decision::Over);
     }
     let place = Place::of(tx, touch.campaign, touch.contact)?;
-    if let Some(reason) = over(tx, app, &place, &touch)? {
-        return give_up(tx, app, &touch, reason, "", now);
+    if let Some((reason, detail)) = over(tx, app, &place, &touch)? {
+        if reason == Reason::ColleagueAnswered {
+            let why = reason.to_string();
+            enrolments::end(tx, touch.campaign, touch.contact, EnrolmentStatus::Stopped, &why, now)?;
+        }
+        return give_up(tx, app, &touch, reason, &detail, now);
     }
     if place.campaign.status == CampaignStatus::Paused {
         let until = app.clock().at(app.client().now().plus_ms(PAUSED_MS));
@@ -183,17 +188,28 @@ pub(super) fn decide(
     Ok(Decision::Send(Box::new(prepared)))
 }
 
-/// Why a message must not be sent any more, if it must not.
-fn over(tx: &mut Tx<'_>, app: &App, place: &Place, touch: &Touch) -> Result<Option<Reason>, AppError> {
+/// Why a message must not be sent any more, if it must not, and what is to be said of it.
+fn over(
+    tx: &mut Tx<'_>,
+    app: &App,
+    place: &Place,
+    touch: &Touch,
+) -> Result<Option<(Reason, String)>, AppError> {
     let Place { campaign, contact, enrolment, .. } = place;
+    let because = |reason| Ok(Some((reason, String::new())));
     if matches!(campaign.status, CampaignStatus::Cancelled | CampaignStatus::Done | CampaignStatus::Draft) {
-        return Ok(Some(Reason::CampaignCancelled));
+        return because(Reason::CampaignCancelled);
     }
+    // Before anything else that this transaction writes: see `colleagues::answered`.
+    let colleague = colleagues::hold(tx, place)?;
     if let Err(reason) = next::reachable(tx, app, campaign, contact, touch.channel, touch.sender.is_some())? {
-        return Ok(Some(reason));
+        return because(reason);
+    }
+    if let Some(colleague) = colleague {
+        return Ok(Some((Reason::ColleagueAnswered, format!("contact {colleague} answered"))));
     }
     if enrolment.status == EnrolmentStatus::Stopped || is_stopped(tx, place)? {
-        return Ok(Some(Reason::Stopped));
+        return because(Reason::Stopped);
     }
     Ok(None)
 }
@@ -202,7 +218,7 @@ fn over(tx: &mut Tx<'_>, app: &App, place: &Place, touch: &Touch) -> Result<Opti
 pub(super) fn is_stopped(tx: &mut Tx<'_>, place: &Place) -> Result<bool, AppError> {
     let rules = place.campaign.stop_rules;
     let kinds = [
-        (rules.reply, EventKind::Replied),
+        (rules.end_with_reply(), EventKind::Replied),
         (rules.click, EventKind::Clicked),
         (rules.bounce, EventKind::Bounced),
         (true, EventKind::OptedOut),

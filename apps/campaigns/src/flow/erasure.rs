@@ -12,7 +12,7 @@ use crate::{
     intake,
     model::ContactId,
     store::{
-        audit,
+        audit, colleagues,
         contacts::{self, NewContact},
         events::About,
         suppressions,
@@ -39,6 +39,9 @@ pub async fn erase(app: &App, contact: ContactId, who: &str) -> Result<(), AppEr
                 suppressions::forget_address(tx, &inner.hash_of(address))?;
             }
             contacts::erase(tx, contact, now)?;
+            if let Some(account) = person.colleagues_by() {
+                colleagues::forget(tx, &account)?;
+            }
             Ok(audit::note(tx, &who, "erase contact", &contact.to_string(), "", now)?)
         })
         .await

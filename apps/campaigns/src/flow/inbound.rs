@@ -8,7 +8,7 @@
 use windlass::Time;
 
 use super::{
-    news,
+    news::{self, Ending},
     optout::{self, BY_TEXT, OF_A_NUMBER, Order},
 };
 use crate::{
@@ -209,7 +209,7 @@ impl Heard<'_> {
             return Ok(Vec::new());
         }
         match &self.writer.latest {
-            Some(touch) => news::stop(tx, touch, |rules| rules.reply, self.now),
+            Some(touch) => news::stop(tx, touch, Ending::Reply, self.now),
             None => Ok(Vec::new()),
         }
     }

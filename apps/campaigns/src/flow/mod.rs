@@ -28,6 +28,7 @@ pub mod verbs;
 pub(crate) mod breakers;
 mod campaign;
 pub(crate) mod check;
+pub(crate) mod colleagues;
 pub mod content;
 pub mod decide;
 pub mod inbound;

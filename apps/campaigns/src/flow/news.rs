@@ -6,7 +6,7 @@
 
 use windlass::Time;
 
-use super::{accounts, optout};
+use super::{accounts, colleagues, optout};
 use crate::{
     app::{App, AppError},
     channel::{
@@ -17,7 +17,7 @@ use crate::{
     hooks::{CallbackEvent, Progress, Reporter, TouchResult, What},
     model::{
         CampaignId, TouchId,
-        campaign::{EnrolmentStatus, StopRules},
+        campaign::EnrolmentStatus,
         provider::Provider,
         touch::{EventKind, Reason, Touch, TouchStatus},
     },
@@ -156,7 +156,7 @@ pub fn take_in(
         }
         What::Clicked { url } => {
             if note(tx, EventKind::Clicked, url)? {
-                return stop(tx, touch, |rules| rules.click, now);
+                return stop(tx, touch, Ending::Click, now);
             }
         }
         What::Complained => {
@@ -221,7 +221,7 @@ fn went_on(
         }
         _ => {}
     }
-    if status == TouchStatus::Bounced { stop(tx, touch, |rules| rules.bounce, now) } else { Ok(Vec::new()) }
+    if status == TouchStatus::Bounced { stop(tx, touch, Ending::Bounce, now) } else { Ok(Vec::new()) }
 }
 
 /// Whether the provider has said more of it than that already.
@@ -235,20 +235,41 @@ fn is_overtaken(touch: &Touch, progress: &Progress) -> bool {
     earlier.zip(progress.result).is_some_and(|(earlier, now)| earlier.supersedes(now))
 }
 
-/// Ends the sequence that the message belongs to, if its campaign has that rule; the campaign, if it did.
+/// What may end a sequence, besides an opt-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The contact has answered.
+    Reply,
+    /// The contact has followed a link.
+    Click,
+    /// A message came back.
+    Bounce,
+}
+
+/// Ends the sequence that the message belongs to, if its campaign has that rule, and where an answer stops colleagues, theirs
+/// as well; the campaign, if it did.
 pub(super) fn stop(
     tx: &mut Tx<'_>,
     touch: &Touch,
-    rule: impl FnOnce(&StopRules) -> bool,
+    ending: Ending,
     now: Time,
 ) -> Result<Vec<CampaignId>, AppError> {
     let Some(campaign) = campaigns::get(tx, touch.campaign)? else { return Ok(Vec::new()) };
-    if !rule(&campaign.stop_rules) {
+    let rules = campaign.stop_rules;
+    let (ends, answer) = match ending {
+        Ending::Reply => (rules.end_with_reply(), colleagues::answered(tx, campaign.id, touch.contact, now)?),
+        Ending::Click => (rules.click, None),
+        Ending::Bounce => (rules.bounce, None),
+    };
+    if !ends {
         return Ok(Vec::new());
     }
     let reason = Reason::Stopped;
     touches::skip_all(tx, touch.contact, Some(touch.campaign), None, reason, now)?;
     enrolments::end(tx, touch.campaign, touch.contact, EnrolmentStatus::Stopped, &reason.to_string(), now)?;
+    if let Some(answer) = answer.filter(|_| rules.account_reply) {
+        colleagues::stop(tx, campaign.id, &answer, now)?;
+    }
     Ok(vec![touch.campaign])
 }
 

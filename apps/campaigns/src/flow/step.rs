@@ -6,7 +6,7 @@
 use windlass::{Ctx, JobError, Outcome, State};
 
 use super::{
-    check, failed,
+    check, colleagues, failed,
     jobs::TakeStep,
     next::{self, Follow, Place},
 };
@@ -42,6 +42,10 @@ fn decide(tx: &mut Tx<'_>, app: &App, job: &TakeStep, now: windlass::Time) -> Re
     }
     if check::is_stopped(tx, &place)? {
         return next::end(tx, &place, EnrolmentStatus::Stopped, &Reason::Stopped.to_string(), now);
+    }
+    if colleagues::who_stops(tx, &place)?.is_some() {
+        let reason = Reason::ColleagueAnswered.to_string();
+        return next::end(tx, &place, EnrolmentStatus::Stopped, &reason, now);
     }
     if place.is_past_the_end(job.step) {
         // The sequence has become shorter since the step was asked for.

@@ -59,6 +59,8 @@ pub struct ImportedContact {
     pub last_name: Option<String>,
     /// The company.
     pub company: Option<String>,
+    /// The account that they belong to.
+    pub account: Option<String>,
     /// The job title.
     pub title: Option<String>,
     /// The city.
@@ -166,6 +168,7 @@ fn set(
         Target::FirstName => contact.first_name = Some(value.to_owned()),
         Target::LastName => contact.last_name = Some(value.to_owned()),
         Target::Company => contact.company = Some(value.to_owned()),
+        Target::Account => contact.account = Some(value.to_owned()),
         Target::Title => contact.title = Some(value.to_owned()),
         Target::City => contact.city = Some(value.to_owned()),
         Target::State if has_states => {

@@ -37,6 +37,8 @@ pub enum Target {
     State,
     /// The postal code.
     Zip,
+    /// The account: what colleagues have in common, written the same in each of their rows.
+    Account,
     /// The country, by its name or code.
     Country,
     /// The time zone.
@@ -59,6 +61,7 @@ const WORDS: &[(&str, Target)] = &[
     ("first_name", Target::FirstName),
     ("last_name", Target::LastName),
     ("company", Target::Company),
+    ("account", Target::Account),
     ("title", Target::Title),
     ("city", Target::City),
     ("state", Target::State),
@@ -76,8 +79,8 @@ const WORDS: &[(&str, Target)] = &[
 /// A word that is no target.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "{0:?} is nothing that a column can be; it is one of email, phone, name, first_name, last_name, company, title, \
-     city, state, zip, country, tz, consent.email, consent.sms, consent.voicemail, tags, field:NAME with a NAME of \
+    "{0:?} is nothing that a column can be; it is one of email, phone, name, first_name, last_name, company, \
+     account, title, city, state, zip, country, tz, consent.email, consent.sms, consent.voicemail, tags, field:NAME with a NAME of \
      lower-case letters, digits and _, or ignore"
 )]
 pub struct BadTarget(pub String);

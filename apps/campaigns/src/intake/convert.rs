@@ -52,7 +52,8 @@ pub(super) fn contact(row: ImportedContact, plan: &ImportPlan, source: &str, at:
     for (name, value) in [
         ("first_name", row.first_name),
         ("last_name", row.last_name),
-        ("company", row.company),
+        // To whoever writes a template an account is a company, where the file names no other.
+        ("company", row.company.or_else(|| row.account.clone())),
         ("title", row.title),
         ("city", row.city),
         ("tags", (!row.tags.is_empty()).then(|| row.tags.join(", "))),
@@ -69,6 +70,7 @@ pub(super) fn contact(row: ImportedContact, plan: &ImportPlan, source: &str, at:
         country: row.country,
         state: row.state,
         zip: row.zip,
+        account: row.account,
         fields,
         consents,
     }

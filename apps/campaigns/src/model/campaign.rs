@@ -92,11 +92,20 @@ pub struct StopRules {
     /// A message came back: it was refused for good, at once or later, and no fallback channel took its place. A provider
     /// that was out of reach until the message was given up says nothing of the contact.
     pub bounce: bool,
+    /// They answered, or a colleague of theirs in the same campaign did ([`super::account`]).
+    pub account_reply: bool,
+}
+
+impl StopRules {
+    /// Whether an answer ends the sequence of whoever gave it.
+    pub fn end_with_reply(&self) -> bool {
+        self.reply || self.account_reply
+    }
 }
 
 impl Default for StopRules {
     fn default() -> Self {
-        Self { reply: true, click: false, bounce: true }
+        Self { reply: true, click: false, bounce: true, account_reply: false }
     }
 }
 

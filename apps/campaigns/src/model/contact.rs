@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use windlass::Time;
 
-use super::ContactId;
+use super::{ContactId, account};
 use crate::channel::Channel;
 
 /// A contact.
@@ -27,6 +27,8 @@ pub struct Contact {
     pub state: Option<String>,
     /// Their postal code.
     pub zip: Option<String>,
+    /// The company or institution that they belong to, as somebody has written it.
+    pub account: Option<String>,
     /// Whatever else is known of them: the variables of templates.
     pub fields: BTreeMap<String, String>,
     /// When they were made.
@@ -42,6 +44,11 @@ impl Contact {
             Channel::Email => self.email.as_deref(),
             Channel::Sms | Channel::Voicemail => self.phone.as_deref(),
         }
+    }
+
+    /// What they share with their colleagues ([`account::key`]); none when nobody knows of any.
+    pub fn colleagues_by(&self) -> Option<String> {
+        account::key(self.account.as_deref(), self.email.as_deref()).filter(|key| !account::is_free_mail(key))
     }
 }
 

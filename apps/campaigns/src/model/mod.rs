@@ -3,6 +3,7 @@
 //! Nothing here reads a clock or a database. A status is an enum whose name is its word everywhere: in the database, in
 //! the API, on the pages. [`touch`] has the life of a message; [`campaign`] has sequences and what starts and stops them.
 
+pub mod account;
 pub mod campaign;
 pub mod contact;
 pub mod import;

@@ -106,6 +106,8 @@ pub enum Reason {
     ConditionNotMet,
     /// A stop rule has ended the sequence.
     Stopped,
+    /// A colleague of the contact has answered, and the campaign's rule ends the sequence for all of their account.
+    ColleagueAnswered,
     /// The contact was erased.
     Erased,
     /// A variable of the template has no value.
@@ -143,6 +145,7 @@ impl Reason {
             Reason::NoZone => "nobody knows the recipient's time zone",
             Reason::ConditionNotMet => "the step's condition does not hold",
             Reason::Stopped => "the sequence was stopped for this contact",
+            Reason::ColleagueAnswered => "a colleague answered",
             Reason::Erased => "the contact was erased",
             Reason::MissingVariable => "a variable of the template has no value",
             Reason::Refused => "refused by the provider for good",

@@ -11,14 +11,14 @@ use crate::{
     channel::Channel,
     db::{DbError, Row, Tx},
     model::{
-        ContactId,
+        ContactId, account,
         contact::{Consent, Contact},
     },
 };
 
 macro_rules! columns {
     () => {
-        "id, email, phone, name, time_zone, country, state, zip, fields, created_at, erased_at"
+        "id, email, phone, name, time_zone, country, state, zip, account, fields, created_at, erased_at"
     };
 }
 use columns;
@@ -33,6 +33,7 @@ fn read(mut row: Row) -> Result<Contact, DbError> {
         country: row.maybe_text()?,
         state: row.maybe_text()?,
         zip: row.maybe_text()?,
+        account: row.maybe_text()?,
         fields: row.json()?,
         created_at: row.time()?,
         erased_at: row.maybe_time()?,
@@ -147,6 +148,22 @@ pub fn newest(tx: &mut Tx<'_>, begins: &str, before: ContactId, limit: u32) -> R
     tx.rows(sql, &values)?.into_iter().map(read).collect()
 }
 
+/// Writes down which account a contact belongs to, or that nobody has said; false when they were erased.
+///
+/// # Errors
+/// The database's.
+pub fn set_account(
+    tx: &mut Tx<'_>,
+    contact: &Contact,
+    account: Option<&str>,
+    now: Time,
+) -> Result<bool, DbError> {
+    let sql = "UPDATE contacts SET account = $2, account_key = $3, updated_at = $4
+               WHERE id = $1 AND erased_at IS NULL";
+    let key = account::key(account, contact.email.as_deref());
+    Ok(tx.run(sql, &[contact.id.into(), account.into(), key.into(), now.into()])? > 0)
+}
+
 /// How many contacts there are.
 ///
 /// # Errors
@@ -198,7 +215,7 @@ pub fn consents(tx: &mut Tx<'_>, contact: ContactId) -> Result<Vec<Consent>, DbE
 /// The database's.
 pub fn erase(tx: &mut Tx<'_>, contact: ContactId, now: Time) -> Result<bool, DbError> {
     let sql = "UPDATE contacts SET email = NULL, phone = NULL, name = '', time_zone = NULL, country = NULL,
-               state = NULL, zip = NULL, fields = '{}', updated_at = $2, erased_at = $2
+               state = NULL, zip = NULL, account = NULL, account_key = NULL, fields = '{}', updated_at = $2, erased_at = $2
                WHERE id = $1 AND erased_at IS NULL";
     if tx.run(sql, &[contact.into(), now.into()])? == 0 {
         return Ok(false);

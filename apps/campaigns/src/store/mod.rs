@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod campaigns;
+pub mod colleagues;
 pub mod contacts;
 pub mod enrolments;
 pub mod events;

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "seeds are printed")]
 
 mod caps;
+mod colleagues;
 mod crash;
 mod db;
 mod open;

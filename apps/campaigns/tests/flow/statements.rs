@@ -20,7 +20,7 @@ use windlass_campaigns::{
         variant::Variant,
     },
     store::{
-        audit, campaigns,
+        audit, campaigns, colleagues,
         contacts::{self, How},
         enrolments, events,
         events::About,
@@ -63,6 +63,23 @@ fn ask_of_many(
     say!(contacts::upsert_all(tx, &some, How::FILE, |_| true, NOW));
     say!(contacts::upsert_all(tx, &both, How::FILE, |_| false, LATER));
     say!(contacts::upsert_all(tx, &both, How::FORM, |_| true, LATER));
+    let moved = contacts::NewContact { account: Some("Acme".into()), ..person("moved", 9, NOW) };
+    say!(contacts::upsert_all(tx, &[moved], How::FORM, |_| true, LATER));
+    say!(contacts::by_address(tx, Channel::Email, "moved9@example.org"));
+    let person = contacts::get(tx, one)?.unwrap();
+    say!(contacts::set_account(tx, &person, Some("Acme"), LATER));
+    say!(colleagues::who_answered(tx, id, "example.org"));
+    say!(colleagues::hold(tx, id, "example.org"));
+    say!(colleagues::answered(tx, id, "example.org", one, NOW));
+    say!(colleagues::answered(tx, id, "example.org", ContactId(7), LATER));
+    say!(colleagues::hold(tx, id, "example.org"));
+    say!(colleagues::stop(tx, id, "example.org", one, 1, LATER));
+    say!(colleagues::stop(tx, id, "example.org", one, 9, LATER));
+    say!(colleagues::stop(tx, id, "nobody.example", one, 9, LATER));
+    say!(enrolments::page(tx, id, ContactId(0), 9));
+    say!(colleagues::forget(tx, "example.org"));
+    say!(colleagues::who_answered(tx, id, "example.org"));
+    say!(contacts::set_account(tx, &person, None, LATER));
     say!(contacts::on_list(tx, list, one, 2));
     say!(contacts::agreed_on_list(tx, list, one, ContactId(i64::MAX)));
     say!(lists::names_of(tx, one));

@@ -307,3 +307,30 @@ async fn preflight_figures_and_exports_are_told_to_whom_they_may_be() {
         site.get(&format!("/v1/{path}")).await.problem(StatusCode::NOT_FOUND, "not_found");
     }
 }
+
+#[tokio::test]
+async fn a_contact_has_the_account_that_a_program_or_a_file_gives_them_until_it_takes_it_away() {
+    let (_dir, site) = new_site().await;
+    let account = async |given: Value| site.tell("/contacts", given).await.json()["account"].clone();
+    let ann = "ann@example.com";
+    assert_eq!(account(json!({"email": ann, "account": " Example Inc. "})).await, "Example Inc.");
+    assert_eq!(account(json!({"email": ann, "name": "Ann"})).await, "Example Inc.", "left out, it stays");
+    assert_eq!(account(json!({"email": ann, "account": ""})).await, Value::Null);
+    let long = json!({"email": ann, "account": "x".repeat(201)});
+    let detail = site.tell("/contacts", long).await.problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid");
+    assert!(detail.contains("at most 200"), "{detail}");
+
+    let file = "email,Account Name\nann@example.com,Example Inc.\nbob@example.com,\n";
+    let begun = site.send("/imports?list=Spring", file).await.json();
+    assert_eq!(begun["plan"]["mapping"], json!(["email", "account"]));
+    site.import_over(1).await;
+    let known = site.asked("/contacts").await;
+    let of = |nth: usize| (known[nth]["account"].clone(), known[nth]["fields"]["company"].clone());
+    assert_eq!(of(0), (json!("Example Inc."), json!("Example Inc.")));
+    assert_eq!(of(1), (Value::Null, Value::Null));
+    let draft = json!({"name": "x", "user": 1, "policy": {"zone": "UTC", "week": {"mon": ["09:00-20:00"]}},
+                       "stop_rules": {"account_reply": true}});
+    site.tell("/users", json!({"name": "Ann"})).await;
+    let rules = site.tell("/campaigns", draft).await.json()["stop_rules"].clone();
+    assert_eq!(rules, json!({"reply": true, "click": false, "bounce": true, "account_reply": true}));
+}

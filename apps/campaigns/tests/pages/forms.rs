@@ -557,3 +557,24 @@ async fn a_draft_that_reaches_nobody_says_why_and_is_not_launched() {
     let refused = site.post("/1/launch", &[("revision", "1")]).await;
     assert!(!refused.flash().good && refused.flash().text.contains("no_list"), "{:?}", refused.flash());
 }
+
+#[tokio::test]
+async fn an_account_is_set_on_the_contacts_page_and_left_to_the_domain_of_their_mail_again() {
+    let (_dir, site) = new_site().await;
+    let filled = site.fill("x").await;
+    let at = format!("/contacts/{}", filled.contact);
+    let set = format!("{at}/account");
+    assert!(
+        site.page(&at).await.contains("example.org <span class=\"quiet\">the domain of their mail</span>")
+    );
+    assert!(site.post(&set, &[("account", " Example Inc. ")]).await.flash().good);
+    let page = site.page(&at).await;
+    assert!(page.contains("Example Inc. <span class=\"quiet\">as somebody wrote it</span>"), "{page}");
+    let long = "x".repeat(201);
+    assert!(site.refused(&set, &[("account", &long)]).await.contains("at most 200 characters"));
+    let hidden = site.post_as("read,operate", &set, &[("account", "Other")]).await;
+    assert_eq!(hidden.status.as_u16(), 403, "whoever does not see it writes over nothing");
+    assert!(site.post(&set, &[("account", "")]).await.flash().good);
+    assert!(site.page(&at).await.contains("the domain of their mail"));
+    assert_eq!(site.post("/contacts/9/account", &[("account", "x")]).await.status.as_u16(), 404);
+}

@@ -25,11 +25,15 @@ CREATE TABLE contacts (
   country TEXT,
   state TEXT,
   zip TEXT,
+  account TEXT,
+  account_key TEXT{c},
   fields TEXT NOT NULL DEFAULT '{}',
   created_at BIGINT NOT NULL,
   updated_at BIGINT NOT NULL,
   erased_at BIGINT
 );
+-- Colleagues have the same key: the account as somebody wrote it, or else the domain of their mail.
+CREATE INDEX contacts_account ON contacts (account_key, id) WHERE account_key IS NOT NULL;
 
 CREATE TABLE consents (
   contact_id BIGINT NOT NULL REFERENCES contacts (id),
@@ -170,6 +174,16 @@ CREATE TABLE enrolments (
 );
 CREATE INDEX enrolments_status ON enrolments (campaign_id, status, step, next_at);
 CREATE INDEX enrolments_contact ON enrolments (contact_id);
+
+-- Who of an account has answered in a campaign. Where that stops colleagues, whoever sends to one of them holds the row for
+-- a moment, so that no message and no answer pass each other.
+CREATE TABLE campaign_accounts (
+  account TEXT{c} NOT NULL,
+  campaign_id BIGINT NOT NULL REFERENCES campaigns (id),
+  contact_id BIGINT,
+  answered_at BIGINT,
+  PRIMARY KEY (account, campaign_id)
+);
 
 -- One message that a campaign owes a contact: at most one for each step and channel.
 CREATE TABLE touches (

@@ -93,8 +93,9 @@ impl Bench {
     /// The fields of the campaign as it is.
     fn written(&self) -> Written {
         let Campaign { policy, stop_rules, .. } = &self.campaign;
-        let StopRules { reply, click, bounce } = *stop_rules;
-        let stops = [(reply, "reply"), (click, "click"), (bounce, "bounce")];
+        let StopRules { reply, click, bounce, account_reply } = *stop_rules;
+        let stops =
+            [(reply, "reply"), (account_reply, "account_reply"), (click, "click"), (bounce, "bounce")];
         Written {
             revision: self.campaign.revision,
             name: Input::of(&self.campaign.name),
@@ -207,7 +208,12 @@ impl Written {
             weight: weight?,
             daily_cap: daily_cap?,
             policy: policy?,
-            stop_rules: StopRules { reply: ends("reply"), click: ends("click"), bounce: ends("bounce") },
+            stop_rules: StopRules {
+                reply: ends("reply"),
+                click: ends("click"),
+                bounce: ends("bounce"),
+                account_reply: ends("account_reply"),
+            },
             postal_address: self.postal_address.text.clone(),
             starts_at: campaign.starts_at,
             senders: self.senders.iter().filter_map(|id| id.parse().ok().map(SenderId)).collect(),
@@ -379,7 +385,12 @@ async fn page(ask: &Ask, bench: Bench, mut written: Written, is_changed: bool) -
         .collect();
     let calendars: Vec<(String, String)> =
         Calendar::ALL.map(|one| (one.name().to_owned(), one.name().replace('-', " "))).to_vec();
-    let stops = pairs(&[("reply", "answers"), ("click", "follows a link"), ("bounce", "cannot be reached")]);
+    let stops = pairs(&[
+        ("reply", "answers"),
+        ("account_reply", "answers, or whose colleague of the same account does"),
+        ("click", "follows a link"),
+        ("bounce", "cannot be reached"),
+    ]);
     let page = BuilderPage {
         s: ask.shell(Section::Campaigns).await?,
         id: campaign.id.0,

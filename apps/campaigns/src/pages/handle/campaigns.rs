@@ -230,8 +230,13 @@ fn people(contacts: i64) -> String {
 }
 
 fn facts(campaign: &Campaign, list: Option<&str>) -> Vec<(String, String)> {
-    let StopRules { reply, click, bounce } = campaign.stop_rules;
-    let stops = [(reply, "they answer"), (click, "they follow a link"), (bounce, "a message comes back")];
+    let StopRules { reply, click, bounce, account_reply } = campaign.stop_rules;
+    let stops = [
+        (reply, "they answer"),
+        (account_reply, "they or a colleague answer"),
+        (click, "they follow a link"),
+        (bounce, "a message comes back"),
+    ];
     let stops: Vec<&str> = stops.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect();
     let stops = if stops.is_empty() { "they opt out".to_owned() } else { stops.join(", ") };
     let none = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };

@@ -1,5 +1,7 @@
 //! Contacts: who there is, and one of them with everything that is kept of them.
 
+use std::collections::HashMap;
+
 use axum::{
     http::{HeaderName, header},
     response::IntoResponse,
@@ -14,9 +16,9 @@ use crate::{
     channel::Channel,
     db::Tx,
     export::{self, Format},
-    flow::{check, consents, erasure, optout},
+    flow::{check, colleagues as flow, consents, erasure, optout},
     model::{
-        ContactId,
+        CampaignId, ContactId,
         contact::{Consent, Contact},
         touch::{Reason, Touch},
     },
@@ -25,7 +27,7 @@ use crate::{
         view::{ConsentRow, ContactPage, ContactRow, ContactsPage, EnrolmentRow, Input, said},
     },
     store::{
-        contacts,
+        colleagues, contacts,
         enrolments::{self, Enrolment},
         events::About,
         suppressions::{self, Suppression},
@@ -102,6 +104,8 @@ struct Known {
     touches: Vec<Touch>,
     suppressions: Vec<Suppression>,
     names: Names,
+    /// Whose answer has stopped which campaign for their colleagues.
+    colleagues: HashMap<CampaignId, ContactId>,
 }
 
 impl Known {
@@ -112,6 +116,14 @@ impl Known {
         let mut names = Names::of(tx, &touches)?;
         for one in &enrolments {
             names.add_campaign(tx, one.campaign)?;
+        }
+        let mut answered = HashMap::new();
+        if let Some(account) = person.colleagues_by() {
+            for one in enrolments.iter().filter(|one| one.reason == Reason::ColleagueAnswered.to_string()) {
+                if let Some(who) = colleagues::who_answered(tx, one.campaign, &account)? {
+                    answered.insert(one.campaign, who);
+                }
+            }
         }
         let mut suppressed = Vec::new();
         for address in [&person.email, &person.phone].into_iter().flatten() {
@@ -126,16 +138,17 @@ impl Known {
             touches,
             suppressions: suppressed,
             names,
+            colleagues: answered,
         })
     }
 }
 
 /// `GET /contacts/{contact}`
 pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
-    one_page(&ask, ContactId(id), Input::default()).await
+    one_page(&ask, ContactId(id), Input::default(), None).await
 }
 
-async fn one_page(ask: &Ask, id: ContactId, proof: Input) -> Reply {
+async fn one_page(ask: &Ask, id: ContactId, proof: Input, account: Option<Input>) -> Reply {
     let app = ask.app.clone();
     let known = ask.read(move |tx| Known::of(tx, &app, id, TOUCHES)).await?;
     let s = ask.shell(Section::Contacts).await?;
@@ -144,10 +157,13 @@ async fn one_page(ask: &Ask, id: ContactId, proof: Input) -> Reply {
     agreed.sort_by_key(|consent| std::cmp::Reverse(consent.given_at));
     let page = ContactPage {
         row: row(ask, &s, person, &known.consents),
+        colleagues: colleagues_of(&s, person),
+        account: account
+            .unwrap_or_else(|| Input::some(person.account.as_ref().map(|text| s.shown(text.as_str())))),
         fields: person.fields.iter().map(|(name, value)| (name.clone(), s.shown(value.as_str()))).collect(),
         consents: agreed.into_iter().map(|consent| consent_row(ask, &s, consent)).collect(),
         suppressed: known.suppressions.iter().map(|one| why(&s, one)).collect(),
-        enrolments: known.enrolments.iter().map(|one| enrolment_row(ask, names, one)).collect(),
+        enrolments: known.enrolments.iter().map(|one| enrolment_row(ask, &known, one)).collect(),
         touches: known.touches.iter().map(|touch| touch_row(ask, &s, names, touch)).collect(),
         erased: person.erased_at.map(|at| ask.when(at)),
         proof,
@@ -167,17 +183,27 @@ fn consent_row(ask: &Ask, s: &Shell, consent: &Consent) -> ConsentRow {
     }
 }
 
+/// What they share with their colleagues, and where it comes from.
+fn colleagues_of(s: &Shell, person: &Contact) -> Option<(String, &'static str)> {
+    let key = person.colleagues_by()?;
+    Some(match &person.account {
+        Some(account) => (s.shown(account.as_str()), "as somebody wrote it"),
+        None => (s.shown(key), "the domain of their mail"),
+    })
+}
+
 fn why(s: &Shell, one: &Suppression) -> String {
     let address = one.address.as_ref().map_or("An address".to_owned(), |address| s.shown(address.as_str()));
     let by = one.channel.map_or("any channel".to_owned(), |channel| channel.to_string());
     format!("{address} is not reached by {by}: {}, said {}.", said(&one.reason), one.source)
 }
 
-fn enrolment_row(ask: &Ask, names: &Names, one: &Enrolment) -> EnrolmentRow {
+fn enrolment_row(ask: &Ask, known: &Known, one: &Enrolment) -> EnrolmentRow {
     let reason = serde_json::from_value::<Reason>(one.reason.as_str().into());
     EnrolmentRow {
         campaign: one.campaign.0,
-        name: names.campaign(one.campaign),
+        name: known.names.campaign(one.campaign),
+        colleague: known.colleagues.get(&one.campaign).map(|who| who.0),
         status: one.status.to_string(),
         step: one.step,
         why: reason.map_or_else(|_| one.reason.clone(), |reason| reason.said().to_owned()),
@@ -195,7 +221,24 @@ pub(super) async fn consent(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
     match consents::give(&ask.app, ContactId(id), channel, basis, proof, ask.who()).await {
         Ok(()) => Ok(ask.done(path, format!("Their consent to {channel} is recorded."))),
         Err(AppError::Invalid { field: "proof", why }) => {
-            one_page(&ask, ContactId(id), Input::of(form.text("proof")).wrong(why)).await
+            one_page(&ask, ContactId(id), Input::of(form.text("proof")).wrong(why), None).await
+        }
+        Err(error) => ask.not_done(path, error),
+    }
+}
+
+/// `POST /contacts/{contact}/account`
+pub(super) async fn account(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
+    let path = format!("/contacts/{id}");
+    // Whoever may not see it would write over what they do not know.
+    if !ask.visitor.may_see_payloads {
+        return Err(Fault::Payloads);
+    }
+    let given = form.text("account");
+    match flow::set_account(&ask.app, ContactId(id), given, ask.who()).await {
+        Ok(()) => Ok(ask.done(path, "Their account is set: whoever shares it is a colleague.")),
+        Err(AppError::Invalid { field: "account", why }) => {
+            one_page(&ask, ContactId(id), Input::default(), Some(Input::of(given).wrong(why))).await
         }
         Err(error) => ask.not_done(path, error),
     }

@@ -336,8 +336,19 @@ fn tried_row(s: &Shell, tried: Tried) -> TriedRow {
             TriedRow { line: error.line, refused: Some(s.shown(error.to_string())), ..TriedRow::default() }
         }
         Tried::Contact(line, contact) => {
-            let NewContact { email, phone, name, time_zone, state, country, zip, fields, consents } =
-                *contact;
+            let NewContact {
+                email,
+                phone,
+                name,
+                time_zone,
+                state,
+                country,
+                zip,
+                account,
+                mut fields,
+                consents,
+            } = *contact;
+            fields.extend(account.map(|account| ("account".to_owned(), account)));
             let shown = |text: Option<String>| s.shown(text.unwrap_or_default());
             let place: Vec<String> = [time_zone, zip, state, country].into_iter().flatten().collect();
             let agreed = Channel::ALL.into_iter().filter(|channel| {

@@ -75,6 +75,7 @@ pub fn router(app: App) -> Router {
         .route("/contacts/{id}/consents", post(contacts::consent))
         .route("/contacts/{id}/revoke", post(contacts::revoke))
         .route("/contacts/{id}/opt-out", post(contacts::opt_out))
+        .route("/contacts/{id}/account", post(contacts::account))
         .route("/contacts/{id}/erase", post(contacts::erase))
         .route("/contacts/{id}/export", get(contacts::export))
         .route(

@@ -52,6 +52,7 @@ pub(super) fn contact<'a>(fields: impl Iterator<Item = &'a str>) -> Contact {
         country: text("US"),
         state: text("NY"),
         zip: text("10001"),
+        account: text("Example Inc."),
         fields: all,
         created_at: Time(0),
         erased_at: None,

@@ -51,7 +51,7 @@ const FILTERS: [&str; 6] = ["campaign", "step", "variant", "status", "reason", "
 const CAMPAIGNS: u32 = 200;
 
 /// Reasons in the order of their own list.
-const REASONS: [Reason; 22] = [
+const REASONS: [Reason; 23] = [
     Reason::WindowClosed,
     Reason::RecipientQuietHours,
     Reason::Holiday,
@@ -69,6 +69,7 @@ const REASONS: [Reason; 22] = [
     Reason::NoZone,
     Reason::ConditionNotMet,
     Reason::Stopped,
+    Reason::ColleagueAnswered,
     Reason::Erased,
     Reason::MissingVariable,
     Reason::Refused,

@@ -413,7 +413,7 @@ pub struct BuilderPage {
     pub weight: Input,
     /// The postal address in its mails.
     pub postal_address: Input,
-    /// What ends the sequence for a contact: `reply`, `click`, `bounce`.
+    /// What ends the sequence for a contact: `reply`, `account_reply`, `click`, `bounce`.
     pub stops: Vec<Choice>,
     /// When it may reach somebody.
     pub window: WindowForm,

@@ -75,6 +75,8 @@ pub struct EnrolmentRow {
     pub step: u32,
     /// Why it was stopped; may be empty.
     pub why: String,
+    /// The colleague whose answer stopped it.
+    pub colleague: Option<i64>,
     /// When the next step is due.
     pub next: Option<When>,
 }
@@ -87,6 +89,11 @@ pub struct ContactPage {
     pub s: Shell,
     /// The same as in the list.
     pub row: ContactRow,
+    /// What they share with their colleagues, and where that comes from: their account, or the domain of their mail. None
+    /// when they have no colleagues that anybody knows of.
+    pub colleagues: Option<(String, &'static str)>,
+    /// The account as somebody has written it.
+    pub account: Input,
     /// Whatever else is known of them: the variables of templates.
     pub fields: Vec<(String, String)>,
     /// What they have agreed to, newest first.

@@ -19,7 +19,7 @@ use super::{columns, read};
 use crate::{
     db::{DbError, Many, Tx, Value},
     model::{
-        ContactId,
+        ContactId, account,
         contact::{Consent, Contact},
         import::Known,
     },
@@ -31,16 +31,17 @@ const ASKED: usize = 250;
 
 /// What a new contact is written with; whom somebody has brought at this moment are not among those who come back.
 static ADD: LazyLock<Many> = LazyLock::new(|| {
-    let before = "INSERT INTO contacts (email, phone, name, time_zone, country, state, zip, fields, created_at, updated_at)";
-    Many::new(before, &["$"; 10], "ON CONFLICT DO NOTHING RETURNING id, email, phone")
+    let before = "INSERT INTO contacts (email, phone, name, time_zone, country, state, zip, account, account_key, fields, created_at, updated_at)";
+    Many::new(before, &["$"; 12], "ON CONFLICT DO NOTHING RETURNING id, email, phone")
 });
 /// What is new of one who is known.
 static CHANGE: LazyLock<Many> = LazyLock::new(|| {
     let before = "UPDATE contacts SET email = v.column2, phone = v.column3, name = v.column4, time_zone = v.column5,
-                  country = v.column6, state = v.column7, zip = v.column8, fields = v.column9, updated_at = v.column10
+                  country = v.column6, state = v.column7, zip = v.column8, account = v.column9, account_key = v.column10,
+                  fields = v.column11, updated_at = v.column12
                   FROM (";
-    let mut columns = ["CAST($ AS TEXT)"; 10];
-    (columns[0], columns[9]) = ("CAST($ AS BIGINT)", "CAST($ AS BIGINT)");
+    let mut columns = ["CAST($ AS TEXT)"; 12];
+    (columns[0], columns[11]) = ("CAST($ AS BIGINT)", "CAST($ AS BIGINT)");
     Many::new(before, &columns, ") AS v WHERE contacts.id = v.column1")
 });
 
@@ -73,6 +74,8 @@ pub struct NewContact {
     pub state: Option<String>,
     /// Postal code.
     pub zip: Option<String>,
+    /// The company or institution that they belong to; an empty one takes it away.
+    pub account: Option<String>,
     /// Everything else.
     pub fields: BTreeMap<String, String>,
     /// What they have agreed to.
@@ -183,6 +186,7 @@ struct Person {
     country: Option<String>,
     state: Option<String>,
     zip: Option<String>,
+    account: Option<String>,
     fields: BTreeMap<String, String>,
     is_changed: bool,
     /// Whether a mailbox or number that stands in the database is theirs no more, and may be another's.
@@ -215,6 +219,7 @@ impl People {
                 country: contact.country,
                 state: contact.state,
                 zip: contact.zip,
+                account: contact.account,
                 fields: contact.fields,
                 is_changed: false,
                 gives_up: false,
@@ -262,6 +267,7 @@ impl People {
                 country: new.country.clone(),
                 state: new.state.clone(),
                 zip: new.zip.clone(),
+                account: new.account.clone(),
                 fields: new.fields.clone(),
                 is_changed: true,
                 gives_up: false,
@@ -298,6 +304,7 @@ impl People {
             (&mut person.country, &new.country),
             (&mut person.state, &new.state),
             (&mut person.zip, &new.zip),
+            (&mut person.account, &new.account),
         ] {
             if new.is_some() && known != new && is_taken(known.is_some()) {
                 known.clone_from(new);
@@ -320,6 +327,7 @@ impl People {
         let gone: Vec<Vec<Value>> = gone.filter_map(|person| Some(vec![person.id?.into()])).collect();
         tx.run_each("UPDATE contacts SET email = NULL, phone = NULL WHERE id = $1", &gone)?;
         let values = |person: &Person| {
+            let account = person.account.as_deref().filter(|account| !account.trim().is_empty());
             vec![
                 person.email.as_deref().into(),
                 person.phone.as_deref().into(),
@@ -328,6 +336,8 @@ impl People {
                 person.country.as_deref().into(),
                 person.state.as_deref().into(),
                 person.zip.as_deref().into(),
+                account.into(),
+                account::key(account, person.email.as_deref()).into(),
                 Value::json(&person.fields),
                 now.into(),
             ]

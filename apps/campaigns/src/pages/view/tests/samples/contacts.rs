@@ -35,6 +35,8 @@ pub(super) fn empty() -> Vec<(&'static str, String)> {
             html(&ContactPage {
                 s: admin(Section::Contacts),
                 row: ContactRow { id: 1, ..ContactRow::default() },
+                colleagues: None,
+                account: Input::default(),
                 fields: vec![],
                 consents: vec![],
                 suppressed: vec![],
@@ -109,11 +111,14 @@ fn contact_page(t: &str, is_erased: bool) -> String {
         status: "active".to_owned(),
         step: 2,
         why: t.to_owned(),
+        colleague: Some(8),
         next: Some(soon()),
     };
     html(&ContactPage {
         s: admin(Section::Contacts),
         row: contact(t, is_erased),
+        colleagues: Some((t.to_owned(), "as somebody wrote it")),
+        account: wrong(t),
         fields: vec![("field.plan".to_owned(), t.to_owned())],
         consents: vec![consent(Channel::Sms, None), consent(Channel::Email, Some(when(1_000)))],
         suppressed: vec![format!("answered STOP {t}")],
