@@ -14,6 +14,7 @@ use crate::{
         breakers::Counts,
         gateways::Gateways,
         hours, limits,
+        paces::Known,
         share::{self, Sharing},
     },
     optout::{Address, EmailAddress, PhoneNumber, Secrets},
@@ -101,6 +102,7 @@ struct Inner {
     secrets: Secrets,
     counts: Counts,
     hours: hours::InForce,
+    paces: Known,
     gateways: Gateways,
     figures: crate::figures::Cache,
 }
@@ -145,6 +147,7 @@ impl App {
                 secrets,
                 counts: Counts::default(),
                 hours: hours::InForce::new(edited)?,
+                paces: Known::default(),
                 gateways: Gateways::default(),
                 figures: crate::figures::Cache::default(),
             }),
@@ -211,6 +214,11 @@ impl App {
     /// What this process has counted for the breakers.
     pub(crate) fn breaker_counts(&self) -> &Counts {
         &self.inner.counts
+    }
+
+    /// What this process knows of paces.
+    pub(crate) fn paces(&self) -> &Known {
+        &self.inner.paces
     }
 
     /// The legal windows, as they hold in this process now.

@@ -9,7 +9,7 @@
 //!
 //! An [`Email`] goes out by [`smtp`] or [`http_mail`]; a [`Sms`] and a [`Voicemail`] by the HTTP API in [`twilio`].
 //! What is done about a refusal is looked up in the error table ([`rules`]), and a provider that fails is left alone
-//! for a while by its [`breaker`].
+//! for a while by its [`breaker`]; one that is asked too much is asked more slowly, at a [`pace`].
 
 use std::fmt;
 
@@ -20,6 +20,7 @@ pub mod breaker;
 pub mod email;
 mod http;
 pub mod http_mail;
+pub mod pace;
 pub mod rules;
 pub mod sms;
 pub mod smtp;

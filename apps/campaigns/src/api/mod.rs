@@ -53,11 +53,13 @@ pub fn router(app: App) -> Router {
         .route("/users", get(setting::users).post(setting::set_user))
         .route("/templates", get(setting::templates).post(setting::write_template))
         .route("/providers", get(setting::providers).post(setting::set_provider))
+        .route("/providers/{id}/slowed", delete(setting::bring_provider_back))
         .route("/senders", get(setting::senders).post(setting::set_sender))
         .route("/senders/{id}/pause", post(setting::pause_sender))
         .route("/senders/{id}/resume", post(setting::resume_sender))
         .route("/domain-limits", get(setting::domain_limits).put(setting::set_domain_limit))
         .route("/domain-limits/{domain}", delete(setting::remove_domain_limit))
+        .route("/domain-limits/{domain}/slowed", delete(setting::bring_domain_back))
         .route(
             "/calling-hours",
             get(setting::calling_hours).put(setting::set_calling_hours).delete(setting::reset_calling_hours),

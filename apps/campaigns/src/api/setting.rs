@@ -13,12 +13,14 @@ use crate::{
     app::{App, AppError},
     channel::{
         Channel,
+        pace::{Pace, Slowdown},
         rules::{ErrorRule, ErrorTable, ProviderKind},
     },
     flow::{
         accounts,
         decide::{self, Decision},
         hours,
+        paces::{self, Whose},
         texts::{self, NewText, named},
     },
     model::{
@@ -104,9 +106,33 @@ pub(super) async fn write_template(
     Ok(Json(Written { template, findings }))
 }
 
+/// An account, or what a domain bears, with how slow it is where it has said that it is too much.
+#[derive(Debug, Serialize)]
+pub(super) struct Paced<T> {
+    #[serde(flatten)]
+    what: T,
+    slowed: Option<Slowdown>,
+}
+
+fn paced<T>(app: &App, what: T, pace: &Pace) -> Paced<T> {
+    Paced { what, slowed: paces::slowdown(app, pace) }
+}
+
 /// `GET /v1/providers`: without their secrets.
-pub(super) async fn providers(State(app): State<App>) -> Answer<Vec<Provider>> {
-    Ok(Json(app.db().read(|tx| Ok::<_, AppError>(providers::all(tx)?)).await?))
+pub(super) async fn providers(State(app): State<App>) -> Answer<Vec<Paced<Provider>>> {
+    let all = app.db().read(|tx| Ok::<_, AppError>(providers::all(tx)?)).await?;
+    let paced = |one: Provider| paced(&app, one.clone(), &one.pace);
+    Ok(Json(all.into_iter().map(paced).collect()))
+}
+
+/// `DELETE /v1/providers/{id}/slowed`: brings an account back to its full pace.
+pub(super) async fn bring_provider_back(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<ProviderId>,
+) -> Answer<Vec<Paced<Provider>>> {
+    paces::reset(&app, Whose::Provider(id), &visitor.name).await?;
+    providers(State(app)).await
 }
 
 /// An account at a provider.
@@ -151,6 +177,7 @@ pub(super) async fn set_provider(
         callback_key,
         per_second,
         concurrency,
+        pace: Pace::default(),
         revision: 0,
     };
     Ok(Json(accounts::set_provider(&app, provider, &visitor.name).await?))
@@ -261,8 +288,20 @@ pub(super) async fn set_error_rule(
 }
 
 /// `GET /v1/domain-limits`: what recipients' domains bear.
-pub(super) async fn domain_limits(State(app): State<App>) -> Answer<Vec<DomainLimit>> {
-    Ok(Json(app.db().read(|tx| Ok::<_, AppError>(providers::domain_limits(tx)?)).await?))
+pub(super) async fn domain_limits(State(app): State<App>) -> Answer<Vec<Paced<DomainLimit>>> {
+    let all = app.db().read(|tx| Ok::<_, AppError>(providers::domain_limits(tx)?)).await?;
+    let paced = |one: DomainLimit| paced(&app, one.clone(), &one.pace);
+    Ok(Json(all.into_iter().map(paced).collect()))
+}
+
+/// `DELETE /v1/domain-limits/{domain}/slowed`: brings a domain back to its full pace.
+pub(super) async fn bring_domain_back(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(domain): Path<String>,
+) -> Answer<Vec<Paced<DomainLimit>>> {
+    paces::reset(&app, Whose::Domain(domain.to_ascii_lowercase()), &visitor.name).await?;
+    domain_limits(State(app)).await
 }
 
 /// `PUT /v1/domain-limits`: sets one.
@@ -279,7 +318,7 @@ pub(super) async fn remove_domain_limit(
     State(app): State<App>,
     visitor: Visitor,
     Path(domain): Path<String>,
-) -> Answer<Vec<DomainLimit>> {
+) -> Answer<Vec<Paced<DomainLimit>>> {
     accounts::remove_domain_limit(&app, &domain, &visitor.name).await?;
     domain_limits(State(app)).await
 }

@@ -5,6 +5,7 @@ use crate::{
     app::{App, AppError},
     channel::{
         Channel,
+        pace::Pace,
         rules::{ErrorRule, ErrorTable, ProviderKind, TableError},
     },
     model::{ProviderId, SenderId, User, UserId, provider::Provider, sender::Sender},
@@ -79,7 +80,8 @@ pub async fn set_sender(app: &App, mut sender: Sender, who: &str) -> Result<Send
     Ok(stored)
 }
 
-/// Pauses a sender, or lets it go on: then what has waited for it goes out at once, as far as windows and caps allow.
+/// Pauses a sender, or lets it go on: then what has waited for it goes out at once, as far as windows and caps allow, and what
+/// was sent before is not held against it any more.
 ///
 /// # Errors
 /// A sender that is none; the database's, or the queue's.
@@ -255,3 +257,4 @@ pub fn new_provider(name: &str, kind: ProviderKind, url: &str) -> Provider {
         revision: 0,
     }
 }
+        pace: Pace::default(),

@@ -17,6 +17,7 @@ use super::{
     colleagues,
     content::{Content, values},
     next::{self, Follow, Place},
+    paces,
 };
 use crate::{
     app::{App, AppError},
@@ -31,7 +32,9 @@ use crate::{
     },
     optout::Unsubscribe,
     store::{
-        contacts, enrolments, events, providers, senders, templates,
+        contacts, enrolments, events,
+        providers::{self, DomainLimit},
+        senders, templates,
         touches::{self, Sending},
         usage,
     },
@@ -74,6 +77,10 @@ pub(super) struct Prepared {
     pub(super) contact: Contact,
     pub(super) sender: Sender,
     pub(super) provider: Provider,
+    /// What the recipient's domain bears, where it is held back.
+    pub(super) domain: Option<DomainLimit>,
+    /// When all this was decided, right before the provider is asked.
+    pub(super) asked_at: Time,
     pub(super) content: Content,
     pub(super) unsubscribe_url: Option<String>,
     /// Whether an earlier attempt may have arrived, so that nothing that is said of this one takes that back.
@@ -144,6 +151,12 @@ pub(super) fn decide(
             return give_up(tx, app, &touch, Reason::MissingVariable, &error.to_string(), now);
         }
     };
+    let domain = paces::domain_limit(tx, &touch)?;
+    if let Some(limit) = &domain
+        && let Some((until, why)) = paces::line_up(tx, app, &touch, limit, now)?
+    {
+        return wait(tx, &touch, Reason::ProviderBusy, &why, until, None);
+    }
     let passes = match breakers::ask(tx, app, &provider, &sender, now)? {
         Ok(passes) => passes,
         Err(waits) => {
@@ -156,6 +169,8 @@ pub(super) fn decide(
         contact: place.contact.clone(),
         sender,
         provider,
+        domain,
+        asked_at: now,
         content,
         unsubscribe_url,
         may_have_arrived: is_interrupted,

@@ -5,10 +5,12 @@
 //! campaign's jobs takes one of its campaign's besides: there is such a limit while it is paused, and it admits nothing
 //! ([`super::share`]).
 
-use windlass::core::{limit::LimitSettings, rate::Rate};
+use windlass::core::{Rejection, limit::LimitSettings, rate::Rate};
 
+use super::paces;
 use crate::{
     app::{App, AppError},
+    channel::pace::Pace,
     model::{CampaignId, ProviderId, SenderId, provider::Provider, sender::Sender},
     store::{
         providers::{self, DomainLimit},
@@ -66,11 +68,13 @@ pub async fn set_all(app: &App) -> Result<(), AppError> {
 /// # Errors
 /// The queue's.
 pub async fn set_provider(app: &App, provider: &Provider) -> Result<(), AppError> {
-    let rate = provider.per_second.map(|count| pace(app, count, 1_000));
+    let full = provider.per_second.map(|count| pace(app, count, 1_000));
+    let rate = slowed(app, &provider.pace, provider.per_second.map(|count| u64::from(count) * 60)).or(full);
     set(app, of_provider(provider.id), LimitSettings { concurrency: provider.concurrency, rate }).await
 }
 
-/// Takes back what holds the limit of a provider beyond its settings: a limit that is set anew is held by nothing.
+/// Sets the limit of a provider as its row stands when this answers, and takes back what holds it beyond that: a limit that is
+/// set anew is held by nothing.
 ///
 /// # Errors
 /// A provider that is none; the database's, or the queue's.
@@ -81,7 +85,7 @@ pub(super) async fn open_again(app: &App, id: ProviderId) -> Result<(), AppError
     loop {
         set_provider(app, &provider).await?;
         let now = stored().await?;
-        if now.revision == provider.revision {
+        if (now.revision, &now.pace) == (provider.revision, &provider.pace) {
             return Ok(());
         }
         provider = now;
@@ -121,8 +125,38 @@ pub(super) async fn set_as_stored(app: &App, id: SenderId) -> Result<(), AppErro
 /// The queue's.
 pub async fn set_domain(app: &App, domain: &DomainLimit) -> Result<(), AppError> {
     let Some(name) = of_domain(&domain.domain) else { return Ok(()) };
-    let rate = domain.per_minute.map(|count| pace(app, count, 60_000));
+    let full = domain.per_minute.map(|count| pace(app, count, 60_000));
+    let rate = slowed(app, &domain.pace, domain.per_minute.map(u64::from)).or(full);
     set(app, name, LimitSettings { concurrency: domain.concurrency, rate }).await
+}
+
+/// Sets the limit of a recipients' domain as its row stands, or takes it away with the row.
+///
+/// # Errors
+/// The database's, or the queue's.
+pub(super) async fn set_domain_as_stored(app: &App, domain: &str) -> Result<(), AppError> {
+    let stored = || {
+        let domain = domain.to_owned();
+        app.db().read(move |tx| Ok::<_, AppError>(providers::domain_limit(tx, &domain)?))
+    };
+    let mut limit = stored().await?;
+    loop {
+        match &limit {
+            Some(limit) => set_domain(app, limit).await?,
+            None => forget_domain(app, domain).await?,
+        }
+        let now = stored().await?;
+        if now == limit {
+            return Ok(());
+        }
+        limit = now;
+    }
+}
+
+/// The pace of what is slowed down, below what somebody has set.
+fn slowed(app: &App, slowed: &Pace, set_per_minute: Option<u64>) -> Option<Rate> {
+    let per_minute = paces::slowdown(app, slowed)?.per_minute.min(set_per_minute.unwrap_or(u64::MAX));
+    Some(pace(app, u32::try_from(per_minute).unwrap_or(u32::MAX), 60_000))
 }
 
 /// Takes the limit of a recipients' domain away; mails that wait for it go on.
@@ -131,7 +165,11 @@ pub async fn set_domain(app: &App, domain: &DomainLimit) -> Result<(), AppError>
 /// The queue's.
 pub async fn forget_domain(app: &App, domain: &str) -> Result<(), AppError> {
     let Some(name) = of_domain(domain) else { return Ok(()) };
-    Ok(app.client().set_limit(name, None).await?)
+    match app.client().set_limit(name, None).await {
+        // Somebody else has removed it.
+        Ok(()) | Err(windlass::Error::Rejected(Rejection::NotFound { .. })) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn set(app: &App, name: String, settings: LimitSettings) -> Result<(), AppError> {

@@ -36,6 +36,7 @@ pub mod news;
 mod next;
 pub mod optout;
 mod revive;
+pub(crate) mod paces;
 mod send;
 mod step;
 pub(crate) mod warm_up;

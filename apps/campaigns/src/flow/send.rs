@@ -19,6 +19,7 @@ use super::{
     jobs::{DropVoicemail, SendEmail, SendSms},
     limits,
     next::{self, Follow},
+    paces::{self, Seen, Slowed},
     queues,
 };
 use crate::{
@@ -280,8 +281,8 @@ async fn record(
     cx: &Ctx,
 ) -> Result<Outcome, JobError> {
     let (now, inner, is_last) = (app.now(), app.clone(), is_last(cx));
-    let (id, kept) = (prepared.touch.id, outcome.clone());
-    let end = app
+    let (id, kept, seen) = (prepared.touch.id, outcome.clone(), Seen::of(&prepared));
+    let (end, slowed) = app
         .db()
         .write(move |tx| {
             let action = match &kept {
@@ -290,17 +291,26 @@ async fn record(
             };
             let whom = (&prepared.provider, &prepared.sender);
             breakers::tell(tx, &inner, whom, prepared.passes, &kept, action, now)?;
-            match &kept {
+            let mut slowed = None;
+            let end = match &kept {
                 SendOutcome::Sent { provider_id } => sent(tx, &inner, &prepared, provider_id, now),
                 SendOutcome::Refused(refusal) => {
                     let action = action.unwrap_or(Action::Fail);
+                    slowed = paces::refused(tx, &inner, &prepared, refusal, action, now)?;
                     refused(tx, &inner, &prepared, refusal, action, now)
                 }
                 SendOutcome::Unanswered(error) => unanswered(tx, &inner, &prepared, error, is_last, now),
-            }
+            };
+            Ok::<_, AppError>((end?, slowed))
         })
         .await
         .map_err(failed)?;
+    match slowed {
+        // Before its own job is told to wait: a limit that is set anew is held by nothing.
+        Some(Slowed::Now(whose)) => paces::tell(app, &whose).await.map_err(failed)?,
+        Some(Slowed::Nothing) => {}
+        None => paces::ease(app, seen).await.map_err(failed)?,
+    }
     match end {
         End::Done(follows) => {
             super::follow(app, cx, follows).await?;
@@ -361,8 +371,11 @@ fn refused(
         let until = now.plus_ms(refusal.retry_after_ms.unwrap_or(backoff));
         let (reason, hold) = match action {
             Action::SlowSender => (Reason::ProviderBusy, Some(limits::of_sender(sender.id))),
-            Action::SlowProvider => (Reason::ProviderBusy, Some(limits::of_provider(provider.id))),
-            Action::SlowDomain => {
+            // A wait that is named is everybody's. Otherwise this message waits, and the others go more slowly.
+            Action::SlowProvider if refusal.retry_after_ms.is_some() => {
+                (Reason::ProviderBusy, Some(limits::of_provider(provider.id)))
+            }
+            Action::SlowDomain if refusal.retry_after_ms.is_some() => {
                 let domain = touch.address.rsplit_once('@').map(|(_, domain)| domain);
                 (Reason::ProviderBusy, domain.and_then(limits::of_domain))
             }

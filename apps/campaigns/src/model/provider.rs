@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ProviderId, words};
-use crate::channel::rules::{Action, ProviderKind};
+use crate::channel::{
+    pace::Pace,
+    rules::{Action, ProviderKind},
+};
 
 words!(ProviderKind, Action);
 
@@ -30,6 +33,9 @@ pub struct Provider {
     pub per_second: Option<u32>,
     /// Messages at once.
     pub concurrency: Option<u32>,
+    /// How it gives way when the account says that it is too much.
+    #[serde(skip)]
+    pub pace: Pace,
     /// Grows with every change.
     pub revision: i64,
 }

@@ -1,4 +1,4 @@
-//! Accounts at providers, their breakers, the table of errors, and what recipients' domains bear.
+//! Accounts at providers, their breakers and paces, the table of errors, and what recipients' domains bear.
 
 use windlass::Time;
 
@@ -6,6 +6,7 @@ use super::select;
 use crate::{
     channel::{
         breaker::Breaker,
+        pace::Pace,
         rules::{ErrorRule, ProviderKind},
     },
     db::{DbError, Row, Tx, Value},
@@ -14,7 +15,7 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "id, name, kind, url, account, secret, callback_key, per_second, concurrency, revision"
+        "id, name, kind, url, account, secret, callback_key, per_second, concurrency, pace, revision"
     };
 }
 
@@ -29,11 +30,13 @@ fn read(mut row: Row) -> Result<Provider, DbError> {
         callback_key: row.text()?,
         per_second: row.maybe_int()?.and_then(|value| u32::try_from(value).ok()),
         concurrency: row.maybe_int()?.and_then(|value| u32::try_from(value).ok()),
+        pace: pace_of(&row.text()?)?,
         revision: row.int()?,
     })
 }
 
-/// Makes an account, or changes the one of that name; its number and revision are the database's.
+/// Makes an account, or changes the one of that name; its number and revision are the database's, and whoever sets another
+/// pace ends a slow-down.
 ///
 /// # Errors
 /// The database's.
@@ -42,7 +45,8 @@ pub fn set(tx: &mut Tx<'_>, provider: &Provider, now: Time) -> Result<ProviderId
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
                ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, url = excluded.url, account = excluded.account,
                secret = excluded.secret, callback_key = excluded.callback_key, per_second = excluded.per_second,
-               concurrency = excluded.concurrency, revision = providers.revision + 1
+               concurrency = excluded.concurrency, revision = providers.revision + 1,
+               pace = CASE WHEN COALESCE(providers.per_second, 0) = COALESCE(excluded.per_second, 0) THEN providers.pace ELSE '' END
                RETURNING id";
     let values = [
         provider.name.as_str().into(),
@@ -107,6 +111,24 @@ pub(super) fn kept(row: Option<Row>) -> Result<Breaker, DbError> {
     serde_json::from_str(&text).map_err(|error| DbError::Row(error.to_string()))
 }
 
+/// A pace's column.
+fn pace_of(text: &str) -> Result<Pace, DbError> {
+    if text.is_empty() {
+        return Ok(Pace::default());
+    }
+    serde_json::from_str(text).map_err(|error| DbError::Row(error.to_string()))
+}
+
+/// Keeps the pace of an account, if it is still as it was; false when it is not.
+///
+/// # Errors
+/// The database's.
+pub fn keep_pace(tx: &mut Tx<'_>, id: ProviderId, before: &Pace, after: &Pace) -> Result<bool, DbError> {
+    let sql = "UPDATE providers SET pace = $3 WHERE id = $1 AND (pace = $2 OR (pace = '' AND $2 = $4))";
+    let values = [id.into(), Value::json(before), Value::json(after), Value::json(&Pace::default())];
+    Ok(tx.run(sql, &values)? > 0)
+}
+
 /// The rows of the table of errors that somebody has edited.
 ///
 /// # Errors
@@ -149,7 +171,7 @@ pub fn delete_error_rule(tx: &mut Tx<'_>, kind: ProviderKind, code: &str) -> Res
 }
 
 /// What a recipients' domain bears.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DomainLimit {
     /// The domain, in lower case.
     pub domain: String,
@@ -157,6 +179,26 @@ pub struct DomainLimit {
     pub per_minute: Option<u32>,
     /// Mails at once.
     pub concurrency: Option<u32>,
+    /// How it gives way when the domain says that it is too much.
+    #[serde(skip)]
+    pub pace: Pace,
+}
+
+impl DomainLimit {
+    /// Whether somebody has set it; otherwise it is there because the domain is slowed down.
+    pub fn is_set(&self) -> bool {
+        self.per_minute.is_some() || self.concurrency.is_some()
+    }
+}
+
+fn read_domain(mut row: Row) -> Result<DomainLimit, DbError> {
+    let small = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
+    Ok(DomainLimit {
+        domain: row.text()?,
+        per_minute: small(row.maybe_int()?),
+        concurrency: small(row.maybe_int()?),
+        pace: pace_of(&row.text()?)?,
+    })
 }
 
 /// All domains that are held back.
@@ -164,17 +206,58 @@ pub struct DomainLimit {
 /// # Errors
 /// The database's.
 pub fn domain_limits(tx: &mut Tx<'_>) -> Result<Vec<DomainLimit>, DbError> {
-    let rows = tx.rows("SELECT domain, per_minute, concurrency FROM domain_limits ORDER BY domain", &[])?;
-    let small = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
-    rows.into_iter()
-        .map(|mut row| {
-            Ok(DomainLimit {
-                domain: row.text()?,
-                per_minute: small(row.maybe_int()?),
-                concurrency: small(row.maybe_int()?),
-            })
-        })
-        .collect()
+    let sql = "SELECT domain, per_minute, concurrency, pace FROM domain_limits ORDER BY domain";
+    tx.rows(sql, &[])?.into_iter().map(read_domain).collect()
+}
+
+/// What that domain bears, where it is held back.
+///
+/// # Errors
+/// The database's.
+pub fn domain_limit(tx: &mut Tx<'_>, domain: &str) -> Result<Option<DomainLimit>, DbError> {
+    let sql = "SELECT domain, per_minute, concurrency, pace FROM domain_limits WHERE domain = $1";
+    tx.row(sql, &[domain.to_ascii_lowercase().into()])?.map(read_domain).transpose()
+}
+
+/// Keeps the pace of a domain, if it is still as it was; false when it is not. A domain that nobody has set a limit for has
+/// one as long as it is slowed down.
+///
+/// # Errors
+/// The database's.
+pub fn keep_domain_pace(tx: &mut Tx<'_>, domain: &str, before: &Pace, after: &Pace) -> Result<bool, DbError> {
+    let nothing = Value::json(&Pace::default());
+    let values = [domain.into(), Value::json(before), Value::json(after), nothing];
+    if !after.was_cut() {
+        let sql = "DELETE FROM domain_limits WHERE domain = $1 AND pace = $2 AND per_minute IS NULL AND concurrency IS NULL";
+        if tx.run(sql, &values[..2])? > 0 {
+            return Ok(true);
+        }
+    } else if !before.was_cut() {
+        let sql = "INSERT INTO domain_limits (domain) VALUES ($1) ON CONFLICT (domain) DO NOTHING";
+        tx.run(sql, &values[..1])?;
+    }
+    let sql =
+        "UPDATE domain_limits SET pace = $3 WHERE domain = $1 AND (pace = $2 OR (pace = '' AND $2 = $4))";
+    Ok(tx.run(sql, &values)? > 0)
+}
+
+/// A mail's place in the line of a domain that is slowed down: the moment at which it may go, with the next place behind it.
+/// None when all places until then are taken.
+///
+/// # Errors
+/// The database's.
+pub fn place_in_line(
+    tx: &mut Tx<'_>,
+    domain: &str,
+    now: Time,
+    apart_ms: u64,
+    until: Time,
+) -> Result<Option<Time>, DbError> {
+    let sql = "UPDATE domain_limits SET free_at = CASE WHEN free_at > $2 THEN free_at ELSE $2 END + $3
+               WHERE domain = $1 AND free_at <= $4 RETURNING free_at - $3";
+    let apart = i64::try_from(apart_ms).unwrap_or(i64::MAX);
+    let row = tx.row(sql, &[domain.into(), now.into(), apart.into(), until.into()])?;
+    row.map(|mut row| row.time()).transpose()
 }
 
 /// Whether that domain is held back.
@@ -193,12 +276,13 @@ pub fn delete_domain_limit(tx: &mut Tx<'_>, domain: &str) -> Result<bool, DbErro
     Ok(tx.run("DELETE FROM domain_limits WHERE domain = $1", &[domain.to_ascii_lowercase().into()])? > 0)
 }
 
-/// Sets what a domain bears.
+/// Sets what a domain bears, which ends a slow-down.
 ///
 /// # Errors
 /// The database's.
 pub fn set_domain_limit(tx: &mut Tx<'_>, limit: &DomainLimit) -> Result<(), DbError> {
     let sql = "INSERT INTO domain_limits (domain, per_minute, concurrency) VALUES ($1, $2, $3)
-               ON CONFLICT (domain) DO UPDATE SET per_minute = excluded.per_minute, concurrency = excluded.concurrency";
+               ON CONFLICT (domain) DO UPDATE SET per_minute = excluded.per_minute, concurrency = excluded.concurrency,
+               pace = ''";
     tx.run(sql, &[limit.domain.as_str().into(), limit.per_minute.into(), limit.concurrency.into()]).map(drop)
 }

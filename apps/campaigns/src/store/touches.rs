@@ -551,6 +551,17 @@ pub fn waits(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<Wait>, DbError
         .collect()
 }
 
+/// How many mails to that domain providers have taken since then.
+///
+/// # Errors
+/// The database's.
+pub fn sent_to_domain(tx: &mut Tx<'_>, domain: &str, since: Time) -> Result<i64, DbError> {
+    let sql = "SELECT count(*) FROM touches WHERE sent_at >= $2 AND lower(address) LIKE $1 ESCAPE '!'
+               AND sender_id IN (SELECT id FROM senders WHERE channel = 'email')";
+    let like = format!("%@{}", domain.replace('!', "!!").replace('%', "!%").replace('_', "!_"));
+    tx.count(sql, &[like.into(), since.into()])
+}
+
 /// How many messages an account has taken since then.
 ///
 /// # Errors

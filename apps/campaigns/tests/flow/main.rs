@@ -9,6 +9,7 @@ mod crash;
 mod db;
 mod open;
 mod postgres;
+mod paces;
 mod rules;
 mod sequence;
 mod shares;

@@ -176,8 +176,11 @@ async fn a_campaign_that_is_to_begin_can_be_paused_and_begins_when_it_goes_on_an
 async fn a_mail_takes_the_limit_of_its_recipients_domain_where_somebody_has_set_one() {
     let dir = tempfile::tempdir().unwrap();
     let mut stage = Stage::set(dir.path(), Setting::default()).await;
-    let limit =
-        |domain: &str, concurrency| DomainLimit { domain: domain.to_owned(), per_minute: None, concurrency };
+    let limit = |domain: &str, concurrency| DomainLimit {
+        domain: domain.to_owned(),
+        concurrency,
+        ..DomainLimit::default()
+    };
     for wrong in [limit("nonsense", Some(1)), limit("example.org", None), limit("example.org", Some(0))] {
         assert!(accounts::set_domain_limit(&stage.app, wrong, "Ann").await.is_err());
     }

@@ -5,6 +5,7 @@ use windlass_campaigns::{
     channel::{
         Channel,
         breaker::{Breaker, Gate},
+        pace::{self, Pace, TooMuch},
         rules::{Action, ErrorRule, ProviderKind},
     },
     db::{Db, DbError, Tx},
@@ -115,6 +116,7 @@ fn ask_of_pages(tx: &mut Tx<'_>, id: CampaignId) -> Result<Vec<String>, DbError>
     }
     say!(campaigns::live_sequences(tx));
     say!(touches::waits(tx, id));
+    say!(touches::sent_to_domain(tx, "example.org", Time(0)));
     say!(touches::sent_through(tx, windlass_campaigns::model::ProviderId(1), Time(0)));
     say!(events::failures_since(tx, "mail", Time(0)));
     say!(events::failures_of(tx, "mail", 3));
@@ -283,9 +285,31 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     say!(providers::set_error_rule(tx, &rule));
     say!(providers::error_rules(tx));
     say!(providers::delete_error_rule(tx, ProviderKind::Smtp, "550*"));
-    let limit = DomainLimit { domain: "example.org".into(), per_minute: Some(9), concurrency: None };
+    let (full, mut slow) = (Pace::default(), Pace::default());
+    let too_much = TooMuch { asked_at: NOW, until: None, why: "it's $1", set: Some(600), taken: 0 };
+    assert!(slow.refused(&too_much, NOW, &pace::Policy::default()));
+    say!(providers::keep_pace(tx, provider, &full, &slow));
+    say!(providers::keep_pace(tx, provider, &full, &slow));
+    say!(providers::get(tx, provider));
+    say!(providers::set(tx, &faster, NOW));
+    say!(providers::get(tx, provider));
+    faster.per_second = Some(6);
+    say!(providers::set(tx, &faster, NOW));
+    say!(providers::get(tx, provider));
+    say!(providers::keep_domain_pace(tx, "example.org", &full, &slow));
+    say!(providers::keep_domain_pace(tx, "example.org", &full, &slow));
+    say!(providers::domain_limit(tx, "Example.ORG"));
+    for _ in 0..4 {
+        say!(providers::place_in_line(tx, "example.org", NOW, 5, NOW.plus_ms(12)));
+    }
+    say!(providers::place_in_line(tx, "example.org", LATER, 5, LATER));
+    say!(providers::keep_domain_pace(tx, "example.org", &slow, &full));
+    say!(providers::domain_limit(tx, "example.org"));
+    let limit = DomainLimit { domain: "example.org".into(), per_minute: Some(9), ..DomainLimit::default() };
     say!(providers::set_domain_limit(tx, &limit));
     say!(providers::set_domain_limit(tx, &limit));
+    say!(providers::keep_domain_pace(tx, "example.org", &full, &slow));
+    say!(providers::keep_domain_pace(tx, "example.org", &slow, &full));
     say!(providers::domain_limits(tx));
     say!(providers::has_domain_limit(tx, "Example.ORG"));
     say!(providers::has_domain_limit(tx, "example.com"));

@@ -5,7 +5,15 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use serde_json::{Value, json};
-use windlass_campaigns::{intake, model::ImportId, pages::PATH};
+use windlass::Time;
+use windlass_campaigns::{
+    channel::pace::{Pace, Policy, TooMuch},
+    db::DbError,
+    intake,
+    model::{ImportId, ProviderId},
+    pages::PATH,
+    store::providers,
+};
 
 use super::{
     new_site,
@@ -333,4 +341,65 @@ async fn a_contact_has_the_account_that_a_program_or_a_file_gives_them_until_it_
     site.tell("/users", json!({"name": "Ann"})).await;
     let rules = site.tell("/campaigns", draft).await.json()["stop_rules"].clone();
     assert_eq!(rules, json!({"reply": true, "click": false, "bounce": true, "account_reply": true}));
+}
+
+/// Halves a pace of so many messages a minute.
+fn halved(now: Time, per_minute: u64) -> Pace {
+    let said =
+        TooMuch { asked_at: now, until: None, why: "twilio/20429: slow", set: Some(per_minute), taken: 0 };
+    let mut pace = Pace::default();
+    assert!(pace.refused(&said, now, &Policy::default()));
+    pace
+}
+
+#[tokio::test]
+async fn whatever_is_slowed_down_says_so_and_is_brought_back_by_a_person_on_its_page_or_by_the_api() {
+    let (_dir, site) = new_site().await;
+    site.fill("x").await;
+    let slow = async || {
+        let now = site.app.now();
+        let done = site.app.db().write(move |tx| {
+            let (provider, full) = (ProviderId(1), Pace::default());
+            let kept = providers::keep_pace(tx, provider, &full, &halved(now, 1_440))?;
+            Ok::<_, DbError>((kept, providers::keep_domain_pace(tx, "gmail.com", &full, &halved(now, 40))?))
+        });
+        assert_eq!(done.await.unwrap(), (true, true));
+    };
+    slow().await;
+    let (provider, domain) =
+        (site.asked("/providers").await[0].clone(), site.asked("/domain-limits").await[0].clone());
+    assert_eq!(
+        (&provider["slowed"]["per_minute"], &provider["slowed"]["full_per_minute"]),
+        (&json!(720), &json!(1_440))
+    );
+    assert_eq!(provider["slowed"]["why"], "twilio/20429: slow");
+    assert!(provider.get("pace").is_none() && provider.get("secret").is_none());
+    assert_eq!((&domain["domain"], &domain["slowed"]["per_minute"]), (&json!("gmail.com"), &json!(20)));
+    for path in ["/providers", "/providers/1"] {
+        let page = site.page(path).await;
+        assert!(page.contains("slowed to 12 a second"), "{page}");
+        let why = "because it answered <span class=\"text\">twilio/20429: slow</span>";
+        assert_eq!(page.contains(why), path == "/providers/1", "{page}");
+    }
+    assert!(site.page("/domains").await.contains("slowed to 20 a minute"));
+
+    assert_eq!(site.post_as("read,operate", "/providers/1/pace", &[]).await.status, StatusCode::FORBIDDEN);
+    assert!(site.post("/providers/1/pace", &[]).await.flash().good);
+    assert!(!site.post("/providers/1/pace", &[]).await.flash().good, "it is not slowed down any more");
+    assert!(site.post("/domains/pace", &[("domain", "Gmail.com")]).await.flash().good);
+    assert_eq!(site.asked("/providers").await[0]["slowed"], Value::Null);
+    assert_eq!(site.asked("/domain-limits").await, json!([]), "nobody has set a limit");
+
+    slow().await;
+    let remove = async |path: &str| {
+        let request = Request::delete(format!("{PATH}/v1{path}")).body(Body::empty()).unwrap();
+        site.ask(ALL, request).await
+    };
+    assert_eq!(remove("/providers/1/slowed").await.json()[0]["slowed"], Value::Null);
+    assert_eq!(remove("/domain-limits/gmail.com/slowed").await.json(), json!([]));
+    remove("/providers/1/slowed").await.problem(StatusCode::CONFLICT, "conflict");
+    remove("/providers/9/slowed").await.problem(StatusCode::NOT_FOUND, "not_found");
+    let brought = site.asked("/audit").await;
+    let brought = brought.as_array().unwrap().iter();
+    assert_eq!(brought.filter(|one| one["what"] == "bring provider back to full pace").count(), 2);
 }

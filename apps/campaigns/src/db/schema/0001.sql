@@ -83,6 +83,7 @@ CREATE TABLE providers (
   per_second BIGINT,
   concurrency BIGINT,
   breaker TEXT NOT NULL DEFAULT '',
+  pace TEXT NOT NULL DEFAULT '',
   revision BIGINT NOT NULL DEFAULT 1,
   created_at BIGINT NOT NULL
 );
@@ -96,11 +97,14 @@ CREATE TABLE error_rules (
   UNIQUE (provider_kind, code)
 );
 
--- How hard a recipient's domain may be asked; domains without a row are not held back.
+-- How hard a recipient's domain may be asked; domains without a row are not held back. One that nobody has set a limit for
+-- has a row while it is slowed down: free_at is when the next mail may go of those that were made before, and take no limit.
 CREATE TABLE domain_limits (
   domain TEXT PRIMARY KEY,
   per_minute BIGINT,
-  concurrency BIGINT
+  concurrency BIGINT,
+  pace TEXT NOT NULL DEFAULT '',
+  free_at BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE TABLE senders (

@@ -1,9 +1,12 @@
 //! What recipients' domains bear.
 
-use super::{Ask, Reply, Sent, number::maybe_number};
+use super::{Ask, Reply, Sent, number::maybe_number, providers as provider_pages};
 use crate::{
     app::AppError,
-    flow::{accounts, limits},
+    flow::{
+        accounts, limits,
+        paces::{self, Whose},
+    },
     pages::{
         Section,
         view::{Count, DomainRow, DomainsPage, Input},
@@ -42,6 +45,8 @@ async fn page(ask: &Ask, all: &[DomainLimit], form: [Input; 3]) -> Reply {
             s.f.base,
             limits::of_domain(&limit.domain).unwrap_or_default()
         ),
+        is_set: limit.is_set(),
+        slowed: provider_pages::slowed(ask, &limit.pace),
     };
     let [domain, per_minute, concurrency] = form;
     let page = DomainsPage { rows: all.iter().map(row).collect(), domain, per_minute, concurrency, s };
@@ -60,6 +65,7 @@ pub(super) async fn set(ask: Ask, Sent(form): Sent) -> Reply {
             domain: form.word("domain").to_owned(),
             per_minute: a_minute,
             concurrency: at_once,
+            ..DomainLimit::default()
         };
         match accounts::set_domain_limit(&ask.app, limit, ask.who()).await {
             Ok(stored) => {
@@ -75,6 +81,14 @@ pub(super) async fn set(ask: Ask, Sent(form): Sent) -> Reply {
     }
     let all = limits_of(&ask).await?;
     page(&ask, &all, [domain, per_minute, concurrency]).await
+}
+
+/// `POST /domains/pace`
+pub(super) async fn pace(ask: Ask, Sent(form): Sent) -> Reply {
+    ask.admin()?;
+    let domain = form.word("domain").to_ascii_lowercase();
+    let done = paces::reset(&ask.app, Whose::Domain(domain.clone()), ask.who()).await;
+    ask.told("/domains", done, format!("{domain} is asked at full pace again."))
 }
 
 /// `POST /domains/remove`

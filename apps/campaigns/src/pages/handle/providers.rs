@@ -10,6 +10,7 @@ use crate::{
     app::AppError,
     channel::{
         breaker::{Breaker, Gate},
+        pace::{Pace, Slowdown},
         rules::{Action, ErrorRule, ErrorTable, ProviderKind},
         without_credentials,
     },
@@ -17,6 +18,7 @@ use crate::{
     flow::{
         accounts,
         breakers::{self, Hand},
+        paces::{self, Whose},
     },
     model::{ProviderId, Word, provider::Provider},
     pages::{
@@ -24,7 +26,7 @@ use crate::{
         form::Fields,
         view::{
             self, BreakerView, Choice, Count, ErrorRuleRow, ForcedView, Input, ProviderForm, ProviderPage,
-            ProviderRow, ProvidersPage,
+            ProviderRow, ProvidersPage, SlowedView,
         },
     },
     store::{events, providers, senders, touches},
@@ -77,6 +79,7 @@ impl Known {
             sent_hour: self.sent_hour.into(),
             failed_hour: self.failed_hour.into(),
             breaker: breaker_view(ask, &self.breaker),
+            slowed: slowed(ask, &provider.pace),
         }
     }
 }
@@ -97,6 +100,23 @@ fn breaker_view(ask: &Ask, breaker: &Breaker) -> BreakerView {
             why: forced.why.clone(),
             at: ask.when(forced.at),
         }),
+    }
+}
+
+/// How slow that pace is, if it is not full.
+pub(super) fn slowed(ask: &Ask, pace: &Pace) -> Option<SlowedView> {
+    let Slowdown { per_minute, full_per_minute, since, why } = paces::slowdown(&ask.app, pace)?;
+    Some(SlowedView { pace: paced(per_minute), full: paced(full_per_minute), since: ask.when(since), why })
+}
+
+/// A pace as people say it: by the minute below one a second.
+fn paced(per_minute: u64) -> String {
+    match per_minute {
+        0..60 => format!("{} a minute", Count(per_minute)),
+        60..600 if !per_minute.is_multiple_of(60) => {
+            format!("{}.{} a second", per_minute / 60, per_minute % 60 / 6)
+        }
+        _ => format!("{} a second", Count(per_minute / 60)),
     }
 }
 
@@ -313,6 +333,7 @@ fn read(form: &Fields, shown: &mut ProviderForm, old: Option<&Provider>) -> Opti
         callback_key: secret("callback_key", old.map(|old| &old.callback_key)),
         per_second: per_second?,
         concurrency: concurrency?,
+        pace: Pace::default(),
         revision: 0,
     };
     (!is_faulty).then_some(provider)
@@ -330,6 +351,13 @@ pub(super) async fn breaker(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
     };
     let done = breakers::decide(&ask.app, ProviderId(id), hand, form.word("why"), ask.who()).await;
     ask.told(path, done, said)
+}
+
+/// `POST /providers/{provider}/pace`
+pub(super) async fn pace(ask: Ask, Id(id): Id) -> Reply {
+    ask.admin()?;
+    let done = paces::reset(&ask.app, Whose::Provider(ProviderId(id)), ask.who()).await;
+    ask.told(format_args!("/providers/{id}"), done, "The account is asked at full pace again.")
 }
 
 /// `POST /providers/{provider}/rules`
@@ -389,6 +417,24 @@ fn known(tx: &mut Tx<'_>, id: ProviderId) -> Result<Provider, AppError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pace_is_said_by_the_second_or_the_minute() {
+        let said = [1, 59, 60, 90, 599, 600, 720, 60_000].map(paced);
+        assert_eq!(
+            said,
+            [
+                "1 a minute",
+                "59 a minute",
+                "1 a second",
+                "1.5 a second",
+                "9.9 a second",
+                "10 a second",
+                "12 a second",
+                "1,000 a second"
+            ]
+        );
+    }
 
     #[test]
     fn a_password_in_an_address_is_masked_whatever_is_in_it() {

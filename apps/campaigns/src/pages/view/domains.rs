@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Count, Input};
+use super::{Count, Input, SlowedView};
 use crate::pages::Shell;
 
 /// A domain that is held back.
@@ -16,6 +16,10 @@ pub struct DomainRow {
     pub concurrency: Option<Count>,
     /// The address of its limit in the dashboard.
     pub limit_at: String,
+    /// Whether somebody has set its limit.
+    pub is_set: bool,
+    /// It has said that it is too much.
+    pub slowed: Option<SlowedView>,
 }
 
 /// The domains.

@@ -41,7 +41,7 @@ pub use hours::{HoursPage, HoursRow};
 pub use imports::{ColumnForm, ImportPage, ImportRow, ImportsPage, MappingPage, TriedRow};
 pub use preflight::{Finding, ForecastDay, PreflightPage};
 pub use providers::{
-    BreakerView, ErrorRuleRow, ForcedView, ProviderForm, ProviderPage, ProviderRow, ProvidersPage,
+    BreakerView, ErrorRuleRow, ForcedView, ProviderForm, ProviderPage, ProviderRow, ProvidersPage, SlowedView,
 };
 pub use question::{CONFIRMED, QuestionPage};
 pub use reviews::{ReviewRow, ReviewsPage};

@@ -31,6 +31,19 @@ pub struct BreakerView {
     pub forced: Option<ForcedView>,
 }
 
+/// What an account or a domain has slowed down by saying that it is too much.
+#[derive(Clone, Debug)]
+pub struct SlowedView {
+    /// How fast it is asked, in words: `12 a second`.
+    pub pace: String,
+    /// How fast at most, in words.
+    pub full: String,
+    /// Since when it is slower than that.
+    pub since: When,
+    /// What it answered.
+    pub why: String,
+}
+
 /// An account in the list.
 #[derive(Clone, Debug)]
 pub struct ProviderRow {
@@ -54,6 +67,8 @@ pub struct ProviderRow {
     pub failed_hour: Count,
     /// Its breaker.
     pub breaker: BreakerView,
+    /// It has said that it is too much.
+    pub slowed: Option<SlowedView>,
 }
 
 /// What an account is set to.

@@ -116,7 +116,13 @@ fn provider_row(t: &str, state: &str) -> ProviderRow {
             tries: (state == "open").then(soon),
             forced: (state == "open").then_some(forced),
         },
+        slowed: (state != "half_open").then(|| slowed(t)),
     }
+}
+
+/// With that text in every place that has one.
+pub(super) fn slowed(t: &str) -> SlowedView {
+    SlowedView { pace: t.to_owned(), full: t.to_owned(), since: when(5_000), why: t.to_owned() }
 }
 
 fn provider_form(t: &str, id: Option<i64>) -> ProviderForm {

@@ -18,6 +18,8 @@ fn domains(t: &str) -> String {
         per_minute: Some(Count(600)),
         concurrency: None,
         limit_at: "/q/limits?edit=domain-gmail.com".to_owned(),
+        is_set: true,
+        slowed: Some(accounts::slowed(t)),
     };
     html(&DomainsPage {
         s: admin(Section::Domains),
