@@ -101,6 +101,9 @@ pub async fn pause_sender(
             }
             let what = if paused { "pause sender" } else { "resume sender" };
             audit::note(tx, &who, what, &id.to_string(), &why, now)?;
+            if !paused {
+                senders::judge_from(tx, id, now)?;
+            }
             Ok(if paused { Vec::new() } else { touches::jobs_of_paused(tx, id, now)? })
         })
         .await?;
@@ -254,7 +257,7 @@ pub fn new_provider(name: &str, kind: ProviderKind, url: &str) -> Provider {
         callback_key: String::new(),
         per_second: None,
         concurrency: None,
+        pace: Pace::default(),
         revision: 0,
     }
 }
-        pace: Pace::default(),

@@ -25,6 +25,7 @@ pub mod share;
 pub mod texts;
 pub mod verbs;
 
+mod brake;
 pub(crate) mod breakers;
 mod campaign;
 pub(crate) mod check;
@@ -35,8 +36,8 @@ pub mod inbound;
 pub mod news;
 mod next;
 pub mod optout;
-mod revive;
 pub(crate) mod paces;
+mod revive;
 mod send;
 mod step;
 pub(crate) mod warm_up;

@@ -6,7 +6,7 @@
 
 use windlass::Time;
 
-use super::{accounts, colleagues, optout};
+use super::{accounts, brake, colleagues, optout};
 use crate::{
     app::{App, AppError},
     channel::{
@@ -161,6 +161,7 @@ pub fn take_in(
         }
         What::Complained => {
             if note(tx, EventKind::Complained, "")? {
+                brake::after_complaint(tx, touch, now)?;
                 return optout::opt_out(tx, app, touch, "spam complaint", source, now);
             }
         }
@@ -204,6 +205,9 @@ fn went_on(
     events::note(tx, touch, kind, source, why, Some(key), now)?;
     if status == TouchStatus::Delivered {
         return Ok(Vec::new());
+    }
+    if status == TouchStatus::Bounced {
+        brake::after_bounce(tx, touch, now)?;
     }
     // A call that nobody answered says nothing about the number.
     let Some(code) = code else { return Ok(Vec::new()) };

@@ -12,7 +12,7 @@ use std::time::Duration;
 use windlass::{Ctx, JobError, Outcome, State, Time, core::LimitName, core::store::Hold};
 
 use super::{
-    breakers,
+    brake, breakers,
     check::{self, Decision, Prepared, Wait},
     failed,
     gateways::Gateway,
@@ -408,6 +408,9 @@ fn refused(
         events::note(tx, touch, EventKind::Failed, &provider.name, &said, None, now)?;
     }
     let touch = touches::get(tx, touch.id)?.ok_or_else(|| AppError::unknown("touch", touch.id))?;
+    if reason == Reason::Refused {
+        brake::after_bounce(tx, &touch, now)?;
+    }
     next::after(tx, app, &touch, now).map(End::Done)
 }
 

@@ -16,6 +16,21 @@ const FORGOTTEN_AFTER_DAYS: u32 = 30;
 /// Messages of a day below which its bounces say nothing: one of ten is no rate.
 const TELLING_MESSAGES: u64 = 20;
 
+/// Mails of a sender, its last ones, among which bounces are counted for its brake: enough for a rate, and few enough that a
+/// bad list shows at once.
+pub const BOUNCES_OF: u32 = 200;
+/// Bounces among those, in thousandths, above which it stops: 5 %, which mailbox providers take for a sender who does not know
+/// whom they write to. Below that it only does not grow.
+const STOPPED_ABOVE_BOUNCES: u64 = 50;
+/// Mails below which the brake says nothing.
+const TELLING_FOR_BRAKE: u64 = 50;
+/// Mails of a sender, its last ones, among which complaints are counted for its brake: they are told by the thousand.
+pub const COMPLAINTS_OF: u32 = 1_000;
+/// Complaints among those, in thousandths, above which it stops: 0.3 %, from which on Gmail and Yahoo reject a sender.
+const STOPPED_ABOVE_COMPLAINTS: u64 = 3;
+/// Complaints below which the brake says nothing: one person is no rate.
+const TELLING_COMPLAINTS: u64 = 2;
+
 /// A sender.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sender {
@@ -129,12 +144,43 @@ pub struct Health {
 }
 
 impl Health {
+    /// Why a sender stops whose last mails bounced like that, if it does.
+    pub fn too_many_bounces(self) -> Option<String> {
+        let Self { sent, bounced, .. } = self;
+        let stops = sent >= TELLING_FOR_BRAKE
+            && bounced.saturating_mul(1_000) > sent.saturating_mul(STOPPED_ABOVE_BOUNCES);
+        stops.then(|| {
+            let (rate, most) = (percent(bounced, sent), STOPPED_ABOVE_BOUNCES / 10);
+            format!("{bounced} of its last {sent} mails came back: {rate} %, and above {most} % it stops by itself")
+        })
+    }
+
+    /// Why a sender stops whose last mails were reported like that, if it does.
+    pub fn too_many_complaints(self) -> Option<String> {
+        let Self { sent, complained, .. } = self;
+        let stops = sent >= TELLING_FOR_BRAKE
+            && complained >= TELLING_COMPLAINTS
+            && complained.saturating_mul(1_000) > sent.saturating_mul(STOPPED_ABOVE_COMPLAINTS);
+        stops.then(|| {
+            let (rate, most) = (percent(complained, sent), percent(STOPPED_ABOVE_COMPLAINTS, 1_000));
+            format!(
+                "{complained} of its last {sent} mails were reported as spam: {rate} %, and above {most} % it stops by itself"
+            )
+        })
+    }
+
     /// Whether a sender must not grow on it.
     pub fn is_bad(self) -> bool {
         self.complained > 0
             || (self.sent >= TELLING_MESSAGES
                 && self.bounced.saturating_mul(1_000) > self.sent.saturating_mul(FROZEN_ABOVE_BOUNCES))
     }
+}
+
+/// A part in percent, with one decimal.
+fn percent(part: u64, whole: u64) -> String {
+    let thousandths = part.saturating_mul(1_000) / whole.max(1);
+    format!("{}.{}", thousandths / 10, thousandths % 10)
 }
 
 #[cfg(test)]
@@ -173,6 +219,37 @@ mod tests {
             assert_eq!(warm_up.day, Some(9));
         }
         assert_eq!(warm_up.after(day(0, 0, 0), 200).day, Some(1));
+    }
+
+    #[test]
+    fn a_sender_stops_above_five_percent_of_bounces_or_three_in_a_thousand_complaints_and_not_for_a_few_mails()
+     {
+        for (sent, bounced, stops) in
+            [(49, 49, false), (50, 2, false), (50, 3, true), (200, 10, false), (200, 11, true), (0, 0, false)]
+        {
+            assert_eq!(day(sent, bounced, 0).too_many_bounces().is_some(), stops, "{bounced} of {sent}");
+        }
+        for (sent, complained, stops) in [
+            (49, 9, false),
+            (50, 1, false),
+            (50, 2, true),
+            (1_000, 3, false),
+            (1_000, 4, true),
+            (666, 2, true),
+        ] {
+            assert_eq!(
+                day(sent, 0, complained).too_many_complaints().is_some(),
+                stops,
+                "{complained} of {sent}"
+            );
+        }
+        let why = day(200, 11, 0).too_many_bounces().unwrap();
+        assert_eq!(why, "11 of its last 200 mails came back: 5.5 %, and above 5 % it stops by itself");
+        let why = day(1_000, 0, 4).too_many_complaints().unwrap();
+        assert!(
+            why.contains("4 of its last 1000 mails were reported as spam: 0.4 %, and above 0.3 %"),
+            "{why}"
+        );
     }
 
     #[test]

@@ -122,6 +122,60 @@ pub fn pause(tx: &mut Tx<'_>, id: SenderId, paused: bool, why: &str) -> Result<b
     Ok(tx.run(sql, &[id.into(), paused.into(), why.into()])? > 0)
 }
 
+/// Pauses a sender for what became of its messages; false when it was paused.
+///
+/// # Errors
+/// The database's.
+pub fn brake(tx: &mut Tx<'_>, id: SenderId, why: &str) -> Result<bool, DbError> {
+    let sql = "UPDATE senders SET paused = 1, pause_reason = $2, revision = revision + 1 WHERE id = $1 AND paused = 0";
+    Ok(tx.run(sql, &[id.into(), why.into()])? > 0)
+}
+
+/// Has the brake judge a sender by what it sends from then on.
+///
+/// # Errors
+/// The database's.
+pub fn judge_from(tx: &mut Tx<'_>, id: SenderId, from: Time) -> Result<(), DbError> {
+    tx.run("UPDATE senders SET judged_from = $2 WHERE id = $1", &[id.into(), from.into()]).map(drop)
+}
+
+/// How a sender's last messages fared, as far as it is judged by them: at most so many that were taken, and those that were
+/// refused for good meanwhile. Complaints are not counted.
+///
+/// # Errors
+/// The database's.
+pub fn bounces_of_late(tx: &mut Tx<'_>, id: SenderId, last: u32) -> Result<Health, DbError> {
+    let sql = "WITH late AS (
+                 SELECT status, sent_at FROM touches WHERE sender_id = $1
+                 AND sent_at >= (SELECT judged_from FROM senders WHERE id = $1) ORDER BY sent_at DESC LIMIT $2),
+               refused AS (
+                 SELECT id FROM touches WHERE sender_id = $1 AND status = 'failed' AND reason = 'refused'
+                 AND ended_at >= (SELECT judged_from FROM senders WHERE id = $1)
+                 AND ended_at >= (SELECT CASE WHEN count(*) < $2 THEN 0 ELSE min(sent_at) END FROM late) LIMIT $2)
+               SELECT (SELECT count(*) FROM late), (SELECT count(*) FROM late WHERE status = 'bounced'),
+               (SELECT count(*) FROM refused)";
+    let Some(mut row) = tx.row(sql, &[id.into(), last.into()])? else { return Ok(Health::default()) };
+    let mut count = || row.int().map(|value| u64::try_from(value).unwrap_or(0));
+    let (taken, bounced, refused) = (count()?, count()?, count()?);
+    Ok(Health { sent: taken + refused, bounced: bounced + refused, complained: 0 })
+}
+
+/// How often a sender's last messages were reported as spam, as far as it is judged by them: at most so many. Bounces are not
+/// counted.
+///
+/// # Errors
+/// The database's.
+pub fn complaints_of_late(tx: &mut Tx<'_>, id: SenderId, last: u32) -> Result<Health, DbError> {
+    let sql = "WITH late AS (
+                 SELECT id FROM touches WHERE sender_id = $1
+                 AND sent_at >= (SELECT judged_from FROM senders WHERE id = $1) ORDER BY sent_at DESC LIMIT $2)
+               SELECT (SELECT count(*) FROM late), (SELECT count(*) FROM late WHERE EXISTS (
+                 SELECT 1 FROM events WHERE events.touch_id = late.id AND events.kind = 'complained'))";
+    let Some(mut row) = tx.row(sql, &[id.into(), last.into()])? else { return Ok(Health::default()) };
+    let mut count = || row.int().map(|value| u64::try_from(value).unwrap_or(0));
+    Ok(Health { sent: count()?, bounced: 0, complained: count()? })
+}
+
 /// The next day of a sender's warm-up.
 ///
 /// # Errors

@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 #![allow(clippy::print_stdout, reason = "seeds are printed")]
 
+mod brake;
 mod caps;
 mod colleagues;
 mod crash;
 mod db;
 mod open;
-mod postgres;
 mod paces;
+mod postgres;
 mod rules;
 mod sequence;
 mod shares;

@@ -460,6 +460,19 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     say!(events::of_touch(tx, all[0]));
     say!(events::is_known(tx, id, one, EventKind::Complained));
     say!(events::is_known(tx, id, one, EventKind::Clicked));
+    say!(touches::ensure(tx, &new(two, 2), NOW).map(|touch| touch.status));
+    let refused = touches::of_step(tx, id, two, 2, Channel::Email)?.unwrap().id;
+    say!(touches::fail(tx, refused, TouchStatus::Failed, Some(Reason::Refused), "550", LATER));
+    for last in [1, 9] {
+        say!(senders::bounces_of_late(tx, ann, last));
+        say!(senders::complaints_of_late(tx, ann, last));
+    }
+    say!(senders::judge_from(tx, ann, LATER));
+    say!(senders::bounces_of_late(tx, ann, 9));
+    say!(senders::complaints_of_late(tx, ann, 9));
+    say!(senders::brake(tx, ann, "again"));
+    say!(senders::pause(tx, ann, false, ""));
+    say!(senders::brake(tx, ann, "6.0 %"));
     let health = senders::health(tx, ann, Time(NOW.0 - 1), LATER)?;
     assert_eq!(health, Health { sent: 1, bounced: 1, complained: 1 });
     assert_eq!(senders::health(tx, ann, Time(0), Time(1))?, Health::default());
