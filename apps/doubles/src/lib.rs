@@ -78,7 +78,7 @@ pub struct Counters {
     pub callbacks_failed: u64,
     /// Callbacks that a rule kept back.
     pub callbacks_dropped: u64,
-    /// Texts of people.
+    /// Texts and mails of people, and reports of mail servers.
     pub inbound: u64,
 }
 

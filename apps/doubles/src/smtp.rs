@@ -1,7 +1,7 @@
 //! A real SMTP server for the loopback interface, with a log and, where one is wanted, an inbox.
 //!
 //! It owns sockets, time and limits. What a command means is in `session`, what a message's content says in
-//! `content`; both are pure. Memory is bounded by the number of connections and by the inbox: without one, a message's
+//! `content`; both are pure. What comes back by mail is written in `later`. Memory is bounded by the number of connections and by the inbox: without one, a message's
 //! body is counted and thrown away as it arrives, and only the start of its header is held.
 
 use std::{
@@ -23,7 +23,9 @@ use tokio::{
 };
 
 use crate::{
-    Counters, Faults, Handle, Rules, STOP_GRACE, Tally, count,
+    Counters, Faults, Handle, Rules, STOP_GRACE, Tally,
+    caller::Caller,
+    count,
     faults::Words,
     listener::CuttableListener,
     log::{Channel, Delivery, DeliveryLog},
@@ -37,16 +39,18 @@ mod content;
 mod fault;
 mod greylist;
 mod inbox;
+mod later;
 mod mime;
 mod session;
 mod tls;
 
 pub use auth::User;
-use content::Content;
-pub use fault::Fault;
+use content::{Content, Fields};
+pub use fault::{Fault, Later};
 use greylist::Greylist;
 use inbox::{Inbox, Mail};
-use session::{Next, Policy, Recipients, Session, Verdict};
+use later::{Back, Original};
+use session::{Envelope, Next, Policy, Recipients, Session, Verdict};
 pub use tls::Tls;
 use tls::Wire;
 
@@ -65,8 +69,11 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause after a failed accept, which is nearly always a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long it takes until something comes back, unless said.
+pub const DEFAULT_PACE: Duration = Duration::from_millis(200);
+
 /// How a mail server is set up.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Options {
     /// What goes wrong.
     pub rules: Rules<Fault>,
@@ -76,6 +83,26 @@ pub struct Options {
     pub user: Option<User>,
     /// What STARTTLS shows; without, there is none.
     pub tls: Option<Tls>,
+    /// Where mails go that come back (bounces, answers); without, none do.
+    pub inbound_url: Option<String>,
+    /// How long each of them takes.
+    pub pace: Duration,
+    /// Whether they may go to other machines.
+    pub callbacks_anywhere: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            rules: Rules::default(),
+            inbox: None,
+            user: None,
+            tls: None,
+            inbound_url: None,
+            pace: DEFAULT_PACE,
+            callbacks_anywhere: false,
+        }
+    }
 }
 
 impl From<Faults> for Options {
@@ -113,7 +140,21 @@ pub async fn start(addr: SocketAddr, log_path: &Path, options: impl Into<Options
         shown = Some(tokio::spawn(serve_until(listener, inbox::router(Arc::clone(&shelf)), stopped.clone())));
         inbox = Some(shelf);
     }
+    let back = match options.inbound_url {
+        Some(url) => Some(Arc::new(Back {
+            url,
+            pace: options.pace,
+            caller: Caller::new(options.callbacks_anywhere)?,
+            tally: Arc::clone(&tally),
+            ending: stopped.clone(),
+            living: AtomicU64::new(0),
+            made: AtomicU64::new(0),
+            begun_ms: now_ms(),
+        })),
+        None => None,
+    };
     let server = Arc::new(Server {
+        back,
         rules: options.rules,
         greylist: Greylist::default(),
         log,
@@ -135,6 +176,7 @@ pub async fn start(addr: SocketAddr, log_path: &Path, options: impl Into<Options
 
 struct Server {
     rules: Rules<Fault>,
+    back: Option<Arc<Back>>,
     greylist: Greylist,
     log: DeliveryLog,
     inbox: Option<Arc<Inbox>>,
@@ -307,14 +349,14 @@ impl Connection {
     async fn deliver(&self, session: &mut Session, content: &mut Content) -> Option<String> {
         let server = &self.server;
         let envelope = session.take_envelope();
-        take_time(envelope.faults.iter().filter_map(|fault| match fault {
+        take_time(envelope.faults.iter().filter_map(|(_, fault)| match fault {
             Fault::Slow(ms) => Some(ms),
             _ => None,
         }))
         .await;
         let id = format!("q{:08}", server.accepted.fetch_add(1, Ordering::Relaxed) + 1);
         let fields = content.fields();
-        let reply_dropped = envelope.faults.contains(&Fault::DropReply);
+        let reply_dropped = envelope.faults.iter().any(|(_, fault)| *fault == Fault::DropReply);
         let at_ms = now_ms();
         let deliveries = envelope.to.iter().map(|to| Delivery {
             provider_id: id.as_str().into(),
@@ -335,6 +377,9 @@ impl Connection {
             return Some("452 4.3.1 the log cannot be written, try again in 5 seconds\r\n".to_owned());
         }
         count(&server.tally.accepted);
+        if let Some(back) = &server.back {
+            come_back(back, &envelope, &fields, content);
+        }
         if let (Some(inbox), Some(raw)) = (&server.inbox, content.take_held()) {
             let user = session.user().map(str::to_owned);
             inbox.push(Mail {
@@ -364,6 +409,32 @@ impl Connection {
     }
 }
 
+/// Has everything come back that the rules say of the recipients of a mail.
+fn come_back(back: &Arc<Back>, envelope: &Envelope, fields: &Fields, content: &Content) {
+    for to in &envelope.to {
+        let of_theirs = envelope.faults.iter().filter(|(whose, _)| whose == to);
+        let later: Vec<Later> = of_theirs
+            .filter_map(|(_, fault)| match fault {
+                Fault::Later(later) => Some(later.clone()),
+                _ => None,
+            })
+            .collect();
+        if later.is_empty() {
+            continue;
+        }
+        let known = |field: &Option<String>| field.clone().unwrap_or_default();
+        let original = Original {
+            from: envelope.from.clone(),
+            to: to.clone(),
+            message_id: known(&fields.message_id),
+            subject: known(&fields.subject),
+            list_unsubscribe: known(&fields.list_unsubscribe),
+            header: content.header(),
+        };
+        back.begin(original, later);
+    }
+}
+
 impl Server {
     fn content(&self) -> Content {
         if self.inbox.is_some() { Content::to_be_held() } else { Content::default() }
@@ -383,7 +454,7 @@ impl Recipients for Server {
                     count(&self.tally.deferred);
                     return Verdict::Reply("450 4.2.0 greylisted, try again in 1 second".to_owned());
                 }
-                Fault::Greylist | Fault::Slow(_) | Fault::DropReply => {}
+                Fault::Greylist | Fault::Slow(_) | Fault::DropReply | Fault::Later(_) => {}
             }
         }
         Verdict::Take(faults.into_iter().filter(|fault| **fault != Fault::Greylist).cloned().collect())

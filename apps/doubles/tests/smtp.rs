@@ -487,3 +487,69 @@ async fn the_inbox_shows_every_mail_with_its_header_and_a_verdict_and_is_emptied
     sink.shutdown().await;
     assert!(client.get(&base).send().await.is_err(), "the inbox has ended too");
 }
+
+#[tokio::test]
+async fn what_comes_back_is_posted_as_a_mail_to_this_machine_only() {
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let listener = tokio::net::TcpListener::bind(any_port()).await.unwrap();
+    let url = format!("http://{}/inbound?key=k", listener.local_addr().unwrap());
+    let take = move |headers: axum::http::HeaderMap, body: String| async move {
+        told.send((headers["content-type"].to_str().unwrap().to_owned(), body)).unwrap();
+    };
+    let router = axum::Router::new().route("/inbound", axum::routing::post(take));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+
+    let dir = tempfile::tempdir().unwrap();
+    let send = async |url: &str| {
+        let rules = ["gone@*=bounce:5.1.10", "bob@*=reply:Yes", "bob@*=autoreply"];
+        let options = Options {
+            rules: Rules::parse(1, &rules).unwrap(),
+            inbound_url: Some(url.to_owned()),
+            pace: Duration::from_millis(1),
+            ..Options::default()
+        };
+        let sink = smtp::start(any_port(), &dir.path().join("mail.jsonl"), options).await.unwrap();
+        let port = sink.addr().port();
+        let transport =
+            AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous("127.0.0.1").port(port).build();
+        let message = Message::builder()
+            .from("ann@example.com".parse().unwrap())
+            .to("gone@example.org".parse().unwrap())
+            .to("bob@example.org".parse().unwrap())
+            .to("eve@example.org".parse().unwrap())
+            .subject("News")
+            .message_id(Some("<m1@example.com>".to_owned()))
+            .body("Hello".to_owned())
+            .unwrap();
+        transport.send(message).await.unwrap();
+        sink
+    };
+    let sink = send(&url).await;
+    let mut mails = Vec::new();
+    for _ in 0..3 {
+        let mail = tokio::time::timeout(DEADLINE, heard.recv()).await.expect("it comes back").unwrap();
+        assert_eq!(mail.0, "message/rfc822");
+        mails.push(mail.1);
+    }
+    let with = |part: &str| mails.iter().filter(|mail| mail.contains(part)).count();
+    assert_eq!(
+        with("Status: 5.1.10\r\nDiagnostic-Code: smtp; 550 5.1.10 <gone@example.org>"),
+        1,
+        "{mails:#?}"
+    );
+    assert_eq!(
+        with("From: <bob@example.org>\r\nTo: <ann@example.com>\r\nSubject: Re: News\r\n"),
+        1,
+        "{mails:#?}"
+    );
+    assert_eq!((with("Auto-Submitted: auto-replied"), with("<m1@example.com>")), (2, 3), "{mails:#?}");
+    let counters = sink.shutdown().await;
+    assert_eq!((counters.accepted, counters.inbound, counters.callbacks_failed), (1, 3, 0));
+
+    let sink = send("http://192.0.2.1/inbound").await;
+    let begun = std::time::Instant::now();
+    while sink.counters().callbacks_failed < 3 {
+        assert!(begun.elapsed() < DEADLINE, "{:?}", sink.counters());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

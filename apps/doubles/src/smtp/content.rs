@@ -81,6 +81,11 @@ impl Content {
         self.at == At::End
     }
 
+    /// Its header as it came, or the beginning of one that is too long to be held.
+    pub(super) fn header(&self) -> String {
+        String::from_utf8_lossy(&self.header).into_owned()
+    }
+
     /// The size of the message so far, without the dots that transport adds.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes

@@ -53,8 +53,8 @@ pub(super) struct Policy {
 pub(super) struct Envelope {
     pub(super) from: String,
     pub(super) to: Vec<String>,
-    /// What goes wrong once the message is there.
-    pub(super) faults: Vec<Fault>,
+    /// What goes wrong once the message is there, and for whom.
+    pub(super) faults: Vec<(String, Fault)>,
 }
 
 #[derive(Debug, Default)]
@@ -278,7 +278,7 @@ impl Session {
             match recipients.verdict(&envelope.from, to) {
                 Verdict::Take(faults) => {
                     envelope.to.push(to.to_owned());
-                    envelope.faults.extend(faults);
+                    envelope.faults.extend(faults.into_iter().map(|fault| (to.to_owned(), fault)));
                     "250 2.1.5 ok"
                 }
                 Verdict::Reply(line) => {

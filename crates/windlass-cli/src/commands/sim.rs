@@ -20,6 +20,7 @@ Examples:
   windlass sim smtp                                         a mail server with an inbox to look at
   windlass sim smtp --rule 'gone@*=550' --rule '2%=421'     that refuses some, and slows everybody down now and then
   windlass sim smtp --user ann --password secret --tls-cert cert.pem --tls-key key.pem
+  windlass sim smtp --inbound-url 'http://127.0.0.1:7979/open/campaigns/hooks/mail/1/inbound?key=KEY' --rule '5%=bounce'
 ";
 
 const TWILIO_EXAMPLES: &str = "\
@@ -72,9 +73,15 @@ pub(crate) struct SmtpArgs {
     /// Where to write a line of JSON for every recipient of every mail, before its reply
     #[arg(long, value_name = "FILE", default_value = "windlass-sim-smtp.jsonl")]
     log: PathBuf,
-    /// What goes wrong, WHO=FAULT, RATE=FAULT or WHO,RATE=FAULT: 421, 450, 451, 550, 552, 554, any other reply (550:5.1.10 gone), greylist, slow:2s, drop (docs/doubles.md); may be repeated, the first counts
+    /// What goes wrong, WHO=FAULT, RATE=FAULT or WHO,RATE=FAULT: 421, 450, 451, 550, 552, 554, any other reply (550:5.1.10 gone), greylist, slow:2s, drop, or by mail, later: bounce, bounce:5.2.2, delayed, reply:TEXT, autoreply, unsubscribe, spamreport (docs/doubles.md); may be repeated, the first counts
     #[arg(long = "rule", value_name = "RULE")]
     rules: Vec<Rule<smtp::Fault>>,
+    /// Where mails go that come back: bounces, answers
+    #[arg(long, value_name = "URL")]
+    inbound_url: Option<String>,
+    /// How long it takes until one comes back
+    #[arg(long, value_name = "SPAN", default_value = "500ms")]
+    pace: Span,
     /// Who has to log in; everybody may send unless said
     #[arg(long, value_name = "NAME", requires = "password")]
     user: Option<String>,
@@ -186,6 +193,9 @@ async fn smtp(out: &Output, args: SmtpArgs, ended: impl Future<Output = ()>) -> 
         inbox: Some(args.inbox),
         user,
         tls: tls.transpose()?,
+        inbound_url: args.inbound_url,
+        pace: Duration::from_millis(args.pace.ms),
+        callbacks_anywhere: args.common.insecure,
     };
     let begun = smtp::start(args.addr, &args.log, options).await;
     let handle = begun.map_err(|error| not_started(&error, &[args.addr, args.inbox]))?;
