@@ -8,6 +8,8 @@
 //! Providers add words without notice, so an unknown one is an event with its text, never an error. Callbacks come
 //! twice and out of order: [`CallbackEvent::event_id`] is the same for the same report, and
 //! [`TouchResult::supersedes`] says which of two results stays. Nothing here has a route, a clock or a database.
+//!
+//! What comes by mail is read by [`inbound_mail`]: nobody signs a mail, so what it claims is compared with what was sent.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -16,6 +18,7 @@ use windlass::Time;
 use crate::channel::{Channel, ProviderKind, ProviderStatus, RefusalClass};
 
 pub mod http_mail;
+pub mod inbound_mail;
 mod results;
 pub mod twilio;
 

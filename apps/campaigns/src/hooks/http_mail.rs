@@ -211,7 +211,7 @@ fn bounce_code(word: &str, answer: &str, entry: &Entry) -> String {
 
 /// The recipient's server's own code, as in `550 5.1.1 no such user`; with the provider's `status` where the answer
 /// has no detail and the status has one.
-fn smtp_code(answer: &str, status: Option<&str>) -> Option<String> {
+pub(super) fn smtp_code(answer: &str, status: Option<&str>) -> Option<String> {
     let mut words = answer.split(|c: char| c.is_whitespace() || c == '-').filter(|word| !word.is_empty());
     let basic = words.next().filter(|word| {
         word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|byte| byte.is_ascii_digit())

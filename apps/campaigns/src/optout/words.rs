@@ -274,8 +274,12 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
+/// How a line begins below which somebody else's words stand, as Outlook writes it in the languages of our users.
+const QUOTE_HEADS: &[&str] =
+    &["-----Original Message", "-----Urspr", "-----Message d", "From: ", "Von: ", "De : ", "De: ", "Da: "];
+
 /// What stands above the first quoted line, the usual head of a quote, or a signature.
-fn without_quotes(text: &str) -> &str {
+pub(crate) fn without_quotes(text: &str) -> &str {
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         let trimmed = line.trim();
@@ -285,8 +289,7 @@ fn without_quotes(text: &str) -> &str {
             && [trimmed, next].iter().any(|line| line.contains(|c: char| c == '@' || c.is_ascii_digit()));
         let quoted = trimmed.starts_with('>')
             || head
-            || trimmed.starts_with("-----Original Message")
-            || trimmed.starts_with("From: ")
+            || QUOTE_HEADS.iter().any(|start| trimmed.starts_with(start))
             || (trimmed.len() >= 10 && trimmed.bytes().all(|byte| byte == b'_'))
             || line.trim_end() == "--";
         if quoted {
@@ -398,6 +401,8 @@ mod tests {
             "On Tue, 3 Mar 2026 at 10:00, Ann\n<ann@example.com> wrote:",
             "-----Original Message-----",
             "From: Ann",
+            "Von: Ann <ann@example.com>",
+            "-----Ursprüngliche Nachricht-----",
             "________________",
             "-- ",
         ] {
