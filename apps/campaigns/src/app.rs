@@ -17,7 +17,8 @@ use crate::{
         paces::Known,
         share::{self, Sharing},
     },
-    optout::{Address, EmailAddress, PhoneNumber, Secrets},
+    model::TouchId,
+    optout::{Address, EmailAddress, PhoneNumber, Secrets, message_id},
     store::settings,
     window::RuleTable,
 };
@@ -192,7 +193,17 @@ impl App {
         &self.inner.instance
     }
 
-    /// What signs unsubscribe links, and hashes addresses that are suppressed.
+    /// The Message-ID of a mail in the name of a sender of that domain.
+    pub fn message_id(&self, touch: TouchId, domain: &str) -> String {
+        message_id::message_id(touch.0, self.instance(), domain, self.secrets())
+    }
+
+    /// The message that a Message-ID names, if this installation made it.
+    pub fn message_of(&self, message_id: &str) -> Option<TouchId> {
+        message_id::message_of(message_id, self.instance(), self.secrets()).map(TouchId)
+    }
+
+    /// What signs unsubscribe links and Message-IDs, and hashes addresses that are suppressed.
     pub fn secrets(&self) -> &Secrets {
         &self.inner.secrets
     }

@@ -71,6 +71,7 @@ pub(crate) fn beside(app: &App) -> Beside {
         admin: ADMIN.to_vec(),
         router: api::router(app.clone()).merge(pages::router(app.clone())),
         open: world::router(app.clone()),
+        open_bytes: world::BYTES_MOST,
         of_job: pages::of_job,
     }
 }

@@ -27,12 +27,16 @@ pub(crate) enum Exit {
     Refused = 4,
     /// The store cannot be reached, or another process holds its directory.
     Unreachable = 5,
+    /// To a mail server (`EX_DATAERR`): what was given is no mail.
+    NoMail = 65,
+    /// To a mail server (`EX_TEMPFAIL`): not now, keep the mail and try again.
+    Later = 75,
 }
 
 impl Exit {
     /// Every code with what it means, for the documentation.
     #[cfg(test)]
-    pub(crate) const ALL: [(Exit, &'static str); 6] = [
+    pub(crate) const ALL: [(Exit, &'static str); 8] = [
         (Exit::Done, "done"),
         (
             Exit::Failed,
@@ -47,6 +51,11 @@ impl Exit {
         (
             Exit::Unreachable,
             "unreachable: the store cannot be opened, or another process holds its directory",
+        ),
+        (Exit::NoMail, "`campaigns mail` only: what was given is no mail"),
+        (
+            Exit::Later,
+            "`campaigns mail` only: not now, whatever the reason; a mail server keeps the mail and tries again",
         ),
     ];
 }

@@ -29,9 +29,9 @@ use crate::ui::visit::{PLACES, Visit};
 
 /// Where what the world may reach begins.
 pub(crate) const OPEN: &str = "/open";
-/// The largest body that is read from somebody who has shown nothing: callbacks have some kilobytes, batches of them
-/// some hundreds.
-const OPEN_BYTES_MOST: usize = 1 << 20;
+/// The largest body of the open part of an application that has no reason for another: callbacks have some kilobytes,
+/// batches of them some hundreds.
+pub const OPEN_BYTES_USUAL: usize = 1 << 20;
 
 /// What an application has of a job of that kind and payload: a word, and the path of its page.
 pub type OfJob = fn(&str, &[u8]) -> Option<(String, String)>;
@@ -50,9 +50,12 @@ pub struct Beside {
     pub admin: Vec<&'static str>,
     /// What stands behind the door. Its handlers take a [`Visitor`]; a route `/` is the page that the navigation leads to.
     pub router: Router,
-    /// What the world may reach, below `/open` and the path: `/open/campaigns`. A body ends at 1 MiB, a panic ends its own
-    /// request; nobody is asked who they are, which host they meant and which site they come from.
+    /// What the world may reach, below `/open` and the path: `/open/campaigns`. A body ends at `open_bytes`, a panic ends
+    /// its own request; nobody is asked who they are, which host they meant and which site they come from.
     pub open: Router,
+    /// The largest body that is read there, [`OPEN_BYTES_USUAL`] unless a route needs more; every other route is to have
+    /// a bound of its own then, since whoever asks has shown nothing.
+    pub open_bytes: usize,
     /// What the application has of a job, by its kind and its payload: a word, and the path of its page below `path`. The
     /// job's page leads there. Whoever may look at jobs is shown the link, so it says nothing that only `payloads` shows.
     pub of_job: OfJob,
@@ -131,7 +134,7 @@ pub(crate) fn open(app: &App) -> Router<Root> {
         let own = Router::new()
             .nest(&beside.open_path(), beside.open.clone().with_state(()))
             .layer(from_fn(limit))
-            .layer(DefaultBodyLimit::max(OPEN_BYTES_MOST))
+            .layer(DefaultBodyLimit::max(beside.open_bytes))
             .layer(from_fn_with_state((app.clone(), beside.path), count))
             .layer(from_fn_with_state(app.clone(), gate::pass_open));
         router.merge(own)

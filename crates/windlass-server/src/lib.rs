@@ -43,7 +43,7 @@ mod traffic;
 mod ui;
 
 pub use app::{Access, Drain, Options, Secret};
-pub use beside::{Beside, OfJob};
+pub use beside::{Beside, OPEN_BYTES_USUAL, OfJob};
 pub use door::{Listen, serve};
 pub use openapi::text as openapi;
 pub use push::{Push, list as targets};

@@ -150,6 +150,8 @@ pub(super) struct SetProvider {
     #[serde(default)]
     callback_key: Option<String>,
     #[serde(default)]
+    inbound_key: Option<String>,
+    #[serde(default)]
     per_second: Option<u32>,
     #[serde(default)]
     concurrency: Option<u32>,
@@ -161,12 +163,14 @@ pub(super) async fn set_provider(
     visitor: Visitor,
     Body(given): Body<SetProvider>,
 ) -> Answer<Provider> {
-    let SetProvider { name, kind, url, account, secret, callback_key, per_second, concurrency } = given;
+    let SetProvider { name, kind, url, account, secret, callback_key, inbound_key, per_second, concurrency } =
+        given;
     let name = named(&name)?;
     let known = app.db().read(|tx| Ok::<_, AppError>(providers::all(tx)?)).await?;
     let known = known.into_iter().find(|known| known.name == name);
-    let (kept_secret, kept_key) = known.map(|known| (known.secret, known.callback_key)).unwrap_or_default();
-    let (secret, callback_key) = (secret.unwrap_or(kept_secret), callback_key.unwrap_or(kept_key));
+    let known = known.unwrap_or_else(|| accounts::new_provider(&name, kind, &url));
+    let (secret, callback_key) = (secret.unwrap_or(known.secret), callback_key.unwrap_or(known.callback_key));
+    let inbound_key = inbound_key.unwrap_or(known.inbound_key);
     let provider = Provider {
         id: ProviderId(0),
         name,
@@ -175,6 +179,7 @@ pub(super) async fn set_provider(
         account,
         secret,
         callback_key,
+        inbound_key,
         per_second,
         concurrency,
         pace: Pace::default(),

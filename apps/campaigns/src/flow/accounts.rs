@@ -18,6 +18,8 @@ use crate::{
     window::Zone,
 };
 
+/// How long the key of mails that come in is: whoever guesses it can end the messages of contacts.
+const INBOUND_KEY_CHARS: std::ops::RangeInclusive<usize> = 16..=200;
 /// The share of a new user.
 pub const USUAL_WEIGHT: u32 = 10;
 
@@ -30,6 +32,12 @@ pub async fn set_provider(app: &App, provider: Provider, who: &str) -> Result<Pr
         return Err(AppError::invalid("name", "give the account a name"));
     }
     gateways::make(&provider).map_err(|why| AppError::invalid("url", why))?;
+    let key_chars = provider.inbound_key.chars().count();
+    if !provider.inbound_key.is_empty() && !(INBOUND_KEY_CHARS).contains(&key_chars) {
+        let (least, most) = INBOUND_KEY_CHARS.into_inner();
+        let why = format!("{least} to {most} characters, such as `openssl rand -hex 16` makes");
+        return Err(AppError::invalid("inbound_key", why));
+    }
     let (now, who) = (app.now(), who.to_owned());
     let stored = app
         .db()
@@ -255,6 +263,7 @@ pub fn new_provider(name: &str, kind: ProviderKind, url: &str) -> Provider {
         account: String::new(),
         secret: String::new(),
         callback_key: String::new(),
+        inbound_key: String::new(),
         per_second: None,
         concurrency: None,
         pace: Pace::default(),

@@ -1,4 +1,4 @@
-//! What people decide: whether a call was made that nobody knows of, and whether a text meant an opt-out.
+//! What people decide: whether a call was made that nobody knows of, and whether a text or a mail meant an opt-out.
 
 use serde::{Deserialize, Serialize};
 
@@ -94,9 +94,9 @@ async fn end(app: &App, review: &Review, who: &str) -> Result<(), AppError> {
         let about = About { touch: review.touch, contact: Some(contact), campaign: None };
         return optout::by_channels(app, contact, channels, about, reason, who).await;
     }
-    if let Some(number) = inbound::writer_of(&review.text) {
+    if let Some(address) = inbound::writer_of(&review.text, review.channel) {
         for channel in channels {
-            optout::suppress_address(app, number, Some(channel), reason, who).await?;
+            optout::suppress_address(app, address, Some(channel), reason, who).await?;
         }
     }
     Ok(())

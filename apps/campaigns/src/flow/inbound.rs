@@ -22,7 +22,7 @@ use crate::{
         provider::Provider,
         touch::{EventKind, Touch},
     },
-    optout::{Inbound, PhoneNumber, classify},
+    optout::{EmailAddress, Inbound, PhoneNumber, classify},
     store::{
         contacts, events,
         events::About,
@@ -31,13 +31,17 @@ use crate::{
     },
 };
 
-/// Between the number of a writer whom nobody knows and what they wrote, where people read both.
-const AFTER_WRITER: &str = ": ";
+/// Between the address of a writer whom nobody knows and what they wrote, where people read both.
+pub(super) const AFTER_WRITER: &str = ": ";
 
-/// The number of a writer whom nobody knows, from what people read of their text.
-pub(super) fn writer_of(shown: &str) -> Option<&str> {
-    let (number, _) = shown.split_once(AFTER_WRITER)?;
-    PhoneNumber::parse(number, None).is_ok().then_some(number)
+/// The number or mailbox of a writer whom nobody knows, from what people read of their text or mail.
+pub(super) fn writer_of(shown: &str, channel: Channel) -> Option<&str> {
+    let (address, _) = shown.split_once(AFTER_WRITER)?;
+    let is_one = match channel {
+        Channel::Email => EmailAddress::parse(address).is_ok(),
+        Channel::Sms | Channel::Voicemail => PhoneNumber::parse(address, None).is_ok(),
+    };
+    is_one.then_some(address)
 }
 
 /// A text as it came.

@@ -33,6 +33,7 @@ pub(crate) mod colleagues;
 pub mod content;
 pub mod decide;
 pub mod inbound;
+pub mod inbound_mail;
 pub mod news;
 mod next;
 pub mod optout;

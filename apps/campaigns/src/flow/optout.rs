@@ -169,32 +169,39 @@ pub(super) async fn by_channels(
 /// A contact that is none; the database's, or the queue's.
 pub async fn by_link(app: &App, link: &Unsubscribe) -> Result<(), AppError> {
     let (now, inner, link) = (app.now(), app.clone(), *link);
-    let ended = app
-        .db()
-        .write(move |tx| {
-            let id = ContactId(link.contact);
-            let person = contacts::get(tx, id)?.ok_or_else(|| AppError::unknown("contact", id))?;
-            let touch = touches::get(tx, TouchId(link.touch))?;
-            let mut addresses = addresses_of(&person);
-            // The contact may have another address by now: the one that the message went to is meant as well.
-            addresses.extend(touch.iter().map(|touch| (touch.channel, touch.address.clone())));
-            let (channels, addresses) = (&[link.channel][..], &addresses[..]);
-            let (reason, source) = ("unsubscribed", "link");
-            let order = Order { contact: Some(id), channels, addresses, reason, source };
-            let obeyed = obey(tx, &inner, &order, now)?;
-            let about = match &touch {
-                Some(touch) => About::from(touch),
-                None => About { contact: Some(id), ..About::default() },
-            };
-            let key = format!("link:{}", link.touch);
-            let is_first = events::note(tx, about, EventKind::OptedOut, source, reason, Some(&key), now)?;
-            if !is_first && obeyed.is_new {
-                events::note(tx, about, EventKind::OptedOut, source, reason, None, now)?;
-            }
-            Ok::<_, AppError>(obeyed.ended)
-        })
-        .await?;
+    let key = format!("link:{}", link.touch);
+    let ended = app.db().write(move |tx| obey_link(tx, &inner, &link, "link", &key, now)).await?;
     settle(app, ended).await
+}
+
+/// Ends what the link of a message ends, whichever way its token came; the campaigns that it ended.
+pub(super) fn obey_link(
+    tx: &mut Tx<'_>,
+    app: &App,
+    link: &Unsubscribe,
+    source: &str,
+    key: &str,
+    now: Time,
+) -> Result<Vec<CampaignId>, AppError> {
+    let id = ContactId(link.contact);
+    let person = contacts::get(tx, id)?.ok_or_else(|| AppError::unknown("contact", id))?;
+    let touch = touches::get(tx, TouchId(link.touch))?;
+    let mut addresses = addresses_of(&person);
+    // The contact may have another address by now: the one that the message went to is meant as well.
+    addresses.extend(touch.iter().map(|touch| (touch.channel, touch.address.clone())));
+    let (channels, addresses) = (&[link.channel][..], &addresses[..]);
+    let reason = "unsubscribed";
+    let order = Order { contact: Some(id), channels, addresses, reason, source };
+    let obeyed = obey(tx, app, &order, now)?;
+    let about = match &touch {
+        Some(touch) => About::from(touch),
+        None => About { contact: Some(id), ..About::default() },
+    };
+    let is_first = events::note(tx, about, EventKind::OptedOut, source, reason, Some(key), now)?;
+    if !is_first && obeyed.is_new {
+        events::note(tx, about, EventKind::OptedOut, source, reason, None, now)?;
+    }
+    Ok(obeyed.ended)
 }
 
 /// Ends the campaigns that may be over now.

@@ -30,6 +30,7 @@ use crate::{
         rules::{Action, ErrorTable},
     },
     db::Tx,
+    hooks::inbound_mail::UNSUBSCRIBE,
     model::{
         TouchId,
         touch::{EventKind, Reason, TouchStatus},
@@ -196,10 +197,14 @@ async fn ask(app: &App, prepared: &Prepared) -> SendOutcome {
     match (gateway, touch.channel) {
         (Gateway::Smtp(_) | Gateway::HttpMail(_), Channel::Email) => {
             let domain = sender.address.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
-            let message_id = format!("<t{number}.{}@{domain}>", app.instance());
+            let message_id = app.message_id(touch.id, domain);
             let from = format!("{} <{}>", quoted(&sender.name), sender.address);
             let feedback = format!("{campaign}:{}:campaign:{}", touch.step, app.instance());
-            let mailto = format!("unsubscribe@{domain}?subject=unsubscribe-{number}");
+            // The link's own token, so that whoever sends it shows that the mail was theirs.
+            let token =
+                unsubscribe_url.as_deref().and_then(|url| url.rsplit_once('/')).map(|(_, token)| token);
+            let proof = token.unwrap_or(number.as_str());
+            let mailto = format!("unsubscribe@{domain}?subject={UNSUBSCRIBE}{proof}");
             let email = Email {
                 message_id: &message_id,
                 touch: &number,

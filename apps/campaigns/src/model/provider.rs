@@ -29,6 +29,9 @@ pub struct Provider {
     /// What its callbacks are signed with, where that is not the secret.
     #[serde(skip_serializing)]
     pub callback_key: String,
+    /// What whoever hands over mails that come in shows; without it none are taken.
+    #[serde(skip_serializing)]
+    pub inbound_key: String,
     /// Messages a second; none is as fast as it takes them.
     pub per_second: Option<u32>,
     /// Messages at once.

@@ -243,6 +243,8 @@ pub enum EventKind {
     Sent,
     /// It has arrived.
     Delivered,
+    /// It has not arrived yet, and a mail server goes on trying.
+    Delayed,
     /// It came back.
     Bounced,
     /// It cannot be sent.
@@ -261,6 +263,8 @@ pub enum EventKind {
     Clicked,
     /// The contact answered.
     Replied,
+    /// A machine answered in the contact's place, as one does while they are away: that counts as no answer.
+    AutoAnswered,
     /// The contact wants no more.
     OptedOut,
     /// The contact wants messages again.

@@ -40,6 +40,20 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
+    pub(super) fn bad(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+    }
+
+    pub(super) fn of_another_kind(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+    }
+
+    /// A body that was not read to its end.
+    pub(super) fn unread(status: StatusCode, detail: impl Into<String>) -> Self {
+        let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "bad_request" };
+        Self::new(status, code, detail)
+    }
+
     pub(super) fn unknown(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
@@ -52,7 +66,7 @@ impl Problem {
 impl From<HookError> for Problem {
     fn from(error: HookError) -> Self {
         match error {
-            HookError::Body(_) => Self::new(StatusCode::BAD_REQUEST, "bad_request", error.to_string()),
+            HookError::Body(_) => Self::bad(error.to_string()),
             HookError::Unsigned(_) | HookError::Forged | HookError::Stale { .. } | HookError::Key(_) => {
                 Self::forbidden()
             }
@@ -62,9 +76,7 @@ impl From<HookError> for Problem {
 
 impl From<BytesRejection> for Problem {
     fn from(rejection: BytesRejection) -> Self {
-        let status = rejection.status();
-        let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "bad_request" };
-        Self::new(status, code, rejection.body_text())
+        Self::unread(rejection.status(), rejection.body_text())
     }
 }
 

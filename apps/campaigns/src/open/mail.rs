@@ -27,7 +27,7 @@ pub(super) async fn events(
 ) -> Result<StatusCode, Problem> {
     let Path(provider) = path.map_err(|_| Problem::not_found())?;
     let body = body?;
-    let provider = account(&app, &provider, ProviderKind::HttpMail).await?;
+    let provider = account(&app, &provider, &[ProviderKind::HttpMail]).await?;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let (signature, signed_at) = (header(SIGNATURE_HEADER), header(TIMESTAMP_HEADER));
     // The provider's time is the wall's, also where the application's runs faster.

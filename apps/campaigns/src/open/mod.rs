@@ -1,13 +1,15 @@
 //! What the world may ask without a login: callbacks of providers, and the links that end messages.
 //!
 //! Nobody here is known by name. A provider shows a signature over the address that it called, which is the application's
-//! public one, whatever proxies made of it on the way (`called`); a recipient shows the signed token of their link. Whoever
-//! shows neither is told nothing, not even whether what they name exists. What a report means is the flow's business
-//! ([`crate::flow::news`], [`crate::flow::inbound`], [`crate::flow::optout`]); here it is checked, handed on and answered.
+//! public one, whatever proxies made of it on the way (`called`), or, with a mail that comes in, a key; a recipient shows the
+//! signed token of their link. Whoever shows none of these is told nothing, not even whether what they name exists. What a
+//! report means is the flow's business ([`crate::flow::news`], [`crate::flow::inbound`], [`crate::flow::inbound_mail`],
+//! [`crate::flow::optout`]); here it is checked, handed on and answered.
 //!
 //! An answer comes after what it is about is on disk: a provider that hears nothing, or 503, may tell again.
 
 mod answer;
+mod inbound_mail;
 mod mail;
 mod page;
 mod twilio;
@@ -28,6 +30,8 @@ use crate::{
 };
 use answer::Problem;
 
+/// The largest body of any route here: a mail.
+pub const BYTES_MOST: usize = inbound_mail::INBOUND_BYTES_MOST;
 /// The largest form: a text of 1,600 characters is below 15 KiB with every byte escaped.
 const FORM_BYTES_MOST: usize = 64 * 1024;
 /// The largest batch of events; the provider's own are below it.
@@ -43,6 +47,7 @@ const LINK_BYTES_MOST: usize = 8 * 1024;
 /// | `POST /hooks/twilio/{provider}/{touch}` | what becomes of a text or call |
 /// | `POST /hooks/twilio/{provider}/inbound` | a text that comes in |
 /// | `POST /hooks/mail/{provider}` | events of mails |
+/// | `POST /hooks/mail/{provider}/inbound` | a mail that comes in |
 /// | `GET`, `POST /u/{token}` | the way out of mail |
 pub fn router(app: App) -> Router {
     let most = DefaultBodyLimit::max;
@@ -52,6 +57,11 @@ pub fn router(app: App) -> Router {
         .layer(most(FORM_BYTES_MOST))
         .merge(
             Router::new().route("/hooks/mail/{provider}", post(mail::events)).layer(most(BATCH_BYTES_MOST)),
+        )
+        .merge(
+            Router::new()
+                .route("/hooks/mail/{provider}/inbound", post(inbound_mail::inbound))
+                .layer(most(inbound_mail::INBOUND_BYTES_MOST)),
         )
         .merge(
             Router::new()
@@ -70,9 +80,10 @@ fn called(app: &App, uri: &Uri) -> Option<String> {
     app.public_url().map(|base| format!("{base}{own}"))
 }
 
-/// The account of that number, if it is of that kind. Whoever named another learns no more than whoever signed wrongly.
-async fn account(app: &App, id: &str, kind: ProviderKind) -> Result<Provider, Problem> {
+/// The account of that number, if it is of one of these kinds. Whoever named another learns no more than whoever signed
+/// wrongly.
+async fn account(app: &App, id: &str, kinds: &[ProviderKind]) -> Result<Provider, Problem> {
     let Ok(id) = id.parse().map(ProviderId) else { return Err(Problem::forbidden()) };
     let found = app.db().read(move |tx| Ok::<_, AppError>(providers::get(tx, id)?)).await;
-    found?.filter(|provider| provider.kind == kind).ok_or_else(Problem::forbidden)
+    found?.filter(|provider| kinds.contains(&provider.kind)).ok_or_else(Problem::forbidden)
 }

@@ -65,7 +65,7 @@ async fn told(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(Provider, CallbackEvent), Problem> {
     let form = Form::parse(&body?)?;
-    let provider = account(app, id, ProviderKind::Twilio).await?;
+    let provider = account(app, id, &[ProviderKind::Twilio]).await?;
     let key = Some(&provider.callback_key).filter(|key| !key.is_empty()).unwrap_or(&provider.secret);
     let signature = headers.get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok());
     let genuine = match called(app, uri) {

@@ -63,6 +63,12 @@ impl Secrets {
         tag(&self.0[0], parts)
     }
 
+    /// The tag of `parts`, joined, by the oldest key: the same one as long as no key is dropped.
+    pub(super) fn oldest_tag(&self, parts: &[&[u8]]) -> hmac::Tag {
+        // A `Secrets` has a key, by its only constructor.
+        tag(&self.0[self.0.len() - 1], parts)
+    }
+
     /// The tags of `parts` by every key, newest first.
     pub(super) fn tags<'a>(&'a self, parts: &'a [&'a [u8]]) -> impl Iterator<Item = hmac::Tag> + 'a {
         self.0.iter().map(move |key| tag(key, parts))

@@ -71,6 +71,15 @@ pub fn note(
     Ok(tx.run(sql, &values)? > 0)
 }
 
+/// The message of the event of that key, if its source has told of one: none is an event of no message.
+///
+/// # Errors
+/// The database's.
+pub fn of_key(tx: &mut Tx<'_>, key: &str) -> Result<Option<Option<TouchId>>, DbError> {
+    let row = tx.row("SELECT touch_id FROM events WHERE key = $1", &[key.into()])?;
+    row.map(|mut row| Ok(row.maybe_int()?.map(TouchId))).transpose()
+}
+
 /// The events of a message, in their order.
 ///
 /// # Errors

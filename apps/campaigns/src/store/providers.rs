@@ -15,7 +15,7 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "id, name, kind, url, account, secret, callback_key, per_second, concurrency, pace, revision"
+        "id, name, kind, url, account, secret, callback_key, inbound_key, per_second, concurrency, pace, revision"
     };
 }
 
@@ -28,6 +28,7 @@ fn read(mut row: Row) -> Result<Provider, DbError> {
         account: row.text()?,
         secret: row.text()?,
         callback_key: row.text()?,
+        inbound_key: row.text()?,
         per_second: row.maybe_int()?.and_then(|value| u32::try_from(value).ok()),
         concurrency: row.maybe_int()?.and_then(|value| u32::try_from(value).ok()),
         pace: pace_of(&row.text()?)?,
@@ -41,11 +42,11 @@ fn read(mut row: Row) -> Result<Provider, DbError> {
 /// # Errors
 /// The database's.
 pub fn set(tx: &mut Tx<'_>, provider: &Provider, now: Time) -> Result<ProviderId, DbError> {
-    let sql = "INSERT INTO providers (name, kind, url, account, secret, callback_key, per_second, concurrency, created_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    let sql = "INSERT INTO providers (name, kind, url, account, secret, callback_key, inbound_key, per_second, concurrency, created_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
                ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, url = excluded.url, account = excluded.account,
-               secret = excluded.secret, callback_key = excluded.callback_key, per_second = excluded.per_second,
-               concurrency = excluded.concurrency, revision = providers.revision + 1,
+               secret = excluded.secret, callback_key = excluded.callback_key, inbound_key = excluded.inbound_key,
+               per_second = excluded.per_second, concurrency = excluded.concurrency, revision = providers.revision + 1,
                pace = CASE WHEN COALESCE(providers.per_second, 0) = COALESCE(excluded.per_second, 0) THEN providers.pace ELSE '' END
                RETURNING id";
     let values = [
@@ -55,6 +56,7 @@ pub fn set(tx: &mut Tx<'_>, provider: &Provider, now: Time) -> Result<ProviderId
         provider.account.as_str().into(),
         provider.secret.as_str().into(),
         provider.callback_key.as_str().into(),
+        provider.inbound_key.as_str().into(),
         provider.per_second.into(),
         provider.concurrency.into(),
         now.into(),

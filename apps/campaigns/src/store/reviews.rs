@@ -15,7 +15,7 @@ use crate::{
 pub enum ReviewKind {
     /// A call that may have been made.
     UnknownCall,
-    /// A text that may mean that somebody wants no more.
+    /// A text or a mail that may mean that somebody wants no more.
     PossibleOptOut,
 }
 

@@ -185,6 +185,19 @@ pub fn latest_to(tx: &mut Tx<'_>, number: &str, ours: &str) -> Result<Option<Tou
     tx.row(sql, &[number.into(), ours.into()])?.map(read).transpose()
 }
 
+/// The mails to that address that were sent last, the latest first; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn latest_mails_to(tx: &mut Tx<'_>, address: &str, limit: u32) -> Result<Vec<Touch>, DbError> {
+    let sql = select!(
+        columns,
+        "FROM touches WHERE address = $1 AND channel = 'email' AND sending_at IS NOT NULL
+         ORDER BY sending_at DESC, id DESC LIMIT $2"
+    );
+    tx.rows(sql, &[address.into(), limit.into()])?.into_iter().map(read).collect()
+}
+
 /// What a provider calls the other messages to that address.
 ///
 /// # Errors
@@ -472,9 +485,20 @@ pub fn sent(
     }
     // The provider's own word may be quicker than its answer: what it calls the message is known only now.
     let sql = "UPDATE touches SET provider_ref = COALESCE(provider_ref, $2), sent_at = COALESCE(sent_at, $3)
-               WHERE id = $1 AND status IN ('delivered', 'bounced', 'failed')";
+               WHERE id = $1 AND status IN ('sent', 'delivered', 'bounced', 'failed')";
     tx.run(sql, &[id.into(), provider_ref.into(), now.into()])?;
     Ok(false)
+}
+
+/// Notes that the provider has taken it, by the word of somebody who does not know what the provider calls it; false when
+/// that is known, or more.
+///
+/// # Errors
+/// The database's.
+pub fn seen(tx: &mut Tx<'_>, id: TouchId, now: Time) -> Result<bool, DbError> {
+    let sql = "UPDATE touches SET status = 'sent', reason = '', detail = '', sent_at = $2
+               WHERE id = $1 AND status IN ('sending', 'unknown')";
+    Ok(tx.run(sql, &[id.into(), now.into()])? > 0)
 }
 
 /// Ends a message that was not sent, or of which nobody knows; false when its end was known.

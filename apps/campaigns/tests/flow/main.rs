@@ -8,6 +8,7 @@ mod caps;
 mod colleagues;
 mod crash;
 mod db;
+mod inbound_mail;
 mod open;
 mod paces;
 mod postgres;

@@ -202,6 +202,10 @@ async fn an_account_is_made_and_changed_and_its_secrets_go_one_way_only() {
         assert!(!html.contains("s3cret") && !html.contains(":pass@"), "{html}");
     }
     assert!(site.refused("/providers", &with(&PROVIDER, &masked)).await.contains("somebody else"));
+    let short = with(&with(&PROVIDER, &masked), &[("revision", "2"), ("inbound_key", "s3cret-short")]);
+    let html = site.refused("/providers", &short).await;
+    assert!(html.contains("id=\"pr-inbound-fault\"") && html.contains("16 to 200 characters"), "{html}");
+    assert!(!html.contains("s3cret"), "{html}");
     let renamed = with(&with(&PROVIDER, &masked), &[("revision", "2"), ("name", "third")]);
     assert!(site.refused("/providers", &renamed).await.contains("keeps its name"));
 

@@ -1,6 +1,7 @@
-//! `windlass campaigns`: what people do to campaigns, contacts from files, and a worker for both.
+//! `windlass campaigns`: what people do to campaigns, contacts from files, mail that comes in, and a worker for all of it.
 
 mod import;
+mod mail;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -15,6 +16,7 @@ use windlass_campaigns::store;
 use windlass_campaigns::variants::results::Test;
 
 use self::import::ImportArgs;
+use self::mail::MailArgs;
 use crate::arguments::Global;
 use crate::campaigns;
 use crate::commands::closing;
@@ -30,11 +32,12 @@ Examples:
   windlass campaigns ls --database sqlite:campaigns.db
   windlass campaigns launch 7 --database postgres://me@db/app --store redis://localhost
   windlass campaigns import people.csv --list spring
+  windlass campaigns mail --store http://localhost:7979 < bounce.eml
   windlass campaigns work --database sqlite:campaigns.db      a worker, without pages
   windlass serve --campaigns sqlite:campaigns.db              pages, API and a worker in one
 ";
 
-/// Campaigns over email, SMS and voicemail: look at them, launch, pause, resume, cancel, import contacts, work
+/// Campaigns over email, SMS and voicemail: look at them, launch, pause, resume, cancel, import contacts, take mail in, work
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct CampaignsArgs {
@@ -108,6 +111,7 @@ enum CampaignsCommand {
         moves: WhoMoves,
     },
     Import(ImportArgs),
+    Mail(MailArgs),
     /// How campaigns share the queues, or set it for all processes that begin from now on
     #[command(
         before_help = "Examples:\n  windlass campaigns sharing\n  windlass campaigns sharing first-come\n"
@@ -184,6 +188,9 @@ pub(crate) async fn run(global: &Global, out: &Output, args: CampaignsArgs) -> R
     {
         return import::look(out, args).await;
     }
+    if matches!(command, CampaignsCommand::Mail(_)) {
+        return mail::run(global, out, &database, public_url).await;
+    }
     if !matches!(command, CampaignsCommand::Work | CampaignsCommand::Import(_)) {
         campaigns::expect(&database)?;
     }
@@ -230,7 +237,7 @@ async fn once(app: &App, out: &Output, command: CampaignsCommand) -> Result<(), 
             let done = format!("step {step} says what was variant {variant}, version {}", campaign.version);
             (campaign, done)
         }
-        CampaignsCommand::Work | CampaignsCommand::Import(_) => return Ok(()),
+        CampaignsCommand::Work | CampaignsCommand::Import(_) | CampaignsCommand::Mail(_) => return Ok(()),
     };
     let sentence = format!("campaign {} ({}): {done}", campaign.id, campaign.name);
     out.done(&campaign, &sentence, &[&campaign.id.to_string(), &campaign.status.to_string()])

@@ -111,3 +111,37 @@ fn a_test_is_ended_with_a_letter_that_a_variant_has_and_of_a_campaign_that_there
     assert_eq!(unknown.code, 3, "{}", unknown.err);
     assert!(unknown.err.contains("there is no campaign 7"), "{}", unknown.err);
 }
+
+#[test]
+fn a_mail_servers_pipe_hears_whether_to_keep_the_mail() {
+    let shell = shell();
+    shell.ok(&["campaigns", "import", "people.csv", "--list", "spring"]);
+    let answer = "From bob@example.org  Sat Nov 21 10:00:00 2026\nFrom: Bob <bob@example.org>\nTo: ann@example.com\n\
+                  Subject: Re: News\nMessage-ID: <1@example.org>\n\nSTOP\n";
+    let mail = ["campaigns", "mail"];
+    for what in ["opted_out", "known"] {
+        let taken = shell.feed(&[&mail[..], &["--json"]].concat(), answer.as_bytes());
+        assert_eq!(taken.code, 0, "{}", taken.err);
+        let taken: serde_json::Value = serde_json::from_str(&taken.out).expect("JSON");
+        assert_eq!((taken["became"].as_str(), taken["message"].is_null()), (Some(what), true), "{taken}");
+    }
+    let other = answer.replace("STOP", "Call me").replace("<1@", "<2@");
+    let taken = shell.feed(&mail, other.as_bytes());
+    assert_eq!((taken.code, taken.out.trim_end()), (0, "nothing to do with any message"), "{}", taken.err);
+
+    for nothing in [&b""[..], b"hello", b"\xff\xfe\x00"] {
+        let refused = shell.feed(&[&mail[..], &["--json"]].concat(), nothing);
+        assert_eq!(refused.code, 65, "{}", refused.err);
+        assert!(refused.err.contains("no_mail"), "{}", refused.err);
+    }
+    // Whatever else is wrong passes, or is mended: the mail is kept until then.
+    for (option, value) in [
+        ("--database", "postgres://nobody@127.0.0.1:1/nowhere"),
+        ("--database", "pigeon:coop"),
+        ("--database", "sqlite:typo.db"),
+        ("--store", "http://127.0.0.1:1"),
+    ] {
+        let kept = shell.feed(&[&mail[..], &[option, value]].concat(), other.as_bytes());
+        assert_eq!(kept.code, 75, "{option} {value}: {}", kept.err);
+    }
+}

@@ -49,6 +49,7 @@ fn stock() -> Beside {
             .route("/whole", post(whole))
             .route("/who", get(who))
             .route("/boom", get(|| async { panic!("as planned") as &'static str })),
+        open_bytes: windlass_server::OPEN_BYTES_USUAL,
         of_job: |_, _| None,
     }
 }

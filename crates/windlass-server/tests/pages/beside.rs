@@ -38,6 +38,7 @@ fn options() -> Options {
         admin: Vec::new(),
         router: Router::new().route("/", get(page)).route("/sell", post(sell)),
         open: Router::new().route("/told", get(|| async { "told" })),
+        open_bytes: windlass_server::OPEN_BYTES_USUAL,
         of_job: |kind, payload| {
             (kind == "restock").then(|| {
                 let item = String::from_utf8_lossy(payload);

@@ -80,6 +80,7 @@ CREATE TABLE providers (
   account TEXT NOT NULL DEFAULT '',
   secret TEXT NOT NULL DEFAULT '',
   callback_key TEXT NOT NULL DEFAULT '',
+  inbound_key TEXT NOT NULL DEFAULT '',
   per_second BIGINT,
   concurrency BIGINT,
   breaker TEXT NOT NULL DEFAULT '',
@@ -270,7 +271,7 @@ CREATE TABLE usage (
   PRIMARY KEY (kind, subject_id, day)
 );
 
--- What people have to decide: calls whose outcome nobody knows, and texts that may mean an opt-out.
+-- What people have to decide: calls whose outcome nobody knows, texts and mails that may mean an opt-out.
 CREATE TABLE reviews (
   id {id},
   kind TEXT NOT NULL,

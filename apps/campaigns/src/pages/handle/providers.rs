@@ -145,6 +145,8 @@ fn filled(provider: &Provider) -> ProviderForm {
         account: Input::of(&provider.account),
         has_secret: !provider.secret.is_empty(),
         has_callback_key: !provider.callback_key.is_empty(),
+        has_inbound_key: !provider.inbound_key.is_empty(),
+        inbound_key: Input::default(),
         per_second: Input::some(provider.per_second),
         concurrency: Input::some(provider.concurrency),
     }
@@ -163,6 +165,8 @@ fn sent(form: &Fields, old: Option<&Provider>) -> ProviderForm {
         account: field("account"),
         has_secret: old.is_some_and(|old| !old.secret.is_empty()),
         has_callback_key: old.is_some_and(|old| !old.callback_key.is_empty()),
+        has_inbound_key: old.is_some_and(|old| !old.inbound_key.is_empty()),
+        inbound_key: Input::default(),
         per_second: field("per_second"),
         concurrency: field("concurrency"),
     }
@@ -285,6 +289,9 @@ pub(super) async fn set(ask: Ask, Sent(form): Sent) -> Reply {
             }
             Err(AppError::Invalid { field: "name", why }) => shown.name = shown.name.wrong(why),
             Err(AppError::Invalid { field: "url", why }) => shown.url = shown.url.wrong(why),
+            Err(AppError::Invalid { field: "inbound_key", why }) => {
+                shown.inbound_key = Input::default().wrong(why);
+            }
             Err(AppError::Invalid { why, .. } | AppError::Conflict(why)) => shown.fault = Some(why),
             Err(error) => return Err(error.into()),
         }
@@ -331,6 +338,7 @@ fn read(form: &Fields, shown: &mut ProviderForm, old: Option<&Provider>) -> Opti
         account: form.word("account").to_owned(),
         secret: secret("secret", old.map(|old| &old.secret)),
         callback_key: secret("callback_key", old.map(|old| &old.callback_key)),
+        inbound_key: secret("inbound_key", old.map(|old| &old.inbound_key)),
         per_second: per_second?,
         concurrency: concurrency?,
         pace: Pace::default(),

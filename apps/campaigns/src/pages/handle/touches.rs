@@ -215,8 +215,7 @@ fn facts(ask: &Ask, s: &Shell, whole: &Whole) -> Vec<(String, String)> {
     let domain = whole.names.sender(touch.sender);
     let domain = domain.rsplit_once('@').map(|(_, domain)| domain.to_owned());
     let is_sent = touch.sends > 0 && touch.channel == Channel::Email;
-    let message_id =
-        domain.filter(|_| is_sent).map(|domain| format!("<t{}.{}@{domain}>", touch.id, ask.app.instance()));
+    let message_id = domain.filter(|_| is_sent).map(|domain| ask.app.message_id(touch.id, &domain));
     let facts = [
         ("To", s.shown(touch.address.as_str())),
         ("Its reference", touch.provider_ref.clone().unwrap_or_default()),

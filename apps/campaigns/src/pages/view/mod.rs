@@ -144,11 +144,11 @@ pub struct Pages {
 pub fn icon_of(word: &str) -> &'static str {
     match word {
         "queued" | "draft" | "half_open" => "ready",
-        "deferred" | "scheduled" | "waiting" => "scheduled",
+        "deferred" | "delayed" | "scheduled" | "waiting" => "scheduled",
         "sending" | "running" | "active" | "uploading" => "running",
         "sent" => "sent",
         "delivered" | "done" | "closed" | "healthy" | "ready" | "opened" | "clicked" | "replied"
-        | "found" | "opted_in" | "decided" => "completed",
+        | "auto_answered" | "found" | "opted_in" | "decided" => "completed",
         "bounced" | "failed" | "error" | "open" | "held back" => "dead",
         "skipped" | "cancelled" | "stopped" | "erased" => "cancelled",
         "opted_out" | "complained" => "blocked",

@@ -92,6 +92,10 @@ pub struct ProviderForm {
     pub has_secret: bool,
     /// Whether a key of its callbacks is kept.
     pub has_callback_key: bool,
+    /// Whether a key of mails that come in is kept.
+    pub has_inbound_key: bool,
+    /// What is wrong with the one that was given; its text is never shown.
+    pub inbound_key: Input,
     /// Messages a second; empty for as fast as it takes them.
     pub per_second: Input,
     /// Messages at once; empty for no limit.

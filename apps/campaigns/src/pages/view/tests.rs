@@ -97,6 +97,8 @@ fn pages_know_the_words_of_the_application() {
         "opened",
         "clicked",
         "replied",
+        "auto_answered",
+        "delayed",
         "opted_out",
         "opted_in",
         "complained",

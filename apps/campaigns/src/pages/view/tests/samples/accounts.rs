@@ -136,6 +136,8 @@ fn provider_form(t: &str, id: Option<i64>) -> ProviderForm {
         account: wrong(t),
         has_secret: id.is_some(),
         has_callback_key: false,
+        has_inbound_key: id.is_some(),
+        inbound_key: wrong(t),
         per_second: wrong(t),
         concurrency: wrong(t),
     }
