@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use lettre::{
     Address, Message,
     message::{
-        MultiPart,
+        MultiPart, SinglePart,
         header::{HeaderName, HeaderValue},
     },
 };
@@ -38,7 +38,7 @@ impl Prepared {
         let text = email.text.to_owned();
         let message = match email.html {
             Some(html) => builder.multipart(MultiPart::alternative_plain_html(text, html.to_owned())),
-            None => builder.body(text),
+            None => builder.singlepart(SinglePart::plain(text)),
         };
         let message = message.map_err(|error| Unsendable::message(error.to_string()))?;
         let message_id = email.message_id.to_owned();
@@ -102,10 +102,22 @@ mod tests {
             "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
             "Feedback-ID: 1:7:news:windlass",
             "X-Windlass-Job: j1",
+            // Without these two a reader does not undo what the body is encoded with.
+            "MIME-Version: 1.0",
+            "Content-Type: text/plain; charset=utf-8",
         ] {
             assert_eq!(headers.lines().filter(|seen| *seen == line).count(), 1, "{line} in {headers}");
         }
-        assert_eq!(body, "text");
+        assert_eq!(body, "text\r\n");
+    }
+
+    #[test]
+    fn a_long_link_in_plain_ascii_is_read_back_whole() {
+        let link = format!("https://example.com/u/{}", "A1b2".repeat(60));
+        let content = rendered(&Email { text: &format!("Leave: {link}\n"), ..email() });
+        let read = mail_parser::MessageParser::default().parse(content.as_bytes()).unwrap();
+        assert!(read.body_text(0).unwrap().contains(&link), "{content}");
+        assert!(content.lines().all(|line| line.len() <= 998), "{content}");
     }
 
     #[test]
