@@ -32,6 +32,10 @@ pub async fn set_provider(app: &App, provider: Provider, who: &str) -> Result<Pr
         return Err(AppError::invalid("name", "give the account a name"));
     }
     gateways::make(&provider).map_err(|why| AppError::invalid("url", why))?;
+    if provider.kind == ProviderKind::Twilio && !provider.inbound_key.is_empty() {
+        let why = "texts come in with Twilio's own signature: only accounts of mail take a key";
+        return Err(AppError::invalid("inbound_key", why));
+    }
     let key_chars = provider.inbound_key.chars().count();
     if !provider.inbound_key.is_empty() && !(INBOUND_KEY_CHARS).contains(&key_chars) {
         let (least, most) = INBOUND_KEY_CHARS.into_inner();

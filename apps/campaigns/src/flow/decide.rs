@@ -91,7 +91,13 @@ async fn end(app: &App, review: &Review, who: &str) -> Result<(), AppError> {
     };
     let reason = "opted out";
     if let Some(contact) = review.contact {
-        let about = About { touch: review.touch, contact: Some(contact), campaign: None };
+        let touch = match review.touch {
+            Some(id) => app.db().read(move |tx| touches::get(tx, id)).await?,
+            None => None,
+        };
+        // With its campaign, whose figures count it.
+        let campaign = touch.map(|touch| touch.campaign);
+        let about = About { touch: review.touch, contact: Some(contact), campaign };
         return optout::by_channels(app, contact, channels, about, reason, who).await;
     }
     if let Some(address) = inbound::writer_of(&review.text, review.channel) {

@@ -381,11 +381,17 @@ impl Heard<'_> {
             reason: BY_MAIL,
             source: self.source,
         };
-        let obeyed = optout::obey(tx, self.app, &order, self.now)?;
+        let mut ended = optout::obey(tx, self.app, &order, self.now)?.ended;
         if !writer.is_addressee {
             self.doubt(tx, writer, word)?;
+            // Whoever writes in the thread of a message answers it: nothing goes on while a person decides.
+            if let Some(touch) = &writer.touch {
+                let key = format!("{}#answer", self.mail.key);
+                events::note(tx, touch, EventKind::Replied, self.source, word, Some(&key), self.now)?;
+                ended.extend(news::stop(tx, touch, Ending::Reply, self.now)?);
+            }
         }
-        Ok((Taken::of(Became::OptedOut, touch), obeyed.ended))
+        Ok((Taken::of(Became::OptedOut, touch.or(writer.touch.as_ref())), ended))
     }
 
     /// Puts the question before people, about the contact of the message that is meant. Of a stranger who gets no mail

@@ -129,11 +129,22 @@ pub async fn by_contact(
     reason: &str,
     source: &str,
 ) -> Result<(), AppError> {
+    reasoned(reason)?;
     let channels = match channel {
         Some(channel) => vec![channel],
         None => Channel::ALL.to_vec(),
     };
     by_channels(app, contact, channels, about, reason, source).await
+}
+
+/// The longest reason, in characters: a sentence or two, which pages show in full.
+const REASON_CHARS_MAX: usize = 500;
+
+fn reasoned(reason: &str) -> Result<(), AppError> {
+    match reason.chars().count() {
+        0..=REASON_CHARS_MAX => Ok(()),
+        _ => Err(AppError::invalid("reason", format!("at most {REASON_CHARS_MAX} characters"))),
+    }
 }
 
 /// A contact wants no more by these channels.
@@ -264,6 +275,7 @@ pub async fn suppress_address(
     reason: &str,
     who: &str,
 ) -> Result<bool, AppError> {
+    reasoned(reason)?;
     let now = app.now();
     let address = addressed(app, address);
     let (reason, who) = (reason.to_owned(), who.to_owned());

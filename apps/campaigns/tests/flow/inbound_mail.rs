@@ -365,16 +365,24 @@ async fn whoever_writes_ends_their_own_mail_and_nobody_elses() {
     assert_eq!(office.why("b1@example.org").await.as_deref(), Some("unsubscribed"));
     assert_eq!(office.why("other@example.net").await, None, "who carried it is not meant");
 
-    // An order in the thread of a mail that went to somebody else: a person decides about them.
+    // An order in the thread of a mail that went to somebody else is an answer; a person decides about the rest.
     let thread = |nth: usize| format!("In-Reply-To: {}\n", office.message_id(&touches[nth]));
     office.taken(&written(5, "colleague@example.net", "Re: News", &thread(2), "Unsubscribe")).await;
     assert_eq!(office.why("colleague@example.net").await.as_deref(), Some("STOP by mail"));
     assert_eq!(office.why("b2@example.org").await, None);
+    assert_eq!(office.standing(id, people[2]).await, EnrolmentStatus::Stopped);
+    assert_eq!(office.count(&touches[2], EventKind::Replied).await, 1);
     let reviews = office.reviews().await;
     assert_eq!((reviews.len(), reviews[0].contact), (1, Some(people[2])));
     assert!(reviews[0].text.starts_with("colleague@example.net: "), "{reviews:?}");
     decide(&office.stage.app, reviews[0].id, Decision::OptOut, "Ann").await.unwrap();
     assert_eq!(office.why("b2@example.org").await.as_deref(), Some("opted out"));
+    let counted = windlass_campaigns::figures::counted(&office.stage.app, id).await.unwrap();
+    assert_eq!(
+        counted.funnel.iter().map(|step| step.opted_out).sum::<u64>(),
+        3,
+        "his is counted with the others"
+    );
 
     // An answer is one from wherever it comes, once; a machine's is none.
     let absent =
