@@ -43,12 +43,12 @@ fn page() -> String {
     page.push_str("\n## Global options\n\n");
     options(&mut page, &globals);
     for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
-        section(&mut page, command, "windlass", 2);
+        section(&mut page, command, "windlass", 2, &globals);
     }
     page
 }
 
-fn section(page: &mut String, command: &Command, parent: &str, level: usize) {
+fn section(page: &mut String, command: &Command, parent: &str, level: usize, globals: &[&Arg]) {
     let name = format!("{parent} {}", command.get_name());
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let _ = write!(page, "\n{} `{name}`\n\n{about}.\n", "#".repeat(level));
@@ -61,7 +61,15 @@ fn section(page: &mut String, command: &Command, parent: &str, level: usize) {
         }
     }
     if command.has_subcommands() {
-        command.get_subcommands().for_each(|inner| section(page, inner, &name, level + 1));
+        let is_shared = |argument: &&Arg| {
+            argument.is_global_set() && globals.iter().all(|global| global.get_id() != argument.get_id())
+        };
+        let shared: Vec<&Arg> = command.get_arguments().filter(is_shared).collect();
+        if !shared.is_empty() {
+            page.push_str("\nAll of them take:\n\n");
+            options(page, &shared);
+        }
+        command.get_subcommands().for_each(|inner| section(page, inner, &name, level + 1, globals));
         return;
     }
     let examples = command.get_before_help().map(ToString::to_string).unwrap_or_default();
