@@ -226,8 +226,8 @@ fn count(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Figure
         eta,
         funnel,
         tests,
-        waiting: because(&tallies, TouchStatus::Deferred, &waits),
-        skipped: because(&tallies, TouchStatus::Skipped, &[]),
+        waiting: because(&tallies, TouchStatus::Deferred, &waits, now),
+        skipped: because(&tallies, TouchStatus::Skipped, &[], now),
     })
 }
 
@@ -321,7 +321,7 @@ fn funnel(tallies: &[Tally], answers: &[Answers]) -> Vec<StepFigures> {
     funnel
 }
 
-fn because(tallies: &[Tally], status: TouchStatus, waits: &[Wait]) -> Vec<Because> {
+fn because(tallies: &[Tally], status: TouchStatus, waits: &[Wait], now: Time) -> Vec<Because> {
     let mut sums: HashMap<&str, u64> = HashMap::new();
     for tally in tallies.iter().filter(|tally| tally.status == status) {
         *sums.entry(&tally.reason).or_default() += whole(tally.count);
@@ -336,7 +336,12 @@ fn because(tallies: &[Tally], status: TouchStatus, waits: &[Wait]) -> Vec<Becaus
             reason: reason.to_owned(),
             said: said(reason),
             count,
-            first_until: waits.iter().find(|wait| wait.reason == reason).and_then(|wait| wait.first),
+            // What is due and waits for its turn waits for no time.
+            first_until: waits
+                .iter()
+                .find(|wait| wait.reason == reason)
+                .and_then(|wait| wait.first)
+                .filter(|first| *first > now),
         })
         .collect();
     all.sort_by(|a, b| (b.count, &a.reason).cmp(&(a.count, &b.reason)));

@@ -36,7 +36,7 @@ impl Problem {
 
     /// The same words whatever was wrong: they tell a stranger nothing, and the log tells us.
     pub(super) fn forbidden() -> Self {
-        let detail = "the request is not signed as its provider signs";
+        let detail = "the request does not show that it comes from its provider: a signature or key is missing or wrong";
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 

@@ -46,9 +46,14 @@ pub(super) async fn inbound(
 ) -> Result<StatusCode, Problem> {
     let Path(id) = path.map_err(|_| Problem::not_found())?;
     let provider = account(&app, &id, &[ProviderKind::Smtp, ProviderKind::HttpMail]).await?;
-    if !is_key(&provider.inbound_key, shown(&headers, &uri).as_deref()) {
-        let has_key = !provider.inbound_key.is_empty();
-        tracing::warn!(provider = %provider.name, has_key, "a mail that came in is refused: its bringer has not the key");
+    let shown = shown(&headers, &uri);
+    if !is_key(&provider.inbound_key, shown.as_deref()) {
+        let why = match shown {
+            _ if provider.inbound_key.is_empty() => "the account has no inbound key",
+            None => "it shows no key",
+            Some(_) => "it shows another key",
+        };
+        tracing::warn!(provider = %provider.name, why, "a mail that came in is refused");
         return Err(Problem::forbidden());
     }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -58,7 +63,11 @@ pub(super) async fn inbound(
         kind if MAILS.contains(&kind) => {
             kept(request.into_body().into_data_stream(), |error| Problem::bad(error.to_string())).await?
         }
-        _ => return Err(Problem::of_another_kind("send the mail as it came, as message/rfc822")),
+        _ => {
+            return Err(Problem::of_another_kind(
+                "send the mail as it came, as message/rfc822 or in the field email of a multipart/form-data form",
+            ));
+        }
     };
     let mail = read(&bytes).map_err(|bad| Problem::bad(bad.to_string()))?;
     let taken = inbound_mail::take(&app, mail, &provider.name).await?;

@@ -84,6 +84,13 @@ fn called(app: &App, uri: &Uri) -> Option<String> {
 /// wrongly.
 async fn account(app: &App, id: &str, kinds: &[ProviderKind]) -> Result<Provider, Problem> {
     let Ok(id) = id.parse().map(ProviderId) else { return Err(Problem::forbidden()) };
-    let found = app.db().read(move |tx| Ok::<_, AppError>(providers::get(tx, id)?)).await;
-    found?.filter(|provider| kinds.contains(&provider.kind)).ok_or_else(Problem::forbidden)
+    let found = app.db().read(move |tx| Ok::<_, AppError>(providers::get(tx, id)?)).await?;
+    match found {
+        Some(provider) if kinds.contains(&provider.kind) => Ok(provider),
+        other => {
+            let kind = other.map(|provider| provider.kind);
+            tracing::warn!(provider = %id, ?kind, "a callback names an account that it cannot be of");
+            Err(Problem::forbidden())
+        }
+    }
 }

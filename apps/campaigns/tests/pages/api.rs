@@ -190,6 +190,7 @@ async fn what_is_asked_wrongly_is_a_problem_that_says_what_to_write() {
         ),
         (json!({"name": "x", "channel": "fax", "body": "Hi"}), "unknown variant `fax`"),
         (json!({"name": "x", "channel": "sms"}), "the body: missing field `body`"),
+        (json!(["x", "sms", "", "Hi"]), "a JSON object is wanted"),
     ] {
         let detail = site.tell("/templates", body).await.problem(StatusCode::BAD_REQUEST, "bad_request");
         assert!(detail.contains(said), "{detail}");
