@@ -25,7 +25,7 @@ use crate::{
     },
     preflight::plan,
     store::{
-        campaigns,
+        campaigns, contacts,
         enrolments::{self, Standing},
         events::{self, Answers},
         senders,
@@ -33,7 +33,7 @@ use crate::{
         usage,
     },
     variants::results::{self, Test},
-    window::{Delay, Lot, Paces, Recipient, course},
+    window::{self, Delay, Lot, OnNoZone, Paces, Recipient, course},
 };
 
 /// How long figures are shown before they are counted again.
@@ -44,6 +44,10 @@ const KEPT_MAX: usize = 1_000;
 const PACE_MS: u64 = 15 * 60_000;
 /// The shortest time over which it is counted: what was sent at once at the beginning says nothing of the pace.
 const PACE_MIN_MS: u64 = 5_000;
+/// Contacts whose zones stand for those of all, about: a zone with a twentieth of them is hardly ever missed.
+const SAMPLED: u32 = 200;
+/// How long these zones are believed, since people do not move by the minute.
+const ZONES_FRESH: Duration = Duration::from_secs(60);
 /// A day is at most that long, with the hour that a zone may gain.
 const LONGEST_DAY_MS: u64 = 25 * 3_600_000;
 
@@ -125,7 +129,11 @@ pub struct Because {
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     kept: Mutex<HashMap<CampaignId, (Instant, Arc<Figures>)>>,
+    places: Mutex<HashMap<CampaignId, (Instant, Places)>>,
 }
+
+/// Where contacts are, and how many of those who were looked at.
+type Places = Arc<Vec<(Recipient, u64)>>;
 
 impl Figures {
     /// Why nothing goes out though it runs: all that is there waits for a time.
@@ -141,6 +149,22 @@ impl Cache {
     fn fresh(&self, id: CampaignId) -> Option<Arc<Figures>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.get(&id).filter(|(counted, _)| counted.elapsed() < FRESH).map(|(_, figures)| figures.clone())
+    }
+
+    fn places(&self, id: CampaignId) -> Option<Places> {
+        let kept = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = kept.get(&id).filter(|(looked_at, _)| looked_at.elapsed() < ZONES_FRESH);
+        fresh.map(|(_, places)| places.clone())
+    }
+
+    fn keep_places(&self, id: CampaignId, places: &Places) {
+        let mut kept = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT_MAX {
+            kept.retain(|_, (looked_at, _)| looked_at.elapsed() < ZONES_FRESH);
+        }
+        if kept.len() < KEPT_MAX {
+            kept.insert(id, (Instant::now(), places.clone()));
+        }
     }
 
     /// Has what was shown of a campaign counted again, since it was changed.
@@ -366,7 +390,51 @@ struct Known<'a> {
     tallies: &'a [Tally],
 }
 
-/// When everybody who has steps before them will have had them, as if all were in the campaign's own zone.
+/// Where the contacts are who have steps before them, by some of them.
+fn places(tx: &mut Tx<'_>, app: &App, campaign: &Campaign, active: u64) -> Result<Places, AppError> {
+    if let Some(places) = app.figures().places(campaign.id) {
+        return Ok(places);
+    }
+    let every = u32::try_from(active / u64::from(SAMPLED)).unwrap_or(u32::MAX);
+    let mut places: Vec<(Recipient, u64)> = Vec::new();
+    for id in enrolments::some_active(tx, campaign.id, every, 2 * SAMPLED)? {
+        let Some(contact) = contacts::get(tx, id)? else { continue };
+        let known = check::recipient(&contact);
+        let zone = match known.locate() {
+            Ok(located) => located.zones.into_iter().next(),
+            Err(_) if campaign.policy.no_zone == OnNoZone::UseCampaignZone => {
+                Some(campaign.policy.zone.clone())
+            }
+            // They are skipped.
+            Err(_) => None,
+        };
+        let Some(zone) = zone else { continue };
+        let place = Recipient { country: known.country, ..Recipient::in_zone(zone) };
+        match places.iter_mut().find(|(other, _)| *other == place) {
+            Some((_, count)) => *count += 1,
+            None => places.push((place, 1)),
+        }
+    }
+    if places.is_empty() {
+        places.push((Recipient::in_zone(campaign.policy.zone.clone()), 1));
+    }
+    let places = Arc::new(places);
+    app.figures().keep_places(campaign.id, &places);
+    Ok(places)
+}
+
+/// So many contacts by the parts that places have: their sum is the number.
+fn shared(count: u64, places: &[(Recipient, u64)]) -> impl Iterator<Item = (&Recipient, u64)> {
+    let all: u64 = places.iter().map(|(_, part)| part).sum();
+    let mut before = 0;
+    places.iter().map(move |(place, part)| {
+        let begin = count * before / all.max(1);
+        before += part;
+        (place, count * before / all.max(1) - begin)
+    })
+}
+
+/// When everybody who has steps before them will have had them, each where they are.
 fn eta(
     tx: &mut Tx<'_>,
     app: &App,
@@ -377,22 +445,30 @@ fn eta(
 ) -> Result<Option<Time>, AppError> {
     let Known { campaign, steps, standing, tallies } = *known;
     let from = campaign.starts_at.map_or(now, |at| at.max(now));
+    let rules = app.rules();
     let mut lots: Vec<Lot> = Vec::new();
-    for one in standing.iter().filter(|one| one.status == EnrolmentStatus::Active) {
+    let waiting = || standing.iter().filter(|one| one.status == EnrolmentStatus::Active);
+    let places = places(tx, app, campaign, waiting().map(|one| whole(one.count)).sum())?;
+    let parts = waiting().flat_map(|one| shared(whole(one.count), &places).map(move |part| (one, part)));
+    for (one, (place, count)) in parts.filter(|(_, (_, count))| *count > 0) {
         let waits_ms = one.last_due.map_or(0, |due| due.0.saturating_sub(from.0));
         let waits = Delay::Minutes(u32::try_from(waits_ms.div_ceil(60_000)).unwrap_or(u32::MAX));
         let at = usize::try_from(one.step.saturating_sub(1)).unwrap_or(usize::MAX);
         let mut before = Vec::new();
         for (nth, step) in steps.iter().enumerate().skip(at) {
+            let verdict = window::look(&campaign.policy, &rules, place, step.channel, from);
+            if matches!(verdict, window::Verdict::Closed { until: None, .. }) {
+                continue;
+            }
             let delay = match (nth == at, one.last_due) {
                 (true, None) if nth == 0 => step.delay,
                 (true, _) => waits,
                 (false, _) => step.delay,
             };
             lots.push(Lot {
-                recipient: Recipient::in_zone(campaign.policy.zone.clone()),
+                recipient: place.clone(),
                 channel: step.channel,
-                messages: whole(one.count),
+                messages: count,
                 after: std::mem::take(&mut before),
                 delays: vec![delay],
             });
@@ -418,7 +494,7 @@ fn eta(
         }
         paces.channels[channel as usize] = pace;
     }
-    Ok(course(&campaign.policy, &app.rules(), &lots, &paces, from).completes_at)
+    Ok(course(&campaign.policy, &rules, &lots, &paces, from).completes_at)
 }
 
 #[cfg(test)]

@@ -122,6 +122,31 @@ async fn what_waits_for_the_morning_is_told_with_its_reason_and_when_it_will_be_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_is_expected_by_the_clocks_where_contacts_are() {
+    let dir = tempfile::tempdir().unwrap();
+    // Ten in the evening in New York is noon in Tokyo.
+    let night = MORNING.plus_ms(12 * 3_600_000);
+    let stage = Stage::set(dir.path(), Setting { starts: night, ..Setting::default() }).await;
+    let people = stage.contacts("b", 6).await;
+    let moved = |some: &[ContactId]| {
+        let some: Vec<_> = some.iter().map(|id| vec![(*id).into()]).collect();
+        let sql = "UPDATE contacts SET time_zone = 'Asia/Tokyo', country = 'JP', state = NULL WHERE id = $1";
+        stage.app.db().write(move |tx| tx.run_each(sql, &some))
+    };
+    moved(&people[..3]).await.unwrap();
+    let eta = async |name: &str| {
+        let mail = stage.template(Email, "Hi").await;
+        let id = stage.draft(name, &people, vec![step(Email, mail, Delay::Minutes(0))]).await;
+        stage.launch(id).await;
+        let figures = figures::counted(&stage.app, id).await.unwrap();
+        (figures.eta.unwrap().0 - figures.at.0) / 3_600_000
+    };
+    assert_eq!(eta("half of them").await, 11, "at nine in New York");
+    moved(&people[3..]).await.unwrap();
+    assert_eq!(eta("all of them").await, 0, "now");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_has_every_message_with_what_was_checked_before_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut stage = Stage::set(dir.path(), Setting { speed: 600, ..Setting::default() }).await;

@@ -180,6 +180,22 @@ pub struct Standing {
     pub last_due: Option<Time>,
 }
 
+/// Some of the contacts who have steps before them: of every so many numbers one, and at most that many.
+///
+/// # Errors
+/// The database's.
+pub fn some_active(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    every: u32,
+    most: u32,
+) -> Result<Vec<ContactId>, DbError> {
+    let sql = "SELECT contact_id FROM enrolments WHERE campaign_id = $1 AND status = 'active' AND contact_id % $2 = 0
+               LIMIT $3";
+    let rows = tx.rows(sql, &[campaign.into(), every.max(1).into(), most.into()])?;
+    rows.into_iter().map(|mut row| Ok(ContactId(row.int()?))).collect()
+}
+
 /// How many contacts of a campaign stand where.
 ///
 /// # Errors
