@@ -102,8 +102,14 @@ fn plainly(where_: &str, said: &str) -> String {
     .find_map(|preface| said.strip_prefix(preface))
     .unwrap_or(said);
     let mut said = said.replace("invalid digit found in string", "a whole number belongs here");
+    const STRUCT: &str = "expected struct ";
+    if let Some(at) = said.find(STRUCT) {
+        // What it is called in the program is nobody's business.
+        let name = &said[at + STRUCT.len()..];
+        let end = name.find(|c: char| !c.is_alphanumeric()).unwrap_or(name.len());
+        said.replace_range(at..at + STRUCT.len() + end, "expected an object");
+    }
     for (type_, word) in [
-        ("expected struct ", "expected an object of "),
         ("expected a string", "expected text"),
         ("expected a sequence", "expected a list"),
         ("expected a map", "expected an object"),
@@ -115,6 +121,12 @@ fn plainly(where_: &str, said: &str) -> String {
         ("expected u8", "expected a whole number from 0 to 255"),
         ("invalid type: ", "it is "),
         ("invalid value: ", "it is "),
+        ("it is map", "it is an object"),
+        ("it is sequence", "it is a list"),
+        ("it is string", "it is the text"),
+        ("it is integer", "it is the number"),
+        ("it is floating point", "it is the number"),
+        ("unknown variant ", "unknown word "),
     ] {
         said = said.replace(type_, word);
     }

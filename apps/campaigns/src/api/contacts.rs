@@ -151,17 +151,30 @@ pub(super) struct Known {
     #[serde(flatten)]
     contact: Contact,
     consents: Vec<Consent>,
+    /// Why they are not reached.
+    suppressions: Vec<Suppression>,
+    /// The lists that they are on, by name.
+    lists: Vec<String>,
     enrolments: Vec<Enrolment>,
     touches: Vec<Touch>,
 }
 
 /// `GET /v1/contacts/{id}`
 pub(super) async fn get(State(app): State<App>, Path(id): Path<ContactId>) -> Answer<Known> {
+    let inner = app.clone();
     let known = app.db().read(move |tx| {
         let contact = contacts::get(tx, id)?.ok_or_else(|| AppError::unknown("contact", id))?;
+        let mut suppressed = Vec::new();
+        for address in [&contact.email, &contact.phone].into_iter().flatten() {
+            for hash in inner.hashes_of(address) {
+                suppressed.extend(suppressions::of_address(tx, &hash)?);
+            }
+        }
         Ok::<_, AppError>(Known {
             contact,
             consents: contacts::consents(tx, id)?,
+            suppressions: suppressed,
+            lists: lists::names_of(tx, id)?,
             enrolments: enrolments::of_contact(tx, id)?,
             touches: touches::of_contact(tx, id, TOUCHES_SHOWN)?,
         })

@@ -173,7 +173,7 @@ async fn what_is_asked_wrongly_is_a_problem_that_says_what_to_write() {
     for (path, said) in [
         ("/campaigns/spring", "\"spring\" where a number belongs"),
         ("/touches/1.5", "\"1.5\" where a number belongs"),
-        ("/touches?status=lost", "the query: status: unknown variant `lost`, expected one of `queued`"),
+        ("/touches?status=lost", "the query: status: unknown word `lost`, expected one of `queued`"),
         ("/touches?limit=many", "limit: a whole number belongs here"),
         ("/touches?limit=0", "limit: 0 is not between 1 and 500"),
         ("/audit?limit=501", "limit: 501 is not between 1 and 500"),
@@ -186,9 +186,9 @@ async fn what_is_asked_wrongly_is_a_problem_that_says_what_to_write() {
     for (body, said) in [
         (
             json!({"name": 7, "channel": "sms", "body": "Hi"}),
-            "the body: name: it is integer `7`, expected text",
+            "the body: name: it is the number `7`, expected text",
         ),
-        (json!({"name": "x", "channel": "fax", "body": "Hi"}), "unknown variant `fax`"),
+        (json!({"name": "x", "channel": "fax", "body": "Hi"}), "unknown word `fax`"),
         (json!({"name": "x", "channel": "sms"}), "the body: missing field `body`"),
         (json!(["x", "sms", "", "Hi"]), "a JSON object is wanted"),
     ] {
@@ -267,6 +267,10 @@ async fn what_a_pause_holds_back_says_so_and_a_draft_says_whom_it_would_reach() 
     assert!(!held.is_empty() && held.iter().all(|reason| reason == "campaign_paused"), "{held:?}");
 
     let policy = json!({"zone": "America/New_York", "week": {"mon-fri": ["09:00-20:00"]}});
+    let list = site.asked("/lists").await[0]["name"].clone();
+    let known = site.asked(&format!("/contacts/{}", filled.contact)).await;
+    assert!(known["lists"].as_array().unwrap().contains(&list), "{known}");
+    assert!(known["suppressions"].is_array(), "{known}");
     let draft = json!({"name": "later", "user": 1, "list": 1, "policy": policy});
     let id = site.tell("/campaigns", draft).await.json()["id"].as_i64().unwrap();
     let on_list = site.asked("/lists").await[0]["contacts"].clone();

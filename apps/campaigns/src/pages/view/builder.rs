@@ -144,7 +144,9 @@ impl StepForm {
                 place: if nth == 0 { number.to_string() } else { format!("{number}-{letter}") },
                 template: template.clone(),
                 weight: weight.clone(),
-                percent: weights.as_ref().and_then(|all| all[nth].saturating_mul(100).checked_div(sum)),
+                percent: weights
+                    .as_ref()
+                    .and_then(|all| all[nth].saturating_mul(100).saturating_add(sum / 2).checked_div(sum)),
                 has_focus: self.focus == Some(nth),
             })
             .collect()
