@@ -381,16 +381,18 @@ impl Heard<'_> {
             reason: BY_MAIL,
             source: self.source,
         };
-        let mut ended = optout::obey(tx, self.app, &order, self.now)?.ended;
+        let mut ended = Vec::new();
         if !writer.is_addressee {
             self.doubt(tx, writer, word)?;
-            // Whoever writes in the thread of a message answers it: nothing goes on while a person decides.
+            // Whoever writes in the thread of a message answers it: nothing goes on while a person decides. It comes before
+            // what ends messages, as `colleagues` wants it.
             if let Some(touch) = &writer.touch {
                 let key = format!("{}#answer", self.mail.key);
                 events::note(tx, touch, EventKind::Replied, self.source, word, Some(&key), self.now)?;
                 ended.extend(news::stop(tx, touch, Ending::Reply, self.now)?);
             }
         }
+        ended.extend(optout::obey(tx, self.app, &order, self.now)?.ended);
         Ok((Taken::of(Became::OptedOut, touch.or(writer.touch.as_ref())), ended))
     }
 
