@@ -13,7 +13,9 @@ use crate::{
     flow::{
         breakers::Counts,
         gateways::Gateways,
-        hours, limits,
+        hours,
+        lead::Leads,
+        limits,
         paces::Known,
         share::{self, Sharing},
     },
@@ -104,6 +106,7 @@ struct Inner {
     counts: Counts,
     hours: hours::InForce,
     paces: Known,
+    leads: Leads,
     gateways: Gateways,
     figures: crate::figures::Cache,
 }
@@ -149,6 +152,7 @@ impl App {
                 counts: Counts::default(),
                 hours: hours::InForce::new(edited)?,
                 paces: Known::default(),
+                leads: Leads::default(),
                 gateways: Gateways::default(),
                 figures: crate::figures::Cache::default(),
             }),
@@ -230,6 +234,11 @@ impl App {
     /// What this process knows of paces.
     pub(crate) fn paces(&self) -> &Known {
         &self.inner.paces
+    }
+
+    /// The steps that this process has decided of each campaign.
+    pub(crate) fn leads(&self) -> &Leads {
+        &self.inner.leads
     }
 
     /// The legal windows, as they hold in this process now.

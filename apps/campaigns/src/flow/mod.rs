@@ -34,6 +34,7 @@ pub mod content;
 pub mod decide;
 pub mod inbound;
 pub mod inbound_mail;
+pub(crate) mod lead;
 pub mod news;
 mod next;
 pub mod optout;

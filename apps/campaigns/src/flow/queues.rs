@@ -48,6 +48,9 @@ pub const ALL: [QueuePlan; 7] = [CAMPAIGN, CAMPAIGN_STEP, EMAIL, SMS, VOICEMAIL,
 /// The queues in which campaigns wait for each other, and share.
 pub const SHARED: [QueuePlan; 6] = [CAMPAIGN, CAMPAIGN_STEP, EMAIL, SMS, VOICEMAIL, WATCH];
 
+/// The queues of messages.
+pub const MESSAGES: [QueuePlan; 3] = [EMAIL, SMS, VOICEMAIL];
+
 /// The queue of a channel's messages.
 pub fn of(channel: Channel) -> QueuePlan {
     match channel {

@@ -3,11 +3,12 @@
 //! The message's job commits with the step's completion, under an id that follows from the message: there is exactly one,
 //! whatever is killed in between.
 
-use windlass::{Ctx, JobError, Outcome, State};
+use windlass::{Ctx, JobError, Outcome, State, core::store::Hold};
 
 use super::{
     check, colleagues, failed,
     jobs::TakeStep,
+    lead,
     next::{self, Follow, Place},
 };
 use crate::{
@@ -21,6 +22,9 @@ use crate::{
 };
 
 pub(super) async fn take(job: TakeStep, State(app): State<App>, cx: Ctx) -> Result<Outcome, JobError> {
+    if let Some(pause) = lead::holds(&app, &cx).await.map_err(failed)? {
+        return Ok(Outcome::rate_limited(pause, Hold::Group));
+    }
     let (now, inner) = (app.now(), app.clone());
     let follows = app.db().write(move |tx| decide(tx, &inner, &job, now)).await.map_err(failed)?;
     super::follow(&app, &cx, follows).await?;

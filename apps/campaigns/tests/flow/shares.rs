@@ -1,6 +1,9 @@
 //! Who waits for whom: campaigns in groups with shares, or in one line.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use windlass::core::{GroupKey, QueueName, store::Filter};
 use windlass_campaigns::{
@@ -11,12 +14,15 @@ use windlass_campaigns::{
     window::Delay,
 };
 
-use crate::stage::{Setting, Stage, in_status, step};
+use crate::stage::{MORNING, Setting, Stage, in_status, step};
 
 /// Contacts of the campaign that was launched first.
 const FIRST: u32 = 300;
 /// Messages that may be under way when the second one's come: as many steps and mails as are worked on at once, twice.
 const UNDER_WAY: usize = 140;
+
+/// Contacts of a campaign whose steps outrun its messages: more than may be ready, and what is decided between two looks.
+const OUTRUNNING: u32 = 1_200;
 
 /// Campaigns that are paused and resumed at one moment, and how often.
 const CONTESTED: usize = 6;
@@ -92,6 +98,39 @@ async fn in_one_line_a_pause_holds_its_own_campaign_alone_and_every_process_stan
     assert_eq!(lines, BTreeSet::from([Some(GroupKey::new("campaigns").unwrap())]));
     let limits = stage.client().store().limits(None, 100).await.unwrap();
     assert!(limits.items.iter().all(|limit| limit.settings.concurrency.is_none()), "{limits:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn steps_that_outrun_their_messages_are_slowed_and_neither_stopped_nor_in_the_way_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = Stage::standing(dir.path(), MORNING, Setting::default()).await;
+    let mail = stage.template(Channel::Email, "Hi").await;
+    let one = vec![step(Channel::Email, mail, Delay::Minutes(0))];
+    let (whale, few) = (stage.contacts("w", OUTRUNNING).await, stage.contacts("f", 3).await);
+    let (whale, few) = (stage.draft("whale", &whale, one.clone()).await, stage.draft("few", &few, one).await);
+    queues::set_up(stage.client()).await.unwrap();
+    stage.client().pause(queues::EMAIL.name).await.unwrap();
+    stage.work().await;
+    stage.launch(whale).await;
+    let held = async || {
+        let steps = QueueName::new(queues::CAMPAIGN_STEP.name).unwrap();
+        let groups = stage.client().store().groups(steps, None, 100).await.unwrap();
+        groups.items.iter().any(|group| group.held_until.is_some())
+    };
+    stage.until_that("its steps are held", held).await;
+    assert!(stage.touches(whale).await.len() < OUTRUNNING as usize);
+
+    stage.launch(few).await;
+    stage.until(few, "the steps of others", |_, touches| touches.len() == 3).await;
+    assert!(stage.touches(whale).await.len() < OUTRUNNING as usize, "its own wait for the time");
+
+    let all = async || {
+        stage.step_on(Duration::from_secs(1)).await;
+        stage.touches(whale).await.len() == OUTRUNNING as usize
+    };
+    stage.until_that("all of its own, as time passes", all).await;
+    assert!(stage.mails().is_empty());
+    stage.rest().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

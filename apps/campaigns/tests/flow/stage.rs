@@ -394,6 +394,15 @@ impl Stage {
         }
     }
 
+    /// Waits until that holds.
+    pub(crate) async fn until_that(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        let begun = Instant::now();
+        while !holds().await {
+            assert!(begun.elapsed() < DEADLINE, "{what} does not come true: {}", self.told().await);
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     pub(crate) async fn until_done(&self, id: CampaignId) {
         self.until(id, "the end", |campaign, _| campaign.status == CampaignStatus::Done).await;
     }
