@@ -3,11 +3,12 @@
 //!
 //! What bounds a real installation is its providers. The doubles take so long for a message ([`SLOW_MS`]) that 30 mails and
 //! 50 texts at once are 250 a second; with `paced` they are quick, and each may be asked so often a second
-//! ([`PACES`]); with `fast` nothing bounds them but this machine. The small campaigns have nine tenths of the shares
+//! ([`PACES`]); with `fast` nothing bounds them but this machine. With `accounts`, five contacts each belong to one account and
+//! one's answer would stop the others; with `one-account` all who have a mailbox are colleagues. The small campaigns have nine tenths of the shares
 //! beside the whale, so what fairness allows is 10 / 9 = 1.11 times.
 //! The runs are in pairs, without the whale and with it, and the figure is the median of their ratios.
 //!
-//! `cargo run --release -p windlass-campaigns --example whale -- [CONTACTS] [PAIRS] [paced|fast] [one-line]`
+//! `cargo run --release -p windlass-campaigns --example whale -- [CONTACTS] [PAIRS] [paced|fast] [accounts|one-account] [one-line]`
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a measurement, not a library")]
 
@@ -21,7 +22,7 @@ use windlass_campaigns::{
     db::{self, Db, DbError},
     flow::{accounts, queues, share::Sharing, verbs},
     model::{
-        CampaignId, SenderId, UserId,
+        CampaignId, ListId, SenderId, UserId,
         campaign::{Campaign, CampaignStatus, Condition, Fallback, Step, StopRules},
         sender::{Sender, WarmUp},
     },
@@ -44,11 +45,25 @@ const SMALL: u32 = 99;
 /// Users of the small campaigns; the whale is one more's.
 const USERS: u32 = 9;
 
+/// Whose answer stops whom.
+#[derive(Clone, Copy)]
+enum Colleagues {
+    None,
+    /// So many contacts are an account.
+    Of(u32),
+    /// The domain of their mail.
+    All,
+}
+
+/// Contacts of an account.
+const COLLEAGUES: u32 = 5;
+
 #[derive(Clone)]
 struct Plan {
     contacts: u32,
     latencies: Latencies,
     paces: [Option<u32>; 2],
+    colleagues: Colleagues,
     sharing: Sharing,
 }
 
@@ -62,6 +77,11 @@ async fn main() {
         contacts: numbers.first().copied().unwrap_or(100_000),
         latencies: if is_said("fast") || is_said("paced") { FAST_MS } else { SLOW_MS },
         paces: if is_said("paced") { PACES.map(Some) } else { [None; 2] },
+        colleagues: match () {
+            () if is_said("accounts") => Colleagues::Of(COLLEAGUES),
+            () if is_said("one-account") => Colleagues::All,
+            () => Colleagues::None,
+        },
         sharing: if is_said("one-line") { Sharing::FirstCome } else { Sharing::Fair },
     };
     let mut ratios = Vec::new();
@@ -106,7 +126,7 @@ impl fmt::Display for Times {
 async fn day(plan: &Plan, whale: bool) -> Times {
     let dir = tempfile::tempdir().unwrap();
     let app = stage(dir.path(), plan).await;
-    let ids = campaigns_of(&app, plan.contacts, whale).await;
+    let ids = campaigns_of(&app, plan, whale).await;
     let relaying = db::relay(app.db(), app.client()).unwrap();
     let worker = app.work().await.unwrap();
     // The whale first, so that it is in the queues when the others come.
@@ -217,14 +237,15 @@ async fn stage(dir: &Path, plan: &Plan) -> App {
 }
 
 /// The small campaigns and, behind them, the whale.
-async fn campaigns_of(app: &App, contacts: u32, whale: bool) -> Vec<CampaignId> {
+async fn campaigns_of(app: &App, plan: &Plan, whale: bool) -> Vec<CampaignId> {
     let now = app.now();
-    let half = contacts / 2;
+    let (half, colleagues) = (plan.contacts / 2, plan.colleagues);
     let sizes: Vec<u32> = (0..SMALL).map(|_| half / SMALL).chain(whale.then_some(half)).collect();
     let mut ids = Vec::new();
     let mut first = 0;
     for (nth, size) in (0_u32..).zip(sizes) {
-        let people: Vec<NewContact> = (first..first + size).map(person).collect();
+        let people: Vec<NewContact> =
+            (first..first + size).map(|number| person(number, colleagues)).collect();
         first += size;
         let id = app
             .db()
@@ -248,7 +269,7 @@ async fn campaigns_of(app: &App, contacts: u32, whale: bool) -> Vec<CampaignId> 
                     variants: Vec::new(),
                     fallback,
                 };
-                let id = campaigns::create(tx, &campaign(user, nth, list), &[step], now)?;
+                let id = campaigns::create(tx, &campaign(user, nth, list, colleagues), &[step], now)?;
                 senders::choose(tx, id, &[SenderId(1), SenderId(2)])?;
                 Ok::<_, DbError>(id)
             })
@@ -260,18 +281,22 @@ async fn campaigns_of(app: &App, contacts: u32, whale: bool) -> Vec<CampaignId> 
 }
 
 /// Three of five have a mailbox, the others a number alone.
-fn person(number: u32) -> NewContact {
+fn person(number: u32, colleagues: Colleagues) -> NewContact {
     let has_mail = number % 5 < 3;
     NewContact {
         email: has_mail.then(|| format!("person{number}@example.org")),
         phone: (!has_mail).then(|| format!("+1555{number:07}")),
         name: Some(format!("Person {number}")),
         time_zone: Some("UTC".into()),
+        account: match colleagues {
+            Colleagues::Of(so_many) => Some(format!("account {}", number / so_many)),
+            Colleagues::None | Colleagues::All => None,
+        },
         ..NewContact::default()
     }
 }
 
-fn campaign(user: UserId, nth: u32, list: windlass_campaigns::model::ListId) -> Campaign {
+fn campaign(user: UserId, nth: u32, list: ListId, colleagues: Colleagues) -> Campaign {
     let policy = WindowPolicy::new(Zone::named("UTC").unwrap(), Week::daily("00:00-24:00").unwrap()).unwrap();
     Campaign {
         id: CampaignId(0),
@@ -283,7 +308,10 @@ fn campaign(user: UserId, nth: u32, list: windlass_campaigns::model::ListId) -> 
         weight: 10,
         daily_cap: None,
         policy,
-        stop_rules: StopRules::default(),
+        stop_rules: StopRules {
+            account_reply: !matches!(colleagues, Colleagues::None),
+            ..StopRules::default()
+        },
         postal_address: String::new(),
         starts_at: None,
         launched_at: None,
