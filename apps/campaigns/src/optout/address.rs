@@ -3,7 +3,8 @@
 //! Kept for sending is the address as its owner writes it, but for the domain, which is lower case and, when it has
 //! other letters than ASCII, in its `xn--` form (IDNA, RFC 5890). Compared is the whole address in lower case: no
 //! provider of note has two mailboxes that differ by case. Dots and `+tags` count, because only the mailbox's own
-//! provider knows what they mean.
+//! provider knows what they mean. Of Gmail it is known, and counts where somebody wants no more: their mailbox is theirs
+//! under each of its names.
 
 use std::fmt;
 
@@ -16,6 +17,8 @@ use super::{PhoneNumber, Secrets};
 const MAX_EMAIL_BYTES: usize = 254;
 /// The longest part in front of the @ (RFC 5321, section 4.5.3.1.1).
 const MAX_LOCAL_BYTES: usize = 64;
+/// The domains of Gmail's mailboxes.
+const GMAIL: [&str; 2] = ["gmail.com", "googlemail.com"];
 /// What the hash is for, so that a key which signs other things too gives away nothing here.
 const PURPOSE: &[u8] = b"windlass-campaigns suppression\0";
 
@@ -100,6 +103,19 @@ impl EmailAddress {
     pub fn key(&self) -> String {
         self.0.to_ascii_lowercase()
     }
+
+    /// The same text for every address that is known to lead to the same mailbox: Gmail passes over dots, what follows a +,
+    /// and which of its two domains it is ([Google](https://support.google.com/mail/answer/7436150)).
+    pub fn mailbox(&self) -> String {
+        let key = self.key();
+        match key.rsplit_once('@') {
+            Some((local, domain)) if GMAIL.contains(&domain) => {
+                let name = local.split('+').next().unwrap_or(local).replace('.', "");
+                format!("{name}@{}", GMAIL[0])
+            }
+            _ => key,
+        }
+    }
 }
 
 fn check_whole(text: &str, local: &str) -> Result<(), BadEmail> {
@@ -178,7 +194,7 @@ impl Address {
     /// The same text for every spelling of the address, such as `email:ann@example.com`.
     pub fn key(&self) -> String {
         match self {
-            Address::Email(email) => format!("email:{}", email.key()),
+            Address::Email(email) => format!("email:{}", email.mailbox()),
             Address::Phone(phone) => format!("phone:{phone}"),
         }
     }
@@ -230,6 +246,16 @@ mod tests {
             assert_eq!(EmailAddress::parse(address.as_str()).as_ref(), Ok(&address));
         }
         assert_eq!(EmailAddress::parse("ann@Bücher.example").unwrap().domain(), "xn--bcher-kva.example");
+    }
+
+    #[test]
+    fn a_gmail_mailbox_is_one_under_each_of_its_names_and_no_others() {
+        let of = |text: &str| Address::Email(EmailAddress::parse(text).unwrap()).key();
+        let names = ["Ann.Smith@gmail.com", "annsmith@googlemail.com", "a.n.n.smith+shop+x@GMAIL.com"];
+        assert!(names.iter().all(|name| of(name) == "email:annsmith@gmail.com"));
+        for other in ["ann.smith@example.com", "annsmith+x@example.com", "annsmith@notgmail.com"] {
+            assert_eq!(of(other), format!("email:{other}"));
+        }
     }
 
     #[test]
