@@ -2,8 +2,9 @@
 
 use axum::{
     body,
-    extract::State,
+    extract::{Request, State},
     http::{HeaderName, header},
+    middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
@@ -29,8 +30,8 @@ pub(super) struct How {
 }
 
 /// Lets only those on who may see names, addresses and texts.
-pub(super) fn payloads(visitor: &Visitor) -> Result<(), Fault> {
-    if visitor.may_see_payloads { Ok(()) } else { Err(Fault::payloads()) }
+pub(super) async fn only_payloads(visitor: Visitor, request: Request, next: Next) -> Result<Response, Fault> {
+    if visitor.may_see_payloads { Ok(next.run(request).await) } else { Err(Fault::payloads()) }
 }
 
 /// The headers of a file that nobody between keeps.
@@ -45,7 +46,6 @@ pub(super) async fn of_contact(
     Path(id): Path<ContactId>,
     Query(how): Query<How>,
 ) -> Result<Response, Fault> {
-    payloads(&visitor)?;
     let format = how.format.unwrap_or(Format::JsonLines);
     let lines = export::of_contact(&app, id, format).await?;
     visitor.note(&format!("exported contact {id}"));
@@ -59,7 +59,6 @@ pub(super) async fn of_campaign(
     Path(id): Path<CampaignId>,
     Query(how): Query<How>,
 ) -> Result<Response, Fault> {
-    payloads(&visitor)?;
     let format = how.format.unwrap_or_default();
     let look = move |tx: &mut crate::db::Tx<'_>| Ok::<_, AppError>(campaigns::get(tx, id)?.is_some());
     if !app.db().read(look).await? {

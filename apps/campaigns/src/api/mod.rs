@@ -14,6 +14,7 @@ mod setting;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    middleware,
     routing::{delete, get, post, put},
 };
 
@@ -34,21 +35,15 @@ pub fn router(app: App) -> Router {
         .route("/campaigns/{id}/preflight", get(campaigns::preflight))
         .route("/campaigns/{id}/figures", get(campaigns::figures))
         .route("/campaigns/{id}/variants", get(campaigns::variants))
-        .route("/campaigns/{id}/export", get(exports::of_campaign))
-        .route("/touches", get(campaigns::touches))
-        .route("/touches/{id}", get(campaigns::touch))
-        .route("/contacts", get(contacts::page).post(contacts::upsert))
-        .route("/contacts/{id}", get(contacts::get).delete(contacts::erase))
+        .route("/contacts/{id}", delete(contacts::erase))
         .route("/contacts/{id}/opt-out", post(contacts::opt_out))
-        .route("/contacts/{id}/export", get(exports::of_contact))
         // A file is counted as it comes in, and its bound is its own.
         .route("/imports", get(imports::page).post(imports::bring).layer(DefaultBodyLimit::disable()))
         .route("/imports/{id}", get(imports::get))
         .route("/imports/{id}/start", post(imports::begin))
         .route("/imports/{id}/cancel", post(imports::cancel))
-        .route("/imports/{id}/errors", get(imports::errors))
         .route("/lists", get(contacts::lists))
-        .route("/suppressions", get(contacts::suppressions).post(contacts::suppress))
+        .route("/suppressions", post(contacts::suppress))
         .route("/suppressions/{id}", delete(contacts::lift))
         .route("/users", get(setting::users).post(setting::set_user))
         .route("/templates", get(setting::templates).post(setting::write_template))
@@ -65,11 +60,26 @@ pub fn router(app: App) -> Router {
             get(setting::calling_hours).put(setting::set_calling_hours).delete(setting::reset_calling_hours),
         )
         .route("/error-rules", get(setting::error_rules).put(setting::set_error_rule))
-        .route("/reviews", get(setting::reviews))
-        .route("/reviews/{id}", post(setting::decide))
-        .route("/audit", get(setting::audit))
+        .merge(personal())
         .fallback(answer::nowhere)
         .with_state(app);
     // Nested, so that what is at no address of the API is told so by the API, and no page's.
     Router::new().nest("/v1", routes)
+}
+
+/// What has names, addresses or texts of contacts in its answer, for those alone who may see them.
+fn personal() -> Router<App> {
+    Router::new()
+        .route("/touches", get(campaigns::touches))
+        .route("/touches/{id}", get(campaigns::touch))
+        .route("/contacts", get(contacts::page).post(contacts::upsert))
+        .route("/contacts/{id}", get(contacts::get))
+        .route("/contacts/{id}/export", get(exports::of_contact))
+        .route("/campaigns/{id}/export", get(exports::of_campaign))
+        .route("/imports/{id}/errors", get(imports::errors))
+        .route("/suppressions", get(contacts::suppressions))
+        .route("/reviews", get(setting::reviews))
+        .route("/reviews/{id}", post(setting::decide))
+        .route("/audit", get(setting::audit))
+        .route_layer(middleware::from_fn(exports::only_payloads))
 }

@@ -195,7 +195,15 @@ async fn a_campaign_shows_its_funnel_its_reasons_and_its_switches() {
 async fn nobody_sees_names_and_addresses_without_the_scope_payloads() {
     let (_dir, site) = new_site().await;
     let (filled, touch) = under_way(&site, "xyzzy").await;
-    for path in all_pages(&filled, touch) {
+    let routes =
+        ["contacts", "contacts?begins=b", "contacts/1", "touches", "suppressions", "reviews", "audit"];
+    let routes = routes.map(|route| format!("/v1/{route}")).into_iter();
+    let of_campaign = ["", "/funnel", "/preflight", "/figures", "/variants", "/export"]
+        .map(|part| format!("/v1/campaigns/{}{part}", filled.campaign));
+    let nouns = ["campaigns", "lists", "imports", "users", "templates", "senders", "providers"];
+    let nouns = nouns.map(|noun| format!("/v1/{noun}"));
+    let routes = routes.chain([format!("/v1/touches/{touch}")]).chain(of_campaign).chain(nouns);
+    for path in all_pages(&filled, touch).into_iter().chain(routes) {
         let text = site.get_as("read", &path).await.text;
         for hidden in [
             "bob@example.org",
