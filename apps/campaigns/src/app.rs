@@ -3,13 +3,16 @@
 //! An [`App`] has addresses, not modes: nothing in it knows whether a campaign is real or rehearsed. Pages, the API, the
 //! callbacks and the handlers of the jobs all work through it, and all of them may run in one process or in several.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use windlass::{Client, StoreError, Time};
 
 use crate::{
     clock::Clock,
-    db::{Db, DbError},
+    db::{Db, DbError, Tx},
     flow::{
         breakers::Counts,
         gateways::Gateways,
@@ -82,7 +85,8 @@ impl From<StoreError> for AppError {
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Under which address providers and recipients reach it, such as `https://send.example.com/campaigns`: callbacks and
-    /// unsubscribe links need it. Without one there are none, and what became of a message is asked for.
+    /// unsubscribe links need it. It is written down for every process that is not told another one. Where none has been
+    /// told there are no callbacks, and what became of a message is asked for; mails that need a link are not launched.
     pub public_url: Option<String>,
     /// How the campaigns share the queues, for every process of the installation that begins from now on. Without it the
     /// installation keeps what it has, which is [`Sharing::Fair`] where nobody has said otherwise.
@@ -99,7 +103,7 @@ struct Inner {
     db: Db,
     client: Client,
     clock: Clock,
-    public_url: Option<String>,
+    public_url: OnceLock<String>,
     sharing: Sharing,
     instance: String,
     secrets: Secrets,
@@ -124,19 +128,24 @@ impl App {
     /// # Errors
     /// What database and queue say.
     pub async fn open(db: Db, client: Client, options: Options) -> Result<Self, AppError> {
-        let Options { public_url, sharing: said } = options;
-        let (clock, sharing, instance, keys, edited) = db
+        let Options { public_url: told, sharing: said } = options;
+        let told = told.map(|url| url.trim_end_matches('/').to_owned());
+        let (clock, public_url, sharing, instance, keys, edited) = db
             .write(move |tx| {
                 let clock = settings::get(tx, settings::CLOCK)?.unwrap_or(Clock::WALL);
                 if let Some(said) = said {
                     settings::set(tx, settings::SHARING, &said)?;
                 }
+                if let Some(url) = &told {
+                    settings::set(tx, settings::PUBLIC_URL, url)?;
+                }
+                let public_url: Option<String> = settings::get(tx, settings::PUBLIC_URL)?;
                 let sharing = settings::get(tx, settings::SHARING)?.unwrap_or_default();
                 let instance = settings::get_or_make(tx, settings::INSTANCE, || random_hex(INSTANCE_BYTES))?;
                 let keys: Vec<String> =
                     settings::get_or_make(tx, settings::KEYS, || vec![random_hex(KEY_BYTES)])?;
                 let edited: Option<String> = settings::get(tx, settings::WINDOW_RULES)?;
-                Ok::<_, DbError>((clock, sharing, instance, keys, edited))
+                Ok::<_, DbError>((clock, public_url, sharing, instance, keys, edited))
             })
             .await?;
         let secrets = Secrets::new(&keys).map_err(|error| AppError::invalid("keys", error))?;
@@ -145,7 +154,7 @@ impl App {
                 db,
                 client,
                 clock,
-                public_url,
+                public_url: public_url.map_or_else(OnceLock::new, OnceLock::from),
                 sharing,
                 instance,
                 secrets,
@@ -184,7 +193,17 @@ impl App {
 
     /// The address under which the world reaches it.
     pub fn public_url(&self) -> Option<&str> {
-        self.inner.public_url.as_deref().map(|url| url.trim_end_matches('/'))
+        self.inner.public_url.get().map(String::as_str)
+    }
+
+    /// The same, where another process may have told it since this one began.
+    pub(crate) fn learn_public_url(&self, tx: &mut Tx<'_>) -> Result<Option<&str>, DbError> {
+        if self.public_url().is_none()
+            && let Some(url) = settings::get(tx, settings::PUBLIC_URL)?
+        {
+            self.inner.public_url.get_or_init(|| url);
+        }
+        Ok(self.public_url())
     }
 
     /// How the campaigns share the queues.

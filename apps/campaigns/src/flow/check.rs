@@ -15,7 +15,7 @@ use windlass::Time;
 use super::{
     breakers::{self, Passes},
     colleagues,
-    content::{Content, values},
+    content::{Content, UNSUBSCRIBE_URL, values},
     next::{self, Follow, Place},
     paces,
 };
@@ -94,7 +94,7 @@ pub(super) fn decide(
     id: crate::model::TouchId,
     now: Time,
 ) -> Result<Decision, AppError> {
-    let touch = touches::get(tx, id)?.ok_or_else(|| AppError::unknown("touch", id))?;
+    let mut touch = touches::get(tx, id)?.ok_or_else(|| AppError::unknown("touch", id))?;
     if touch.status.is_final() {
         return Ok(Decision::Over(next::after(tx, app, &touch, now)?));
     }
@@ -111,6 +111,9 @@ pub(super) fn decide(
             enrolments::end(tx, touch.campaign, touch.contact, EnrolmentStatus::Stopped, &why, now)?;
         }
         return give_up(tx, app, &touch, reason, &detail, now);
+    }
+    if !is_interrupted {
+        readdress(tx, &place.contact, &mut touch)?;
     }
     if place.campaign.status == CampaignStatus::Paused {
         let until = app.clock().at(app.client().now().plus_ms(PAUSED_MS));
@@ -140,6 +143,7 @@ pub(super) fn decide(
             return give_up(tx, app, &touch, never(&reason), "", now);
         }
     };
+    app.learn_public_url(tx)?;
     let unsubscribe_url = unsubscribe_url(app, &touch);
     let said = values(&place.campaign, &place.contact, &sender, unsubscribe_url.as_deref());
     let (chosen, version) = said_by(&place, &touch)?;
@@ -147,6 +151,12 @@ pub(super) fn decide(
         templates::get(tx, chosen.template)?.ok_or_else(|| AppError::unknown("template", chosen.template))?;
     let content = match Content::of(&template, &said) {
         Ok(content) => content,
+        // Nobody's message is given up for what a process was not told.
+        Err(error) if unsubscribe_url.is_none() && error.lacks(UNSUBSCRIBE_URL) => {
+            let told =
+                "no process of this installation was told its public address: start one with --public-url";
+            return Err(AppError::Conflict(told.to_owned()));
+        }
         Err(error) => {
             return give_up(tx, app, &touch, Reason::MissingVariable, &error.to_string(), now);
         }
@@ -220,6 +230,12 @@ fn over(
     if let Err(reason) = next::reachable(tx, app, campaign, contact, touch.channel, touch.sender.is_some())? {
         return because(reason);
     }
+    // One that was left in the middle may be repeated to where it went, and nowhere else.
+    if touch.status == TouchStatus::Sending
+        && next::is_suppressed(tx, app, campaign, touch.channel, &touch.address)?
+    {
+        return because(Reason::Suppressed);
+    }
     if let Some(colleague) = colleague {
         return Ok(Some((Reason::ColleagueAnswered, format!("contact {colleague} answered"))));
     }
@@ -227,6 +243,16 @@ fn over(
         return because(Reason::Stopped);
     }
     Ok(None)
+}
+
+/// A message that no provider has been asked for goes to where the contact is reached now: the address that was just found
+/// not to be suppressed, whatever it was when the message was made.
+fn readdress(tx: &mut Tx<'_>, contact: &Contact, touch: &mut Touch) -> Result<(), AppError> {
+    if let Some(address) = contact.address(touch.channel).filter(|address| *address != touch.address) {
+        touch.address = address.to_owned();
+        touches::readdress(tx, touch.id, address)?;
+    }
+    Ok(())
 }
 
 /// Whether a stop rule of the campaign has come true.

@@ -27,6 +27,9 @@ pub struct Content {
     pub html: Option<String>,
 }
 
+/// The variable of the link that ends all mail.
+pub(crate) const UNSUBSCRIBE_URL: &str = "unsubscribe_url";
+
 /// Why there is nothing to say.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContentError {
@@ -36,6 +39,13 @@ pub enum ContentError {
     /// A variable has no value.
     #[error(transparent)]
     Render(#[from] RenderError),
+}
+
+impl ContentError {
+    /// Whether that variable is one of those without a value.
+    pub fn lacks(&self, name: &str) -> bool {
+        matches!(self, Self::Render(RenderError::Missing(names)) if names.iter().any(|lacking| lacking.as_str() == name))
+    }
 }
 
 impl Content {
@@ -74,7 +84,7 @@ pub fn values(
     values.set(own, sender.address.as_str());
     values.set("postal_address", campaign.postal_address.as_str());
     if let Some(url) = unsubscribe_url {
-        values.set("unsubscribe_url", url);
+        values.set(UNSUBSCRIBE_URL, url);
     }
     values
 }

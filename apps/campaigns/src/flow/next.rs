@@ -317,10 +317,8 @@ pub(super) fn reachable(
         return Ok(Err(Reason::Erased));
     }
     let Some(address) = contact.address(channel) else { return Ok(Err(Reason::NoAddress)) };
-    for hash in app.hashes_of(address) {
-        if suppressions::why(tx, campaign.user, channel, &hash)?.is_some() {
-            return Ok(Err(Reason::Suppressed));
-        }
+    if is_suppressed(tx, app, campaign, channel, address)? {
+        return Ok(Err(Reason::Suppressed));
     }
     let consents = contacts::consents(tx, contact.id)?;
     let consent = consents.iter().find(|consent| consent.channel == channel);
@@ -333,6 +331,22 @@ pub(super) fn reachable(
         return Ok(Err(Reason::NoConsent));
     }
     Ok(if has_sender { Ok(()) } else { Err(Reason::NoSender) })
+}
+
+/// Whether that address must not be reached by that channel.
+pub(super) fn is_suppressed(
+    tx: &mut Tx<'_>,
+    app: &App,
+    campaign: &Campaign,
+    channel: Channel,
+    address: &str,
+) -> Result<bool, AppError> {
+    for hash in app.hashes_of(address) {
+        if suppressions::why(tx, campaign.user, channel, &hash)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The sender that a contact knows from this campaign, else one that has messages left today, spread evenly.

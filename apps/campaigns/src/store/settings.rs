@@ -14,6 +14,8 @@ pub const KEYS: &str = "keys";
 pub const CLOCK: &str = "clock";
 /// How the campaigns share the queues, where somebody has said it.
 pub const SHARING: &str = "sharing";
+/// Under which address the world reaches the installation, where a process has said it.
+pub const PUBLIC_URL: &str = "public_url";
 /// The legal windows, where somebody has edited them.
 pub const WINDOW_RULES: &str = "window_rules";
 

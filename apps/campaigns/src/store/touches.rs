@@ -371,6 +371,15 @@ pub fn defer(
     Ok(tx.run(sql, &[id.into(), reason.into(), detail.into(), until.into()])? > 0)
 }
 
+/// Addresses it to somewhere else.
+///
+/// # Errors
+/// The database's.
+pub fn readdress(tx: &mut Tx<'_>, id: TouchId, address: &str) -> Result<(), DbError> {
+    let sql = "UPDATE touches SET address = $2 WHERE id = $1 AND status IN ('queued', 'deferred')";
+    tx.run(sql, &[id.into(), address.into()]).map(drop)
+}
+
 /// Decides not to send it; false when it was decided otherwise.
 ///
 /// # Errors

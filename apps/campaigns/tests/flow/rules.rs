@@ -57,6 +57,62 @@ impl Stage {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_goes_to_where_the_contact_is_reached_now_and_to_no_address_that_must_not_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut stage, id, people) = waiting(dir.path(), 3).await;
+    let now = stage.app.now();
+    let [moved, into_a_wall, interrupted] = people[..] else { panic!() };
+    for nth in 0..3 {
+        let email = Some(format!("new{nth}@example.org"));
+        let known = stage.people(vec![NewContact { email, ..person("b", nth, now) }]).await;
+        assert_eq!(known[0], people[nth as usize], "known by the number");
+    }
+    for address in ["b0@example.org", "new1@example.org", "b2@example.org"] {
+        optout::suppress_address(&stage.app, address, None, "asked", "Ann").await.unwrap();
+    }
+    // A worker died while it asked for this one.
+    let sql = "UPDATE touches SET status = 'sending', sends = 1, sending_at = $2 WHERE contact_id = $1";
+    stage.write(move |tx| tx.run(sql, &[interrupted.into(), now.into()]).map(drop)).await;
+
+    stage.pass(new_york("2026-11-19T10:00:00")).await;
+    stage.rest().await;
+    let touches = stage.touches(id).await;
+    assert_eq!(of(&touches, moved).status, TouchStatus::Sent);
+    assert_eq!(of(&touches, moved).address, "new0@example.org");
+    assert_eq!(of(&touches, into_a_wall).reason, Some(Reason::Suppressed));
+    assert_eq!(
+        of(&touches, interrupted).status,
+        TouchStatus::Unknown,
+        "repeated to where it went, or nowhere"
+    );
+    let to: Vec<_> = stage.mails().iter().map(|mail| mail.to.to_string()).collect();
+    assert_eq!(to, ["new0@example.org"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_mail_is_given_up_because_its_worker_was_not_told_the_public_address() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = Stage::standing(dir.path(), MORNING, Setting::default()).await;
+    let people = stage.contacts("b", 1).await;
+    let mail = stage.template(Channel::Email, "Hi. No more: {{unsubscribe_url}}").await;
+    let id = stage.draft("spring", &people, vec![step(Channel::Email, mail, Delay::Minutes(0))]).await;
+    stage.work().await;
+    stage.launch(id).await;
+    stage.quiet().await;
+    assert_eq!(stage.touches(id).await[0].status, TouchStatus::Queued, "it is tried again");
+
+    let public_url = Some("https://send.example.com/open/campaigns/".to_owned());
+    let options = Options { public_url, ..Options::default() };
+    let other = App::open(stage.app.db().clone(), stage.client().clone(), options).await.unwrap();
+    assert_eq!(other.public_url(), Some("https://send.example.com/open/campaigns"));
+    stage.pass(windlass::Time(MORNING.0 + 3_600_000)).await;
+    stage.rest().await;
+    assert_eq!((stage.touches(id).await[0].status, stage.mails().len()), (TouchStatus::Sent, 1));
+    let untold = App::open(stage.app.db().clone(), stage.client().clone(), Options::default()).await.unwrap();
+    assert_eq!(untold.public_url(), other.public_url());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_may_not_be_reached_any_more_in_the_morning_is_not_whatever_was_decided_in_the_evening() {
     let dir = tempfile::tempdir().unwrap();
     let (mut stage, id, people) = waiting(dir.path(), 6).await;
