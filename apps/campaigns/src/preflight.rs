@@ -16,17 +16,17 @@ use windlass::Time;
 use self::survey::Survey;
 use crate::{
     app::{App, AppError},
-    channel::Channel,
+    channel::{Channel, rules::ProviderKind},
     db::Tx,
     flow::content,
     model::{
         CampaignId, TemplateId,
-        campaign::{Campaign, Step, check_sequence},
+        campaign::{Campaign, Condition, Step, check_sequence},
         sender::Sender,
         touch::Reason,
         variant::Variant,
     },
-    store::{campaigns, lists, senders, templates, templates::StoredTemplate},
+    store::{campaigns, lists, providers, senders, templates, templates::StoredTemplate},
     template::{self, Severity, Source, Template, Variable},
     window::Forecast,
 };
@@ -81,7 +81,7 @@ pub struct Finding {
 }
 
 /// The codes of findings that are not about a text; a code never changes its meaning.
-pub const CODES: [&str; 19] = [
+pub const CODES: [&str; 20] = [
     "sequence",
     "no_list",
     "empty_list",
@@ -93,6 +93,7 @@ pub const CODES: [&str; 19] = [
     "no_public_url",
     "postal_address_missing",
     "sender_paused",
+    "never_told",
     "no_address",
     "suppressed",
     "no_consent",
@@ -172,6 +173,7 @@ impl Parsed {
 }
 
 fn look(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Preflight, AppError> {
+    app.learn_public_url(tx)?;
     let campaign = campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))?;
     let steps = campaigns::steps(tx, id, campaign.version)?;
     let mut found = Findings::default();
@@ -181,6 +183,9 @@ fn look(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Preflig
     let of = |tx: &mut Tx<'_>, channel| senders::of_campaign(tx, id, channel);
     let senders = [of(tx, Channel::Email)?, of(tx, Channel::Sms)?, of(tx, Channel::Voicemail)?];
     let texts = texts(tx, &steps, &mut found)?;
+    if !is_told(tx, &senders[Channel::Email as usize])? {
+        found.of_opens(&campaign, &steps);
+    }
     let parts = Parts { campaign, steps, senders, texts };
     found.of_campaign(app, &parts);
 
@@ -220,6 +225,17 @@ fn look(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Preflig
         findings: found.all,
         forecast,
     })
+}
+
+/// Whether a provider of one of these says that its mails are opened, and links in them followed. Mail servers do not.
+fn is_told(tx: &mut Tx<'_>, senders: &[Sender]) -> Result<bool, AppError> {
+    for sender in senders {
+        let provider = providers::get(tx, sender.provider)?;
+        if provider.is_some_and(|provider| provider.kind == ProviderKind::HttpMail) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The texts of all steps, with what is wrong with them by themselves.
@@ -318,6 +334,25 @@ impl Findings {
                 self.push(Severity::Error, "bad_template", place, what, "change the template", None);
                 None
             }
+        }
+    }
+
+    /// What goes by openings and clicks of which nobody will tell.
+    fn of_opens(&mut self, campaign: &Campaign, steps: &[Step]) {
+        let hint = "send through a provider that tells by callbacks (kind http_mail), or go by answers and deliveries";
+        for (at, step) in steps.iter().enumerate() {
+            let then = match step.condition {
+                Condition::Opened | Condition::Clicked => "it will be skipped for everybody",
+                Condition::NotOpened | Condition::NotClicked => "it will be taken for everybody",
+                Condition::Always | Condition::NotReplied | Condition::NotDelivered => continue,
+            };
+            let what = format!("nothing tells whether mails are opened or links in them followed: {then}");
+            let about = About { step: number(at), ..About::default() };
+            self.push(Severity::Warning, "never_told", about, what, hint, None);
+        }
+        if campaign.stop_rules.click {
+            let what = "nothing tells whether links are followed: the rule that ends with a click never does";
+            self.push(Severity::Warning, "never_told", None, what, hint, None);
         }
     }
 

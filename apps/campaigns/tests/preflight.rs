@@ -15,7 +15,7 @@ use windlass_campaigns::{
     flow::{accounts, optout, verbs},
     model::{
         CampaignId, ContactId, TemplateId,
-        campaign::{Campaign, CampaignStatus, Step},
+        campaign::{Campaign, CampaignStatus, Condition, Step},
         sender::WarmUp,
         touch::{Reason, TouchStatus},
     },
@@ -140,9 +140,28 @@ async fn each_thing_that_is_wrong_with_a_campaign_is_told_once() {
     let capped = edit(|campaign| campaign.daily_cap = Some(0)).await;
     assert_eq!(found(&capped), [(WARNING, "slow", None, Some(15))]);
 
-    let id = set.draft(&people, set.steps()).await;
-    let unreached = preflight::check(&set.stage.app, id).await.unwrap();
+    // No process of this one was ever told where the world reaches it.
+    let beside = tempfile::tempdir().unwrap();
+    let untold = Stage::set(beside.path(), Setting { speed: 600, ..Setting::default() }).await;
+    let (few, mail) = (untold.contacts("b", 5).await, untold.template(Email, MAIL).await);
+    let id = untold.draft("draft", &few, one(Email, mail)).await;
+    let unreached = preflight::check(&untold.app, id).await.unwrap();
     assert_eq!(found(&unreached), [(ERROR, "no_public_url", Some(Email), None)]);
+
+    let conditional = |condition| {
+        let mut steps = set.steps();
+        steps[1].condition = condition;
+        steps
+    };
+    for (condition, told) in [(Condition::Opened, 1), (Condition::NotClicked, 1), (Condition::NotReplied, 0)]
+    {
+        let said = with(conditional(condition)).await;
+        assert_eq!(found(&said), vec![(WARNING, "never_told", None, None); told], "{condition:?}");
+    }
+    let by_click = edit(|campaign| campaign.stop_rules.click = true).await;
+    assert_eq!(found(&by_click), [(WARNING, "never_told", None, None)]);
+
+    let id = set.draft(&people, set.steps()).await;
     let only = set.stage.senders[&Email];
     set.app.db().write(move |tx| senders::choose(tx, id, &[only])).await.unwrap();
     let told = [(ERROR, "no_sender", Some(Sms), None), (ERROR, "no_sender", Some(Voicemail), None)];
