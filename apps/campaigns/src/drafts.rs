@@ -289,9 +289,14 @@ fn check(tx: &mut Tx<'_>, draft: &Draft) -> Result<(), AppError> {
     {
         return Err(AppError::unknown("list", list));
     }
-    for sender in &draft.senders {
-        if senders::get(tx, *sender)?.is_none() {
-            return Err(AppError::unknown("sender", sender));
+    for id in &draft.senders {
+        let sender = senders::get(tx, *id)?.ok_or_else(|| AppError::unknown("sender", id))?;
+        if sender.user.is_some_and(|owner| owner != draft.user) {
+            let why = format!(
+                "{} is another user's: choose one that is everybody's or the campaign's user's",
+                sender.address
+            );
+            return Err(AppError::invalid("senders", why));
         }
     }
     if draft.steps.is_empty() { Ok(()) } else { check_steps(tx, &draft.steps) }

@@ -16,7 +16,7 @@ use crate::{
     channel::Channel,
     flow::{colleagues, erasure, optout},
     model::{
-        ContactId, ListId,
+        ContactId, ListId, UserId,
         contact::{Consent, Contact},
         touch::Touch,
     },
@@ -246,6 +246,9 @@ pub(super) struct Suppress {
     /// By which channel; none is any.
     #[serde(default)]
     channel: Option<Channel>,
+    /// By whose campaigns; none is anybody's.
+    #[serde(default)]
+    user: Option<UserId>,
     #[serde(default)]
     reason: String,
 }
@@ -258,8 +261,8 @@ pub(super) async fn suppress(
 ) -> Answer<Done> {
     let address = optout::address_of(&given.address)?;
     let reason = if given.reason.is_empty() { optout::BY_A_PERSON } else { &given.reason };
-    let done = optout::suppress_address(&app, &address, given.channel, reason, &visitor.name).await?;
-    Ok(Json(Done { done }))
+    let done = optout::suppress_address(&app, &address, given.user, given.channel, reason, &visitor.name);
+    Ok(Json(Done { done: done.await? }))
 }
 
 /// `DELETE /v1/suppressions/{id}`

@@ -102,7 +102,7 @@ async fn end(app: &App, review: &Review, who: &str) -> Result<(), AppError> {
     }
     if let Some(address) = inbound::writer_of(&review.text, review.channel) {
         for channel in channels {
-            optout::suppress_address(app, address, Some(channel), reason, who).await?;
+            optout::suppress_address(app, address, None, Some(channel), reason, who).await?;
         }
     }
     Ok(())

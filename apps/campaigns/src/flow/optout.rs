@@ -12,7 +12,7 @@ use crate::{
     channel::Channel,
     db::Tx,
     model::{
-        CampaignId, ContactId, TouchId,
+        CampaignId, ContactId, TouchId, UserId,
         contact::{Consent, Contact},
         touch::{EventKind, Reason, Touch},
     },
@@ -21,7 +21,7 @@ use crate::{
         audit, contacts, enrolments, events,
         events::About,
         suppressions::{self, Addressed},
-        touches,
+        touches, users,
     },
 };
 
@@ -264,13 +264,15 @@ pub fn addressed(app: &App, address: &str) -> Addressed {
     Addressed { hash: app.hash_of(address), text: Some(address.to_owned()) }
 }
 
-/// An address must not be reached any more, whoever's it is; false when it was suppressed.
+/// An address must not be reached any more, whoever's it is, by one user's campaigns or by anybody's; false when it was
+/// suppressed.
 ///
 /// # Errors
-/// The database's.
+/// A user who is none; the database's.
 pub async fn suppress_address(
     app: &App,
     address: &str,
+    user: Option<UserId>,
     channel: Option<Channel>,
     reason: &str,
     who: &str,
@@ -282,8 +284,15 @@ pub async fn suppress_address(
     app.db()
         .write(move |tx| {
             let text = address.text.clone().unwrap_or_default();
-            let done = suppressions::add(tx, None, channel, &address, &reason, &who, now)?;
-            for one in Channel::ALL.into_iter().filter(|one| channel.is_none_or(|meant| meant == *one)) {
+            if let Some(user) = user
+                && users::get(tx, user)?.is_none()
+            {
+                return Err(AppError::unknown("user", user));
+            }
+            let done = suppressions::add(tx, user, channel, &address, &reason, &who, now)?;
+            // What others may send is left to the look before each message.
+            let everybodys = Channel::ALL.into_iter().filter(|_| user.is_none());
+            for one in everybodys.filter(|one| channel.is_none_or(|meant| meant == *one)) {
                 if let Some(contact) = contacts::by_address(tx, one, &text)? {
                     touches::skip_all(tx, contact.id, None, Some(one), Reason::Suppressed, now)?;
                 }

@@ -68,7 +68,7 @@ async fn a_message_goes_to_where_the_contact_is_reached_now_and_to_no_address_th
         assert_eq!(known[0], people[nth as usize], "known by the number");
     }
     for address in ["b0@example.org", "new1@example.org", "b2@example.org"] {
-        optout::suppress_address(&stage.app, address, None, "asked", "Ann").await.unwrap();
+        optout::suppress_address(&stage.app, address, None, None, "asked", "Ann").await.unwrap();
     }
     // A worker died while it asked for this one.
     let sql = "UPDATE touches SET status = 'sending', sends = 1, sending_at = $2 WHERE contact_id = $1";

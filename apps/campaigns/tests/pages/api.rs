@@ -277,6 +277,36 @@ async fn what_a_pause_holds_back_says_so_and_a_draft_says_whom_it_would_reach() 
     assert_eq!(site.asked(&format!("/campaigns/{id}")).await["contacts"], on_list);
 }
 
+#[tokio::test]
+async fn a_sender_of_one_user_serves_their_campaigns_alone_and_an_address_may_be_suppressed_for_one() {
+    let (_dir, site) = new_site().await;
+    let filled = site.fill("x").await;
+    let ben = site.tell("/users", json!({"name": "Ben"})).await.json()["id"].clone();
+    let mut sender = site.asked("/senders").await[0].clone();
+    let own = sender["id"].clone();
+    for gone in ["id", "cap_today", "warm_up", "paused", "pause_reason", "revision"] {
+        sender.as_object_mut().unwrap().remove(gone);
+    }
+    sender["user"] = ben.clone();
+    assert_eq!(site.tell("/senders", sender).await.json()["id"], own);
+    let policy = json!({"zone": "America/New_York", "week": {"mon-fri": ["09:00-20:00"]}});
+    let draft = |name: &str, user: &Value| json!({"name": name, "user": user, "list": 1, "policy": policy, "senders": [own]});
+    let anns = site.asked(&format!("/campaigns/{}", filled.campaign)).await["user"].clone();
+    let refused = site.tell("/campaigns", draft("hers", &anns)).await;
+    assert!(refused.problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid").contains("another user's"));
+    assert!(site.tell("/campaigns", draft("his", &ben)).await.json()["id"].is_number());
+
+    let bob = |user: &Value| json!({"address": "bob@example.org", "channel": "email", "user": user});
+    assert_eq!(site.tell("/suppressions", bob(&ben)).await.json()["done"], true);
+    site.tell("/suppressions", bob(&json!(99))).await.problem(StatusCode::NOT_FOUND, "not_found");
+    let stored = site.asked("/suppressions").await;
+    assert_eq!((&stored[0]["user"], &stored[0]["address"]), (&ben, &json!("bob@example.org")));
+    assert!(site.page("/suppressions").await.contains("<td>Ben</td>"));
+    let form = [("address", "amy@example.org"), ("user", &*ben.to_string())];
+    assert_eq!(site.post("/suppressions", &form).await.goes_to(), "/suppressions");
+    assert_eq!(site.asked("/suppressions").await[0]["user"], ben);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn preflight_figures_and_exports_are_told_to_whom_they_may_be() {
     let (_dir, site) = new_site().await;

@@ -106,7 +106,7 @@ async fn under_way(site: &Site, text: &str) -> (Filled, TouchId) {
         Ok::<_, windlass_campaigns::db::DbError>(touch.id)
     });
     let touch = made.await.unwrap();
-    optout::suppress_address(&site.app, "eve@example.net", None, "asked", "test").await.unwrap();
+    optout::suppress_address(&site.app, "eve@example.net", None, None, "asked", "test").await.unwrap();
     (filled, touch)
 }
 
@@ -281,7 +281,7 @@ async fn a_long_list_is_gone_through_page_by_page() {
     let (_dir, site) = new_site().await;
     for number in 0..60 {
         let address = format!("a{number:02}@example.com");
-        optout::suppress_address(&site.app, &address, None, "x", "test").await.unwrap();
+        optout::suppress_address(&site.app, &address, None, None, "x", "test").await.unwrap();
     }
     let first = site.page("/suppressions").await;
     assert!(first.contains("a59@") && !first.contains("a09@") && first.contains("?before=11\""), "{first}");

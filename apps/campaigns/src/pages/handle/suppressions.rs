@@ -5,6 +5,7 @@ use crate::{
     app::AppError,
     channel::Channel,
     flow::optout,
+    model::UserId,
     pages::{
         Section,
         view::{Choice, Input, SuppressionRow, SuppressionsPage},
@@ -14,10 +15,10 @@ use crate::{
 
 /// `GET /suppressions`
 pub(super) async fn list(ask: Ask) -> Reply {
-    list_page(&ask, Input::default(), "", Input::default()).await
+    list_page(&ask, Input::default(), ["", ""], Input::default()).await
 }
 
-async fn list_page(ask: &Ask, address: Input, channel: &str, reason: Input) -> Reply {
+async fn list_page(ask: &Ask, address: Input, [channel, user]: [&str; 2], reason: Input) -> Reply {
     let (before, search) = (ask.before(), ask.query.word("search").to_owned());
     let hashes = (!search.is_empty()).then(|| ask.app.hashes_of(&search));
     let (rows, next, users) = ask
@@ -48,12 +49,16 @@ async fn list_page(ask: &Ask, address: Input, channel: &str, reason: Input) -> R
     };
     let channels = std::iter::once(Choice::of("", "all", channel))
         .chain(Channel::ALL.map(|one| Choice::of(one.name(), one.name(), channel)));
+    let mut names: Vec<_> = users.iter().collect();
+    names.sort_by_key(|(_, name)| *name);
+    let whose = names.into_iter().map(|(id, name)| Choice::of(id, name, user));
     let page = SuppressionsPage {
         search,
         rows: rows.into_iter().map(row).collect(),
         pages: ask.pages("/suppressions", &["search"], "before", next),
         address,
         channels: channels.collect(),
+        users: std::iter::once(Choice::of("", "everybody's", user)).chain(whose).collect(),
         reason,
         s,
     };
@@ -63,10 +68,11 @@ async fn list_page(ask: &Ask, address: Input, channel: &str, reason: Input) -> R
 /// `POST /suppressions`
 pub(super) async fn add(ask: Ask, Sent(form): Sent) -> Reply {
     let channel = Channel::ALL.into_iter().find(|channel| channel.name() == form.word("channel"));
+    let user = form.word("user").parse().ok().map(UserId);
     let done = async {
         let address = optout::address_of(form.word("address"))?;
         let reason = form.filled("reason").unwrap_or(optout::BY_A_PERSON);
-        optout::suppress_address(&ask.app, &address, channel, reason, ask.who()).await
+        optout::suppress_address(&ask.app, &address, user, channel, reason, ask.who()).await
     };
     match done.await {
         Ok(true) => Ok(ask.done("/suppressions", "The address is suppressed.")),
@@ -74,7 +80,7 @@ pub(super) async fn add(ask: Ask, Sent(form): Sent) -> Reply {
         Err(AppError::Invalid { why, .. }) => {
             let (address, reason) = (form.text("address"), form.text("reason"));
             let address = Input::of(address).wrong(why);
-            list_page(&ask, address, form.word("channel"), Input::of(reason)).await
+            list_page(&ask, address, [form.word("channel"), form.word("user")], Input::of(reason)).await
         }
         Err(error) => Err(error.into()),
     }

@@ -40,6 +40,8 @@ pub struct SuppressionsPage {
     pub address: Input,
     /// Its channel; the first is any.
     pub channels: Vec<Choice>,
+    /// Whose messages it holds back; the first is everybody's.
+    pub users: Vec<Choice>,
     /// Why.
     pub reason: Input,
 }

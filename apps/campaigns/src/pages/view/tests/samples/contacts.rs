@@ -65,6 +65,7 @@ pub(super) fn empty() -> Vec<(&'static str, String)> {
                 pages: Pages::default(),
                 address: Input::default(),
                 channels: vec![],
+                users: vec![],
                 reason: Input::default(),
             }),
         ),
@@ -233,6 +234,7 @@ fn suppressions(t: &str) -> String {
         pages: paging(),
         address: wrong(t),
         channels: choices(t),
+        users: choices(t),
         reason: wrong(t),
     })
 }
