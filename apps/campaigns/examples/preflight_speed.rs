@@ -87,6 +87,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             version: 1,
             weight: 10,
             daily_cap: None,
+            new_per_day: None,
             policy: policy.clone(),
             stop_rules: StopRules::default(),
             postal_address: "1 Main St, Springfield".into(),

@@ -307,6 +307,7 @@ fn campaign(user: UserId, nth: u32, list: ListId, colleagues: Colleagues) -> Cam
         version: 1,
         weight: 10,
         daily_cap: None,
+        new_per_day: None,
         policy,
         stop_rules: StopRules {
             account_reply: !matches!(colleagues, Colleagues::None),

@@ -41,6 +41,9 @@ pub struct Draft {
     /// Messages a day at most.
     #[serde(default)]
     pub daily_cap: Option<u32>,
+    /// Contacts whom it begins with on a day at most; none is as many as the cap has room for.
+    #[serde(default)]
+    pub new_per_day: Option<u32>,
     /// When it may reach whom.
     pub policy: WindowPolicy,
     /// What ends the sequence for a contact.
@@ -281,6 +284,12 @@ fn check(tx: &mut Tx<'_>, draft: &Draft) -> Result<(), AppError> {
     if draft.daily_cap == Some(0) {
         return Err(AppError::invalid("daily cap", "at least 1; leave it out for no cap"));
     }
+    if draft.new_per_day == Some(0) {
+        return Err(AppError::invalid(
+            "new per day",
+            "at least 1; leave it out for as many as the cap has room for",
+        ));
+    }
     if users::get(tx, draft.user)?.is_none() {
         return Err(AppError::unknown("user", draft.user));
     }
@@ -338,6 +347,7 @@ fn written(draft: &Draft, now: Time) -> Campaign {
         contacts: 0,
         revision: 0,
         created_at: now,
+        new_per_day: draft.new_per_day,
     }
 }
 

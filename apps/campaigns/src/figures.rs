@@ -471,11 +471,17 @@ fn eta(
                 messages: count,
                 after: std::mem::take(&mut before),
                 delays: vec![delay],
+                begins: nth == 0 && one.last_due.is_none(),
             });
             before.push(lots.len() - 1);
         }
     }
-    let mut paces = Paces { per_day: campaign.daily_cap.map(u64::from), sent_today, ..Paces::default() };
+    let mut paces = Paces {
+        per_day: campaign.daily_cap.map(u64::from),
+        sent_today,
+        begins_per_day: campaign.new_per_day.map(u64::from),
+        ..Paces::default()
+    };
     for channel in Channel::ALL {
         if !lots.iter().any(|lot| lot.channel == channel) {
             continue;

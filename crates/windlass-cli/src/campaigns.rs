@@ -16,8 +16,14 @@ const PATH: &str = "/campaigns";
 /// The key that leads there after `g`.
 const KEY: &str = "p";
 /// What only an administrator changes: accounts hold secrets, users shares, calling hours the law.
-const ADMIN: [&str; 5] =
-    ["/v1/providers", "/v1/users", "/v1/error-rules", "/v1/domain-limits", "/v1/calling-hours"];
+const ADMIN: [&str; 6] = [
+    "/v1/providers",
+    "/v1/users",
+    "/v1/daily-cap",
+    "/v1/error-rules",
+    "/v1/domain-limits",
+    "/v1/calling-hours",
+];
 
 impl From<AppError> for Fault {
     fn from(error: AppError) -> Self {

@@ -46,6 +46,7 @@ pub fn router(app: App) -> Router {
         .route("/suppressions", post(contacts::suppress))
         .route("/suppressions/{id}", delete(contacts::lift))
         .route("/users", get(setting::users).post(setting::set_user))
+        .route("/daily-cap", get(setting::daily_cap).put(setting::set_daily_cap))
         .route("/templates", get(setting::templates).post(setting::write_template))
         .route("/providers", get(setting::providers).post(setting::set_provider))
         .route("/providers/{id}/slowed", delete(setting::bring_provider_back))

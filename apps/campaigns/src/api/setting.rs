@@ -1,7 +1,7 @@
 //! What campaigns are set up with: users, templates, providers, senders, the table of errors; and what people look at.
 
 use axum::{Json, extract::State};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use windlass_look::Visitor;
 
 use super::{
@@ -33,7 +33,7 @@ use crate::{
         audit::Change,
         providers::{self, DomainLimit},
         reviews::{self, Review},
-        senders,
+        senders, settings,
         templates::{self, StoredTemplate},
         users,
     },
@@ -55,6 +55,14 @@ pub(super) struct SetUser {
     email: String,
     #[serde(default)]
     weight: Option<u32>,
+    /// Left out it stays as it is; null takes it away.
+    #[serde(default, deserialize_with = "said")]
+    daily_cap: Option<Option<u32>>,
+}
+
+/// Tells null from what was left out.
+fn said<'de, D: Deserializer<'de>>(given: D) -> Result<Option<Option<u32>>, D::Error> {
+    Option::deserialize(given).map(Some)
 }
 
 /// `POST /v1/users`
@@ -63,8 +71,39 @@ pub(super) async fn set_user(
     visitor: Visitor,
     Body(given): Body<SetUser>,
 ) -> Answer<User> {
-    let user = accounts::set_user(&app, &given.name, &given.email, given.weight, &visitor.name).await?;
+    if given.daily_cap == Some(Some(0)) {
+        return Err(AppError::invalid("daily_cap", "at least 1; null is no cap").into());
+    }
+    let mut user = accounts::set_user(&app, &given.name, &given.email, given.weight, &visitor.name).await?;
+    if let Some(cap) = given.daily_cap {
+        accounts::set_daily_cap(&app, Some(user.id), cap, &visitor.name).await?;
+        user.daily_cap = cap;
+    }
     Ok(Json(user))
+}
+
+/// What all campaigns send together.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DailyCap {
+    /// Messages a day; null is no cap.
+    messages: Option<u32>,
+}
+
+/// `GET /v1/daily-cap`
+pub(super) async fn daily_cap(State(app): State<App>) -> Answer<DailyCap> {
+    let messages = app.db().read(|tx| Ok::<_, AppError>(settings::get(tx, settings::DAILY_CAP)?)).await?;
+    Ok(Json(DailyCap { messages }))
+}
+
+/// `PUT /v1/daily-cap`
+pub(super) async fn set_daily_cap(
+    State(app): State<App>,
+    visitor: Visitor,
+    Body(given): Body<DailyCap>,
+) -> Answer<DailyCap> {
+    accounts::set_daily_cap(&app, None, given.messages, &visitor.name).await?;
+    Ok(Json(given))
 }
 
 /// `GET /v1/templates`: the newest version of each.

@@ -13,7 +13,7 @@ use crate::{
     store::{
         audit,
         providers::{self, DomainLimit},
-        senders, touches, users,
+        senders, settings, touches, users,
     },
     window::Zone,
 };
@@ -186,10 +186,10 @@ pub async fn set_domain_limit(app: &App, mut limit: DomainLimit, who: &str) -> R
     if !limit.domain.contains('.') || limits::of_domain(&limit.domain).is_none() {
         return Err(AppError::invalid("domain", "write a domain such as gmail.com"));
     }
-    if limit.per_minute.is_none() && limit.concurrency.is_none() {
-        return Err(AppError::invalid("domain limit", "give per_minute or concurrency"));
+    if !limit.is_set() {
+        return Err(AppError::invalid("domain limit", "give per_minute, concurrency or per_day"));
     }
-    if limit.per_minute == Some(0) || limit.concurrency == Some(0) {
+    if [limit.per_minute, limit.concurrency, limit.per_day].contains(&Some(0)) {
         return Err(AppError::invalid("domain limit", "at least 1: with 0 nothing would ever go out"));
     }
     let (now, who) = (app.now(), who.to_owned());
@@ -247,6 +247,42 @@ pub async fn set_user(
     let user = stored.await?;
     share::set(app, user.id).await?;
     Ok(user)
+}
+
+/// Sets how many messages a day all campaigns of a user send together, or of everybody; none is no cap.
+///
+/// # Errors
+/// A user who is none, a cap of nothing; the database's.
+pub async fn set_daily_cap(
+    app: &App,
+    user: Option<UserId>,
+    cap: Option<u32>,
+    who: &str,
+) -> Result<(), AppError> {
+    if cap == Some(0) {
+        return Err(AppError::invalid("daily cap", "at least 1; leave it out for no cap"));
+    }
+    let (now, who) = (app.now(), who.to_owned());
+    app.db()
+        .write(move |tx| {
+            let whose = match user {
+                Some(user) => {
+                    let found = users::get(tx, user)?.ok_or_else(|| AppError::unknown("user", user))?;
+                    users::set_daily_cap(tx, user, cap)?;
+                    found.name
+                }
+                None => {
+                    match cap {
+                        Some(cap) => settings::set(tx, settings::DAILY_CAP, &cap)?,
+                        None => drop(settings::remove(tx, settings::DAILY_CAP)?),
+                    }
+                    "everybody".to_owned()
+                }
+            };
+            let detail = cap.map_or("none".to_owned(), |cap| cap.to_string());
+            Ok(audit::note(tx, &who, "set daily cap", &whose, &detail, now)?)
+        })
+        .await
 }
 
 /// Whether an account takes messages of that channel.

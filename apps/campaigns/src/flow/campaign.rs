@@ -61,8 +61,8 @@ pub(super) async fn page(job: PageCampaign, State(app): State<App>, cx: Ctx) -> 
                         .ok_or_else(|| AppError::unknown("contact", enrolment.contact))?;
                     let begun = campaign.starts_at.into_iter().chain(campaign.launched_at).max();
                     let mut base = begun.unwrap_or(now);
-                    // A campaign that may send so many a day needs no more steps on a day than that.
-                    for _ in 0..campaign.daily_cap.map_or(0, |cap| nth / cap.max(1)) {
+                    // A campaign that may begin with so many a day needs no more steps on a day than that.
+                    for _ in 0..campaign.begins_a_day().map_or(0, |cap| nth / cap.max(1)) {
                         base = check::next_day(campaign.policy.zone.name(), base);
                     }
                     // Some may have been moved to another version than the one by which they were enrolled.

@@ -14,7 +14,7 @@ use windlass::Time;
 
 use super::{
     breakers::{self, Passes},
-    colleagues,
+    caps, colleagues,
     content::{Content, UNSUBSCRIBE_URL, values},
     next::{self, Follow, Place},
     paces,
@@ -330,12 +330,25 @@ fn take_caps(
         let until = plan_day(tx, plan, sender.cap_today.max(1), &sender.time_zone, now)?;
         return wait(tx, touch, Reason::SenderCap, "", until, None).map(Some);
     }
+    if let Some((reason, until)) = caps::take(tx, place, touch, now)? {
+        if campaign.daily_cap.is_some() {
+            usage::give_back(tx, usage::Of::Campaign(campaign.id), &day)?;
+        }
+        usage::give_back(tx, usage::Of::Sender(sender.id), &sender_day)?;
+        return wait(tx, touch, reason, "", until, None).map(Some);
+    }
     Ok(None)
 }
 
 /// The beginning of the first day to come that has room in the plan, with a place on it taken: what waits for a cap comes
 /// back once, on its day, and not all of it every day.
-fn plan_day(tx: &mut Tx<'_>, of: usage::Of, cap: u32, zone: &str, now: Time) -> Result<Time, AppError> {
+pub(super) fn plan_day(
+    tx: &mut Tx<'_>,
+    of: usage::Of<'_>,
+    cap: u32,
+    zone: &str,
+    now: Time,
+) -> Result<Time, AppError> {
     let mut begin = next_day(zone, now);
     for _ in 0..PLANNED_DAYS {
         if usage::take(tx, of, &day_of(zone, begin), cap)? {

@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_process_looks_at_one_of_many_steps_and_forgets_what_has_none() {
         let (leads, began) = (Leads::default(), Instant::now());
-        let group = |nth: usize| GroupKey::new(&format!("campaign-{nth}")).unwrap();
+        let group = |nth: usize| GroupKey::new(format!("campaign-{nth}")).unwrap();
         let looks = (0..3 * LOOK_EVERY).filter(|_| leads.is_due(&group(0), began)).count();
         assert_eq!(looks, 3);
         for nth in 1..COUNTED_MAX {

@@ -28,6 +28,7 @@ pub mod verbs;
 mod brake;
 pub(crate) mod breakers;
 mod campaign;
+mod caps;
 pub(crate) mod check;
 pub(crate) mod colleagues;
 pub mod content;

@@ -12,13 +12,13 @@ use std::time::Duration;
 use windlass::{Ctx, JobError, Outcome, State, Time, core::LimitName, core::store::Hold};
 
 use super::{
-    brake, breakers,
+    brake, breakers, caps,
     check::{self, Decision, Prepared, Wait},
     failed,
     gateways::Gateway,
     jobs::{DropVoicemail, SendEmail, SendSms},
     limits,
-    next::{self, Follow},
+    next::{self, Follow, Place},
     paces::{self, Seen, Slowed},
     queues,
 };
@@ -466,11 +466,10 @@ fn give_back(tx: &mut Tx<'_>, prepared: &Prepared, now: Time) -> Result<(), AppE
     // It was counted when it was last begun, which may be another day than today or than that of the first try.
     let at = touch.evidence.as_ref().map_or(now, |evidence| evidence.checked_at);
     usage::give_back(tx, usage::Of::Sender(sender.id), &check::day_of(&sender.time_zone, at))?;
-    if let Some(campaign) = crate::store::campaigns::get(tx, touch.campaign)?
-        && campaign.daily_cap.is_some()
-    {
-        let day = check::day_of(campaign.policy.zone.name(), at);
-        usage::give_back(tx, usage::Of::Campaign(campaign.id), &day)?;
+    let place = Place::of(tx, touch.campaign, touch.contact)?;
+    if place.campaign.daily_cap.is_some() {
+        let day = check::day_of(place.campaign.policy.zone.name(), at);
+        usage::give_back(tx, usage::Of::Campaign(touch.campaign), &day)?;
     }
-    Ok(())
+    caps::give_back(tx, &place, touch, at)
 }

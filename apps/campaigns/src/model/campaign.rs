@@ -79,6 +79,16 @@ pub struct Campaign {
     pub revision: i64,
     /// When it was made.
     pub created_at: Time,
+    /// Contacts whom it begins with on a day at most; none is as many as the cap has room for. What the cap has beyond them
+    /// is for those who are under way.
+    pub new_per_day: Option<u32>,
+}
+
+impl Campaign {
+    /// Contacts whom it can begin with on a day; none is any number.
+    pub fn begins_a_day(&self) -> Option<u32> {
+        [self.daily_cap, self.new_per_day].into_iter().flatten().min()
+    }
 }
 
 /// What ends the sequence for a contact, besides an opt-out, which always does.

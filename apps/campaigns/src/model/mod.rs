@@ -114,4 +114,6 @@ pub struct User {
     pub email: String,
     /// Their share against other users, 1 to 100.
     pub weight: u32,
+    /// Messages a day of all their campaigns together; none is no cap.
+    pub daily_cap: Option<u32>,
 }

@@ -82,6 +82,14 @@ pub enum Reason {
     CampaignCap,
     /// The sender's messages of the day are used up.
     SenderCap,
+    /// The campaign has begun with as many contacts on that day as it may.
+    NewCap,
+    /// The messages of the day of all campaigns of the user are used up.
+    UserCap,
+    /// Those of everybody's campaigns.
+    EverybodyCap,
+    /// Those to the recipient's domain.
+    DomainCap,
     /// The sender is paused.
     SenderPaused,
     /// There is no sender of this channel.
@@ -133,6 +141,10 @@ impl Reason {
             Reason::Holiday => "a holiday",
             Reason::CampaignCap => "the campaign's cap of the day is reached",
             Reason::SenderCap => "the sender's cap of the day is reached",
+            Reason::NewCap => "the campaign begins with no more contacts on that day",
+            Reason::UserCap => "the cap of the day of all campaigns of its user is reached",
+            Reason::EverybodyCap => "the cap of the day of all campaigns is reached",
+            Reason::DomainCap => "the cap of the day of the recipient's domain is reached",
             Reason::SenderPaused => "the sender is paused",
             Reason::NoSender => "the campaign has no sender for this channel",
             Reason::BreakerOpen => "the provider fails too often and is left alone for a while",

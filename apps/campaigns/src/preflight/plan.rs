@@ -56,6 +56,7 @@ pub(super) fn make(
     };
     let mut paces = Paces {
         per_day: campaign.daily_cap.map(u64::from),
+        begins_per_day: campaign.new_per_day.map(u64::from),
         sent_today: u64::try_from(sent_today).unwrap_or(0),
         ..Paces::default()
     };
@@ -170,6 +171,7 @@ fn lots(parts: &Parts, survey: &Survey, contacts: u64) -> Vec<Lot> {
                     messages: messages * contacts.max(survey.looked_at) / survey.looked_at.max(1),
                     after: before.clone(),
                     delays: delays.clone(),
+                    begins: before.is_empty() && delays.len() == 1,
                 });
             }
             // A step that reaches nobody there only takes its time.

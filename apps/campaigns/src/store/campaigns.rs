@@ -13,7 +13,7 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "id, user_id, name, status, list_id, version, weight, daily_cap, policy, stop_rules, postal_address, starts_at, launched_at, paged_at, ended_at, contacts, revision, created_at"
+        "id, user_id, name, status, list_id, version, weight, daily_cap, policy, stop_rules, postal_address, starts_at, launched_at, paged_at, ended_at, contacts, revision, created_at, new_per_day"
     };
 }
 
@@ -37,6 +37,7 @@ fn read(mut row: Row) -> Result<Campaign, DbError> {
         contacts: row.small()?,
         revision: row.int()?,
         created_at: row.time()?,
+        new_per_day: row.maybe_int()?.and_then(|value| u32::try_from(value).ok()),
     })
 }
 
@@ -46,8 +47,8 @@ fn read(mut row: Row) -> Result<Campaign, DbError> {
 /// The database's.
 pub fn create(tx: &mut Tx<'_>, draft: &Campaign, steps: &[Step], now: Time) -> Result<CampaignId, DbError> {
     let sql = "INSERT INTO campaigns (user_id, name, status, list_id, version, weight, daily_cap, policy, stop_rules,
-               postal_address, starts_at, created_at)
-               VALUES ($1, $2, 'draft', $3, 1, $4, $5, $6, $7, $8, $9, $10) RETURNING id";
+               postal_address, starts_at, created_at, new_per_day)
+               VALUES ($1, $2, 'draft', $3, 1, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id";
     let values = [
         draft.user.into(),
         draft.name.as_str().into(),
@@ -59,6 +60,7 @@ pub fn create(tx: &mut Tx<'_>, draft: &Campaign, steps: &[Step], now: Time) -> R
         draft.postal_address.as_str().into(),
         draft.starts_at.into(),
         now.into(),
+        draft.new_per_day.into(),
     ];
     let id = CampaignId(tx.count(sql, &values)?);
     write_steps(tx, id, 1, steps, now)?;
@@ -71,7 +73,7 @@ pub fn create(tx: &mut Tx<'_>, draft: &Campaign, steps: &[Step], now: Time) -> R
 /// The database's.
 pub fn edit(tx: &mut Tx<'_>, campaign: &Campaign) -> Result<bool, DbError> {
     let sql = "UPDATE campaigns SET name = $3, list_id = $4, weight = $5, daily_cap = $6, policy = $7, stop_rules = $8,
-               postal_address = $9, starts_at = $10, version = $11, revision = revision + 1
+               postal_address = $9, starts_at = $10, version = $11, new_per_day = $12, revision = revision + 1
                WHERE id = $1 AND revision = $2";
     let values = [
         campaign.id.into(),
@@ -85,6 +87,7 @@ pub fn edit(tx: &mut Tx<'_>, campaign: &Campaign) -> Result<bool, DbError> {
         campaign.postal_address.as_str().into(),
         campaign.starts_at.into(),
         campaign.version.into(),
+        campaign.new_per_day.into(),
     ];
     Ok(tx.run(sql, &values)? > 0)
 }

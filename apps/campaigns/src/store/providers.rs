@@ -181,6 +181,9 @@ pub struct DomainLimit {
     pub per_minute: Option<u32>,
     /// Mails at once.
     pub concurrency: Option<u32>,
+    /// Mails a day, from midnight to midnight in the campaign's zone.
+    #[serde(default)]
+    pub per_day: Option<u32>,
     /// How it gives way when the domain says that it is too much.
     #[serde(skip)]
     pub pace: Pace,
@@ -189,7 +192,7 @@ pub struct DomainLimit {
 impl DomainLimit {
     /// Whether somebody has set it; otherwise it is there because the domain is slowed down.
     pub fn is_set(&self) -> bool {
-        self.per_minute.is_some() || self.concurrency.is_some()
+        self.per_minute.is_some() || self.concurrency.is_some() || self.per_day.is_some()
     }
 }
 
@@ -199,6 +202,7 @@ fn read_domain(mut row: Row) -> Result<DomainLimit, DbError> {
         domain: row.text()?,
         per_minute: small(row.maybe_int()?),
         concurrency: small(row.maybe_int()?),
+        per_day: small(row.maybe_int()?),
         pace: pace_of(&row.text()?)?,
     })
 }
@@ -208,7 +212,7 @@ fn read_domain(mut row: Row) -> Result<DomainLimit, DbError> {
 /// # Errors
 /// The database's.
 pub fn domain_limits(tx: &mut Tx<'_>) -> Result<Vec<DomainLimit>, DbError> {
-    let sql = "SELECT domain, per_minute, concurrency, pace FROM domain_limits ORDER BY domain";
+    let sql = "SELECT domain, per_minute, concurrency, per_day, pace FROM domain_limits ORDER BY domain";
     tx.rows(sql, &[])?.into_iter().map(read_domain).collect()
 }
 
@@ -217,7 +221,7 @@ pub fn domain_limits(tx: &mut Tx<'_>) -> Result<Vec<DomainLimit>, DbError> {
 /// # Errors
 /// The database's.
 pub fn domain_limit(tx: &mut Tx<'_>, domain: &str) -> Result<Option<DomainLimit>, DbError> {
-    let sql = "SELECT domain, per_minute, concurrency, pace FROM domain_limits WHERE domain = $1";
+    let sql = "SELECT domain, per_minute, concurrency, per_day, pace FROM domain_limits WHERE domain = $1";
     tx.row(sql, &[domain.to_ascii_lowercase().into()])?.map(read_domain).transpose()
 }
 
@@ -230,7 +234,8 @@ pub fn keep_domain_pace(tx: &mut Tx<'_>, domain: &str, before: &Pace, after: &Pa
     let nothing = Value::json(&Pace::default());
     let values = [domain.into(), Value::json(before), Value::json(after), nothing];
     if !after.was_cut() {
-        let sql = "DELETE FROM domain_limits WHERE domain = $1 AND pace = $2 AND per_minute IS NULL AND concurrency IS NULL";
+        let sql = "DELETE FROM domain_limits WHERE domain = $1 AND pace = $2 AND per_minute IS NULL AND concurrency IS NULL
+                   AND per_day IS NULL";
         if tx.run(sql, &values[..2])? > 0 {
             return Ok(true);
         }
@@ -283,8 +288,10 @@ pub fn delete_domain_limit(tx: &mut Tx<'_>, domain: &str) -> Result<bool, DbErro
 /// # Errors
 /// The database's.
 pub fn set_domain_limit(tx: &mut Tx<'_>, limit: &DomainLimit) -> Result<(), DbError> {
-    let sql = "INSERT INTO domain_limits (domain, per_minute, concurrency) VALUES ($1, $2, $3)
+    let sql = "INSERT INTO domain_limits (domain, per_minute, concurrency, per_day) VALUES ($1, $2, $3, $4)
                ON CONFLICT (domain) DO UPDATE SET per_minute = excluded.per_minute, concurrency = excluded.concurrency,
-               pace = ''";
-    tx.run(sql, &[limit.domain.as_str().into(), limit.per_minute.into(), limit.concurrency.into()]).map(drop)
+               per_day = excluded.per_day, pace = ''";
+    let DomainLimit { domain, per_minute, concurrency, per_day, .. } = limit;
+    tx.run(sql, &[domain.as_str().into(), (*per_minute).into(), (*concurrency).into(), (*per_day).into()])
+        .map(drop)
 }

@@ -16,6 +16,8 @@ pub const CLOCK: &str = "clock";
 pub const SHARING: &str = "sharing";
 /// Under which address the world reaches the installation, where a process has said it.
 pub const PUBLIC_URL: &str = "public_url";
+/// How many messages a day all campaigns send together, where somebody has set it.
+pub const DAILY_CAP: &str = "daily_cap";
 /// The legal windows, where somebody has edited them.
 pub const WINDOW_RULES: &str = "window_rules";
 

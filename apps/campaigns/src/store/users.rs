@@ -2,13 +2,20 @@
 
 use windlass::Time;
 
+use super::settings;
 use crate::{
     db::{DbError, Row, Tx},
     model::{User, UserId},
 };
 
 fn read(mut row: Row) -> Result<User, DbError> {
-    Ok(User { id: UserId(row.int()?), name: row.text()?, email: row.text()?, weight: row.small()? })
+    Ok(User {
+        id: UserId(row.int()?),
+        name: row.text()?,
+        email: row.text()?,
+        weight: row.small()?,
+        daily_cap: row.maybe_int()?.and_then(|value| u32::try_from(value).ok()),
+    })
 }
 
 /// Makes a user, or answers the one of that name.
@@ -27,7 +34,10 @@ pub fn ensure(tx: &mut Tx<'_>, name: &str, email: &str, weight: u32, now: Time) 
 /// # Errors
 /// The database's.
 pub fn all(tx: &mut Tx<'_>) -> Result<Vec<User>, DbError> {
-    tx.rows("SELECT id, name, email, weight FROM users ORDER BY name", &[])?.into_iter().map(read).collect()
+    tx.rows("SELECT id, name, email, weight, daily_cap FROM users ORDER BY name", &[])?
+        .into_iter()
+        .map(read)
+        .collect()
 }
 
 /// One user.
@@ -35,7 +45,9 @@ pub fn all(tx: &mut Tx<'_>) -> Result<Vec<User>, DbError> {
 /// # Errors
 /// The database's.
 pub fn get(tx: &mut Tx<'_>, id: UserId) -> Result<Option<User>, DbError> {
-    tx.row("SELECT id, name, email, weight FROM users WHERE id = $1", &[id.into()])?.map(read).transpose()
+    tx.row("SELECT id, name, email, weight, daily_cap FROM users WHERE id = $1", &[id.into()])?
+        .map(read)
+        .transpose()
 }
 
 /// Sets a user's share.
@@ -44,4 +56,24 @@ pub fn get(tx: &mut Tx<'_>, id: UserId) -> Result<Option<User>, DbError> {
 /// The database's.
 pub fn set_weight(tx: &mut Tx<'_>, id: UserId, weight: u32) -> Result<bool, DbError> {
     Ok(tx.run("UPDATE users SET weight = $2 WHERE id = $1", &[id.into(), weight.into()])? > 0)
+}
+
+/// Sets how many messages a day a user's campaigns send together; none is no cap.
+///
+/// # Errors
+/// The database's.
+pub fn set_daily_cap(tx: &mut Tx<'_>, id: UserId, cap: Option<u32>) -> Result<(), DbError> {
+    tx.run("UPDATE users SET daily_cap = $2 WHERE id = $1", &[id.into(), cap.into()]).map(drop)
+}
+
+/// How many messages a day a user's campaigns may send together, and everybody's.
+///
+/// # Errors
+/// The database's.
+pub fn daily_caps(tx: &mut Tx<'_>, id: UserId) -> Result<[Option<u32>; 2], DbError> {
+    let sql =
+        "SELECT (SELECT daily_cap FROM users WHERE id = $1), (SELECT value FROM settings WHERE name = $2)";
+    let Some(mut row) = tx.row(sql, &[id.into(), settings::DAILY_CAP.into()])? else { return Ok([None; 2]) };
+    let own = row.maybe_int()?.and_then(|value| u32::try_from(value).ok());
+    Ok([own, row.maybe_json()?])
 }

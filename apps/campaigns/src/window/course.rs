@@ -37,6 +37,8 @@ pub struct Lot {
     pub after: Vec<usize>,
     /// How long after them, one delay after the other.
     pub delays: Vec<Delay>,
+    /// Whether it is the first that its contacts get.
+    pub begins: bool,
 }
 
 /// How fast a channel may send.
@@ -55,6 +57,8 @@ pub struct Paces {
     pub per_day: Option<u64>,
     /// Of those, already sent on the first day.
     pub sent_today: u64,
+    /// Contacts to begin with on a day: of the lots that begin the sequence, as many messages go out on each.
+    pub begins_per_day: Option<u64>,
     /// E-mail, SMS and voicemail, in the order of [`Channel::ALL`].
     pub channels: [Pace; 3],
 }
@@ -82,6 +86,7 @@ pub fn course(policy: &WindowPolicy, rules: &RuleTable, lots: &[Lot], paces: &Pa
             messages,
             due: BTreeMap::new(),
             left: 0.0,
+            may: 0.0,
             open: false,
             until: start,
             followers: Vec::new(),
@@ -129,6 +134,8 @@ struct Lane<'a> {
     due: BTreeMap<i64, f64>,
     /// What is due and not sent.
     left: f64,
+    /// As much of it as may go out now.
+    may: f64,
     open: bool,
     /// When `open` changes next.
     until: i64,
@@ -175,6 +182,7 @@ struct Walk<'a> {
 /// What the day has left to send.
 struct Room {
     campaign: f64,
+    begins: f64,
     channels: [f64; 3],
 }
 
@@ -205,7 +213,8 @@ impl Walk<'_> {
             let cap = pace.per_day.get(day).or(pace.per_day.last());
             cap.map_or(f64::INFINITY, |cap| *cap as f64)
         };
-        Room { campaign, channels: self.paces.channels.each_ref().map(of) }
+        let begins = self.paces.begins_per_day.map_or(f64::INFINITY, |cap| cap as f64);
+        Room { campaign, begins, channels: self.paces.channels.each_ref().map(of) }
     }
 
     /// One day of the campaign's calendar: sends what fits, writes it down.
@@ -252,8 +261,12 @@ impl Walk<'_> {
     /// Sends during `span` milliseconds from now; how long the slowest channel took.
     fn send(&mut self, span: i64, room: &mut Room) -> i64 {
         let mut due = [0.0; 3];
-        for lane in self.lanes.iter().filter(|lane| lane.sends()) {
-            due[lane.lot.channel as usize] += lane.left;
+        let begin: f64 =
+            self.lanes.iter().filter(|lane| lane.sends() && lane.lot.begins).map(|lane| lane.left).sum();
+        let share = if begin > room.begins { room.begins / begin } else { 1.0 };
+        for lane in self.lanes.iter_mut().filter(|lane| lane.sends()) {
+            lane.may = if lane.lot.begins { lane.left * share } else { lane.left };
+            due[lane.lot.channel as usize] += lane.may;
         }
         let pace =
             |at: usize| self.paces.channels[at].per_second.map_or(f64::INFINITY, |pace| pace / 1_000.0);
@@ -274,12 +287,12 @@ impl Walk<'_> {
                 took = took.max((sent / pace(at)).ceil() as i64);
             }
         }
-        self.spread(&sent, &due, self.at + took.min(span));
+        self.spread(&sent, &due, room, self.at + took.min(span));
         took
     }
 
     /// Takes from the lanes what was sent, and lets the next steps fall due.
-    fn spread(&mut self, sent: &[f64; 3], due: &[f64; 3], at: i64) {
+    fn spread(&mut self, sent: &[f64; 3], due: &[f64; 3], room: &mut Room, at: i64) {
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index];
             let channel = lane.lot.channel as usize;
@@ -288,11 +301,12 @@ impl Walk<'_> {
             }
             // All of it is taken as such, so that no grain is left for a day that does not come.
             let took = if sent[channel] >= due[channel] {
-                lane.left
+                lane.may
             } else {
-                lane.left * sent[channel] / due[channel]
+                lane.may * sent[channel] / due[channel]
             };
             lane.left -= took;
+            room.begins -= if lane.lot.begins { took } else { 0.0 };
             for place in 0..self.lanes[index].followers.len() {
                 let follower = self.lanes[index].followers[place];
                 let lot = self.lanes[follower].lot;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use windlass::Time;
 use windlass_campaigns::{
     channel::Channel,
     flow::{accounts, jobs},
@@ -10,7 +11,8 @@ use windlass_campaigns::{
         sender::WarmUp,
         touch::{Reason, TouchStatus},
     },
-    store::{contacts, senders, usage},
+    preflight,
+    store::{contacts, providers::DomainLimit, senders, usage},
     window::{Delay, Week},
 };
 use windlass_doubles::{Rules, log::Delivery, smtp};
@@ -26,7 +28,7 @@ fn by_day(stage: &Stage, mails: &[Delivery<'_>], zone: &str) -> BTreeMap<String,
     days
 }
 
-async fn used(stage: &Stage, of: usage::Of, day: &str) -> u32 {
+async fn used(stage: &Stage, of: usage::Of<'static>, day: &str) -> u32 {
     let day = day.to_owned();
     let used = stage.app.db().read(move |tx| usage::used(tx, of, &day)).await.unwrap();
     u32::try_from(used).unwrap()
@@ -63,6 +65,76 @@ async fn ten_contacts_and_four_a_day_are_four_four_and_two_on_days_that_follow()
         let days = by_day(&stage, &stage.mails(), "America/New_York");
         assert_eq!(days.into_values().collect::<Vec<_>>(), [4, 4, 2], "of the sender: {of_sender}");
         assert_eq!(in_status(&stage.touches(id).await, TouchStatus::Sent), 10);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_campaign_begins_with_so_many_a_day_and_the_rest_of_its_cap_is_for_those_under_way_as_forecast() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = Stage::standing(dir.path(), new_york("2026-11-18T10:00:00"), Setting::default()).await;
+    let people = stage.contacts("b", 12).await;
+    let mail = stage.template(Channel::Email, "Hi").await;
+    let steps =
+        vec![step(Channel::Email, mail, Delay::Minutes(0)), step(Channel::Email, mail, Delay::Days(1))];
+    let id = stage.draft("spring", &people, steps).await;
+    stage
+        .edit(id, |campaign| {
+            (campaign.daily_cap, campaign.new_per_day) = (Some(6), Some(3));
+        })
+        .await;
+    let forecast = preflight::check(&stage.app, id).await.unwrap().forecast.unwrap();
+    stage.work().await;
+    stage.launch(id).await;
+    stage.pass(new_york("2026-11-30T00:00:00")).await;
+    stage.rest().await;
+    let days: Vec<u32> = by_day(&stage, &stage.mails(), "America/New_York").into_values().collect();
+    assert_eq!(days, [3, 6, 6, 6, 3]);
+    assert_eq!(forecast.days.iter().map(|day| day.sent).collect::<Vec<_>>(), [3, 6, 6, 6, 3]);
+    let touches = stage.touches(id).await;
+    let first = |day: &str| {
+        let on = |at: Time| local("America/New_York", at).date().to_string() == day;
+        touches.iter().filter(|touch| touch.step == 1 && touch.sent_at.is_some_and(on)).count()
+    };
+    assert_eq!(["2026-11-18", "2026-11-19", "2026-11-21", "2026-11-22"].map(first), [3, 3, 3, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_all_campaigns_of_a_user_or_of_everybody_send_and_what_a_domain_gets_has_a_cap_of_the_day() {
+    for whose in ["user", "everybody", "domain"] {
+        let dir = tempfile::tempdir().unwrap();
+        let starts = new_york("2026-11-18T10:00:00");
+        let mut stage = Stage::standing(dir.path(), starts, Setting::default()).await;
+        let mail = stage.template(Channel::Email, "Hi").await;
+        let one = vec![step(Channel::Email, mail, Delay::Minutes(0))];
+        let (some, others) = (stage.contacts("b", 5).await, stage.contacts("c", 5).await);
+        let ids = [stage.draft("some", &some, one.clone()).await, stage.draft("others", &others, one).await];
+        let user = (whose == "user").then_some(stage.user);
+        let reason = match whose {
+            "domain" => {
+                let limit =
+                    DomainLimit { domain: "example.org".into(), per_day: Some(4), ..DomainLimit::default() };
+                accounts::set_domain_limit(&stage.app, limit, "Ann").await.unwrap();
+                Reason::DomainCap
+            }
+            _ => {
+                accounts::set_daily_cap(&stage.app, user, Some(4), "Ann").await.unwrap();
+                if user.is_some() { Reason::UserCap } else { Reason::EverybodyCap }
+            }
+        };
+        stage.work().await;
+        for id in ids {
+            stage.launch(id).await;
+        }
+        stage.quiet().await;
+        let waits = [stage.touches(ids[0]).await, stage.touches(ids[1]).await].concat();
+        let waits = waits.iter().filter(|touch| touch.status == TouchStatus::Deferred);
+        assert_eq!(waits.map(|touch| touch.reason).collect::<Vec<_>>(), [Some(reason); 6]);
+        stage.pass(new_york("2026-11-22T00:00:00")).await;
+        stage.rest().await;
+        let days = by_day(&stage, &stage.mails(), "America/New_York");
+        assert_eq!(days.into_values().collect::<Vec<_>>(), [4, 4, 2], "{whose}");
+        let sender = stage.senders[&Channel::Email];
+        assert_eq!(used(&stage, usage::Of::Sender(sender), "2026-11-18").await, 4, "nothing else is used up");
     }
 }
 

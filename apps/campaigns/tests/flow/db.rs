@@ -17,7 +17,7 @@ use windlass_campaigns::{
     store::{settings, usage},
 };
 
-const OF: usage::Of = usage::Of::Campaign(CampaignId(1));
+const OF: usage::Of<'_> = usage::Of::Campaign(CampaignId(1));
 
 #[derive(Debug)]
 enum Fault {

@@ -478,6 +478,7 @@ pub(crate) fn campaign(
         version: 1,
         weight: 10,
         daily_cap: None,
+        new_per_day: None,
         policy: WindowPolicy::new(zone, week).unwrap(),
         stop_rules: StopRules::default(),
         postal_address: "1 Main St, Springfield".into(),

@@ -1,5 +1,7 @@
 //! What holds for everybody: limits of domains, users' shares, the legal hours; and what of it campaigns show.
 
+use axum::http::StatusCode;
+use serde_json::{Value, json};
 use windlass_campaigns::{
     flow::verbs,
     model::CampaignId,
@@ -23,7 +25,7 @@ async fn a_domain_is_held_back_and_let_go_again() {
         (("domain", "a b.com"), "write a domain such as gmail.com"),
         (("per_minute", "many"), "a whole number"),
         (("per_minute", "0"), "a whole number"),
-        (("per_minute", ""), "mails at once, or both"),
+        (("per_minute", ""), "mails a minute, at once or a day"),
         (("concurrency", "-1"), "a whole number"),
     ] {
         let form: Vec<_> = given.map(|one| if one.0 == changed.0 { changed } else { one }).to_vec();
@@ -87,9 +89,37 @@ async fn another_table_of_legal_hours_holds_at_once_and_the_programs_own_again_a
 }
 
 #[tokio::test]
+async fn caps_of_a_user_of_everybody_and_of_a_domain_are_written_shown_and_taken_away() {
+    let (_dir, site) = new_site().await;
+    let (ben, none) = (json!({"name": "Ben", "daily_cap": 500}), json!({"name": "Ben", "daily_cap": null}));
+    assert_eq!(site.tell("/users", ben).await.json()["daily_cap"], 500);
+    let kept = site.tell("/users", json!({"name": "Ben", "weight": 20})).await.json();
+    assert_eq!((&kept["daily_cap"], &kept["weight"]), (&json!(500), &json!(20)), "what is left out stays");
+    assert!(site.page("/users?edit=Ben").await.contains("value=\"500\""));
+    let zero = site.tell("/users", json!({"name": "Ben", "daily_cap": 0})).await;
+    zero.problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid");
+    assert_eq!(site.tell("/users", none).await.json()["daily_cap"], Value::Null);
+    let form = [("name", "Ben"), ("weight", "10"), ("daily_cap", "700")];
+    assert!(site.post("/users", &form).await.flash().good);
+    assert!(site.page("/users").await.contains("<td class=\"n\">700</td>"));
+
+    assert!(site.refused("/users/everybody", &[("everybodys", "0")]).await.contains("u-everybody"));
+    assert!(site.post("/users/everybody", &[("everybodys", "9000")]).await.flash().text.contains("9,000"));
+    assert_eq!(site.asked("/daily-cap").await, json!({"messages": 9000}));
+    assert!(site.page("/users").await.contains("value=\"9000\""));
+    assert!(site.post("/users/everybody", &[("everybodys", "")]).await.flash().good);
+    assert_eq!(site.asked("/daily-cap").await, json!({"messages": null}));
+
+    let form = [("domain", "gmail.com"), ("per_day", "5000")];
+    assert!(site.post("/domains", &form).await.flash().good);
+    assert_eq!(site.asked("/domain-limits").await[0]["per_day"], 5000);
+    assert!(site.page("/domains").await.contains("5,000"));
+}
+
+#[tokio::test]
 async fn what_holds_for_everybody_takes_an_administrator() {
     let (_dir, site) = new_site().await;
-    for path in ["/domains", "/domains/remove", "/users", "/hours", "/hours/reset"] {
+    for path in ["/domains", "/domains/remove", "/users", "/users/everybody", "/hours", "/hours/reset"] {
         let answer = site.post_as("read payloads operate", path, &[("domain", "gmail.com")]).await;
         assert_eq!(answer.status.as_u16(), 403, "{path}");
         well_formed(path, &answer.text);

@@ -243,6 +243,7 @@ fn draft(user: UserId, text: &str, list: windlass_campaigns::model::ListId, now:
         version: 1,
         weight: 10,
         daily_cap: Some(100),
+        new_per_day: None,
         policy: WindowPolicy::new(zone, Week::daily("00:00-24:00").unwrap()).unwrap(),
         stop_rules: StopRules::default(),
         postal_address: format!("1 Main St {text}"),

@@ -6,7 +6,8 @@ use windlass_campaigns::window::{Caps, Delay, Forecast, Group, Lot, Pace, Paces,
 use super::*;
 
 fn lot(channel: Channel, messages: u64, after: &[usize], delay: Delay) -> Lot {
-    Lot { recipient: Recipient::default(), channel, messages, after: after.to_vec(), delays: vec![delay] }
+    let (after, delays) = (after.to_vec(), vec![delay]);
+    Lot { recipient: Recipient::default(), channel, messages, begins: after.is_empty(), after, delays }
 }
 
 fn sent(forecast: &Forecast) -> Vec<(String, u64, u64)> {
@@ -89,4 +90,19 @@ fn what_nobody_can_be_sent_is_told_and_holds_nothing_up() {
     assert_eq!(plan.days.len(), 9, "seven working days and a weekend");
     let never = Paces { per_day: Some(0), ..Paces::default() };
     assert_eq!(course(&policy, &lawless(), &[alone], &never, at("2026-06-01T15:00:00Z")).completes_at, None);
+}
+
+#[test]
+fn so_many_begin_on_each_day_wherever_they_are_and_the_next_step_follows_each() {
+    let policy = weekdays();
+    let paces = Paces { begins_per_day: Some(40), ..Paces::default() };
+    let lots = [
+        lot(Email, 90, &[], Delay::Minutes(0)),
+        lot(Sms, 60, &[], Delay::Minutes(0)),
+        lot(Email, 150, &[0, 1], Delay::BusinessDays(1)),
+    ];
+    // Thursday 4 June 2026, 9:30. The weekend has none, and Monday has no more than another day.
+    let plan = course(&policy, &lawless(), &lots, &paces, at("2026-06-04T13:30:00Z"));
+    let days: Vec<u64> = plan.days.iter().map(|day| day.sent).collect();
+    assert_eq!(days, [40, 80, 0, 0, 80, 70, 30]);
 }

@@ -197,6 +197,7 @@ pub(super) async fn launch(
             list: Some(list),
             weight: 10,
             daily_cap: None,
+            new_per_day: None,
             policy: policy()?,
             stop_rules: StopRules::default(),
             postal_address: "1 Main Street, New York, NY 10001".to_owned(),

@@ -13,7 +13,8 @@ CREATE TABLE users (
   name TEXT NOT NULL UNIQUE,
   email TEXT NOT NULL DEFAULT '',
   weight BIGINT NOT NULL,
-  created_at BIGINT NOT NULL
+  created_at BIGINT NOT NULL,
+  daily_cap BIGINT
 );
 
 CREATE TABLE contacts (
@@ -105,7 +106,8 @@ CREATE TABLE domain_limits (
   per_minute BIGINT,
   concurrency BIGINT,
   pace TEXT NOT NULL DEFAULT '',
-  free_at BIGINT NOT NULL DEFAULT 0
+  free_at BIGINT NOT NULL DEFAULT 0,
+  per_day BIGINT
 );
 
 CREATE TABLE senders (
@@ -147,7 +149,8 @@ CREATE TABLE campaigns (
   ended_at BIGINT,
   contacts BIGINT NOT NULL DEFAULT 0,
   revision BIGINT NOT NULL DEFAULT 1,
-  created_at BIGINT NOT NULL
+  created_at BIGINT NOT NULL,
+  new_per_day BIGINT
 );
 CREATE INDEX campaigns_user ON campaigns (user_id, status);
 

@@ -102,6 +102,7 @@ impl Bench {
             list: self.campaign.list.map(|list| list.to_string()).unwrap_or_default(),
             senders: self.chosen.iter().map(ToString::to_string).collect(),
             daily_cap: Input::some(self.campaign.daily_cap),
+            new_per_day: Input::some(self.campaign.new_per_day),
             weight: Input::of(self.campaign.weight),
             postal_address: Input::of(&self.campaign.postal_address),
             stops: stops.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_owned()).collect(),
@@ -155,6 +156,7 @@ struct Written {
     list: String,
     senders: Vec<String>,
     daily_cap: Input,
+    new_per_day: Input,
     weight: Input,
     postal_address: Input,
     stops: Vec<String>,
@@ -179,6 +181,7 @@ impl Written {
             list: form.word("list").to_owned(),
             senders: all("sender"),
             daily_cap: field("daily_cap"),
+            new_per_day: field("new_per_day"),
             weight: field("weight"),
             postal_address: field("postal_address"),
             stops: all("stop"),
@@ -197,6 +200,7 @@ impl Written {
     /// The draft that it means; otherwise what is wrong stands at its field.
     fn draft(&mut self, campaign: &Campaign) -> Option<Draft> {
         let daily_cap = maybe_number(&mut self.daily_cap, 1..=CAP_MAX);
+        let new_per_day = maybe_number(&mut self.new_per_day, 1..=CAP_MAX);
         let weight = number(&mut self.weight, 1..=100);
         let policy = self.policy();
         let steps = self.steps();
@@ -207,6 +211,7 @@ impl Written {
             list: self.list.parse().ok().map(ListId),
             weight: weight?,
             daily_cap: daily_cap?,
+            new_per_day: new_per_day?,
             policy: policy?,
             stop_rules: StopRules {
                 reply: ends("reply"),
@@ -295,6 +300,7 @@ impl Written {
             ("name", _) => self.name.fault = Some(why),
             ("weight", _) => self.weight.fault = Some(why),
             ("daily cap", _) => self.daily_cap.fault = Some(why),
+            ("new per day", _) => self.new_per_day.fault = Some(why),
             ("steps", Some(n)) if (1..=self.sequence.steps.len()).contains(&n) => {
                 self.sequence.steps[n - 1].fault = Some(why);
             }
@@ -402,6 +408,7 @@ async fn page(ask: &Ask, bench: Bench, mut written: Written, is_changed: bool) -
         lists: std::iter::once(none).chain(lists.iter().map(of_list)).collect(),
         senders: boxes(&named, &written.senders),
         daily_cap: written.daily_cap,
+        new_per_day: written.new_per_day,
         weight: written.weight,
         postal_address: written.postal_address,
         stops: boxes(&stops, &written.stops),

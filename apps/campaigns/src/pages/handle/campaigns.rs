@@ -114,6 +114,7 @@ pub(super) async fn create(ask: Ask, Sent(form): Sent) -> Reply {
         list: None,
         weight: USUAL_WEIGHT,
         daily_cap: None,
+        new_per_day: None,
         policy,
         stop_rules: StopRules::default(),
         postal_address: String::new(),

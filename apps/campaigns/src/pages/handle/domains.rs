@@ -14,7 +14,7 @@ use crate::{
     store::providers::{self, DomainLimit},
 };
 
-/// The most mails a minute, or at once, that a form takes.
+/// The most mails a minute, at once or a day that a form takes.
 const PACE_MAX: u32 = 1_000_000;
 
 /// `GET /domains`: with `?edit=DOMAIN`, what that one bears stands in the form.
@@ -26,6 +26,7 @@ pub(super) async fn list(ask: Ask) -> Reply {
         Input::of(one.map_or("", |limit| limit.domain.as_str())),
         Input::some(one.and_then(|limit| limit.per_minute)),
         Input::some(one.and_then(|limit| limit.concurrency)),
+        Input::some(one.and_then(|limit| limit.per_day)),
     ];
     page(&ask, &all, form).await
 }
@@ -34,12 +35,13 @@ async fn limits_of(ask: &Ask) -> Result<Vec<DomainLimit>, super::Fault> {
     ask.read(|tx| Ok(providers::domain_limits(tx)?)).await
 }
 
-async fn page(ask: &Ask, all: &[DomainLimit], form: [Input; 3]) -> Reply {
+async fn page(ask: &Ask, all: &[DomainLimit], form: [Input; 4]) -> Reply {
     let s = ask.shell(Section::Domains).await?;
     let row = |limit: &DomainLimit| DomainRow {
         domain: limit.domain.clone(),
         per_minute: limit.per_minute.map(Count::from),
         concurrency: limit.concurrency.map(Count::from),
+        per_day: limit.per_day.map(Count::from),
         limit_at: format!(
             "{}/limits?edit={}",
             s.f.base,
@@ -48,8 +50,9 @@ async fn page(ask: &Ask, all: &[DomainLimit], form: [Input; 3]) -> Reply {
         is_set: limit.is_set(),
         slowed: provider_pages::slowed(ask, &limit.pace),
     };
-    let [domain, per_minute, concurrency] = form;
-    let page = DomainsPage { rows: all.iter().map(row).collect(), domain, per_minute, concurrency, s };
+    let [domain, per_minute, concurrency, per_day] = form;
+    let rows = all.iter().map(row).collect();
+    let page = DomainsPage { rows, domain, per_minute, concurrency, per_day, s };
     Ok(windlass_look::show(&page))
 }
 
@@ -57,14 +60,16 @@ async fn page(ask: &Ask, all: &[DomainLimit], form: [Input; 3]) -> Reply {
 pub(super) async fn set(ask: Ask, Sent(form): Sent) -> Reply {
     ask.admin()?;
     let field = |name: &str| Input::of(form.text(name));
-    let (mut domain, mut per_minute, mut concurrency) =
-        (field("domain"), field("per_minute"), field("concurrency"));
-    let paces = (maybe_number(&mut per_minute, 1..=PACE_MAX), maybe_number(&mut concurrency, 1..=PACE_MAX));
-    if let (Some(a_minute), Some(at_once)) = paces {
+    let (mut domain, mut per_minute) = (field("domain"), field("per_minute"));
+    let (mut concurrency, mut per_day) = (field("concurrency"), field("per_day"));
+    let numbers =
+        [&mut per_minute, &mut concurrency, &mut per_day].map(|one| maybe_number(one, 1..=PACE_MAX));
+    if let [Some(a_minute), Some(at_once), Some(a_day)] = numbers {
         let limit = DomainLimit {
             domain: form.word("domain").to_owned(),
             per_minute: a_minute,
             concurrency: at_once,
+            per_day: a_day,
             ..DomainLimit::default()
         };
         match accounts::set_domain_limit(&ask.app, limit, ask.who()).await {
@@ -74,13 +79,13 @@ pub(super) async fn set(ask: Ask, Sent(form): Sent) -> Reply {
             }
             Err(AppError::Invalid { field: "domain", why }) => domain = domain.wrong(why),
             Err(AppError::Invalid { .. }) => {
-                per_minute = per_minute.wrong("give mails a minute, mails at once, or both");
+                per_minute = per_minute.wrong("give mails a minute, at once or a day");
             }
             Err(error) => return Err(error.into()),
         }
     }
     let all = limits_of(&ask).await?;
-    page(&ask, &all, [domain, per_minute, concurrency]).await
+    page(&ask, &all, [domain, per_minute, concurrency, per_day]).await
 }
 
 /// `POST /domains/pace`

@@ -148,6 +148,7 @@ async fn begin_at(ask: &Ask, campaign: &Campaign, starts_at: Option<Time>) -> Re
         list: campaign.list,
         weight: campaign.weight,
         daily_cap: campaign.daily_cap,
+        new_per_day: campaign.new_per_day,
         policy: campaign.policy.clone(),
         stop_rules: campaign.stop_rules,
         postal_address: campaign.postal_address.clone(),

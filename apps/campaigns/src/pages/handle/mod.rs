@@ -107,6 +107,7 @@ pub fn router(app: App) -> Router {
         .route("/domains/pace", post(domains::pace))
         .route("/domains/remove", post(domains::remove))
         .route("/users", get(users::list).post(users::set))
+        .route("/users/everybody", post(users::set_everybodys))
         .route("/hours", get(hours::show).post(hours::set))
         .route("/hours/reset", post(hours::reset))
         .route("/audit", get(audit::list))

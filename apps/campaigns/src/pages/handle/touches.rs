@@ -51,12 +51,16 @@ const FILTERS: [&str; 6] = ["campaign", "step", "variant", "status", "reason", "
 const CAMPAIGNS: u32 = 200;
 
 /// Reasons in the order of their own list.
-const REASONS: [Reason; 23] = [
+const REASONS: [Reason; 27] = [
     Reason::WindowClosed,
     Reason::RecipientQuietHours,
     Reason::Holiday,
     Reason::CampaignCap,
     Reason::SenderCap,
+    Reason::NewCap,
+    Reason::UserCap,
+    Reason::EverybodyCap,
+    Reason::DomainCap,
     Reason::SenderPaused,
     Reason::NoSender,
     Reason::BreakerOpen,

@@ -411,6 +411,8 @@ pub struct BuilderPage {
     pub senders: Vec<Choice>,
     /// Messages a day at most; empty for no cap.
     pub daily_cap: Input,
+    /// Contacts whom it begins with on a day at most; empty for as many as the cap has room for.
+    pub new_per_day: Input,
     /// Its share among its owner's campaigns.
     pub weight: Input,
     /// The postal address in its mails.

@@ -14,6 +14,8 @@ pub struct DomainRow {
     pub per_minute: Option<Count>,
     /// Mails at once; none is no limit.
     pub concurrency: Option<Count>,
+    /// Mails a day; none is no limit.
+    pub per_day: Option<Count>,
     /// The address of its limit in the dashboard.
     pub limit_at: String,
     /// Whether somebody has set its limit.
@@ -36,4 +38,6 @@ pub struct DomainsPage {
     pub per_minute: Input,
     /// Its mails at once.
     pub concurrency: Input,
+    /// Its mails a day.
+    pub per_day: Input,
 }

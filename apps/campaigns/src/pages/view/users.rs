@@ -12,6 +12,8 @@ pub struct UserRow {
     pub name: String,
     /// Their share against others.
     pub weight: u32,
+    /// Messages a day of all their campaigns; none is no cap.
+    pub daily_cap: Option<Count>,
     /// Where their share is changed.
     pub edit_at: String,
     /// Campaigns that have messages to send.
@@ -32,4 +34,8 @@ pub struct UsersPage {
     pub name: Input,
     /// The share.
     pub weight: Input,
+    /// The messages a day of all their campaigns.
+    pub daily_cap: Input,
+    /// Those of everybody's.
+    pub everybodys: Input,
 }

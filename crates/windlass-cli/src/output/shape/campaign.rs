@@ -43,6 +43,7 @@ impl Record for Standing {
             ("contacts", campaign.contacts.to_string()),
         ];
         push_some(&mut fields, "daily cap", campaign.daily_cap.map(|cap| cap.to_string()));
+        push_some(&mut fields, "new a day", campaign.new_per_day.map(|cap| cap.to_string()));
         push_some(&mut fields, "starts", campaign.starts_at.map(|at| time_field(at, now, exact)));
         push_some(&mut fields, "launched", campaign.launched_at.map(|at| time_field(at, now, exact)));
         push_some(&mut fields, "ended", campaign.ended_at.map(|at| time_field(at, now, exact)));

@@ -17,6 +17,7 @@ fn domains(t: &str) -> String {
         domain: t.to_owned(),
         per_minute: Some(Count(600)),
         concurrency: None,
+        per_day: Some(Count(5_000)),
         limit_at: "/q/limits?edit=domain-gmail.com".to_owned(),
         is_set: true,
         slowed: Some(accounts::slowed(t)),
@@ -27,6 +28,7 @@ fn domains(t: &str) -> String {
         domain: wrong(t),
         per_minute: wrong(t),
         concurrency: wrong(t),
+        per_day: wrong(t),
     })
 }
 
@@ -34,6 +36,7 @@ fn users(t: &str) -> String {
     let row = |percent| UserRow {
         name: t.to_owned(),
         weight: 10,
+        daily_cap: Some(Count(1_000)),
         edit_at: "/q/campaigns/users?edit=x#share".to_owned(),
         live: Count(3),
         percent,
@@ -43,6 +46,8 @@ fn users(t: &str) -> String {
         rows: vec![row(Some(40)), row(None)],
         name: wrong(t),
         weight: wrong(t),
+        daily_cap: wrong(t),
+        everybodys: wrong(t),
     })
 }
 
@@ -91,11 +96,19 @@ pub(super) fn empty() -> Vec<(&'static str, String)> {
                 domain: none(),
                 per_minute: none(),
                 concurrency: none(),
+                per_day: none(),
             }),
         ),
         (
             "no users",
-            html(&UsersPage { s: admin(Section::Users), rows: vec![], name: none(), weight: none() }),
+            html(&UsersPage {
+                s: admin(Section::Users),
+                rows: vec![],
+                name: none(),
+                weight: none(),
+                daily_cap: none(),
+                everybodys: none(),
+            }),
         ),
         (
             "no rules",
