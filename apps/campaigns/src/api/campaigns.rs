@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
+use windlass::core::why::Why;
 use windlass_look::Visitor;
 
 use super::{
@@ -335,6 +336,9 @@ pub(super) struct Told {
     #[serde(flatten)]
     touch: Touch,
     events: Vec<store::events::Event>,
+    /// Why its job is not running, while it has one that is to run: its turn, a limit, a pause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<Why>,
 }
 
 /// `GET /v1/touches/{id}`
@@ -342,7 +346,14 @@ pub(super) async fn touch(State(app): State<App>, Path(id): Path<TouchId>) -> An
     let told = app.db().read(move |tx| {
         let mut touch = touches::get(tx, id)?.ok_or_else(|| AppError::unknown("touch", id))?;
         tell_pauses(tx, std::slice::from_mut(&mut touch))?;
-        Ok::<_, AppError>(Told { touch, events: events::of_touch(tx, id)? })
+        Ok::<_, AppError>(Told { touch, events: events::of_touch(tx, id)?, why: None })
     });
-    Ok(Json(told.await?))
+    let mut told = told.await?;
+    if matches!(told.touch.status, TouchStatus::Queued | TouchStatus::Deferred)
+        && let Ok(job) = told.touch.job.parse()
+    {
+        // A message is told of without it where its job is gone, or the queue does not answer.
+        told.why = app.client().why(job).await.ok();
+    }
+    Ok(Json(told))
 }

@@ -9,10 +9,11 @@ use windlass::Time;
 use windlass_campaigns::{
     channel::pace::{Pace, Policy, TooMuch},
     db::DbError,
+    flow::jobs,
     intake,
-    model::{ImportId, ProviderId},
+    model::{ImportId, ProviderId, TouchId},
     pages::PATH,
-    store::providers,
+    store::{providers, touches},
 };
 
 use super::{
@@ -256,20 +257,31 @@ async fn an_erased_address_is_not_taken_in_again_until_its_suppression_is_taken_
 async fn what_a_pause_holds_back_says_so_and_a_draft_says_whom_it_would_reach() {
     let (_dir, site) = new_site().await;
     let (filled, _) = under_way(&site, "xyzzy").await;
-    let touches = format!("/touches?campaign={}", filled.campaign);
+    let list = format!("/touches?campaign={}", filled.campaign);
     let reasons = |answer: Value| -> Vec<Value> {
         let waits = |one: &&Value| one["status"] == "queued" || one["status"] == "deferred";
         answer.as_array().unwrap().iter().filter(waits).map(|one| one["reason"].clone()).collect()
     };
-    assert!(!reasons(site.asked(&touches).await).contains(&json!("campaign_paused")));
+    assert!(!reasons(site.asked(&list).await).contains(&json!("campaign_paused")));
     site.tell(&format!("/campaigns/{}/pause", filled.campaign), json!({})).await;
-    let held = reasons(site.asked(&touches).await);
+    let held = reasons(site.asked(&list).await);
     assert!(!held.is_empty() && held.iter().all(|reason| reason == "campaign_paused"), "{held:?}");
+    let one =
+        site.asked(&list).await.as_array().unwrap().iter().find(|one| one["status"] == "deferred").cloned();
+    let id = TouchId(one.unwrap()["id"].as_i64().unwrap());
+    let touch = site.app.db().read(move |tx| touches::get(tx, id)).await.unwrap().unwrap();
+    let job = jobs::send_id(&touch, touch.created_at).to_string();
+    site.app.db().write(move |tx| touches::set_job(tx, id, &job)).await.unwrap();
+    assert!(site.asked(&format!("/touches/{id}")).await.get("why").is_none(), "there is no such job yet");
+    let draft = jobs::send(site.app.sharing(), &touch, touch.created_at);
+    site.app.client().enqueue(draft).await.unwrap();
+    let told = site.asked(&format!("/touches/{id}")).await;
+    assert!(told["why"]["reason"].is_string() && told["why"]["detail"].is_string(), "{told}");
 
     let policy = json!({"zone": "America/New_York", "week": {"mon-fri": ["09:00-20:00"]}});
-    let list = site.asked("/lists").await[0]["name"].clone();
+    let name = site.asked("/lists").await[0]["name"].clone();
     let known = site.asked(&format!("/contacts/{}", filled.contact)).await;
-    assert!(known["lists"].as_array().unwrap().contains(&list), "{known}");
+    assert!(known["lists"].as_array().unwrap().contains(&name), "{known}");
     assert!(known["suppressions"].is_array(), "{known}");
     let draft = json!({"name": "later", "user": 1, "list": 1, "policy": policy});
     let id = site.tell("/campaigns", draft).await.json()["id"].as_i64().unwrap();
