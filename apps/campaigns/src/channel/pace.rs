@@ -7,8 +7,8 @@
 //! interval, until it is full or refused. Where nobody has set a pace, what the provider took in the last seconds stands
 //! for one: the double of it is where nothing is held back any more.
 //!
-//! It is a value without a clock, like the breaker beside it: the pace of a moment follows from the last cut, so growing
-//! costs no write, and whoever restarts goes on where it is.
+//! It is a value without a clock, like the breaker beside it: the pace of a moment follows from the last cut, and so does the
+//! moment at which it grows next. Growing costs no write, and whoever restarts goes on where it is.
 
 use serde::{Deserialize, Serialize};
 use windlass::Time;
@@ -126,7 +126,7 @@ impl Pace {
     /// Takes in a refusal: true when the pace is cut by it.
     pub fn refused(&mut self, said: &TooMuch<'_>, now: Time, policy: &Policy) -> bool {
         if !self.is_settled(said.asked_at, policy) {
-            self.wait(said.until);
+            self.wait(said.until, now, policy);
             return false;
         }
         let found = said.taken.max(LEAST_FOUND).saturating_mul(2);
@@ -144,11 +144,21 @@ impl Pace {
         true
     }
 
-    /// Lets it grow no earlier than the end of a wait that was named; at full pace there is nothing to grow.
-    pub fn wait(&mut self, until: Option<Time>) {
-        if let (Some(slowed), Some(until)) = (&mut self.slowed, until) {
-            slowed.grows_from = slowed.grows_from.max(until);
+    /// Lets it grow no earlier than the end of a wait that was named, from what it has come to; at full pace there is nothing
+    /// to grow.
+    pub fn wait(&mut self, until: Option<Time>, now: Time, policy: &Policy) {
+        let grown = self.slowdown(now, policy);
+        if let (Some(slowed), Some(until), Some(grown)) = (&mut self.slowed, until, grown)
+            && until > slowed.grows_from
+        {
+            slowed.per_minute = grown.per_minute;
+            slowed.grows_from = until;
         }
+    }
+
+    /// Whether a wait that was named is not over, in which it does not grow.
+    pub fn is_waiting(&self, now: Time) -> bool {
+        self.slowed.as_ref().is_some_and(|slowed| now < slowed.grows_from)
     }
 
     /// Whether a refusal of a message that was asked for then says anything of this pace: the last cut had taken effect.
@@ -168,6 +178,18 @@ impl Pace {
             since: *since,
             why: why.clone(),
         })
+    }
+
+    /// When it grows by a step next, or is full again; none when it is full.
+    pub fn grows_at(&self, now: Time, policy: &Policy) -> Option<Time> {
+        self.slowdown(now, policy)?;
+        let (from, every) = (self.slowed.as_ref()?.grows_from, policy.grows_every_ms.max(1));
+        Some(from.plus_ms((now.since(from) / every + 1).saturating_mul(every)))
+    }
+
+    /// When it was cut last, if something is kept of it.
+    pub fn cut_at(&self) -> Option<Time> {
+        self.slowed.as_ref().map(|slowed| slowed.cut_at)
     }
 
     /// Whether something is kept of it: that it was cut, and perhaps is full again.
@@ -257,6 +279,20 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_that_is_named_later_takes_nothing_back_of_what_it_has_grown() {
+        let mut pace = Pace::default();
+        pace.refused(&too_much(START, Some(1_200), 0), START, &POLICY);
+        pace.wait(Some(START.plus_ms(10_000)), START.plus_ms(2_500), &POLICY);
+        assert_eq!(per_minute(&pace, START.plus_ms(2_500)), Some(720));
+        assert!(pace.is_waiting(START.plus_ms(9_999)) && !pace.is_waiting(START.plus_ms(10_000)));
+        assert_eq!(pace.grows_at(START.plus_ms(2_500), &POLICY), Some(START.plus_ms(11_000)));
+        assert_eq!(per_minute(&pace, START.plus_ms(11_000)), Some(780));
+        let (full, before) = (START.plus_ms(60_000), pace.clone());
+        pace.wait(Some(full.plus_ms(1_000)), full, &POLICY);
+        assert_eq!(pace, before, "a full one does not wait");
+    }
+
+    #[test]
     fn a_pace_that_was_full_in_between_is_slowed_since_the_new_refusal() {
         let mut pace = Pace::default();
         pace.refused(&too_much(START, Some(1_200), 0), START, &POLICY);
@@ -281,10 +317,21 @@ mod tests {
                     prop_assert!(grown.per_minute >= before.per_minute, "it shrinks in silence");
                 }
                 prop_assert!(before.is_some() || grown.is_none(), "it is full, and slows down by itself");
+                // It stays what it is until the moment that it names, and then it is another one.
+                prop_assert_eq!(grown.is_some(), pace.grows_at(now, &POLICY).is_some());
+                if let Some(at) = pace.grows_at(now, &POLICY) {
+                    prop_assert!(at > now);
+                    prop_assert_eq!(&pace.slowdown(at.minus_ms(1), &POLICY), &grown);
+                    prop_assert_ne!(&pace.slowdown(at, &POLICY), &grown);
+                }
                 let asked_at = now.minus_ms(ago);
                 let until = wait.map(|wait| now.plus_ms(wait));
                 let said = TooMuch { until, ..too_much(asked_at, set, taken) };
                 let cut = pace.refused(&said, now, &POLICY);
+                if let (false, Some(grown)) = (cut, &grown) {
+                    let after = pace.slowdown(now, &POLICY).map(|after| after.per_minute);
+                    prop_assert_eq!(after, Some(grown.per_minute), "a wait slows it down");
+                }
                 let settled = last_cut.is_none_or(|last| asked_at >= last.plus_ms(POLICY.settles_ms));
                 prop_assert_eq!(cut, settled);
                 if cut {

@@ -33,7 +33,7 @@ use crate::{
     optout::Unsubscribe,
     store::{
         contacts, enrolments, events,
-        providers::{self, DomainLimit},
+        providers,
         senders, templates,
         touches::{self, Sending},
         usage,
@@ -77,8 +77,6 @@ pub(super) struct Prepared {
     pub(super) contact: Contact,
     pub(super) sender: Sender,
     pub(super) provider: Provider,
-    /// What the recipient's domain bears, where it is held back.
-    pub(super) domain: Option<DomainLimit>,
     /// When all this was decided, right before the provider is asked.
     pub(super) asked_at: Time,
     pub(super) content: Content,
@@ -161,9 +159,8 @@ pub(super) fn decide(
             return give_up(tx, app, &touch, Reason::MissingVariable, &error.to_string(), now);
         }
     };
-    let domain = paces::domain_limit(tx, &touch)?;
-    if let Some(limit) = &domain
-        && let Some((until, why)) = paces::line_up(tx, app, &touch, limit, now)?
+    if let Some(limit) = paces::domain_limit(tx, &touch)?
+        && let Some((until, why)) = paces::line_up(tx, app, &touch, &limit, now)?
     {
         return wait(tx, &touch, Reason::ProviderBusy, &why, until, None);
     }
@@ -179,7 +176,6 @@ pub(super) fn decide(
         contact: place.contact.clone(),
         sender,
         provider,
-        domain,
         asked_at: now,
         content,
         unsubscribe_url,

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use windlass::{Draft, Job, JobId, Time};
 
-use super::{limits, share::Sharing};
+use super::{limits, paces::Whose, share::Sharing};
 use crate::{
     channel::Channel,
     model::{CampaignId, ContactId, SenderId, TouchId, touch::Touch},
@@ -68,6 +68,14 @@ pub struct WatchTouch {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
 #[job(kind = "revive_lost", queue = "watch")]
 pub struct ReviveLost {}
+
+/// Tell the queue that the pace of a provider, or of a recipients' domain, has grown by a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "grow_pace", queue = "watch")]
+pub struct GrowPace {
+    /// Whose pace.
+    pub(crate) of: Whose,
+}
 
 /// Compute what a sender may send on its next day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
@@ -146,6 +154,12 @@ pub fn watch(sharing: Sharing, touch: &Touch, named_at: Time) -> Draft {
     let id = JobId::named(named_at, &format!("campaigns/watch/{}", touch.id));
     let draft = WatchTouch { touch: touch.id }.draft().id(id).unique(touch.id.to_string());
     of_campaign(draft, sharing, touch.campaign)
+}
+
+/// The job for the step of a pace that is due then. Of several that plan the same step after the same cut there is one.
+pub(super) fn grow(of: &Whose, cut_at: Time, due: Time) -> Draft {
+    let id = JobId::named(cut_at, &format!("campaigns/grow/{of}/{due}"));
+    GrowPace { of: of.clone() }.draft().id(id).run_at(due)
 }
 
 /// The job that ends a sender's day.

@@ -66,6 +66,7 @@ impl App {
     /// When the worker cannot start.
     pub async fn work(&self) -> Result<RunningWorker, AppError> {
         revive::begin(self.client()).await?;
+        paces::begin(self).await?;
         let mut worker = self.client().worker(self.clone()).grace(GRACE);
         for queue in queues::ALL {
             worker = worker.queue(queue.name, queue.concurrency);
@@ -78,6 +79,7 @@ impl App {
             .handle(send::voicemail)
             .handle(watch::watch)
             .handle(revive::revive)
+            .handle(paces::grow)
             .handle(warm_up::warm_up);
         Ok(worker.start().await?)
     }

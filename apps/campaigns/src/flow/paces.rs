@@ -2,21 +2,30 @@
 //! step.
 //!
 //! What stands in the database is the last cut, written by compare and set, so that of many refusals in many processes one
-//! counts; how many there were of late each process counts by itself, as for breakers. The pace of a moment follows from it, and the queue's named limit is told by whoever sends a message and finds
-//! that the queue knows another one: nobody has to look on purpose, and a start tells all of them. A wait that a provider
-//! names comes first: it holds the limit ([`super::send`]), and the pace begins to grow behind it.
+//! counts; how many there were of late each process counts by itself, as for breakers. The pace of a moment follows from it,
+//! and the queue's named limit is told at the moments at which it changes: by whoever cuts it, and from then on by one job
+//! for each that is slowed down, which is due when the pace grows by a step, and asks for the next one. So the limit is what
+//! pages show, whether or not anything is sent, and where nothing is slowed down nobody looks. A wait that a provider names
+//! comes first: it holds the limit ([`super::send`]), and the pace begins to grow behind it.
 //!
 //! A mail takes the limit of its recipient's domain when it is made, if there is one then. Those that were made before a
 //! domain was slowed down stand in a line of the database, and are asked for one after the other.
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use windlass::Time;
+use serde::{Deserialize, Serialize};
+use windlass::{Ctx, Draft, JobError, Outcome, State, Time};
 
-use super::{check::Prepared, limits};
+use super::{
+    check::Prepared,
+    failed,
+    jobs::{self, GrowPace},
+    limits,
+};
 use crate::{
     app::{App, AppError},
     channel::{
@@ -37,40 +46,37 @@ use crate::{
 const LINE_MS: u64 = 10 * 60_000;
 
 /// Whose pace.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Whose {
     Provider(ProviderId),
     Domain(String),
 }
 
-/// What this process knows of paces.
-#[derive(Debug, Default)]
-pub(crate) struct Known(Mutex<Paces>);
-
-#[derive(Debug, Default)]
-struct Paces {
-    /// What it has told the queue of those that are slowed down: messages a minute, or that they are full.
-    told: HashMap<Whose, Option<u64>>,
-    /// The last outcomes of those that have refused something of late.
-    recent: HashMap<Whose, Recent>,
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Whose::Provider(id) => write!(f, "provider {id}"),
+            Whose::Domain(domain) => write!(f, "domain {domain}"),
+        }
+    }
 }
 
-impl Known {
-    fn held(&self) -> MutexGuard<'_, Paces> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What this process knows of paces: the last outcomes of those that have refused something of late.
+#[derive(Debug, Default)]
+pub(crate) struct Known(Mutex<HashMap<Whose, Recent>>);
 
-    /// Whether the queue has heard of that pace from here.
-    fn has_told(&self, whose: &Whose, per_minute: Option<u64>) -> bool {
-        self.held().told.get(whose) == Some(&per_minute)
+impl Known {
+    fn held(&self) -> MutexGuard<'_, HashMap<Whose, Recent>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a refusal; whether there were so many that the pace is too quick, after which they are counted anew.
     fn is_too_much(&self, whose: &Whose) -> bool {
         let mut known = self.held();
-        let is_too_much = known.recent.entry(whose.clone()).or_default().count(true);
+        let is_too_much = known.entry(whose.clone()).or_default().count(true);
         if is_too_much {
-            known.recent.remove(whose);
+            known.remove(whose);
         }
         is_too_much
     }
@@ -78,10 +84,10 @@ impl Known {
     /// Counts whatever else came of a message.
     fn went_on(&self, whose: &Whose) {
         let mut known = self.held();
-        if let Some(recent) = known.recent.get_mut(whose) {
+        if let Some(recent) = known.get_mut(whose) {
             recent.count(false);
             if recent.is_quiet() {
-                known.recent.remove(whose);
+                known.remove(whose);
             }
         }
     }
@@ -212,53 +218,73 @@ pub(super) fn refused(
     let mut after = stored.pace.clone();
     let is_settled = stored.pace.is_settled(prepared.asked_at, &policy);
     let is_cut = if is_settled && !app.paces().is_too_much(&whose) {
-        after.wait(said.until);
+        after.wait(said.until, now, &policy);
         false
     } else {
         after.refused(&said, now, &policy)
     };
     // Whoever was quicker has cut it.
     let is_kept = after == stored.pace || whose.keep(tx, &stored.pace, &after)?;
-    if is_cut && is_kept && was_full {
-        audit::note(tx, "windlass", &format!("slow {} down", whose.kind()), &stored.name, &why, now)?;
+    if is_cut && is_kept {
+        tx.enqueue(&[grows(app, &whose, &after, now).into_new_job(app.client().now())?])?;
+        if was_full {
+            audit::note(tx, "windlass", &format!("slow {} down", whose.kind()), &stored.name, &why, now)?;
+        }
     }
     Ok(Some(if is_cut { Slowed::Now(whose) } else { Slowed::Nothing }))
 }
 
-/// Tells the queue what it does not know yet of the paces that a message was sent at.
-pub(super) async fn ease(app: &App, seen: Seen) -> Result<(), AppError> {
-    for (whose, pace) in seen.0 {
-        app.paces().went_on(&whose);
-        let now = slowdown(app, &pace).map(|slowdown| slowdown.per_minute);
-        if pace.was_cut() && !app.paces().has_told(&whose, now) {
-            // As it stands by now: a limit that is set anew is held by nothing, and a wait may just have been named.
-            let of = whose.clone();
-            let read = app.db().read(move |tx| Ok::<_, AppError>(of.read(tx)?.pace)).await?;
-            let now = slowdown(app, &read).map(|slowdown| slowdown.per_minute);
-            if !app.paces().has_told(&whose, now) {
-                tell(app, &whose).await?;
-            }
-        }
+/// Whose paces a message is asked for at: its provider's, and that of the domain that a mail goes to.
+pub(super) fn met(prepared: &Prepared) -> Vec<Whose> {
+    let domain = mailed_to(&prepared.touch).map(Whose::Domain);
+    [Some(Whose::Provider(prepared.provider.id)), domain].into_iter().flatten().collect()
+}
+
+/// Counts that what came of a message was not that it is too much.
+pub(super) fn went_on(app: &App, met: &[Whose]) {
+    for whose in met {
+        app.paces().went_on(whose);
+    }
+}
+
+/// The job that tells the queue when the pace has grown by a step.
+fn grows(app: &App, whose: &Whose, pace: &Pace, now: Time) -> Draft {
+    let due = app.clock().wall_at(pace.grows_at(now, &policy(app)).unwrap_or(now));
+    jobs::grow(whose, app.clock().wall_at(pace.cut_at().unwrap_or(now)), due)
+}
+
+pub(super) async fn grow(job: GrowPace, State(app): State<App>, cx: Ctx) -> Result<Outcome, JobError> {
+    // A step that comes while the queue is told is due at once, and not lost.
+    let (now, of) = (app.now(), job.of.clone());
+    let mut pace = app.db().read(move |tx| Ok::<_, AppError>(of.read(tx)?.pace)).await.map_err(failed)?;
+    // A wait may have been named since: it holds the limit, and a limit that is set anew is held by nothing.
+    if pace.was_cut() && !pace.is_waiting(now) {
+        pace = tell(&app, &job.of).await.map_err(failed)?;
+    }
+    if pace.was_cut() {
+        cx.enqueue(grows(&app, &job.of, &pace, now))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Sees to it that whatever is slowed down has its next step planned, should its job have been given up.
+///
+/// # Errors
+/// The database's, or the queue's.
+pub(super) async fn begin(app: &App) -> Result<(), AppError> {
+    let (providers, domains) =
+        app.db().read(|tx| Ok::<_, AppError>((providers::all(tx)?, providers::domain_limits(tx)?))).await?;
+    let providers = providers.into_iter().map(|one| (Whose::Provider(one.id), one.pace));
+    let domains = domains.into_iter().map(|one| (Whose::Domain(one.domain), one.pace));
+    for (whose, pace) in providers.chain(domains).filter(|(_, pace)| pace.was_cut()) {
+        app.client().enqueue(grows(app, &whose, &pace, app.now())).await?;
     }
     Ok(())
 }
 
-/// The paces at which a message was sent: its provider's, and that of the domain that a mail went to.
-#[derive(Debug)]
-pub(super) struct Seen(Vec<(Whose, Pace)>);
-
-impl Seen {
-    pub(super) fn of(prepared: &Prepared) -> Self {
-        let provider = &prepared.provider;
-        let provider = (Whose::Provider(provider.id), provider.pace.clone());
-        let held = prepared.domain.as_ref().map(|limit| limit.pace.clone()).unwrap_or_default();
-        let domain = mailed_to(&prepared.touch).map(|domain| (Whose::Domain(domain), held));
-        Self([Some(provider), domain].into_iter().flatten().collect())
-    }
-}
-
-/// Tells the queue how fast that is now, whoever changes it meanwhile. One that is full again is forgotten.
-pub(super) async fn tell(app: &App, whose: &Whose) -> Result<(), AppError> {
+/// Tells the queue how fast that is now, whoever changes it meanwhile, and says what stands in the database. A pace that is
+/// full again is forgotten.
+pub(super) async fn tell(app: &App, whose: &Whose) -> Result<Pace, AppError> {
     loop {
         let (inner, of, now) = (app.clone(), whose.clone(), app.now());
         let stored = app
@@ -276,16 +302,14 @@ pub(super) async fn tell(app: &App, whose: &Whose) -> Result<(), AppError> {
                 Ok::<_, AppError>(Stored { pace: full, ..stored })
             })
             .await?;
-        let told = slowdown(app, &stored.pace).map(|slowdown| slowdown.per_minute);
         match whose {
             Whose::Provider(id) => limits::open_again(app, *id).await?,
             Whose::Domain(domain) => limits::set_domain_as_stored(app, domain).await?,
         }
-        app.paces().held().told.insert(whose.clone(), told);
         let of = whose.clone();
         let after = app.db().read(move |tx| of.read(tx)).await?;
         if after == stored {
-            return Ok(());
+            return Ok(after.pace);
         }
     }
 }
@@ -310,7 +334,7 @@ pub(crate) async fn reset(app: &App, whose: Whose, who: &str) -> Result<(), AppE
             Ok(audit::note(tx, &who, &what, &stored.name, "", now)?)
         })
         .await?;
-    tell(app, &whose).await
+    tell(app, &whose).await.map(drop)
 }
 
 /// A mail that takes no limit of its recipient's domain, because it was made before that was slowed down, waits for its

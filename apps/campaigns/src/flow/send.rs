@@ -19,7 +19,7 @@ use super::{
     jobs::{DropVoicemail, SendEmail, SendSms},
     limits,
     next::{self, Follow, Place},
-    paces::{self, Seen, Slowed},
+    paces::{self, Slowed},
     queues,
 };
 use crate::{
@@ -286,7 +286,7 @@ async fn record(
     cx: &Ctx,
 ) -> Result<Outcome, JobError> {
     let (now, inner, is_last) = (app.now(), app.clone(), is_last(cx));
-    let (id, kept, seen) = (prepared.touch.id, outcome.clone(), Seen::of(&prepared));
+    let (id, kept, met) = (prepared.touch.id, outcome.clone(), paces::met(&prepared));
     let (end, slowed) = app
         .db()
         .write(move |tx| {
@@ -312,9 +312,9 @@ async fn record(
         .map_err(failed)?;
     match slowed {
         // Before its own job is told to wait: a limit that is set anew is held by nothing.
-        Some(Slowed::Now(whose)) => paces::tell(app, &whose).await.map_err(failed)?,
+        Some(Slowed::Now(whose)) => drop(paces::tell(app, &whose).await.map_err(failed)?),
         Some(Slowed::Nothing) => {}
-        None => paces::ease(app, seen).await.map_err(failed)?,
+        None => paces::went_on(app, &met),
     }
     match end {
         End::Done(follows) => {

@@ -17,16 +17,22 @@ use axum::{
 };
 use serde_json::json;
 use windlass::{
-    core::{State, rate::Rate, store::LimitInfo},
+    JobId,
+    core::{
+        State,
+        rate::Rate,
+        store::{Filter, LimitInfo},
+    },
     testing::TestQueue,
 };
 use windlass_campaigns::{
+    app::{App, Options},
     channel::{
         Channel,
-        pace::Pace,
+        pace::{Pace, Policy},
         rules::{Action, ErrorRule, ProviderKind},
     },
-    flow::accounts,
+    flow::{accounts, verbs},
     model::{
         CampaignId, ProviderId,
         campaign::CampaignStatus,
@@ -57,6 +63,8 @@ struct Gate {
     /// Messages are so far apart; 0 is as close as they come.
     apart_ms: AtomicU64,
     free_at_ms: AtomicU64,
+    /// The wait that a refusal names; 0 is none.
+    wait_s: AtomicU64,
     refused: AtomicU64,
     taken: AtomicU64,
 }
@@ -71,12 +79,18 @@ impl Gate {
             http: reqwest::Client::builder().no_proxy().tls_certs_only(std::iter::empty()).build().unwrap(),
             apart_ms: AtomicU64::new(APART_MS),
             free_at_ms: AtomicU64::new(0),
+            wait_s: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             taken: AtomicU64::new(0),
         });
         let router = Router::new().fallback(pass).with_state(gate.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         (gate, url)
+    }
+
+    /// How often it was asked.
+    fn asked(&self) -> u64 {
+        self.refused.load(SeqCst) + self.taken.load(SeqCst)
     }
 
     /// Whether another text is too much now.
@@ -98,7 +112,12 @@ async fn pass(
         if gate.is_too_much() {
             gate.refused.fetch_add(1, SeqCst);
             let said = json!({ "code": 20429, "message": "Too Many Requests", "status": 429 });
-            return (StatusCode::TOO_MANY_REQUESTS, axum::Json(said)).into_response();
+            let mut answer = (StatusCode::TOO_MANY_REQUESTS, axum::Json(said)).into_response();
+            let wait_s = gate.wait_s.load(SeqCst);
+            if wait_s > 0 {
+                answer.headers_mut().insert(header::RETRY_AFTER, wait_s.into());
+            }
+            return answer;
         }
         gate.taken.fetch_add(1, SeqCst);
     }
@@ -143,6 +162,37 @@ impl Stage {
         }
     }
 
+    /// Waits until nothing of what is due has to be told to the queue.
+    async fn is_told(&self) {
+        let begun = Instant::now();
+        loop {
+            let waits = "SELECT count(*) FROM windlass_outbox";
+            let waits = self.app.db().read(move |tx| tx.count(waits, &[])).await.unwrap();
+            if waits == 0 && self.growing(vec![State::Ready, State::Running]).await.is_empty() {
+                return;
+            }
+            assert!(begun.elapsed().as_secs() < DEADLINE_S, "there is no end of it");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The jobs in those states by which paces grow.
+    async fn growing(&self, states: Vec<State>) -> Vec<JobId> {
+        let kind = Some("grow_pace".parse().unwrap());
+        let which = Filter { states, kind, ..Filter::default() };
+        let jobs = self.client().store().list(which, None, 10, 10_000).await.unwrap().unwrap().items;
+        jobs.iter().map(|job| job.id).collect()
+    }
+
+    /// Goes on in small steps until the account is slowed down.
+    async fn until_slowed(&self) {
+        let begun = Instant::now();
+        while !self.provider(PHONE).await.pace.was_cut() {
+            assert!(begun.elapsed().as_secs() < DEADLINE_S, "nothing is too much");
+            self.steps(1, Duration::from_millis(500)).await;
+        }
+    }
+
     async fn steps(&self, count: u32, span: Duration) {
         for _ in 0..count {
             self.stands_still().await;
@@ -153,9 +203,9 @@ impl Stage {
 }
 
 /// A stage with a campaign of sixty texts, through an account that bears a quarter of what it is set to.
-async fn crowded(dir: &std::path::Path) -> (Stage, Arc<Gate>, CampaignId) {
+async fn crowded(dir: &std::path::Path, speed: u32) -> (Stage, Arc<Gate>, CampaignId) {
     let clock = TestQueue::starting_at(MORNING);
-    let setting = Setting { queue: Queue::Standing(clock.clone()), ..Setting::default() };
+    let setting = Setting { queue: Queue::Standing(clock.clone()), speed, ..Setting::default() };
     let mut stage = Stage::set(dir, setting).await;
     let (gate, url) = Gate::before(&stage, clock).await;
     let account = Provider { url, per_second: Some(PER_SECOND), ..stage.provider(PHONE).await };
@@ -178,7 +228,7 @@ async fn three_minutes(stage: &Stage, gate: &Gate) -> (u64, u64) {
 async fn a_provider_that_says_too_much_is_asked_more_slowly_and_at_full_pace_when_it_bears_it_again() {
     // As it would be without: the refusal is one like any other.
     let dir = tempfile::tempdir().unwrap();
-    let (mut stage, gate, _) = crowded(dir.path()).await;
+    let (mut stage, gate, _) = crowded(dir.path(), 1).await;
     let rule = ErrorRule {
         provider: ProviderKind::Twilio,
         code: "20429".into(),
@@ -192,7 +242,7 @@ async fn a_provider_that_says_too_much_is_asked_more_slowly_and_at_full_pace_whe
     stage.rest().await;
 
     let dir = tempfile::tempdir().unwrap();
-    let (mut stage, gate, id) = crowded(dir.path()).await;
+    let (mut stage, gate, id) = crowded(dir.path(), 1).await;
     let (refused, taken) = three_minutes(&stage, &gate).await;
     println!("refused {refused}, taken {taken}; without: {refused_at_full_pace}, {taken_at_full_pace}");
     assert!(refused * 2 < refused_at_full_pace, "{refused} and {refused_at_full_pace}");
@@ -207,7 +257,6 @@ async fn a_provider_that_says_too_much_is_asked_more_slowly_and_at_full_pace_whe
         assert!(begun.elapsed().as_secs() < DEADLINE_S);
         stage.steps(10, Duration::from_secs(2)).await;
     }
-    // The next message finds that nothing was refused for long enough.
     stage.steps(3, Duration::from_secs(100)).await;
     let people = stage.contacts("bb", 1).await;
     let text = stage.template(Channel::Sms, "Hi again. STOP ends.").await;
@@ -223,6 +272,91 @@ async fn a_provider_that_says_too_much_is_asked_more_slowly_and_at_full_pace_whe
     let told =
         |what: &str| changes.iter().any(|one| (one.what.as_str(), one.who.as_str()) == (what, "windlass"));
     assert!(told("slow provider down") && told("bring provider back to full pace"), "{changes:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_limit_grows_with_the_pace_that_is_shown_whether_or_not_anything_is_sent() {
+    // By the clock of the wall; and in a rehearsal, by a process that begins when the one that has slowed down is gone, and
+    // its job given up.
+    for (speed, begins_anew) in [(1, false), (480, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut stage, gate, id) = crowded(dir.path(), speed).await;
+        stage.until_slowed().await;
+        verbs::pause(&stage.app, id, "Ann").await.unwrap();
+        stage.is_told().await;
+        let other = if begins_anew {
+            stage.rest().await;
+            for planned in stage.growing(vec![State::Scheduled]).await {
+                stage.client().cancel(planned).await.unwrap();
+            }
+            stage.step_on(Duration::from_secs(10)).await;
+            let other = App::open(stage.app.db().clone(), stage.client().clone(), Options::default());
+            Some(other.await.unwrap().work().await.unwrap())
+        } else {
+            None
+        };
+        let usual = Policy::default();
+        let times = u64::from(speed);
+        let policy = Policy { grows_every_ms: usual.grows_every_ms * times, ..usual };
+        let (asked, mut steps) = (gate.asked(), 0);
+        let as_shown = async |steps: u32| {
+            stage.is_told().await;
+            let shown = stage.provider(PHONE).await.pace.slowdown(stage.app.now(), &policy);
+            let count = shown.map(|shown| u32::try_from(shown.per_minute).unwrap());
+            let rate = count.map(|count| Rate { count, period_ms: 60_000 / times, burst: 1 });
+            let full = Rate { count: PER_SECOND, period_ms: 1_000 / times, burst: 1 };
+            let told = stage.limit("provider-2").await.unwrap().settings.rate;
+            assert_eq!(told, Some(rate.unwrap_or(full)), "after {steps} steps at {times} times the speed");
+        };
+        as_shown(0).await;
+        while let Some(grows_at) = stage.provider(PHONE).await.pace.grows_at(stage.app.now(), &policy) {
+            let due = stage.app.clock().wall_at(grows_at).0 - stage.client().now().0;
+            stage.step_on(Duration::from_millis(due - 1)).await;
+            as_shown(steps).await;
+            stage.step_on(Duration::from_millis(1)).await;
+            steps += 1;
+            as_shown(steps).await;
+        }
+        // Ten from a half, or nine where one went by while nobody was there.
+        assert!((9..=20).contains(&steps), "{steps} steps of a twentieth");
+        assert_eq!(gate.asked(), asked, "nobody was asked for anything");
+        assert_eq!(stage.provider(PHONE).await.pace, Pace::default(), "nothing is left of it");
+        stage.step_on(Duration::from_secs(60)).await;
+        stage.is_told().await;
+        assert_eq!(stage.growing(vec![State::Scheduled]).await, [], "and nobody looks any more");
+        if let Some(other) = other {
+            other.shutdown().await;
+        }
+        stage.rest().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_was_planned_before_a_wait_was_named_does_not_end_the_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut stage, gate, _) = crowded(dir.path(), 1).await;
+    stage.until_slowed().await;
+    let cut_at = stage.provider(PHONE).await.pace.cut_at().unwrap();
+    gate.free_at_ms.store(u64::MAX, SeqCst);
+    gate.wait_s.store(60, SeqCst);
+    let before = gate.asked();
+    let begun = Instant::now();
+    while gate.asked() == before {
+        assert!(begun.elapsed().as_secs() < DEADLINE_S, "nothing is sent");
+        stage.steps(1, Duration::from_millis(500)).await;
+    }
+    let waits_until = stage.limit("provider-2").await.unwrap().closed_until.unwrap();
+    assert!(waits_until > stage.client().now().plus_ms(58_000), "the wait that was named");
+    let step_at = cut_at.plus_ms(10_000);
+    assert!(stage.client().now() < step_at, "the next step is planned, and lies within the wait");
+    let asked = gate.asked();
+    while stage.client().now().plus_ms(1_000) < waits_until {
+        stage.steps(1, Duration::from_secs(1)).await;
+        stage.is_told().await;
+        assert_eq!(stage.limit("provider-2").await.unwrap().closed_until, Some(waits_until));
+    }
+    assert_eq!(gate.asked(), asked, "it is left alone as long as it wants to be");
+    stage.rest().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

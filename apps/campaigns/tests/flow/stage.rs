@@ -144,7 +144,7 @@ impl Stage {
         };
         let db = Db::open(database).await.unwrap();
         let clock = match &setting.queue {
-            Queue::Standing(_) => Clock::WALL,
+            Queue::Standing(queue) => Clock::running(queue.now(), queue.now(), setting.speed),
             Queue::File | Queue::At(_) => Clock::running(client.now(), setting.starts, setting.speed),
         };
         db.write(move |tx| settings::set(tx, settings::CLOCK, &clock)).await.unwrap();
