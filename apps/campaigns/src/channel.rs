@@ -110,8 +110,12 @@ pub struct Refusal {
 pub enum RefusalClass {
     /// Not now: another attempt later may succeed.
     Temporary,
-    /// Never: another attempt with this message gets the same answer.
+    /// Never, by the provider's own word: another attempt with this message gets the same answer.
     Permanent,
+    /// Never, and it is the recipient's side that says so: the message has bounced. This is what a bounce is everywhere
+    /// ([`crate::model::touch::TouchStatus::Bounced`]), whether a server says it while it is offered the message, or a report
+    /// does later.
+    Bounce,
     /// Our own account, credentials, sender or settings: not the contact's fault, and for people to mend.
     Ours,
 }

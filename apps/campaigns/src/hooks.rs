@@ -109,11 +109,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The class with which [`crate::channel::ErrorTable::decide`] is asked about the code: a way that has ended is
-    /// no refusal for now.
+    /// What it would have been as a refusal, with which [`crate::channel::ErrorTable::decide`] is asked about the code: a way
+    /// that has ended is no refusal for now.
     pub fn class(&self) -> RefusalClass {
         match self.result {
-            Some(TouchResult::Failed | TouchResult::Bounced) => RefusalClass::Permanent,
+            Some(TouchResult::Bounced) => RefusalClass::Bounce,
+            Some(TouchResult::Failed) => RefusalClass::Permanent,
             _ => RefusalClass::Temporary,
         }
     }

@@ -103,18 +103,18 @@ async fn outcome(replies: &[(&'static str, &'static str)]) -> SendOutcome {
 
 #[tokio::test]
 async fn a_refusal_says_at_which_stage_it_came_and_whom_it_is_about() {
-    use RefusalClass::{Ours, Permanent, Temporary};
+    use RefusalClass::{Bounce, Ours, Temporary};
     for (stage, reply, code, class, retry_after_ms) in [
         ("AUTH", "535 5.7.8 bad password", "smtp/auth/535-5.7.8", Ours, None),
         ("greeting", "554 5.7.1 listed", "smtp/hello/554-5.7.1", Ours, None),
         ("MAIL", "550 5.1.1 no such sender", "smtp/mail/550-5.1.1", Ours, None),
         ("MAIL", "451 4.7.1 slower", "smtp/mail/451-4.7.1", Temporary, None),
-        ("RCPT", "550-5.1.1 no\r\n550 5.1.1 such user", "smtp/550-5.1.1", Permanent, None),
+        ("RCPT", "550-5.1.1 no\r\n550 5.1.1 such user", "smtp/550-5.1.1", Bounce, None),
         ("RCPT", "450 4.2.0 greylisted for 300 seconds", "smtp/450-4.2.0", Temporary, Some(300_000)),
         ("RCPT", "421 4.7.0 too many from you", "smtp/421-4.7.0", Temporary, None),
-        ("DATA", "554 5.7.1 no", "smtp/554-5.7.1/content", Permanent, None),
-        ("content", "554 5.7.1 spam", "smtp/554-5.7.1/content", Permanent, None),
-        ("content", "552 5.2.2 full", "smtp/552-5.2.2/content", Permanent, None),
+        ("DATA", "554 5.7.1 no", "smtp/554-5.7.1/content", Bounce, None),
+        ("content", "554 5.7.1 spam", "smtp/554-5.7.1/content", Bounce, None),
+        ("content", "552 5.2.2 full", "smtp/552-5.2.2/content", Bounce, None),
     ] {
         let refused = outcome(&[(stage, reply)]).await;
         let SendOutcome::Refused(Refusal { code: seen, why, class: seen_class, retry_after_ms: wait }) =

@@ -92,7 +92,7 @@ async fn a_refusal_is_the_recipients_and_leaves_the_connection_usable() {
     for _ in 0..3 {
         let outcome = send(&sender, "j1", "Gone@example.com").await;
         assert!(
-            matches!(&outcome, SendOutcome::Refused(no) if no.code == "smtp/550-5.1.1" && no.class == RefusalClass::Permanent),
+            matches!(&outcome, SendOutcome::Refused(no) if no.code == "smtp/550-5.1.1" && no.class == RefusalClass::Bounce),
             "{outcome:?}"
         );
         assert!(matches!(send(&sender, "j2", "bob@example.com").await, SendOutcome::Sent { .. }));

@@ -132,7 +132,7 @@ impl Action {
     pub fn of_class(class: RefusalClass) -> Self {
         match class {
             RefusalClass::Temporary => Action::Retry,
-            RefusalClass::Permanent => Action::Fail,
+            RefusalClass::Permanent | RefusalClass::Bounce => Action::Fail,
             RefusalClass::Ours => Action::OpenBreaker,
         }
     }

@@ -1,4 +1,4 @@
-//! The brake on a sender whose mails come back, or are reported as spam, too often: it is paused at once, with the figures, and
+//! The brake on a sender whose mails bounce, or are reported as spam, too often: it is paused at once, with the figures, and
 //! stays so until a person has looked.
 //!
 //! It is looked at with the news of each such mail, never by the clock, over the last mails alone, so that its cost does not
@@ -20,7 +20,7 @@ use crate::{
     store::{audit, senders},
 };
 
-/// Looks at a sender one of whose mails came back, or was refused for good.
+/// Looks at a sender one of whose mails has bounced.
 pub(super) fn after_bounce(tx: &mut Tx<'_>, touch: &Touch, now: Time) -> Result<(), AppError> {
     let Some(sender) = judged(touch) else { return Ok(()) };
     let health = senders::bounces_of_late(tx, sender, BOUNCES_OF)?;

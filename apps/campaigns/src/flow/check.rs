@@ -32,9 +32,7 @@ use crate::{
     },
     optout::Unsubscribe,
     store::{
-        contacts, enrolments, events,
-        providers,
-        senders, templates,
+        contacts, enrolments, events, providers, senders, templates,
         touches::{self, Sending},
         usage,
     },
@@ -257,15 +255,15 @@ pub(super) fn is_stopped(tx: &mut Tx<'_>, place: &Place) -> Result<bool, AppErro
     let kinds = [
         (rules.end_with_reply(), EventKind::Replied),
         (rules.click, EventKind::Clicked),
-        (rules.bounce, EventKind::Bounced),
         (true, EventKind::OptedOut),
     ];
+    let (campaign, contact) = (place.campaign.id, place.contact.id);
     for (counts, kind) in kinds {
-        if counts && events::is_known(tx, place.campaign.id, place.contact.id, kind)? {
+        if counts && events::is_known(tx, campaign, contact, kind)? {
             return Ok(true);
         }
     }
-    Ok(false)
+    Ok(rules.bounce && touches::has_bounced(tx, campaign, contact)?)
 }
 
 fn wait(

@@ -121,16 +121,8 @@ fn is_unreachable(touch: &Touch) -> bool {
                 | Reason::MissingVariable
         )
     );
-    matches!(touch.status, TouchStatus::Failed | TouchStatus::Skipped) && not_by_this_channel
-}
-
-/// Whether it came back: refused for good at once, or afterwards. Mail programs and senders call both a hard bounce.
-fn came_back(touch: &Touch) -> bool {
-    match touch.status {
-        TouchStatus::Bounced => true,
-        TouchStatus::Failed => touch.reason == Some(Reason::Refused),
-        _ => false,
-    }
+    let is_over = matches!(touch.status, TouchStatus::Bounced | TouchStatus::Failed | TouchStatus::Skipped);
+    is_over && not_by_this_channel
 }
 
 /// What follows from a message that has come to its end.
@@ -143,7 +135,7 @@ pub(super) fn after(tx: &mut Tx<'_>, app: &App, touch: &Touch, now: Time) -> Res
         return end(tx, &place, EnrolmentStatus::Done, "", now);
     }
     let step = place.step(touch.step)?;
-    let stops = place.campaign.stop_rules.bounce && came_back(touch);
+    let stops = place.campaign.stop_rules.bounce && touch.status == TouchStatus::Bounced;
     if is_unreachable(touch)
         && touch.channel == step.channel
         && let Some(fallback) = &step.fallback

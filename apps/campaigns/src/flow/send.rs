@@ -408,12 +408,15 @@ fn refused(
         return next::unknown(tx, app, touch, Reason::ReplyLost, &said, now).map(End::Done);
     }
     give_back(tx, prepared, now)?;
-    let reason = if action.tries_again() { Reason::ProviderBusy } else { Reason::Refused };
-    if touches::fail(tx, touch.id, TouchStatus::Failed, Some(reason), &said, now)? {
-        events::note(tx, touch, EventKind::Failed, &provider.name, &said, None, now)?;
+    let status = TouchStatus::of_refusal(refusal.class);
+    let has_bounced = status == TouchStatus::Bounced;
+    let reason = if has_bounced || !action.tries_again() { Reason::Refused } else { Reason::ProviderBusy };
+    let kind = if has_bounced { EventKind::Bounced } else { EventKind::Failed };
+    if touches::fail(tx, touch.id, status, Some(reason), &said, now)? {
+        events::note(tx, touch, kind, &provider.name, &said, None, now)?;
     }
     let touch = touches::get(tx, touch.id)?.ok_or_else(|| AppError::unknown("touch", touch.id))?;
-    if reason == Reason::Refused {
+    if has_bounced {
         brake::after_bounce(tx, &touch, now)?;
     }
     next::after(tx, app, &touch, now).map(End::Done)

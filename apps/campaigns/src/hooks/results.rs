@@ -21,11 +21,11 @@ pub enum TouchResult {
     OnItsWay,
     /// It left the provider; nothing says that it arrived.
     Sent,
-    /// It did not go out, or nobody took it.
+    /// It did not go out, or nobody took it: the provider's doing, or nobody's.
     Failed,
     /// It arrived.
     Delivered,
-    /// The recipient's side refused it.
+    /// The recipient's side refused it for good ([`crate::channel::RefusalClass::Bounce`]).
     Bounced,
 }
 

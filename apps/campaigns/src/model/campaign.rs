@@ -99,8 +99,8 @@ pub struct StopRules {
     pub reply: bool,
     /// They followed a link.
     pub click: bool,
-    /// A message came back: it was refused for good, at once or later, and no fallback channel took its place. A provider
-    /// that was out of reach until the message was given up says nothing of the contact.
+    /// A message bounced ([`super::touch::TouchStatus::Bounced`]), and no fallback channel took its place. What failed for any
+    /// other reason says nothing of the contact.
     pub bounce: bool,
     /// They answered, or a colleague of theirs in the same campaign did ([`super::account`]).
     pub account_reply: bool,

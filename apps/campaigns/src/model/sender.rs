@@ -135,9 +135,9 @@ impl WarmUp {
 /// How a sender's messages of a day fared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// Sent.
+    /// Went out to the recipients' side.
     pub sent: u64,
-    /// Of those, came back.
+    /// Of those, bounced ([`super::touch::TouchStatus::Bounced`]), at once or later.
     pub bounced: u64,
     /// Of those, reported as spam.
     pub complained: u64,
@@ -151,7 +151,9 @@ impl Health {
             && bounced.saturating_mul(1_000) > sent.saturating_mul(STOPPED_ABOVE_BOUNCES);
         stops.then(|| {
             let (rate, most) = (percent(bounced, sent), STOPPED_ABOVE_BOUNCES / 10);
-            format!("{bounced} of its last {sent} mails came back: {rate} %, and above {most} % it stops by itself")
+            format!(
+                "{bounced} of its last {sent} mails bounced: {rate} %, and above {most} % it stops by itself"
+            )
         })
     }
 
@@ -244,7 +246,7 @@ mod tests {
             );
         }
         let why = day(200, 11, 0).too_many_bounces().unwrap();
-        assert_eq!(why, "11 of its last 200 mails came back: 5.5 %, and above 5 % it stops by itself");
+        assert_eq!(why, "11 of its last 200 mails bounced: 5.5 %, and above 5 % it stops by itself");
         let why = day(1_000, 0, 4).too_many_complaints().unwrap();
         assert!(
             why.contains("4 of its last 1000 mails were reported as spam: 0.4 %, and above 0.3 %"),

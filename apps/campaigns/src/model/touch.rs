@@ -3,7 +3,7 @@
 //! ```text
 //! queued ─► sending ─► sent ─► delivered
 //!   │ ▲        │         └───► bounced, failed
-//!   ▼ │        ├─► failed
+//!   ▼ │        ├─► bounced, failed
 //! deferred     └─► unknown ─► sent, failed        a person says which
 //!   └─► skipped
 //! ```
@@ -17,7 +17,7 @@ use windlass::Time;
 use super::{
     CampaignId, ContactId, SenderId, TemplateId, TouchId, campaign::CampaignStatus, variant::Variant, words,
 };
-use crate::channel::Channel;
+use crate::channel::{Channel, RefusalClass};
 
 /// Where a message stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,9 +33,10 @@ pub enum TouchStatus {
     Sent,
     /// It has arrived.
     Delivered,
-    /// It was sent and came back.
+    /// The recipient's side has refused it for good: at once, when it was offered the message, or later, by a report.
     Bounced,
-    /// It cannot be sent.
+    /// It did not get as far as to be taken or refused there: its provider refused it, it was put off until it was given up, or
+    /// nobody answered the call.
     Failed,
     /// It is not sent, on purpose; [`Reason`] says why.
     Skipped,
@@ -62,9 +63,17 @@ impl TouchStatus {
         !matches!(self, TouchStatus::Queued | TouchStatus::Deferred | TouchStatus::Sending)
     }
 
-    /// Whether the provider has taken it.
+    /// Whether it went out to the recipient's side, whatever was said there.
     pub fn was_sent(self) -> bool {
         matches!(self, TouchStatus::Sent | TouchStatus::Delivered | TouchStatus::Bounced)
+    }
+
+    /// What a message has come to that was refused so, and is not offered again.
+    pub fn of_refusal(class: RefusalClass) -> Self {
+        match class {
+            RefusalClass::Bounce => TouchStatus::Bounced,
+            RefusalClass::Temporary | RefusalClass::Permanent | RefusalClass::Ours => TouchStatus::Failed,
+        }
     }
 }
 
@@ -120,7 +129,7 @@ pub enum Reason {
     Erased,
     /// A variable of the template has no value.
     MissingVariable,
-    /// The provider refused for good.
+    /// It was refused for good when it was offered.
     Refused,
     /// A worker died in the middle of a call.
     WorkerDied,
@@ -160,7 +169,7 @@ impl Reason {
             Reason::ColleagueAnswered => "a colleague answered",
             Reason::Erased => "the contact was erased",
             Reason::MissingVariable => "a variable of the template has no value",
-            Reason::Refused => "refused by the provider for good",
+            Reason::Refused => "refused for good",
             Reason::WorkerDied => "the worker died in the middle of the call",
             Reason::ReplyLost => "the provider's answer was lost",
             Reason::NeverOpen => "campaign's and recipient's windows never meet",
@@ -230,6 +239,11 @@ impl Touch {
         let waits = matches!(self.status, TouchStatus::Queued | TouchStatus::Deferred);
         if waits && campaign == CampaignStatus::Paused { Some(Reason::CampaignPaused) } else { self.reason }
     }
+
+    /// Whether it was refused by the recipient's side when it was offered, so that no provider has it.
+    pub fn bounced_at_once(&self) -> bool {
+        self.status == TouchStatus::Bounced && self.sent_at.is_none()
+    }
 }
 
 /// What was known, and checked, right before a message was sent: kept with it.
@@ -257,9 +271,9 @@ pub enum EventKind {
     Delivered,
     /// It has not arrived yet, and a mail server goes on trying.
     Delayed,
-    /// It came back.
+    /// The recipient's side has refused it for good.
     Bounced,
-    /// It cannot be sent.
+    /// It could not be sent, or was not taken, for another reason.
     Failed,
     /// It is not sent, on purpose.
     Skipped,

@@ -139,25 +139,41 @@ pub fn judge_from(tx: &mut Tx<'_>, id: SenderId, from: Time) -> Result<(), DbErr
     tx.run("UPDATE senders SET judged_from = $2 WHERE id = $1", &[id.into(), from.into()]).map(drop)
 }
 
-/// How a sender's last messages fared, as far as it is judged by them: at most so many that were taken, and those that were
-/// refused for good meanwhile. Complaints are not counted.
+/// Bounces of a sender that were known at once: no provider has them, and they have no moment at which one took them. The
+/// words are those of the index `touches_bounced`.
+macro_rules! bounced_at_once {
+    () => {
+        "FROM touches WHERE sender_id = $1 AND status = 'bounced' AND sent_at IS NULL"
+    };
+}
+
+/// How many of a sender's last messages have bounced, as far as it is judged by them: among at most so many that were taken,
+/// and of those that were offered meanwhile. Complaints are not counted.
 ///
 /// # Errors
 /// The database's.
 pub fn bounces_of_late(tx: &mut Tx<'_>, id: SenderId, last: u32) -> Result<Health, DbError> {
-    let sql = "WITH late AS (
-                 SELECT status, sent_at FROM touches WHERE sender_id = $1
-                 AND sent_at >= (SELECT judged_from FROM senders WHERE id = $1) ORDER BY sent_at DESC LIMIT $2),
-               refused AS (
-                 SELECT id FROM touches WHERE sender_id = $1 AND status = 'failed' AND reason = 'refused'
-                 AND ended_at >= (SELECT judged_from FROM senders WHERE id = $1)
-                 AND ended_at >= (SELECT CASE WHEN count(*) < $2 THEN 0 ELSE min(sent_at) END FROM late) LIMIT $2)
-               SELECT (SELECT count(*) FROM late), (SELECT count(*) FROM late WHERE status = 'bounced'),
-               (SELECT count(*) FROM refused)";
-    let Some(mut row) = tx.row(sql, &[id.into(), last.into()])? else { return Ok(Health::default()) };
+    let sql = concat!(
+        "WITH late AS (
+           SELECT status, sent_at FROM touches WHERE sender_id = $1
+           AND sent_at >= (SELECT judged_from FROM senders WHERE id = $1) ORDER BY sent_at DESC LIMIT $2),
+         at_once AS (
+           SELECT id ",
+        bounced_at_once!(),
+        " AND ended_at >= (SELECT judged_from FROM senders WHERE id = $1)
+           AND ended_at >= (SELECT CASE WHEN count(*) < $2 THEN 0 ELSE min(sent_at) END FROM late) LIMIT $2)
+         SELECT (SELECT count(*) FROM late), (SELECT count(*) FROM late WHERE status = 'bounced'),
+         (SELECT count(*) FROM at_once)"
+    );
+    bounces(tx.row(sql, &[id.into(), last.into()])?)
+}
+
+/// What was taken, what of it has bounced, and what has bounced at once besides.
+fn bounces(row: Option<Row>) -> Result<Health, DbError> {
+    let Some(mut row) = row else { return Ok(Health::default()) };
     let mut count = || row.int().map(|value| u64::try_from(value).unwrap_or(0));
-    let (taken, bounced, refused) = (count()?, count()?, count()?);
-    Ok(Health { sent: taken + refused, bounced: bounced + refused, complained: 0 })
+    let (taken, later, at_once) = (count()?, count()?, count()?);
+    Ok(Health { sent: taken + at_once, bounced: later + at_once, complained: 0 })
 }
 
 /// How often a sender's last messages were reported as spam, as far as it is judged by them: at most so many. Bounces are not
@@ -185,20 +201,23 @@ pub fn grow(tx: &mut Tx<'_>, id: SenderId, warm_up: WarmUp, cap_today: u32) -> R
     tx.run(sql, &[id.into(), Value::json(&warm_up), cap_today.into()]).map(drop)
 }
 
-/// How a sender's messages fared that were sent in that time.
+/// How a sender's messages fared that went out in that time.
 ///
 /// # Errors
 /// The database's.
 pub fn health(tx: &mut Tx<'_>, id: SenderId, from: Time, to: Time) -> Result<Health, DbError> {
-    let sql = "SELECT count(*), COALESCE(sum(CASE WHEN status = 'bounced' THEN 1 ELSE 0 END), 0),
-               (SELECT count(*) FROM events WHERE kind = 'complained' AND at >= $2 AND at < $3
-                AND touch_id IN (SELECT id FROM touches WHERE sender_id = $1))
-               FROM touches WHERE sender_id = $1 AND sent_at >= $2 AND sent_at < $3";
-    let Some(mut row) = tx.row(sql, &[id.into(), from.into(), to.into()])? else {
-        return Ok(Health::default());
-    };
-    let mut count = || row.int().map(|value| u64::try_from(value).unwrap_or(0));
-    Ok(Health { sent: count()?, bounced: count()?, complained: count()? })
+    let sql = concat!(
+        "SELECT count(*), COALESCE(sum(CASE WHEN status = 'bounced' THEN 1 ELSE 0 END), 0), (SELECT count(*) ",
+        bounced_at_once!(),
+        " AND ended_at >= $2 AND ended_at < $3)
+         FROM touches WHERE sender_id = $1 AND sent_at >= $2 AND sent_at < $3"
+    );
+    let within = [id.into(), from.into(), to.into()];
+    let health = bounces(tx.row(sql, &within)?)?;
+    let sql = "SELECT count(*) FROM events WHERE kind = 'complained' AND at >= $2 AND at < $3
+               AND touch_id IN (SELECT id FROM touches WHERE sender_id = $1)";
+    let complained = u64::try_from(tx.count(sql, &within)?).unwrap_or(0);
+    Ok(Health { complained, ..health })
 }
 
 /// The breaker of a sender.

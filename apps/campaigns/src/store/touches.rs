@@ -528,6 +528,17 @@ pub fn fail(
     Ok(tx.run(sql, &[id.into(), status.into(), reason, detail.into(), now.into()])? > 0)
 }
 
+/// Whether a message of that contact in that campaign has bounced, and none by another channel has taken its place.
+///
+/// # Errors
+/// The database's.
+pub fn has_bounced(tx: &mut Tx<'_>, campaign: CampaignId, contact: ContactId) -> Result<bool, DbError> {
+    let sql = "SELECT 1 FROM touches AS one WHERE one.contact_id = $2 AND one.status = 'bounced' AND one.campaign_id = $1
+               AND NOT EXISTS (SELECT 1 FROM touches AS other WHERE other.campaign_id = $1 AND other.contact_id = $2
+               AND other.step = one.step AND other.status NOT IN ('bounced', 'failed', 'skipped')) LIMIT 1";
+    tx.is_there(sql, &[campaign.into(), contact.into()])
+}
+
 /// Notes what the provider says of a message that it took. What it says late does not take back what it said: an arrival
 /// stays one, save that it may bounce after all.
 ///

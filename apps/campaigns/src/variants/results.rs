@@ -81,7 +81,7 @@ pub struct Tally {
     pub clicked: u64,
     /// Of those, answered.
     pub replied: u64,
-    /// Of those, come back.
+    /// Of those, bounced.
     pub bounced: u64,
     /// Of those, after which the contact wanted no more, or complained.
     pub opted_out: u64,
@@ -98,7 +98,7 @@ pub struct Rates {
     pub clicked: Rate,
     /// Answered.
     pub replied: Rate,
-    /// Come back.
+    /// Bounced.
     pub bounced: Rate,
     /// After which the contact wanted no more, or complained.
     pub opted_out: Rate,

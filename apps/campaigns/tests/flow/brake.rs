@@ -64,7 +64,7 @@ async fn a_sender_stops_when_its_mails_come_back_and_whoever_resumes_it_begins_w
     let stopped = sender(&stage).await;
     assert!(stopped.paused, "{stopped:?}");
     let why = stopped.pause_reason.clone();
-    assert!(why.contains("mails came back: ") && why.contains("above 5 % it stops by itself"), "{why}");
+    assert!(why.contains("mails bounced: ") && why.contains("above 5 % it stops by itself"), "{why}");
     let first = changes(&stage).await.swap_remove(0);
     assert_eq!(first, ("windlass".to_owned(), "pause sender".to_owned(), why));
     assert_eq!(stage.campaign(id).await.status, CampaignStatus::Running);
@@ -78,7 +78,7 @@ async fn a_sender_stops_when_its_mails_come_back_and_whoever_resumes_it_begins_w
     stage.rest().await;
     assert!(!sender(&stage).await.paused);
     assert_eq!(changes(&stage).await.swap_remove(0).0, "Ann");
-    assert_eq!(in_status(&stage.touches(id).await, TouchStatus::Failed), 13);
+    assert_eq!(in_status(&stage.touches(id).await, TouchStatus::Bounced), 13);
     assert_eq!(stage.mails().len(), 36 + 187);
 }
 

@@ -7,6 +7,7 @@ use windlass_campaigns::{
     app::{App, Options},
     channel::{Channel, rules::ProviderKind},
     db::{DbError, Tx},
+    figures,
     flow::{accounts, erasure, optout},
     model::{
         CampaignId, ContactId,
@@ -18,7 +19,7 @@ use windlass_campaigns::{
         contacts::NewContact,
         enrolments, events,
         events::About,
-        providers,
+        providers, senders,
         suppressions::{self, Addressed},
     },
     window::Delay,
@@ -304,6 +305,7 @@ async fn a_mail_that_is_refused_at_once_is_a_bounce_unless_another_channel_takes
         }
         stage.pass(Time(MORNING.0 + 2 * 3_600_000)).await;
         stage.rest().await;
+        let (sender, mut bounces) = (stage.senders[&Channel::Email], 0);
         let mut went_on: Vec<Vec<bool>> = Vec::new();
         for (id, people) in launched {
             let touches = stage.touches(id).await;
@@ -311,11 +313,62 @@ async fn a_mail_that_is_refused_at_once_is_a_bounce_unless_another_channel_takes
             went_on.push(people.iter().map(second).collect());
             let refused = stage.enrolment(id, people[1]).await;
             assert_eq!(refused.status == EnrolmentStatus::Stopped, stops, "{refused:?}");
+            // It is one thing wherever it is told.
+            let bounced: Vec<&Touch> =
+                touches.iter().filter(|touch| touch.status == TouchStatus::Bounced).collect();
+            assert!(
+                bounced.iter().all(|touch| touch.bounced_at_once() && touch.reason == Some(Reason::Refused))
+            );
+            assert_eq!(bounced.iter().filter(|touch| touch.step == 1).count(), 2, "{touches:#?}");
+            assert_eq!(in_status(&touches, TouchStatus::Failed), 0);
+            bounces += bounced.len();
+            let figures = figures::of(&stage.app, id).await.unwrap();
+            let mails =
+                figures.funnel.iter().find(|row| (row.step, row.channel) == (1, Channel::Email)).unwrap();
+            assert!(mails.counts.contains(&(TouchStatus::Bounced, 2)), "{mails:?}");
+            assert_eq!(mails.sent, 3, "all of them went out");
+            let first = bounced[0].id;
+            let events = stage.app.db().read(move |tx| events::of_touch(tx, first)).await.unwrap();
+            let last = events.last().unwrap();
+            assert!(last.kind == EventKind::Bounced && last.detail.starts_with("smtp/550"), "{events:?}");
             assert_eq!(stage.campaign(id).await.status, CampaignStatus::Done);
         }
         let expected: [Vec<bool>; 2] = [vec![!stops, !stops, true], vec![true, !stops, true]];
         assert_eq!(went_on, expected);
+        let told = move |tx: &mut Tx<'_>| {
+            let late = senders::bounces_of_late(tx, sender, 200)?;
+            let day = senders::health(tx, sender, MORNING, Time(MORNING.0 + 86_400_000))?;
+            Ok::<_, DbError>([late, day].map(|health| (health.sent, health.bounced)))
+        };
+        let told = stage.app.db().read(told).await.unwrap();
+        let went_out = (bounces + stage.mails().len()) as u64;
+        assert_eq!(told, [(went_out, bounces as u64); 2], "the brake and the warm-up");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_its_provider_refuses_has_failed_and_ends_no_sequence() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = Rules::parse(1, &["+12122001000=21211"]).unwrap();
+    let phone = twilio::Options { rules, pace: PACE, ..twilio::Options::default() };
+    let mut stage = Stage::standing(dir.path(), MORNING, Setting { phone, ..Setting::default() }).await;
+    let people = stage.contacts("b", 1).await;
+    let mail = stage.template(Channel::Email, "Hi").await;
+    let text = stage.template(Channel::Sms, "Hi. STOP ends.").await;
+    let steps =
+        vec![step(Channel::Sms, text, Delay::Minutes(0)), step(Channel::Email, mail, Delay::Hours(1))];
+    let id = stage.draft("spring", &people, steps).await;
+    stage.work().await;
+    stage.launch(id).await;
+    stage.pass(Time(MORNING.0 + 2 * 3_600_000)).await;
+    stage.rest().await;
+    let touches = stage.touches(id).await;
+    let text = touches.iter().find(|touch| touch.channel == Channel::Sms).unwrap();
+    assert_eq!((text.status, text.reason), (TouchStatus::Failed, Some(Reason::Refused)));
+    assert!(text.detail.starts_with("twilio/21211"), "{}", text.detail);
+    assert_eq!(in_status(&touches, TouchStatus::Bounced), 0);
+    assert_eq!(stage.mails().len(), 1, "the next step is another way");
+    assert_eq!(stage.enrolment(id, people[0]).await.status, EnrolmentStatus::Done);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -462,7 +462,7 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     say!(events::is_known(tx, id, one, EventKind::Clicked));
     say!(touches::ensure(tx, &new(two, 2), NOW).map(|touch| touch.status));
     let refused = touches::of_step(tx, id, two, 2, Channel::Email)?.unwrap().id;
-    say!(touches::fail(tx, refused, TouchStatus::Failed, Some(Reason::Refused), "550", LATER));
+    say!(touches::fail(tx, refused, TouchStatus::Bounced, Some(Reason::Refused), "550", LATER));
     for last in [1, 9] {
         say!(senders::bounces_of_late(tx, ann, last));
         say!(senders::complaints_of_late(tx, ann, last));

@@ -66,7 +66,7 @@ pub(super) struct Account {
     pub(super) delivered: u64,
     /// Calls among the deliveries.
     pub(super) calls: u64,
-    /// Messages that their provider refused for good.
+    /// Messages that their provider, or their recipient's server, refused for good.
     pub(super) refused: u64,
     /// Contacts to whom nothing was sent because they had opted out.
     pub(super) withheld: u64,
@@ -220,13 +220,14 @@ impl Account {
     /// Compares one message on record with what the logs say of it.
     fn take(&mut self, touch: &Touch, seen: Option<&Seen>, explained: u32) -> First {
         self.messages += 1;
-        self.refused += u64::from(touch.status == TouchStatus::Failed);
+        self.refused += u64::from(touch.status == TouchStatus::Failed || touch.bounced_at_once());
         self.undecided += u64::from(touch.status == TouchStatus::Unknown);
         let shown =
             || format!("message {} ({}, {}) to {}", touch.id, touch.channel, touch.status, touch.address);
-        let may_be_there = touch.status.was_sent() || touch.status == TouchStatus::Unknown;
+        let is_taken = touch.status.was_sent() && !touch.bounced_at_once();
+        let may_be_there = is_taken || touch.status == TouchStatus::Unknown;
         let Some(seen) = seen else {
-            if touch.status.was_sent() || !touch.status.is_final() {
+            if is_taken || !touch.status.is_final() {
                 self.lost += 1;
                 self.example(|| format!("{} is at no provider", shown()));
             }
@@ -413,6 +414,12 @@ mod tests {
         assert_eq!(closed(&sent, None, 0), (1, 0, 0, false), "no provider has it");
         assert_eq!(closed(&touch("email", "queued"), None, 0), (1, 0, 0, false), "it has no end");
         assert_eq!(closed(&touch("email", "skipped"), None, 0), (0, 0, 0, true));
+        let at_once = touch("email", "bounced");
+        assert_eq!(closed(&at_once, None, 0), (0, 0, 0, true), "its server has refused it");
+        assert_eq!(closed(&at_once, Some(&mail(1)), 0), (0, 0, 1, false), "and yet it is there");
+        let later = Touch { sent_at: Some(Time(1)), ..touch("email", "bounced") };
+        assert_eq!(closed(&later, Some(&mail(1)), 0), (0, 0, 0, true));
+        assert_eq!(closed(&later, None, 0), (1, 0, 0, false), "it was taken before it came back");
         assert_eq!(closed(&touch("email", "skipped"), Some(&mail(1)), 0), (0, 0, 1, false));
         assert_eq!(closed(&sent, Some(&mail(3)), 2), (0, 0, 0, true), "both repeats are on record");
         assert_eq!(closed(&sent, Some(&mail(3)), 1), (0, 1, 0, false));

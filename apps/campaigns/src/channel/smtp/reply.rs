@@ -70,7 +70,7 @@ impl Reply {
             _ if temporary => RefusalClass::Temporary,
             Stage::Hello | Stage::Auth | Stage::MailFrom => RefusalClass::Ours,
             Stage::RcptTo | Stage::Data | Stage::Content if self.is_about_our_account() => RefusalClass::Ours,
-            Stage::RcptTo | Stage::Data | Stage::Content => RefusalClass::Permanent,
+            Stage::RcptTo | Stage::Data | Stage::Content => RefusalClass::Bounce,
         };
         let retry_after_ms = if temporary { named_delay_ms(&self.text) } else { None };
         SendOutcome::Refused(Refusal { code: self.code(stage), why, class, retry_after_ms })
@@ -148,20 +148,20 @@ mod tests {
 
     #[test]
     fn the_stage_of_a_refusal_says_whom_it_is_about() {
-        use RefusalClass::{Ours, Permanent, Temporary};
+        use RefusalClass::{Bounce, Ours, Temporary};
         for (stage, status, text, code, class) in [
-            (Stage::RcptTo, "550", "5.1.1 no such user", "smtp/550-5.1.1", Permanent),
-            (Stage::RcptTo, "550", "no such user", "smtp/550", Permanent),
+            (Stage::RcptTo, "550", "5.1.1 no such user", "smtp/550-5.1.1", Bounce),
+            (Stage::RcptTo, "550", "no such user", "smtp/550", Bounce),
             (Stage::RcptTo, "451", "4.7.1 greylisted", "smtp/451-4.7.1", Temporary),
             (Stage::RcptTo, "530", "5.7.0 authenticate first", "smtp/530-5.7.0", Ours),
             (Stage::MailFrom, "550", "5.1.1 sender unknown", "smtp/mail/550-5.1.1", Ours),
             (Stage::MailFrom, "452", "4.3.1 too many", "smtp/mail/452-4.3.1", Temporary),
-            (Stage::Data, "554", "5.5.1 no valid recipients", "smtp/554-5.5.1/content", Permanent),
-            (Stage::Content, "554", "5.7.1 spam", "smtp/554-5.7.1/content", Permanent),
+            (Stage::Data, "554", "5.5.1 no valid recipients", "smtp/554-5.5.1/content", Bounce),
+            (Stage::Content, "554", "5.7.1 spam", "smtp/554-5.7.1/content", Bounce),
             (Stage::Content, "421", "4.7.28 too fast", "smtp/421-4.7.28/content", Temporary),
             (Stage::Auth, "535", "5.7.8 bad password", "smtp/auth/535-5.7.8", Ours),
             (Stage::Hello, "554", "5.7.1 your address is listed", "smtp/hello/554-5.7.1", Ours),
-            (Stage::RcptTo, "550", "4.7.1 contradicts itself", "smtp/550", Permanent),
+            (Stage::RcptTo, "550", "4.7.1 contradicts itself", "smtp/550", Bounce),
         ] {
             let (seen_code, seen_class, _) = refused(stage, status, text);
             assert_eq!((seen_code.as_str(), seen_class), (code, class), "{status} {text}");

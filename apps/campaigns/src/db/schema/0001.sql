@@ -228,7 +228,7 @@ CREATE INDEX touches_contact ON touches (contact_id, status);
 CREATE INDEX touches_provider ON touches (provider_ref);
 CREATE INDEX touches_address ON touches (address);
 CREATE INDEX touches_sender ON touches (sender_id, sent_at);
-CREATE INDEX touches_refused ON touches (sender_id, ended_at) WHERE status = 'failed' AND reason = 'refused';
+CREATE INDEX touches_bounced ON touches (sender_id, ended_at) WHERE status = 'bounced' AND sent_at IS NULL;
 CREATE INDEX touches_status ON touches (status, id);
 CREATE INDEX touches_variants ON touches (campaign_id, step, version, variant, status) WHERE variant <> '';
 CREATE INDEX touches_sent ON touches (campaign_id, sent_at, channel) WHERE sent_at IS NOT NULL;

@@ -395,7 +395,7 @@ async fn page(ask: &Ask, bench: Bench, mut written: Written, is_changed: bool) -
         ("reply", "answers"),
         ("account_reply", "answers, or whose colleague of the same account does"),
         ("click", "follows a link"),
-        ("bounce", "cannot be reached"),
+        ("bounce", "has a message that bounces"),
     ]);
     let page = BuilderPage {
         s: ask.shell(Section::Campaigns).await?,

@@ -236,7 +236,7 @@ fn facts(campaign: &Campaign, list: Option<&str>) -> Vec<(String, String)> {
         (reply, "they answer"),
         (account_reply, "they or a colleague answer"),
         (click, "they follow a link"),
-        (bounce, "a message comes back"),
+        (bounce, "a message bounces"),
     ];
     let stops: Vec<&str> = stops.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect();
     let stops = if stops.is_empty() { "they opt out".to_owned() } else { stops.join(", ") };

@@ -82,9 +82,9 @@ pub struct StepFunnel {
     pub sent: Count,
     /// That have arrived.
     pub delivered: Count,
-    /// That came back.
+    /// That the recipient's side refused for good.
     pub bounced: Count,
-    /// That could not be sent.
+    /// That failed for another reason.
     pub failed: Count,
     /// That were not sent on purpose.
     pub skipped: Count,
