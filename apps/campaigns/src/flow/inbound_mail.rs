@@ -70,7 +70,7 @@ pub enum Became {
     Replied,
     /// A machine has answered.
     AutoAnswered,
-    /// It was taken in before, or says nothing that is not known.
+    /// It was taken in before, or changes nothing of what is known.
     Known,
     /// It has nothing to do with any message of ours.
     Nothing,

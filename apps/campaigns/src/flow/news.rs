@@ -200,6 +200,10 @@ fn went_on(
         }
     };
     if !touches::told(tx, touch.id, status, word, why, now)? {
+        // What contradicts its end changes nothing any more, and its history says that it was said.
+        if touch.status.is_final() && touch.status != status {
+            events::note(tx, touch, kind, source, why, Some(key), now)?;
+        }
         return Ok(Vec::new());
     }
     events::note(tx, touch, kind, source, why, Some(key), now)?;

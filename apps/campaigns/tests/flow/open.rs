@@ -524,6 +524,13 @@ async fn a_callback_that_is_quicker_than_the_record_or_comes_instead_of_it_says_
         assert_eq!((told.status, told.provider_status.as_str()), (status, provider_status), "after {word}");
     }
     assert_eq!(world.events(text, EventKind::Delivered).await, 1);
+    // What was said behind its end changes nothing, and is on record: once, with the provider's words.
+    world.tell_of(text, "SM1", "failed").await;
+    let id = text.id;
+    let said = world.stage.app.db().read(move |tx| events::of_touch(tx, id)).await.unwrap();
+    let late: Vec<_> = said.iter().filter(|event| event.kind == EventKind::Failed).collect();
+    assert!(matches!(late[..], [one] if one.source == "phone" && one.detail == "twilio/failed"), "{said:?}");
+    assert_eq!(said.last().unwrap().kind, EventKind::Failed, "behind the arrival");
 
     // Nobody knew whether the call was made; a person does not have to decide any more.
     world.forget_the_answer(call, TouchStatus::Unknown).await;
