@@ -61,6 +61,7 @@ pub fn router(app: App) -> Router {
             get(setting::calling_hours).put(setting::set_calling_hours).delete(setting::reset_calling_hours),
         )
         .route("/error-rules", get(setting::error_rules).put(setting::set_error_rule))
+        .route("/strangers", get(setting::strangers))
         .merge(personal())
         .fallback(answer::nowhere)
         .with_state(app);

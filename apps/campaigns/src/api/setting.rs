@@ -21,6 +21,7 @@ use crate::{
         decide::{self, Decision},
         hours,
         paces::{self, Whose},
+        strangers::{self, Strangers},
         texts::{self, NewText, named},
     },
     model::{
@@ -399,6 +400,12 @@ pub(super) async fn reviews(State(app): State<App>) -> Answer<Vec<Review>> {
     let open =
         app.db().read(|tx| Ok::<_, AppError>(reviews::undecided(tx, ReviewId(0), crate::store::PAGE_MAX)?));
     Ok(Json(open.await?))
+}
+
+/// `GET /v1/strangers`: what people who are no contacts have left, how much that may be, and what was dropped.
+pub(super) async fn strangers(State(app): State<App>) -> Answer<Strangers> {
+    let now = app.now();
+    Ok(Json(app.db().read(move |tx| strangers::standing(tx, now)).await?))
 }
 
 /// A person's word.

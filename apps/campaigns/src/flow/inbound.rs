@@ -1,15 +1,16 @@
 //! A text that comes in: an order to end messages, a wish to get them again, a question, or an answer.
 //!
 //! A word that ends messages is obeyed at once, whoever sent it: it suppresses the number, for texts and for calls, also where
-//! no contact has it. What may be such a wish in other words goes to a person, and counts as an answer until then, so that a
-//! sequence that ends with an answer does not go on meanwhile. Each text is taken in once, by the provider's own name for
-//! it, however often it is told and whatever was said after it.
+//! no contact has it ([`super::strangers`] bounds that). What may be such a wish in other words goes to a person, and counts as
+//! an answer until then, so that a sequence that ends with an answer does not go on meanwhile. Each text is taken in once, by
+//! the provider's own name for it, however often it is told and whatever was said after it.
 
 use windlass::Time;
 
 use super::{
     news::{self, Ending},
     optout::{self, BY_TEXT, OF_A_NUMBER, Order},
+    strangers::{self, Fate, Question},
 };
 use crate::{
     app::{App, AppError},
@@ -161,6 +162,11 @@ impl Heard<'_> {
     }
 
     fn stop(&self, tx: &mut Tx<'_>) -> Result<Taken, AppError> {
+        if self.writer.contact.is_none()
+            && strangers::order(tx, self.app, &OF_A_NUMBER, &self.text.from, self.now)? != Fate::Kept
+        {
+            return Ok((None, Vec::new()));
+        }
         // A repeat that comes after a START must not undo it.
         if !self.note(tx, EventKind::OptedOut)? {
             return Ok((None, Vec::new()));
@@ -198,12 +204,16 @@ impl Heard<'_> {
 
     fn review(&self, tx: &mut Tx<'_>) -> Result<Vec<CampaignId>, AppError> {
         let touch = self.writer.latest.as_ref().map(|touch| touch.id);
-        let text = match self.writer.contact {
-            Some(_) => self.text.body.clone(),
-            None => format!("{}{AFTER_WRITER}{}", self.text.from, self.text.body),
-        };
         let about = (touch, self.writer.contact, Channel::Sms);
-        reviews::open(tx, ReviewKind::PossibleOptOut, about, &text, self.key, self.now)?;
+        if self.writer.contact.is_some() {
+            let kind = ReviewKind::PossibleOptOut;
+            reviews::open(tx, kind, about, &self.text.body, self.key, self.now)?;
+        } else {
+            let from = &self.text.from;
+            let text = format!("{from}{AFTER_WRITER}{}", self.text.body);
+            let question = Question { from: Some(from), about, text: &text, key: self.key };
+            strangers::ask(tx, self.app, &question, self.now)?;
+        }
         self.reply(tx)
     }
 

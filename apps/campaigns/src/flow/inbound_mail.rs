@@ -16,6 +16,7 @@ use super::{
     inbound::AFTER_WRITER,
     news::{self, Ending},
     optout::{self, Order},
+    strangers::{self, Fate, Question},
 };
 use crate::{
     app::{App, AppError},
@@ -26,7 +27,7 @@ use crate::{
         inbound_mail::{Complaint, Done, InboundMail, Kind, Notice, Returned},
     },
     model::{
-        CampaignId, ContactId, TouchId, UserId,
+        CampaignId, ContactId, TouchId,
         touch::{EventKind, Touch, TouchStatus},
         words,
     },
@@ -35,14 +36,12 @@ use crate::{
         contacts, events,
         events::About,
         reviews::{self, ReviewKind},
-        senders, suppressions, touches,
+        senders, touches,
     },
 };
 
 /// Why a mailbox is suppressed whose owner has ended messages by a mail.
 pub const BY_MAIL: &str = "STOP by mail";
-/// Whom no suppression is about that is not about everybody.
-const NOBODY: UserId = UserId(0);
 /// The messages to one address among which the one is looked for that an answer without a thread most likely means.
 const LATEST: u32 = 20;
 /// Where the token stands in a link that ends messages.
@@ -72,6 +71,8 @@ pub enum Became {
     AutoAnswered,
     /// It was taken in before, or changes nothing of what is known.
     Known,
+    /// Its writer is no contact, and there were too many of them: nothing is kept of it ([`super::strangers`]).
+    Dropped,
     /// It has nothing to do with any message of ours.
     Nothing,
 }
@@ -123,6 +124,9 @@ struct Heard<'a> {
 struct Writer {
     /// Their address, as addresses are compared.
     address: Option<String>,
+    /// The contact who has that address.
+    known: Option<ContactId>,
+    /// The contact whom it is about: they, or whom the message that they answer went to.
     contact: Option<ContactId>,
     /// The message that they answer, or most likely mean.
     touch: Option<Touch>,
@@ -136,6 +140,11 @@ impl Writer {
             Some(touch) => About::from(touch),
             None => About { contact: self.contact, ..About::default() },
         }
+    }
+
+    /// Whether nobody of ours has their address, and no message of ours that they mean went to it.
+    fn is_stranger(&self) -> bool {
+        self.known.is_none() && (self.touch.is_none() || !self.is_addressee)
     }
 }
 
@@ -296,9 +305,13 @@ impl Heard<'_> {
         match classify_mail(&self.mail.subject, text) {
             Inbound::Stop { word } => self.stop(tx, &writer, word),
             Inbound::Review { .. } => {
-                let opened = self.doubt(tx, &writer, text)?;
+                let asked = self.doubt(tx, &writer, text)?;
                 let (taken, ended) = self.reply(tx, &writer, text)?;
-                let became = if opened { Became::Doubtful } else { taken.became };
+                let became = match asked {
+                    Fate::Kept => Became::Doubtful,
+                    Fate::Dropped if taken.became == Became::Nothing => Became::Dropped,
+                    Fate::Known | Fate::Dropped => taken.became,
+                };
                 Ok((Taken { became, ..taken }, ended))
             }
             Inbound::Start { .. } | Inbound::Help | Inbound::Reply => self.reply(tx, &writer, text),
@@ -330,7 +343,7 @@ impl Heard<'_> {
             .as_ref()
             .is_none_or(|touch| known == Some(touch.contact) || self.names(touch, address.as_slice()));
         let contact = known.or(touch.as_ref().map(|touch| touch.contact));
-        Ok(Writer { address, contact, touch, is_addressee })
+        Ok(Writer { address, known, contact, touch, is_addressee })
     }
 
     /// Of the latest messages to somebody, the one in the name of whom they write to; else the latest.
@@ -359,16 +372,19 @@ impl Heard<'_> {
     /// Ends mail to whoever wrote. Where the message that they mean went to somebody else, a person decides about that one.
     fn stop(&self, tx: &mut Tx<'_>, writer: &Writer, word: &str) -> Result<Outcome, AppError> {
         let Some(address) = &writer.address else { return Ok((Taken::NOTHING, Vec::new())) };
-        let theirs = contacts::by_address(tx, Channel::Email, address)?.map(|contact| contact.id);
         let (contact, touch) = match writer.is_addressee {
             true => (writer.contact, writer.touch.as_ref()),
-            false => (theirs, None),
+            false => (writer.known, None),
+        };
+        let fate = match writer.is_stranger() {
+            true => strangers::order(tx, self.app, &[Channel::Email], address, self.now)?,
+            false => Fate::Kept,
         };
         let about = match touch {
             Some(touch) => About::from(touch),
             None => About { contact, ..About::default() },
         };
-        if !self.note(tx, about, EventKind::OptedOut, word)? {
+        if fate == Fate::Kept && !self.note(tx, about, EventKind::OptedOut, word)? {
             return Ok((Taken::of(Became::Known, touch), Vec::new()));
         }
         let mut addresses = vec![(Channel::Email, address.clone())];
@@ -392,31 +408,41 @@ impl Heard<'_> {
                 ended.extend(news::stop(tx, touch, Ending::Reply, self.now)?);
             }
         }
-        ended.extend(optout::obey(tx, self.app, &order, self.now)?.ended);
-        Ok((Taken::of(Became::OptedOut, touch.or(writer.touch.as_ref())), ended))
+        if fate == Fate::Kept {
+            ended.extend(optout::obey(tx, self.app, &order, self.now)?.ended);
+        }
+        let became = if fate == Fate::Dropped { Became::Dropped } else { Became::OptedOut };
+        Ok((Taken::of(became, touch.or(writer.touch.as_ref())), ended))
     }
 
     /// Puts the question before people, about the contact of the message that is meant. Of a stranger who gets no mail
     /// anyway, as one who was erased does not, nothing is kept.
-    fn doubt(&self, tx: &mut Tx<'_>, writer: &Writer, text: &str) -> Result<bool, AppError> {
+    fn doubt(&self, tx: &mut Tx<'_>, writer: &Writer, text: &str) -> Result<Fate, AppError> {
         let touch = writer.touch.as_ref();
         let contact = touch.map(|touch| touch.contact).or(writer.contact);
-        let stranger = writer.address.as_deref().filter(|_| contact.is_none());
-        for hash in stranger.map_or(Vec::new(), |address| self.app.hashes_of(address)) {
-            if suppressions::why(tx, NOBODY, Channel::Email, &hash)?.is_some() {
-                return Ok(false);
-            }
+        let address = writer.address.as_deref();
+        let is_nothing = match address {
+            _ if contact.is_some() => false,
+            Some(address) => strangers::is_suppressed(tx, self.app, &[Channel::Email], address)?,
+            None => true,
+        };
+        if is_nothing {
+            return Ok(Fate::Known);
         }
-        let text = match &writer.address {
+        let text = match address {
             Some(address) if contact.is_none() || !writer.is_addressee => {
                 format!("{address}{AFTER_WRITER}{text}")
             }
-            None if contact.is_none() => return Ok(false),
             _ => text.to_owned(),
         };
         let about = (touch.map(|touch| touch.id), contact, Channel::Email);
         let key = &self.mail.key;
-        Ok(reviews::open(tx, ReviewKind::PossibleOptOut, about, &text, key, self.now)?)
+        if writer.is_stranger() {
+            let question = Question { from: address, about, text: &text, key };
+            return strangers::ask(tx, self.app, &question, self.now);
+        }
+        let is_new = reviews::open(tx, ReviewKind::PossibleOptOut, about, &text, key, self.now)?;
+        Ok(if is_new { Fate::Kept } else { Fate::Known })
     }
 
     /// Of somebody who is nobody's contact an answer is not kept.

@@ -22,6 +22,7 @@ pub mod jobs;
 pub mod limits;
 pub mod queues;
 pub mod share;
+pub mod strangers;
 pub mod texts;
 pub mod verbs;
 

@@ -77,6 +77,54 @@ pub fn open(
     Ok(tx.run(sql, &values)? > 0)
 }
 
+/// The same of a writer who is no contact, one at a time; false as well while another one of theirs is undecided.
+///
+/// # Errors
+/// The database's.
+pub fn open_of_stranger(
+    tx: &mut Tx<'_>,
+    kind: ReviewKind,
+    about: (Option<TouchId>, Option<ContactId>, Channel),
+    text: &str,
+    key: &str,
+    writer: &str,
+    now: Time,
+) -> Result<bool, DbError> {
+    let (touch, contact, channel) = about;
+    let sql = "INSERT INTO reviews (kind, touch_id, contact_id, channel, text, at, key, writer)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
+    let values = [
+        kind.into(),
+        touch.into(),
+        contact.into(),
+        channel.into(),
+        text.into(),
+        now.into(),
+        key.into(),
+        writer.into(),
+    ];
+    Ok(tx.run(sql, &values)? > 0)
+}
+
+/// Whether a question of that writer is undecided.
+///
+/// # Errors
+/// The database's.
+pub fn waits_of(tx: &mut Tx<'_>, writer: &str) -> Result<bool, DbError> {
+    let sql = "SELECT 1 FROM reviews WHERE writer = $1 AND writer <> '' AND decision IS NULL";
+    tx.is_there(sql, &[writer.into()])
+}
+
+/// How many questions of writers who are no contacts are undecided, counted up to that many.
+///
+/// # Errors
+/// The database's.
+pub fn count_of_strangers(tx: &mut Tx<'_>, most: u32) -> Result<i64, DbError> {
+    let sql = "SELECT count(*) FROM
+               (SELECT writer FROM reviews WHERE writer <> '' AND decision IS NULL LIMIT $1) AS undecided";
+    tx.count(sql, &[most.into()])
+}
+
 /// What is undecided, oldest first.
 ///
 /// # Errors

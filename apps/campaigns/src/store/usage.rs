@@ -33,6 +33,12 @@ pub enum Of<'a> {
     DomainPlan(&'a str),
     /// That a sender has grown by a day.
     Grown(crate::model::SenderId),
+    /// Orders of people who are no contacts that were obeyed ([`crate::flow::strangers`]).
+    StrangersOrders,
+    /// Of those, orders that were dropped.
+    DroppedOrders,
+    /// Wishes of theirs that were dropped.
+    DroppedQuestions,
 }
 
 impl Of<'_> {
@@ -51,6 +57,9 @@ impl Of<'_> {
             Of::Everybody => ("everybody", 0),
             Of::EverybodyPlan => ("everybody plan", 0),
             Of::Grown(id) => ("sender grown", id.0),
+            Of::StrangersOrders => ("stranger orders", 0),
+            Of::DroppedOrders => ("dropped orders", 0),
+            Of::DroppedQuestions => ("dropped questions", 0),
         };
         (kind.into(), id)
     }

@@ -14,7 +14,7 @@ use windlass_campaigns::{
     flow::{
         accounts,
         decide::{Decision, decide},
-        erasure,
+        erasure, strangers,
     },
     hooks::inbound_mail,
     model::{
@@ -419,6 +419,51 @@ async fn whoever_writes_ends_their_own_mail_and_nobody_elses() {
     assert_eq!((office.events(&touches[5]).await, office.reviews().await.len()), (before, 0));
     let touches = office.stage.touches(id).await;
     assert_eq!(in_status(&touches, TouchStatus::Sent), 6, "{touches:#?}");
+    office.stage.rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mails_of_strangers_have_a_bound_and_whoever_has_a_mail_of_ours_is_heard() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut office = Office::on_sqlite(dir.path(), &[]).await;
+    let people = office.stage.contacts("b", 3).await;
+    let (id, touches) = office.two_mails(&people).await;
+    office.taken(&written(1, "eve@example.net", "Stop", "", "")).await;
+    assert!(office.why("eve@example.net").await.is_some());
+    let now = office.stage.app.now();
+    let fill = move |tx: &mut db::Tx<'_>| {
+        let used = "UPDATE usage SET used = $1 WHERE kind = 'stranger orders'";
+        assert_eq!(tx.run(used, &[strangers::ORDERS_A_DAY.into()])?, 1);
+        for nth in 0..strangers::QUESTIONS_OPEN {
+            let (key, about) = (nth.to_string(), (None, None, Channel::Email));
+            let kind = reviews::ReviewKind::PossibleOptOut;
+            assert!(reviews::open_of_stranger(tx, kind, about, "no", &key, &key, now)?);
+        }
+        Ok::<_, db::DbError>(())
+    };
+    office.stage.app.db().write(fill).await.unwrap();
+    office.taken(&written(2, "mallory@example.net", "Stop", "", "")).await;
+    office.taken(&written(3, "trent@example.net", "Hello", "", "Please take me off your list")).await;
+    assert_eq!(office.why("mallory@example.net").await, None);
+    let dropped = async || {
+        let now = office.stage.app.now();
+        let standing = office.stage.app.db().read(move |tx| strangers::standing(tx, now)).await.unwrap();
+        standing.dropped.iter().map(|day| (day.orders, day.questions)).collect::<Vec<_>>()
+    };
+    assert_eq!(dropped().await, [(1, 1)]);
+
+    // Whoever answers a mail of ours ends what it belongs to, whatever room there is for strangers.
+    let thread = format!("In-Reply-To: {}\n", office.message_id(&touches[0]));
+    office.taken(&written(4, "colleague@example.net", "Re: News", &thread, "Unsubscribe")).await;
+    assert_eq!(office.standing(id, people[0]).await, EnrolmentStatus::Stopped);
+    assert_eq!(office.count(&touches[0], EventKind::Replied).await, 1);
+    assert_eq!(dropped().await, [(2, 2)], "the order and the question are a stranger's");
+    // And a contact is heard in full.
+    office.taken(&written(5, "b1@example.org", "Stop", "", "")).await;
+    assert_eq!(office.why("b1@example.org").await.as_deref(), Some("STOP by mail"));
+    office.taken(&written(6, "b2@example.org", "Re: News", "", "Please take me off your list")).await;
+    let open = office.stage.app.db().read(reviews::count).await.unwrap();
+    assert_eq!(open, i64::from(strangers::QUESTIONS_OPEN) + 1);
     office.stage.rest().await;
 }
 

@@ -12,6 +12,7 @@ use windlass_campaigns::{
     flow::{
         accounts,
         decide::{Decision, decide},
+        strangers,
     },
     model::{
         CampaignId, ContactId, ProviderId,
@@ -365,6 +366,80 @@ async fn an_answer_ends_the_sequence_a_doubt_goes_to_a_person_and_a_question_is_
     assert!(told.status == StatusCode::OK && !told.text.contains("Message"), "{}", told.text);
     assert!(world.is_suppressed(Channel::Sms, &number("b", 2)).await.is_some());
     world.stage.until_done(id).await;
+    world.stage.rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_strangers_leave_behind_has_a_bound_and_a_contacts_stop_has_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::set(dir.path(), &[]).await;
+    world.stage.work().await;
+    let people = world.stage.contacts("b", 2).await;
+    let touches = world.sent("first", &people, Channel::Sms).await;
+    let app = world.stage.app.clone();
+    let standing = async || {
+        let now = app.now();
+        app.db().read(move |tx| strangers::standing(tx, now)).await.unwrap()
+    };
+
+    // An order is counted once for each number, however often it is given.
+    let events = "SELECT count(*) FROM events WHERE kind = 'opted_out'";
+    let written = async || app.db().read(move |tx| tx.count(events, &[])).await.unwrap();
+    world.text("+13105550101", "stop").await;
+    let before = written().await;
+    world.text("+13105550101", "Stop.").await;
+    assert_eq!((standing().await.orders_today, written().await), (1, before), "it is in force already");
+    // A wish waits once for each writer, and again when a person has decided.
+    for text in ["wrong number", "don't text me again"] {
+        world.text("+13105550102", text).await;
+    }
+    let reviews = world.reviews().await;
+    assert_eq!(reviews.len(), 1, "{reviews:?}");
+    decide(&app, reviews[0].id, Decision::NoOptOut, "Ann").await.unwrap();
+    world.text("+13105550102", "wrong number, really").await;
+    assert_eq!(world.reviews().await.len(), 1);
+
+    // As if as many had written as there is room for.
+    let now = app.now();
+    let fill = move |tx: &mut db::Tx<'_>| {
+        let used = "UPDATE usage SET used = $1 WHERE kind = 'stranger orders'";
+        tx.run(used, &[strangers::ORDERS_A_DAY.into()])?;
+        for nth in 1..strangers::QUESTIONS_OPEN {
+            let (key, about) = (nth.to_string(), (None, None, Channel::Sms));
+            let kind = ReviewKind::PossibleOptOut;
+            assert!(reviews::open_of_stranger(tx, kind, about, "no", &key, &key, now)?);
+        }
+        Ok::<_, db::DbError>(())
+    };
+    app.db().write(fill).await.unwrap();
+    let before = written().await;
+    for nth in 0..3 {
+        world.text(&format!("+1310555020{nth}"), "stop").await;
+    }
+    for nth in 0..2 {
+        world.text(&format!("+1310555030{nth}"), "wrong number").await;
+    }
+    assert_eq!(world.is_suppressed(Channel::Sms, "+13105550200").await, None);
+    assert_eq!(written().await, before, "nothing is kept of them");
+    let now = standing().await;
+    assert_eq!((now.orders_today, now.questions_open), (10_000, 200));
+    let [today] = &now.dropped[..] else { panic!("{now:?}") };
+    assert_eq!((today.orders, today.questions), (3, 2));
+    // One that is suppressed needs no room.
+    world.text("+13105550101", "stop").await;
+    assert_eq!(standing().await.dropped[0].orders, 3);
+
+    // What contacts say is heard all the same, and so is who had a number when a message of ours went there.
+    world.text(&number("b", 0), "Stop, please.").await;
+    assert!(world.is_suppressed(Channel::Sms, &number("b", 0)).await.is_some());
+    assert_eq!(world.events(of(&touches, people[0]), EventKind::OptedOut).await, 1);
+    let mut moved = person("b", 1, windlass::Time(0));
+    moved.phone = Some("+12125559999".into());
+    app.db().write(move |tx| contacts::upsert(tx, &moved, windlass::Time(1))).await.unwrap();
+    world.text(&number("b", 1), "take me off your list").await;
+    assert_eq!(app.db().read(reviews::count).await.unwrap(), i64::from(strangers::QUESTIONS_OPEN) + 1);
+    world.text(&number("b", 1), "stop").await;
+    assert!(world.is_suppressed(Channel::Sms, &number("b", 1)).await.is_some());
     world.stage.rest().await;
 }
 

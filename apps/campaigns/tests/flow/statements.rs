@@ -463,6 +463,8 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     say!(touches::ensure(tx, &new(two, 2), NOW).map(|touch| touch.status));
     let refused = touches::of_step(tx, id, two, 2, Channel::Email)?.unwrap().id;
     say!(touches::fail(tx, refused, TouchStatus::Bounced, Some(Reason::Refused), "550", LATER));
+    say!(touches::has_bounced(tx, id, two));
+    say!(touches::has_bounced(tx, id, one));
     for last in [1, 9] {
         say!(senders::bounces_of_late(tx, ann, last));
         say!(senders::complaints_of_late(tx, ann, last));
@@ -494,7 +496,7 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
 
     let day = "2026-11-18";
     for of in
-        [usage::Of::Campaign(id), usage::Of::Sender(ann), usage::Of::CampaignPlan(id), usage::Of::Grown(ann)]
+        [usage::Of::Campaign(id), usage::Of::Sender(ann), usage::Of::Grown(ann), usage::Of::StrangersOrders]
     {
         say!(usage::take(tx, of, day, 1));
         say!(usage::take(tx, of, day, 1));
@@ -515,6 +517,20 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     say!(reviews::decide(tx, review, "called", "Bob", LATER));
     say!(reviews::settle(tx, "call:3", "called", "phone", LATER));
     say!(reviews::count(tx));
+
+    let about = (None, None, Channel::Sms);
+    for (key, writer) in [("s1", "h"), ("s2", "h"), ("s2", "i"), ("s2", "k")] {
+        let kind = ReviewKind::PossibleOptOut;
+        say!(reviews::open_of_stranger(tx, kind, about, "+1: no", key, writer, NOW));
+        say!(reviews::waits_of(tx, writer));
+        say!(reviews::count_of_strangers(tx, 1));
+        say!(reviews::count_of_strangers(tx, 9));
+    }
+    let asked = reviews::undecided(tx, ReviewId(0), 10)?[0].id;
+    say!(reviews::decide(tx, asked, "no_opt_out", "Ann", LATER));
+    say!(reviews::waits_of(tx, "h"));
+    say!(reviews::open_of_stranger(tx, ReviewKind::PossibleOptOut, about, "+1: no!", "s3", "h", LATER));
+    say!(reviews::waits_of(tx, ""));
 
     said.extend(ask_of_many(tx, id, list, one)?);
     said.extend(ask_of_imports(tx, list)?);

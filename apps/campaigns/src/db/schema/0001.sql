@@ -286,9 +286,12 @@ CREATE TABLE reviews (
   decision TEXT,
   decided_by TEXT,
   decided_at BIGINT,
-  key TEXT UNIQUE
+  key TEXT UNIQUE,
+  -- Who asks, where that is no contact: the keyed hash of their address, and whom they ask about.
+  writer TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX reviews_open ON reviews (decision, id);
+CREATE UNIQUE INDEX reviews_strangers ON reviews (writer) WHERE writer <> '' AND decision IS NULL;
 
 -- Files of contacts on their way in. Each start of one is a run; who works for an earlier run finds out at the next batch.
 -- List and plan are there once somebody has said what the columns mean.

@@ -1,9 +1,14 @@
 //! What a person has to decide.
 
+use windlass_look::words::many;
+
 use super::{Ask, Id, ROWS, Reply, Sent, cut, lookup::Names};
 use crate::{
     app::AppError,
-    flow::decide::{self, Decision},
+    flow::{
+        decide::{self, Decision},
+        strangers::{self, Dropped, Strangers},
+    },
     model::{ContactId, ReviewId, touch::Touch},
     pages::{
         Section, Shell,
@@ -18,7 +23,8 @@ use crate::{
 /// `GET /reviews`
 pub(super) async fn list(ask: Ask) -> Reply {
     let after = ReviewId(ask.after());
-    let (rows, next, names) = ask
+    let now = ask.app.now();
+    let (rows, next, names, strangers) = ask
         .read(move |tx| {
             let (open, next) = cut(reviews::undecided(tx, after, ROWS + 1)?, |review| review.id.0);
             let mut names = Names::default();
@@ -33,16 +39,39 @@ pub(super) async fn list(ask: Ask) -> Reply {
                 }
                 rows.push((review, touch));
             }
-            Ok((rows, next, names))
+            Ok((rows, next, names, strangers::standing(tx, now)?))
         })
         .await?;
     let s = ask.shell(Section::Reviews).await?;
     let page = ReviewsPage {
         rows: rows.into_iter().map(|(review, touch)| row(&ask, &s, &names, review, touch)).collect(),
+        dropped: strangers.dropped.iter().map(|day| dropped(day, &strangers)).collect(),
         pages: ask.pages("/reviews", &[], "after", next),
         s,
     };
     Ok(windlass_look::show(&page))
+}
+
+/// What was dropped on a day, and why.
+fn dropped(one: &Dropped, bounds: &Strangers) -> String {
+    let questions = match one.questions {
+        0 => None,
+        count => Some(format!(
+            "{} that may mean an opt-out, since {} waited for a decision already",
+            many(count.unsigned_abs(), "message", "messages"),
+            bounds.questions_at_most
+        )),
+    };
+    let orders = match one.orders {
+        0 => None,
+        count => Some(format!(
+            "{} to end messages, after {} on that day",
+            many(count.unsigned_abs(), "order", "orders"),
+            bounds.orders_a_day
+        )),
+    };
+    let what: Vec<String> = questions.into_iter().chain(orders).collect();
+    format!("{}: {}", one.day, what.join("; "))
 }
 
 fn contact_of(review: &Review, touch: Option<&Touch>) -> Option<ContactId> {

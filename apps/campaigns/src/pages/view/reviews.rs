@@ -41,6 +41,8 @@ pub struct ReviewsPage {
     pub s: Shell,
     /// What waits longest first.
     pub rows: Vec<ReviewRow>,
+    /// What was dropped of people who are no contacts, by the day, in words; empty when nothing was.
+    pub dropped: Vec<String>,
     /// The way through them.
     pub pages: Pages,
 }

@@ -87,6 +87,7 @@ fn said(taken: &Taken) -> String {
         Became::Replied => "it was answered",
         Became::AutoAnswered => "a machine has answered",
         Became::Known => "that is known",
+        Became::Dropped => "nothing is kept of it: too many write who are no contacts",
         Became::Nothing => "nothing to do with any message",
     };
     match taken.message {

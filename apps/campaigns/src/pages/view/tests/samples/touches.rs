@@ -46,7 +46,12 @@ pub(super) fn empty() -> Vec<(&'static str, String)> {
         ),
         (
             "no reviews",
-            html(&ReviewsPage { s: admin(Section::Reviews), rows: vec![], pages: Pages::default() }),
+            html(&ReviewsPage {
+                s: admin(Section::Reviews),
+                rows: vec![],
+                dropped: vec![],
+                pages: Pages::default(),
+            }),
         ),
     ]
 }
@@ -139,5 +144,10 @@ fn reviews(t: &str) -> String {
         at: when(7_000),
         choices: vec![Choice::of("sent", "It was made", ""), Choice::of(t, t, "")],
     };
-    html(&ReviewsPage { s: admin(Section::Reviews), rows: vec![row(1, t), row(2, "")], pages: paging() })
+    html(&ReviewsPage {
+        s: admin(Section::Reviews),
+        rows: vec![row(1, t), row(2, "")],
+        dropped: vec![t.to_owned()],
+        pages: paging(),
+    })
 }
