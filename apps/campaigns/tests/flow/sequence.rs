@@ -67,10 +67,10 @@ async fn whoever_cannot_be_reached_by_one_channel_is_reached_by_the_other() {
     stage.until_done(id).await;
 
     let touches = stage.touches(id).await;
-    assert_eq!(in_status(&touches, TouchStatus::Failed), 1, "{touches:#?}");
-    let failed = touches.iter().find(|touch| touch.status == TouchStatus::Failed).unwrap();
-    assert_eq!(failed.reason, Some(Reason::Refused));
-    assert!(failed.detail.contains("550"), "{failed:?}");
+    assert_eq!(in_status(&touches, TouchStatus::Bounced), 1, "{touches:#?}");
+    let bounced = touches.iter().find(|touch| touch.status == TouchStatus::Bounced).unwrap();
+    assert_eq!(bounced.reason, Some(Reason::Refused));
+    assert!(bounced.detail.contains("550"), "{bounced:?}");
     assert_eq!(stage.calls_and_texts().len(), 1);
     assert_eq!(stage.mails().len(), 2);
 
