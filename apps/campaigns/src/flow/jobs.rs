@@ -149,9 +149,14 @@ pub fn send_id(touch: &Touch, named_at: Time) -> JobId {
     JobId::named(named_at, &format!("campaigns/send/{}/{}", touch.id, touch.channel))
 }
 
+/// The id of the job that sends a message again that its provider took and did not bring.
+pub fn again_id(touch: &Touch, named_at: Time) -> JobId {
+    JobId::named(named_at, &format!("campaigns/send/{}/{}/after-{}", touch.id, touch.channel, touch.sends))
+}
+
 /// The job that watches a message.
 pub fn watch(sharing: Sharing, touch: &Touch, named_at: Time) -> Draft {
-    let id = JobId::named(named_at, &format!("campaigns/watch/{}", touch.id));
+    let id = JobId::named(named_at, &format!("campaigns/watch/{}/{}", touch.id, touch.sends));
     let draft = WatchTouch { touch: touch.id }.draft().id(id).unique(touch.id.to_string());
     of_campaign(draft, sharing, touch.campaign)
 }

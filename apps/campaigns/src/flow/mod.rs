@@ -36,6 +36,7 @@ pub mod content;
 pub mod decide;
 pub mod inbound;
 pub mod inbound_mail;
+mod late;
 pub(crate) mod lead;
 pub mod news;
 mod next;

@@ -6,7 +6,7 @@
 
 use windlass::Time;
 
-use super::{accounts, brake, colleagues, optout};
+use super::{accounts, brake, colleagues, late, optout};
 use crate::{
     app::{App, AppError},
     channel::{
@@ -218,7 +218,11 @@ fn went_on(
     let table = ErrorTable::default()
         .merged(providers::error_rules(tx)?)
         .map_err(|error| AppError::invalid("the table of errors", error))?;
-    match table.decide(code, progress.class()).action {
+    let action = table.decide(code, progress.class()).action;
+    if late::is_tried_again(tx, app, touch, action, why, now)? {
+        return Ok(Vec::new());
+    }
+    match action {
         Action::Suppress => optout::suppress(tx, app, touch, code, source, now)?,
         Action::Brake => {
             if let Some(sender) = touch.sender {
@@ -229,7 +233,10 @@ fn went_on(
         }
         _ => {}
     }
-    if status == TouchStatus::Bounced { stop(tx, touch, Ending::Bounce, now) } else { Ok(Vec::new()) }
+    if !late::falls_back(tx, app, touch, now)? && status == TouchStatus::Bounced {
+        return stop(tx, touch, Ending::Bounce, now);
+    }
+    Ok(Vec::new())
 }
 
 /// Whether the provider has said more of it than that already.

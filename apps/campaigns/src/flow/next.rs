@@ -371,7 +371,7 @@ fn choose_sender(
 }
 
 /// The named limits that a message takes.
-fn limits_of(tx: &mut Tx<'_>, touch: &Touch) -> Result<Vec<String>, AppError> {
+pub(super) fn limits_of(tx: &mut Tx<'_>, touch: &Touch) -> Result<Vec<String>, AppError> {
     let Some(sender) = touch.sender else { return Ok(Vec::new()) };
     let mut names = vec![limits::of_sender(sender)];
     if let Some(sender) = senders::get(tx, sender)? {

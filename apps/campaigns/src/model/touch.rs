@@ -103,6 +103,8 @@ pub enum Reason {
     SenderPaused,
     /// There is no sender of this channel.
     NoSender,
+    /// It did not arrive, and is tried again.
+    TriedAgain,
     /// The provider, or the sender, fails too often: it is left alone for a while.
     BreakerOpen,
     /// The provider said later.
@@ -155,6 +157,7 @@ impl Reason {
             Reason::EverybodyCap => "the cap of the day of all campaigns is reached",
             Reason::DomainCap => "the cap of the day of the recipient's domain is reached",
             Reason::SenderPaused => "the sender is paused",
+            Reason::TriedAgain => "it did not arrive, and is tried again",
             Reason::NoSender => "the campaign has no sender for this channel",
             Reason::BreakerOpen => "the provider fails too often and is left alone for a while",
             Reason::ProviderBusy => "the provider asked to wait",

@@ -213,6 +213,16 @@ pub fn end_if_over(tx: &mut Tx<'_>, id: CampaignId, now: Time) -> Result<bool, D
     Ok(tx.run(sql, &[id.into(), now.into()])? > 0)
 }
 
+/// Lets one that was over not before that moment go on; false when it is not, or longer.
+///
+/// # Errors
+/// The database's.
+pub fn reopen(tx: &mut Tx<'_>, id: CampaignId, since: Time) -> Result<bool, DbError> {
+    let sql = "UPDATE campaigns SET status = 'running', ended_at = NULL, revision = revision + 1
+               WHERE id = $1 AND status = 'done' AND ended_at >= $2";
+    Ok(tx.run(sql, &[id.into(), since.into()])? > 0)
+}
+
 /// The sequences by which live campaigns enrol.
 ///
 /// # Errors

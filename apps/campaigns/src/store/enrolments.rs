@@ -109,6 +109,16 @@ pub fn end(
     Ok(tx.run(sql, &values)? > 0)
 }
 
+/// Lets one who has come to the end be under way again, at the step where they are; false when they have not.
+///
+/// # Errors
+/// The database's.
+pub fn reopen(tx: &mut Tx<'_>, campaign: CampaignId, contact: ContactId, now: Time) -> Result<bool, DbError> {
+    let sql = "UPDATE enrolments SET status = 'active', reason = '', updated_at = $3
+               WHERE campaign_id = $1 AND contact_id = $2 AND status = 'done'";
+    Ok(tx.run(sql, &[campaign.into(), contact.into(), now.into()])? > 0)
+}
+
 /// Ends every sequence of a contact that goes on; the campaigns.
 ///
 /// # Errors

@@ -571,6 +571,23 @@ pub fn told(
     Ok(tx.run(sql, &values)? > 0)
 }
 
+/// Plans another try of a message that has failed, or come back.
+///
+/// # Errors
+/// The database's.
+pub fn try_again(
+    tx: &mut Tx<'_>,
+    id: TouchId,
+    reason: Reason,
+    detail: &str,
+    until: Time,
+) -> Result<(), DbError> {
+    let sql =
+        "UPDATE touches SET status = 'deferred', reason = $2, detail = $3, until_at = $4, ended_at = NULL
+               WHERE id = $1 AND status IN ('failed', 'bounced')";
+    tx.run(sql, &[id.into(), reason.into(), detail.into(), until.into()]).map(drop)
+}
+
 /// Messages of a campaign that wait for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {

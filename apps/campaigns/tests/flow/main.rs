@@ -9,6 +9,7 @@ mod colleagues;
 mod crash;
 mod db;
 mod inbound_mail;
+mod late;
 mod open;
 mod paces;
 mod postgres;

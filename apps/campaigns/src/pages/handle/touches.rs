@@ -51,7 +51,7 @@ const FILTERS: [&str; 6] = ["campaign", "step", "variant", "status", "reason", "
 const CAMPAIGNS: u32 = 200;
 
 /// Reasons in the order of their own list.
-const REASONS: [Reason; 27] = [
+const REASONS: [Reason; 28] = [
     Reason::WindowClosed,
     Reason::RecipientQuietHours,
     Reason::Holiday,
@@ -61,6 +61,7 @@ const REASONS: [Reason; 27] = [
     Reason::UserCap,
     Reason::EverybodyCap,
     Reason::DomainCap,
+    Reason::TriedAgain,
     Reason::SenderPaused,
     Reason::NoSender,
     Reason::BreakerOpen,
