@@ -49,6 +49,7 @@ pub fn router(app: App) -> Router {
         .route("/daily-cap", get(setting::daily_cap).put(setting::set_daily_cap))
         .route("/templates", get(setting::templates).post(setting::write_template))
         .route("/providers", get(setting::providers).post(setting::set_provider))
+        .route("/providers/{id}/breaker", get(setting::breaker).put(setting::set_breaker))
         .route("/providers/{id}/slowed", delete(setting::bring_provider_back))
         .route("/senders", get(setting::senders).post(setting::set_sender))
         .route("/senders/{id}/pause", post(setting::pause_sender))
@@ -62,6 +63,7 @@ pub fn router(app: App) -> Router {
         )
         .route("/error-rules", get(setting::error_rules).put(setting::set_error_rule))
         .route("/strangers", get(setting::strangers))
+        .route("/error-rules/{provider}/{code}", delete(setting::remove_error_rule))
         .merge(personal())
         .fallback(answer::nowhere)
         .with_state(app);

@@ -18,6 +18,7 @@ use crate::{
     },
     flow::{
         accounts,
+        breakers::{self, Hand},
         decide::{self, Decision},
         hours,
         paces::{self, Whose},
@@ -163,6 +164,44 @@ pub(super) async fn providers(State(app): State<App>) -> Answer<Vec<Paced<Provid
     let all = app.db().read(|tx| Ok::<_, AppError>(providers::all(tx)?)).await?;
     let paced = |one: Provider| paced(&app, one.clone(), &one.pace);
     Ok(Json(all.into_iter().map(paced).collect()))
+}
+
+/// What a person makes of a breaker.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ByHand {
+    gate: Hand,
+    #[serde(default)]
+    why: String,
+}
+
+/// How a breaker stands.
+#[derive(Debug, Serialize)]
+pub(super) struct Stands {
+    state: &'static str,
+    /// The state in a sentence.
+    says: String,
+}
+
+/// `GET /v1/providers/{id}/breaker`
+pub(super) async fn breaker(State(app): State<App>, Path(id): Path<ProviderId>) -> Answer<Stands> {
+    let breaker = app.db().read(move |tx| {
+        providers::get(tx, id)?.ok_or_else(|| AppError::unknown("provider", id))?;
+        Ok::<_, AppError>(providers::breaker(tx, id)?)
+    });
+    let breaker = breaker.await?;
+    Ok(Json(Stands { state: breaker.state(), says: breaker.says() }))
+}
+
+/// `PUT /v1/providers/{id}/breaker`
+pub(super) async fn set_breaker(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<ProviderId>,
+    Body(given): Body<ByHand>,
+) -> Answer<Stands> {
+    breakers::decide(&app, id, given.gate, &given.why, &visitor.name).await?;
+    breaker(State(app), Path(id)).await
 }
 
 /// `DELETE /v1/providers/{id}/slowed`: brings an account back to its full pace.
@@ -330,6 +369,16 @@ pub(super) async fn set_error_rule(
     Body(rule): Body<ErrorRule>,
 ) -> Answer<ErrorRule> {
     Ok(Json(accounts::set_error_rule(&app, rule, &visitor.name).await?))
+}
+
+/// `DELETE /v1/error-rules/{provider}/{code}`: what the program brings holds again.
+pub(super) async fn remove_error_rule(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path((provider, code)): Path<(ProviderKind, String)>,
+) -> Answer<Vec<ErrorRule>> {
+    accounts::remove_error_rule(&app, provider, &code, &visitor.name).await?;
+    error_rules(State(app)).await
 }
 
 /// `GET /v1/domain-limits`: what recipients' domains bear.

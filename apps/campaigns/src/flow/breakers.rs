@@ -9,6 +9,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use serde::Deserialize;
 use windlass::Time;
 
 use super::limits;
@@ -163,13 +164,16 @@ fn why(outcome: &SendOutcome) -> String {
 }
 
 /// What a person makes of a breaker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) enum Hand {
     /// Nothing passes.
+    #[serde(rename = "open")]
     HoldBack,
     /// Everything passes.
+    #[serde(rename = "closed")]
     LetThrough,
     /// The breaker decides again.
+    #[serde(rename = "release")]
     LetGo,
 }
 

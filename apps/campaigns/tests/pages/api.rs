@@ -44,6 +44,12 @@ impl Site {
         answer.json()
     }
 
+    async fn put(&self, path: &str, body: Value) -> Answer {
+        let request =
+            Request::put(format!("{PATH}/v1{path}")).header(header::CONTENT_TYPE, "application/json");
+        self.ask(ALL, request.body(body.to_string().into()).unwrap()).await
+    }
+
     async fn delete(&self, path: &str) {
         let request = Request::delete(format!("{PATH}/v1{path}")).body(Body::empty()).unwrap();
         let answer = self.ask(ALL, request).await;
@@ -287,6 +293,32 @@ async fn what_a_pause_holds_back_says_so_and_a_draft_says_whom_it_would_reach() 
     let id = site.tell("/campaigns", draft).await.json()["id"].as_i64().unwrap();
     let on_list = site.asked("/lists").await[0]["contacts"].clone();
     assert_eq!(site.asked(&format!("/campaigns/{id}")).await["contacts"], on_list);
+}
+
+#[tokio::test]
+async fn a_breaker_is_taken_in_hand_and_a_rule_for_errors_taken_back() {
+    let (_dir, site) = new_site().await;
+    site.fill("x").await;
+    assert_eq!(site.asked("/providers/1/breaker").await["state"], "closed");
+    let put = async |body: Value| site.put("/providers/1/breaker", body).await;
+    let nameless = put(json!({"gate": "open"})).await;
+    assert!(nameless.problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid").contains("say why"));
+    let held = put(json!({"gate": "open", "why": "their status page"})).await.json();
+    assert_eq!(held["state"], "forced open");
+    assert!(held["says"].as_str().unwrap().contains("their status page"), "{held}");
+    assert_eq!(put(json!({"gate": "release"})).await.json()["state"], "probing", "one message may ask");
+    put(json!({"gate": "ajar"})).await.problem(StatusCode::BAD_REQUEST, "bad_request");
+
+    let rule = json!({"provider": "twilio", "code": "30003", "action": "fail"});
+    site.put("/error-rules", rule).await.json();
+    let action = async || {
+        let rules = site.asked("/error-rules").await;
+        let rule = rules.as_array().unwrap().iter().find(|rule| rule["code"] == "30003").unwrap();
+        rule["action"].clone()
+    };
+    assert_eq!(action().await, "fail");
+    site.delete("/error-rules/twilio/30003").await;
+    assert_eq!(action().await, "retry");
 }
 
 #[tokio::test]
