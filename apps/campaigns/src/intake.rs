@@ -29,7 +29,6 @@ pub use self::{
     keep::{Keeping, keep, sweep, take_up},
 };
 pub(crate) use erase::forget;
-pub(crate) use read::ERASED;
 
 use crate::{
     app::{App, AppError},

@@ -513,6 +513,39 @@ async fn an_erased_contact_is_not_imported_again_and_leaves_nothing_but_a_count(
     assert!(!intake::errors(&app, again).await.unwrap().contains(email), "no file names them");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_that_was_erased_with_somebody_else_is_left_out_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = app_in(dir.path()).await;
+    let known = "email,mobile\nann@example.com,212 555 0100\ndora@example.com,212 555 0101\n";
+    let first = start(&app, known).await;
+    ended(&app, first).await;
+    let ann = everybody(&app).await[0].id;
+    erasure::erase(&app, ann, "Ann").await.unwrap();
+    // Ann; two of her office, one of them twice; the number of somebody who is still there; a number of one's own.
+    let file = "email,mobile\nann@example.com,212 555 0100\nbob@example.com,212 555 0100\ncarl@example.com,212 555 0100\n\
+        bob@example.com,212 555 0100\neve@example.com,212 555 0101\nfay@example.com,212 555 0102\n";
+    let again = start(&app, file).await;
+    let progress = ended(&app, again).await.progress;
+    let counted = |codes: &[(&str, u64)]| -> BTreeMap<String, u64> {
+        codes.iter().map(|(code, rows)| ((*code).to_owned(), *rows)).collect()
+    };
+    assert_eq!((progress.rows, progress.added, progress.duplicates, progress.refused), (6, 4, 1, 1));
+    assert_eq!(
+        progress.by_code,
+        counted(&[("duplicate", 1), ("erased", 1), ("number_erased", 2), ("number_kept", 1)])
+    );
+    let told = |codes: Vec<(&str, u64)>| counted(&codes);
+    assert_eq!(told(progress.faults().collect()), counted(&[("duplicate", 1), ("erased", 1)]));
+    assert_eq!(
+        told(progress.without_number().collect()),
+        counted(&[("number_erased", 2), ("number_kept", 1)])
+    );
+    assert_eq!(progress.in_file(), 1, "the row that stands twice");
+    let phones: Vec<_> = everybody(&app).await.into_iter().filter_map(|one| one.phone).collect();
+    assert_eq!(phones, ["+12125550101", "+12125550102"], "nobody has the number again");
+}
+
 /// Few addresses, so that contacts meet in every way that they can.
 fn newcomer() -> impl Strategy<Value = NewContact> {
     let address = (proptest::option::of(0..4_u8), proptest::option::of(0..4_u8));

@@ -18,6 +18,7 @@ use crate::{
     model::{
         ContactId, ListId, UserId,
         contact::{Consent, Contact},
+        import::{NUMBER_ERASED, NUMBER_KEPT},
         touch::Touch,
     },
     optout::{EmailAddress, PhoneNumber},
@@ -124,23 +125,46 @@ impl Given {
     }
 }
 
+/// A contact as they are kept, with what of the request is not.
+#[derive(Debug, Serialize)]
+pub(super) struct Stored {
+    #[serde(flatten)]
+    contact: Contact,
+    left_out: Vec<LeftOut>,
+}
+
+/// A field that was given and is not kept.
+#[derive(Debug, Serialize)]
+struct LeftOut {
+    field: &'static str,
+    /// The word by which an import counts the same.
+    why: &'static str,
+}
+
 /// `POST /v1/contacts`: adds a contact, or writes what is new of one that is known.
 pub(super) async fn upsert(
     State(app): State<App>,
     visitor: Visitor,
     Body(given): Body<Given>,
-) -> Answer<Contact> {
-    let (contact, on_lists) = given.checked()?;
+) -> Answer<Stored> {
+    let (given, on_lists) = given.checked()?;
     let (now, inner) = (app.now(), app.clone());
     let stored = app.db().write(move |tx| {
-        let contact = erasure::refuse_erased(tx, &inner, &contact)?;
-        let id = contacts::upsert(tx, &contact, now)?.id();
+        let kept = erasure::refuse_erased(tx, &inner, &given)?;
+        let id = contacts::upsert(tx, &kept, now)?.id();
         for name in &on_lists {
             let list = lists::ensure(tx, name, now)?;
             lists::add(tx, list, [id])?;
         }
         audit::note(tx, &visitor.name, "set contact", &id.to_string(), "", now)?;
-        contacts::get(tx, id)?.ok_or_else(|| AppError::unknown("contact", id))
+        let contact = contacts::get(tx, id)?.ok_or_else(|| AppError::unknown("contact", id))?;
+        let why = match &given.phone {
+            Some(_) if kept.phone.is_none() => Some(NUMBER_ERASED),
+            Some(_) if contact.phone != given.phone => Some(NUMBER_KEPT),
+            _ => None,
+        };
+        let left_out = why.map(|why| LeftOut { field: "phone", why }).into_iter().collect();
+        Ok::<_, AppError>(Stored { contact, left_out })
     });
     Ok(Json(stored.await?))
 }

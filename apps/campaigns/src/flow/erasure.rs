@@ -47,7 +47,17 @@ pub async fn erase(app: &App, contact: ContactId, who: &str) -> Result<(), AppEr
         .await
 }
 
-/// Those of some new contacts whom nobody has erased, and how many are left out.
+/// Some new contacts, without what was erased.
+pub(crate) struct Unerased<'a> {
+    /// Those whom nobody has erased.
+    pub(crate) people: Cow<'a, [NewContact]>,
+    /// How many were erased, and are not among them.
+    pub(crate) left_out: u64,
+    /// How many of them are kept without their number, because that was erased.
+    pub(crate) without_number: u64,
+}
+
+/// Takes out of some new contacts what was erased.
 ///
 /// A contact goes by their mailbox, or by their number where they have none. The erased number of another mailbox may have
 /// been an office's: that contact is kept, without the number.
@@ -58,9 +68,10 @@ pub(crate) fn without_erased<'a>(
     tx: &mut Tx<'_>,
     app: &App,
     people: &'a [NewContact],
-) -> Result<(Cow<'a, [NewContact]>, u64), DbError> {
+) -> Result<Unerased<'a>, DbError> {
+    let all = || Unerased { people: Cow::Borrowed(people), left_out: 0, without_number: 0 };
     if !suppressions::is_any_forgotten(tx)? {
-        return Ok((Cow::Borrowed(people), 0));
+        return Ok(all());
     }
     let hashes =
         |address: &Option<String>| address.as_deref().map(|text| app.hashes_of(text)).unwrap_or_default();
@@ -68,31 +79,35 @@ pub(crate) fn without_erased<'a>(
     let asked: Vec<String> = addresses.flat_map(hashes).collect();
     let forgotten = suppressions::forgotten_among(tx, &asked)?;
     if forgotten.is_empty() {
-        return Ok((Cow::Borrowed(people), 0));
+        return Ok(all());
     }
     let is_erased = |address: &Option<String>, forgotten: &HashSet<String>| {
         hashes(address).iter().any(|hash| forgotten.contains(hash))
     };
     let mut kept = Vec::with_capacity(people.len());
+    let mut without_number = 0;
     for person in people {
         let (email, phone) = (is_erased(&person.email, &forgotten), is_erased(&person.phone, &forgotten));
         match (email, phone, &person.email) {
             (true, ..) | (_, true, None) => {}
-            (false, true, Some(_)) => kept.push(NewContact { phone: None, ..person.clone() }),
+            (false, true, Some(_)) => {
+                without_number += 1;
+                kept.push(NewContact { phone: None, ..person.clone() });
+            }
             (false, false, _) => kept.push(person.clone()),
         }
     }
-    let left_out = people.len() - kept.len();
-    Ok((Cow::Owned(kept), left_out as u64))
+    let left_out = (people.len() - kept.len()) as u64;
+    Ok(Unerased { people: Cow::Owned(kept), left_out, without_number })
 }
 
-/// Refuses a new contact who was erased.
+/// Refuses a new contact who was erased; of another one, what is kept of them.
 ///
 /// # Errors
 /// That they were; the database's.
 pub(crate) fn refuse_erased(tx: &mut Tx<'_>, app: &App, person: &NewContact) -> Result<NewContact, AppError> {
-    let (kept, _) = without_erased(tx, app, std::slice::from_ref(person))?;
-    kept.first().cloned().ok_or_else(|| {
+    let kept = without_erased(tx, app, std::slice::from_ref(person))?;
+    kept.people.first().cloned().ok_or_else(|| {
         AppError::Conflict(
             "this address was erased, and is not kept again; if its owner asks for it, take its suppression back first"
                 .to_owned(),

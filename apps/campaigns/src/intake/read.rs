@@ -9,8 +9,9 @@ use tokio::sync::mpsc::Sender;
 
 use super::convert;
 use crate::{
+    flow::erasure::Unerased,
     import::{Counts, ErrorFile, ImportError, Rows},
-    model::import::{Import, ImportPlan, Progress},
+    model::import::{ERASED, Import, ImportPlan, NUMBER_ERASED, NUMBER_KEPT, Progress},
     store::contacts::{Batch, NewContact},
 };
 
@@ -19,10 +20,6 @@ use crate::{
 const BATCH_ROWS: usize = 1_000;
 /// The file of rows that failed holds so many bytes at most: more are no typing errors, but a wrong mapping.
 const ERRORS_MAX_BYTES: usize = 8 * 1024 * 1024;
-/// The code under which numbers are counted that were left with another contact.
-const NUMBER_KEPT: &str = "number_kept";
-/// The code under which rows are counted whose contact was erased; the file of refused rows does not have them.
-pub(crate) const ERASED: &str = "erased";
 
 /// A batch of rows.
 pub(super) struct Piece {
@@ -36,11 +33,21 @@ pub(super) struct Piece {
 
 impl Piece {
     /// How far the import is with this batch.
-    pub(super) fn after(&self, before: &Progress, added: u64, erased: u64, batch: &Batch) -> Progress {
+    pub(super) fn after(
+        &self,
+        before: &Progress,
+        added: u64,
+        unerased: &Unerased<'_>,
+        batch: &Batch,
+    ) -> Progress {
         let known = batch.upserted.len() as u64 - added;
         let so_far = |code: &str| before.by_code.get(code).copied().unwrap_or(0);
-        let erased = so_far(ERASED) + erased;
-        let found = [(NUMBER_KEPT, so_far(NUMBER_KEPT) + batch.numbers_kept), (ERASED, erased)];
+        let erased = so_far(ERASED) + unerased.left_out;
+        let found = [
+            (ERASED, erased),
+            (NUMBER_KEPT, so_far(NUMBER_KEPT) + batch.numbers_kept),
+            (NUMBER_ERASED, so_far(NUMBER_ERASED) + unerased.without_number),
+        ];
         let found = found.into_iter().filter(|(_, count)| *count > 0);
         let by_code = self.counts.by_code.iter().map(|(code, count)| (code.name(), *count));
         let by_code = by_code.chain(found).map(|(code, count)| (code.to_owned(), count));

@@ -126,10 +126,10 @@ async fn write(
     let Place { import, list, known } = place;
     let work = move |tx: &mut crate::db::Tx<'_>| {
         let how = contacts::How { known, ..contacts::How::FILE };
-        let (people, erased) = erasure::without_erased(tx, &inner, &piece.people)?;
-        let batch = contacts::upsert_all(tx, &people, how, convert::has_date, now)?;
+        let unerased = erasure::without_erased(tx, &inner, &piece.people)?;
+        let batch = contacts::upsert_all(tx, &unerased.people, how, convert::has_date, now)?;
         let added = batch.upserted.iter().filter(|done| matches!(done, contacts::Upserted::Added(_))).count();
-        let progress = piece.after(&before, added as u64, erased, &batch);
+        let progress = piece.after(&before, added as u64, &unerased, &batch);
         // The whole batch is taken back when the run is over.
         if !imports::advance(tx, import, &progress, seen_at)? {
             return Err(Over::Run);

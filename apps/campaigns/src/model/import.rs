@@ -123,6 +123,13 @@ pub struct Import {
     pub ended_at: Option<Time>,
 }
 
+/// The code of rows whose contact was erased; the file of refused rows does not have them.
+pub const ERASED: &str = "erased";
+/// The code of rows whose number another contact has: theirs is kept without it.
+pub const NUMBER_KEPT: &str = "number_kept";
+/// The code of rows whose number was erased with a contact who had another mailbox: theirs is kept without it.
+pub const NUMBER_ERASED: &str = "number_erased";
+
 /// What became of the rows of a file; rows are the sum of the next four.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -138,10 +145,33 @@ pub struct Progress {
     pub duplicates: u64,
     /// Rows with another fault.
     pub refused: u64,
-    /// How often each fault was found, and how often a number was left with the contact who had it already.
+    /// How often each fault was found, and for which reason how many contacts were kept without their number.
     pub by_code: BTreeMap<String, u64>,
     /// Whether there were more rows that failed than the file of errors holds.
     pub errors_cut: bool,
+}
+
+impl Progress {
+    /// Why rows are no contacts, and how many for each reason.
+    pub fn faults(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.codes(false)
+    }
+
+    /// Why contacts were kept without their number, and how many for each reason.
+    pub fn without_number(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.codes(true)
+    }
+
+    /// Rows that the file of refused rows has, or would have if it were long enough.
+    pub fn in_file(&self) -> u64 {
+        let erased = self.by_code.get(ERASED).copied().unwrap_or(0);
+        (self.duplicates + self.refused).saturating_sub(erased)
+    }
+
+    fn codes(&self, are_kept: bool) -> impl Iterator<Item = (&str, u64)> {
+        let all = self.by_code.iter().map(|(code, rows)| (code.as_str(), *rows));
+        all.filter(move |(code, _)| [NUMBER_KEPT, NUMBER_ERASED].contains(code) == are_kept)
+    }
 }
 
 impl Import {

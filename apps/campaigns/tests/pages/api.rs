@@ -251,6 +251,17 @@ async fn an_erased_address_is_not_taken_in_again_until_its_suppression_is_taken_
     let colleague = json!({"email": "bob@example.com", "phone": "+12125550100"});
     let bob = site.tell("/contacts", colleague).await.json();
     assert_eq!((&bob["email"], &bob["phone"]), (&json!("bob@example.com"), &Value::Null));
+    assert_eq!(bob["left_out"], json!([{"field": "phone", "why": "number_erased"}]), "he is told so: {bob}");
+    let carl = |phone: &str| json!({"email": "carl@example.com", "phone": phone});
+    assert_eq!(site.tell("/contacts", carl("+12125550101")).await.json()["left_out"], json!([]));
+    let dora = json!({"email": "dora@example.com", "phone": "+12125550102"});
+    assert_eq!(site.tell("/contacts", dora).await.json()["left_out"], json!([]));
+    let carl = site.tell("/contacts", carl("+12125550102")).await.json();
+    assert_eq!(
+        (&carl["phone"], &carl["left_out"]),
+        (&json!("+12125550101"), &json!([{"field": "phone", "why": "number_kept"}])),
+        "a number stays with whoever has it: {carl}"
+    );
 
     for one in site.asked("/suppressions").await.as_array().unwrap() {
         assert_eq!(one["address"], Value::Null);

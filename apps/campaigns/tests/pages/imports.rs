@@ -148,6 +148,21 @@ async fn a_file_is_brought_looked_at_imported_and_what_was_refused_comes_back() 
 
     let again = site.post("/imports/2", &borrowed(&fields)).await;
     assert!(!again.flash().good, "it was imported already");
+
+    // A colleague of somebody who is erased comes with her number.
+    assert!(!site.page("/imports/2").await.contains("<h2>Contacts without"));
+    let ann = people[0].id.0;
+    assert!(site.post(&format!("/contacts/{ann}/erase"), &[("confirmed", "yes")]).await.flash().good);
+    let file = "email,mobile\nann@example.com,\nbob@example.com,+1 212 555 0100\n";
+    assert_eq!(site.upload(file.as_bytes()).await.goes_to(), "/imports/3");
+    let fields = fields_of(&site.page("/imports/3").await, &[("list", "Spring")]);
+    assert!(site.post("/imports/3", &borrowed(&fields)).await.flash().good);
+    site.imported(3).await;
+    let html = site.page("/imports/3").await;
+    let at = |part: &str| html.find(part).unwrap_or_else(|| panic!("{part} is not on it: {html}"));
+    let kept = at("<h2>Contacts without");
+    assert!(at(">erased</span>") < kept && kept < at(">number_erased</span>"), "{html}");
+    assert!(!html.contains("555 0100") && !html.contains("5550100"), "{html}");
     let over = site.post("/imports/2/cancel", &[]).await;
     assert!(!over.flash().good && over.flash().text.contains("is done"));
 }

@@ -15,7 +15,7 @@ use crate::{
     intake::{self, MAX_FILE_BYTES, Tried},
     model::{
         ImportId,
-        import::{Import, ImportPlan, ImportStatus, Known},
+        import::{ERASED, Import, ImportPlan, ImportStatus, Known, NUMBER_ERASED},
     },
     optout::Country,
     pages::{
@@ -129,7 +129,8 @@ async fn progress_page(ask: &Ask, import: &Import) -> Reply {
         rows: progress.rows.into(),
         why: import.why.clone(),
         ended: import.ended_at.map(|at| ask.when(at)),
-        codes: progress.by_code.iter().map(|(code, rows)| told(code, *rows)).collect(),
+        codes: progress.faults().map(|(code, rows)| told(code, rows)).collect(),
+        without_number: progress.without_number().map(|(code, rows)| told(code, rows)).collect(),
         // The reasons quote what stands in the file.
         first: if s.sees { first_reasons(import, &errors) } else { Vec::new() },
         has_file: !errors.is_empty(),
@@ -142,10 +143,11 @@ async fn progress_page(ask: &Ask, import: &Import) -> Reply {
 fn told(code: &str, rows: u64) -> (String, String, Count) {
     let known = RowCode::ALL.iter().find(|known| known.name() == code).map(|known| known.says());
     let says = known.unwrap_or(match code {
-        intake::ERASED => {
+        ERASED => {
             "The contact was erased, and is not kept again; the file of refused rows has no trace of them."
         }
-        _ => "The number is another contact's already; the contact is kept without it.",
+        NUMBER_ERASED => "The number was erased with another contact, and is not kept again.",
+        _ => "The number is another contact's already, who keeps it.",
     });
     (code.to_owned(), says.to_owned(), Count(rows))
 }

@@ -136,6 +136,8 @@ pub struct ImportPage {
     pub ended: Option<When>,
     /// What was wrong with rows: the code, what it means, and how many there are.
     pub codes: Vec<(String, String, Count)>,
+    /// Why contacts were kept without their number, in the same way.
+    pub without_number: Vec<(String, String, Count)>,
     /// The first rows that were refused, with why.
     pub first: Vec<String>,
     /// Whether there is a file of the refused rows.

@@ -1,6 +1,5 @@
 //! `windlass campaigns import`: contacts from a file onto a list, as the page does it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -318,15 +317,19 @@ fn told(out: &Output, import: &Import, has_file: bool) -> Result<(), Fault> {
         progress.refused.to_string(),
     ];
     out.done(import, &sentence, &fields.each_ref().map(String::as_str))?;
-    if !progress.by_code.is_empty() {
-        let by_code: &BTreeMap<String, u64> = &progress.by_code;
-        let codes: Vec<String> = by_code.iter().map(|(code, rows)| format!("{rows} {code}")).collect();
-        out.hint(&format!("why: {}", codes.join(", ")));
-        if !has_file {
-            out.hint(
-                "the rows with the reasons: give --errors FILE next time, or look at the page of the import",
-            );
+    let named = |(code, rows): (&str, u64)| format!("{rows} {code}");
+    for (what, codes) in [
+        ("why rows are no contacts", progress.faults().map(named).collect::<Vec<_>>()),
+        ("contacts that are kept without their number", progress.without_number().map(named).collect()),
+    ] {
+        if !codes.is_empty() {
+            out.hint(&format!("{what}: {}", codes.join(", ")));
         }
+    }
+    if progress.in_file() > 0 && !has_file {
+        out.hint(
+            "the rows with the reasons: give --errors FILE next time, or look at the page of the import",
+        );
     }
     match import.status {
         ImportStatus::Done => Ok(()),

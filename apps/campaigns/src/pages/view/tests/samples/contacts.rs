@@ -211,6 +211,7 @@ fn import(t: &str, status: ImportStatus) -> String {
         why: if status == ImportStatus::Failed { t.to_owned() } else { String::new() },
         ended: status.is_over().then(|| when(1_000)),
         codes: vec![(t.to_owned(), t.to_owned(), Count(29))],
+        without_number: vec![(t.to_owned(), t.to_owned(), Count(3))],
         first: vec![t.to_owned()],
         has_file: true,
         is_cut: status == ImportStatus::Failed,
