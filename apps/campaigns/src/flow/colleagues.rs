@@ -9,7 +9,10 @@
 
 use windlass::Time;
 
-use super::next::Place;
+use super::{
+    erasure::{erased, not_erased},
+    next::Place,
+};
 use crate::{
     app::{App, AppError},
     db::{DbError, Tx},
@@ -83,10 +86,11 @@ pub(crate) async fn set_account(app: &App, id: ContactId, given: &str, who: &str
     let (now, who) = (app.now(), who.to_owned());
     app.db()
         .write(move |tx| {
-            let contact = contacts::get(tx, id)?.ok_or_else(|| AppError::unknown("contact", id))?;
+            let contact = not_erased(tx, id)?;
             let before = contact.colleagues_by();
+            // Somebody may have erased them since this transaction has looked.
             if !contacts::set_account(tx, &contact, given.as_deref(), now)? {
-                return Err(AppError::Conflict(format!("contact {id} was erased")));
+                return Err(erased(id));
             }
             if let Some(before) = before {
                 colleagues::forget(tx, &before)?;

@@ -1,5 +1,6 @@
 //! What a contact has agreed to, as a person writes it down.
 
+use super::erasure::not_erased;
 use crate::{
     app::{App, AppError},
     channel::Channel,
@@ -39,10 +40,7 @@ pub async fn give(
     };
     app.db()
         .write(move |tx| {
-            let person = contacts::get(tx, contact)?.ok_or_else(|| AppError::unknown("contact", contact))?;
-            if person.erased_at.is_some() {
-                return Err(AppError::Conflict(format!("contact {contact} was erased")));
-            }
+            not_erased(tx, contact)?;
             contacts::give_consent(tx, contact, &consent)?;
             Ok(audit::note(tx, &who, "record consent of contact", &contact.to_string(), channel.name(), now)?)
         })
@@ -52,12 +50,12 @@ pub async fn give(
 /// Takes a contact's consent back: messages by that channel that wait for them are not sent.
 ///
 /// # Errors
-/// A contact that is none; the database's.
+/// A contact that is none or was erased; the database's.
 pub async fn revoke(app: &App, contact: ContactId, channel: Channel, who: &str) -> Result<(), AppError> {
     let (now, who) = (app.now(), who.to_owned());
     app.db()
         .write(move |tx| {
-            contacts::get(tx, contact)?.ok_or_else(|| AppError::unknown("contact", contact))?;
+            not_erased(tx, contact)?;
             contacts::revoke_consent(tx, contact, channel, now)?;
             Ok(audit::note(tx, &who, "revoke consent of contact", &contact.to_string(), channel.name(), now)?)
         })

@@ -10,7 +10,7 @@ use crate::{
     app::{App, AppError},
     db::{DbError, Tx},
     intake,
-    model::ContactId,
+    model::{ContactId, contact::Contact},
     store::{
         audit, colleagues,
         contacts::{self, NewContact},
@@ -23,9 +23,10 @@ use crate::{
 /// reached.
 ///
 /// # Errors
-/// A contact that is none; the database's, or the queue's.
+/// A contact that is none or was erased; the database's, or the queue's.
 pub async fn erase(app: &App, contact: ContactId, who: &str) -> Result<(), AppError> {
     let about = About { contact: Some(contact), ..About::default() };
+    // It refuses whoever was erased before.
     by_contact(app, contact, None, about, "erased", who).await?;
     // As long as the addresses are known, so that an erasure which is broken off here can be done again.
     if let Some(person) = app.db().read(move |tx| contacts::get(tx, contact)).await? {
@@ -34,7 +35,7 @@ pub async fn erase(app: &App, contact: ContactId, who: &str) -> Result<(), AppEr
     let (now, who, inner) = (app.now(), who.to_owned(), app.clone());
     app.db()
         .write(move |tx| {
-            let person = contacts::get(tx, contact)?.ok_or_else(|| AppError::unknown("contact", contact))?;
+            let person = not_erased(tx, contact)?;
             for address in [&person.email, &person.phone].into_iter().flatten() {
                 suppressions::forget_address(tx, &inner.hash_of(address))?;
             }
@@ -45,6 +46,23 @@ pub async fn erase(app: &App, contact: ContactId, who: &str) -> Result<(), AppEr
             Ok(audit::note(tx, &who, "erase contact", &contact.to_string(), "", now)?)
         })
         .await
+}
+
+/// A contact of whom there is something to change: whoever was erased stays as they are.
+///
+/// # Errors
+/// A contact that is none or was erased; the database's.
+pub(crate) fn not_erased(tx: &mut Tx<'_>, contact: ContactId) -> Result<Contact, AppError> {
+    let person = contacts::get(tx, contact)?.ok_or_else(|| AppError::unknown("contact", contact))?;
+    if person.erased_at.is_some() {
+        return Err(erased(contact));
+    }
+    Ok(person)
+}
+
+/// What is said to whoever would change a contact who was erased.
+pub(crate) fn erased(contact: ContactId) -> AppError {
+    AppError::Conflict(format!("contact {contact} was erased: nothing is kept of them that could be changed"))
 }
 
 /// Some new contacts, without what was erased.

@@ -6,7 +6,7 @@
 
 use windlass::Time;
 
-use super::share;
+use super::{erasure::not_erased, share};
 use crate::{
     app::{App, AppError},
     channel::Channel,
@@ -120,7 +120,7 @@ pub(super) fn obey(tx: &mut Tx<'_>, app: &App, order: &Order<'_>, now: Time) -> 
 /// A contact wants no more: by that channel, or by any.
 ///
 /// # Errors
-/// A contact that is none; the database's, or the queue's.
+/// A contact that is none or was erased; the database's, or the queue's.
 pub async fn by_contact(
     app: &App,
     contact: ContactId,
@@ -134,7 +134,7 @@ pub async fn by_contact(
         Some(channel) => vec![channel],
         None => Channel::ALL.to_vec(),
     };
-    by_channels(app, contact, channels, about, reason, source).await
+    order(app, (contact, not_erased), channels, about, reason, source).await
 }
 
 /// The longest reason, in characters: a sentence or two, which pages show in full.
@@ -147,10 +147,25 @@ fn reasoned(reason: &str) -> Result<(), AppError> {
     }
 }
 
-/// A contact wants no more by these channels.
+/// A contact wanted no more by these channels when they wrote: it counts also of one who was erased since.
 pub(super) async fn by_channels(
     app: &App,
     contact: ContactId,
+    channels: Vec<Channel>,
+    about: About,
+    reason: &str,
+    source: &str,
+) -> Result<(), AppError> {
+    let find: Find = |tx, id| contacts::get(tx, id)?.ok_or_else(|| AppError::unknown("contact", id));
+    order(app, (contact, find), channels, about, reason, source).await
+}
+
+/// How a contact is looked up whose messages end.
+type Find = fn(&mut Tx<'_>, ContactId) -> Result<Contact, AppError>;
+
+async fn order(
+    app: &App,
+    (contact, find): (ContactId, Find),
     channels: Vec<Channel>,
     about: About,
     reason: &str,
@@ -161,7 +176,7 @@ pub(super) async fn by_channels(
     let ended = app
         .db()
         .write(move |tx| {
-            let person = contacts::get(tx, contact)?.ok_or_else(|| AppError::unknown("contact", contact))?;
+            let person = find(tx, contact)?;
             let (channels, addresses) = (&channels[..], &addresses_of(&person)[..]);
             let (reason, source) = (reason.as_str(), source.as_str());
             let order = Order { contact: Some(contact), channels, addresses, reason, source };

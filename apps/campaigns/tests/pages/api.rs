@@ -50,9 +50,13 @@ impl Site {
         self.ask(ALL, request.body(body.to_string().into()).unwrap()).await
     }
 
-    async fn delete(&self, path: &str) {
+    pub(crate) async fn deleted(&self, path: &str) -> Answer {
         let request = Request::delete(format!("{PATH}/v1{path}")).body(Body::empty()).unwrap();
-        let answer = self.ask(ALL, request).await;
+        self.ask(ALL, request).await
+    }
+
+    async fn delete(&self, path: &str) {
+        let answer = self.deleted(path).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text);
     }
 

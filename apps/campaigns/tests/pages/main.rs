@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 mod api;
+mod erased;
 mod forms;
 mod imports;
 #[path = "../../src/pages/view/tests/markup.rs"]

@@ -282,8 +282,10 @@ pub(super) async fn erase(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
         let done = erasure::erase(&ask.app, ContactId(id), ask.who()).await;
         return ask.told(path, done, format!("Everything that named contact {id} is removed."));
     }
-    ask.read(move |tx| contacts::get(tx, ContactId(id))?.ok_or_else(|| AppError::unknown("contact", id)))
-        .await?;
+    let there = ask.app.db().read(move |tx| erasure::not_erased(tx, ContactId(id)).map(drop)).await;
+    if let Err(error) = there {
+        return ask.not_done(path, error);
+    }
     let question = Question {
         title: format!("Erase contact {id}?"),
         means: &[
