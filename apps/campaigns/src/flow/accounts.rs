@@ -82,6 +82,9 @@ pub async fn set_sender(app: &App, mut sender: Sender, who: &str) -> Result<Send
                 let why = format!("{} does not carry {}", provider.name, sender.channel);
                 return Err(AppError::invalid("provider", why));
             }
+            if let Some(user) = sender.user {
+                users::get(tx, user)?.ok_or_else(|| AppError::unknown("user", user))?;
+            }
             let id = senders::set(tx, &sender, now)?;
             warm_up::begin(tx, &inner, id)?;
             audit::note(tx, &who, "set sender", &sender.address, sender.channel.name(), now)?;

@@ -39,6 +39,11 @@ impl Fields {
         self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
+    /// The names of the fields, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Where the form stood, if it says so and that is here.
     pub fn back(&self) -> Option<&str> {
         self.filled("back").filter(|back| is_local(back))

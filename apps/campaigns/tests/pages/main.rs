@@ -5,6 +5,7 @@
 
 mod api;
 mod erased;
+mod forged;
 mod forms;
 mod imports;
 #[path = "../../src/pages/view/tests/markup.rs"]

@@ -17,7 +17,7 @@ use super::{
     site::{Filled, Site, well_formed},
 };
 
-const CAMPAIGN: [(&str, &str); 13] = [
+pub(crate) const CAMPAIGN: [(&str, &str); 13] = [
     ("revision", "1"),
     ("name", "autumn"),
     ("list", "1"),
@@ -35,7 +35,10 @@ const CAMPAIGN: [(&str, &str); 13] = [
 const VARIANT: [(&str, &str); 3] = [("weight-1", "30"), ("template-1-B", "2"), ("weight-1-B", "70")];
 
 /// A form with some of its fields changed.
-fn with<'a>(form: &[(&'a str, &'a str)], changed: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn with<'a>(
+    form: &[(&'a str, &'a str)],
+    changed: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
     let kept = form.iter().filter(|(name, _)| changed.iter().all(|(other, _)| other != name));
     kept.chain(changed).copied().collect()
 }

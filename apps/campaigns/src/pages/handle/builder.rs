@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     Ask, Id, Reply, Sent, campaigns as campaign_pages,
-    number::{maybe_number, number},
+    number::{maybe_number, number, read_number},
     senders as sender_pages, words,
 };
 use crate::{
@@ -15,7 +15,9 @@ use crate::{
     flow::check,
     model::{
         CampaignId, ContactId, ListId, SenderId, TemplateId, Word,
-        campaign::{Campaign, CampaignStatus, Condition, Fallback, Step, StopRules},
+        campaign::{
+            Campaign, CampaignStatus, Condition, Fallback, MAX_STEPS, SequenceError, Step, StopRules,
+        },
         sender::Sender,
         variant::{Alternative, USUAL_WEIGHT, WEIGHTS},
     },
@@ -43,8 +45,14 @@ const DELAY_MAX: u32 = 1_000_000;
 
 /// Contacts of the list whose hours are looked at: enough that a percent is a percent, and read in some milliseconds.
 const LOOKED_AT: usize = 2_000;
-/// The word of [`Moves::Everybody`] in the form.
-const EVERYBODY: &str = "everybody";
+
+/// What may end the sequence for a contact.
+const STOPS: [(&str, &str); 4] = [
+    ("reply", "answers"),
+    ("account_reply", "answers, or whose colleague of the same account does"),
+    ("click", "follows a link"),
+    ("bounce", "has a message that bounces"),
+];
 
 /// What a campaign is written with.
 struct Bench {
@@ -115,7 +123,7 @@ impl Bench {
             ),
             no_zone: if policy.no_zone == OnNoZone::Skip { "skip" } else { "use_campaign_zone" }.to_owned(),
             sequence: SequenceForm { steps: self.steps.iter().map(step_form).collect(), focus: None },
-            moves: Moves::default(),
+            moves: Moves::default().word(),
             fault: None,
         }
     }
@@ -167,7 +175,7 @@ struct Written {
     dates: Input,
     no_zone: String,
     sequence: SequenceForm,
-    moves: Moves,
+    moves: String,
     fault: Option<String>,
 }
 
@@ -192,7 +200,7 @@ impl Written {
             dates: field("dates"),
             no_zone: form.word("no_zone").to_owned(),
             sequence: SequenceForm::read(form),
-            moves: read_moves(form),
+            moves: form.word("moves").to_owned(),
             fault: None,
         }
     }
@@ -204,11 +212,18 @@ impl Written {
         let weight = number(&mut self.weight, 1..=100);
         let policy = self.policy();
         let steps = self.steps();
+        let list = read_number(&self.list).map_err(|()| self.blame("List"));
+        let senders = self.senders.iter().map(|id| id.parse().map(SenderId)).collect::<Result<Vec<_>, _>>();
+        let senders = senders.map_err(|_| self.blame("Senders"));
+        if self.stops.iter().any(|word| !STOPS.iter().any(|(known, _)| known == word)) {
+            self.blame("The sequence ends for a contact who");
+            return None;
+        }
         let ends = |word: &str| self.stops.iter().any(|one| one == word);
         Some(Draft {
             name: self.name.text.trim().to_owned(),
             user: campaign.user,
-            list: self.list.parse().ok().map(ListId),
+            list: list.ok()?.map(ListId),
             weight: weight?,
             daily_cap: daily_cap?,
             new_per_day: new_per_day?,
@@ -221,10 +236,15 @@ impl Written {
             },
             postal_address: self.postal_address.text.clone(),
             starts_at: campaign.starts_at,
-            senders: self.senders.iter().filter_map(|id| id.parse().ok().map(SenderId)).collect(),
+            senders: senders.ok()?,
             steps: steps?,
             revision: Some(self.revision),
         })
+    }
+
+    /// Says that a choice is none of those that the form offers: that nothing was chosen would be something else.
+    fn blame(&mut self, label: &str) {
+        self.fault = Some(format!("{label}: what was chosen is none of the choices; choose again"));
     }
 
     fn policy(&mut self) -> Option<WindowPolicy> {
@@ -263,17 +283,24 @@ impl Written {
             let never = "the window never opens: give at least one day hours, as 09:00-20:00";
             self.hours[0].fault = Some(never.to_owned());
         });
-        let is_on = |calendar: &Calendar| self.calendars.iter().any(|name| name == calendar.name());
-        let calendars = Calendar::ALL.into_iter().filter(is_on).collect();
-        Some(WindowPolicy {
-            hours_in: if self.hours_in == "campaign" { HoursIn::Campaign } else { HoursIn::Recipient },
-            holidays: Holidays { calendars, dates: dates.ok()? },
-            no_zone: match self.no_zone.as_str() {
-                "use_campaign_zone" => OnNoZone::UseCampaignZone,
-                _ => OnNoZone::Skip,
-            },
-            ..policy.ok()?
-        })
+        let named = |name: &String| Calendar::ALL.into_iter().find(|calendar| calendar.name() == name);
+        let calendars = self.calendars.iter().map(named).collect::<Option<_>>();
+        let hours_in = match self.hours_in.as_str() {
+            "campaign" => Some(HoursIn::Campaign),
+            "recipient" | "" => Some(HoursIn::Recipient),
+            _ => None,
+        };
+        let no_zone = match self.no_zone.as_str() {
+            "use_campaign_zone" => Some(OnNoZone::UseCampaignZone),
+            "skip" | "" => Some(OnNoZone::Skip),
+            _ => None,
+        };
+        let (Some(calendars), Some(hours_in), Some(no_zone)) = (calendars, hours_in, no_zone) else {
+            self.blame("When it may reach somebody");
+            return None;
+        };
+        let holidays = Holidays { calendars, dates: dates.ok()? };
+        Some(WindowPolicy { hours_in, holidays, no_zone, ..policy.ok()? })
     }
 
     fn steps(&mut self) -> Option<Vec<Step>> {
@@ -327,13 +354,13 @@ fn step(form: &mut StepForm) -> Option<Step> {
                 .map_err(|_| "choose in what the delay is counted")?;
         let condition = serde_json::from_value::<Condition>(form.condition.as_str().into())
             .map_err(|_| "choose when it is taken")?;
-        let fallback = match channel(&form.fallback) {
-            Some(channel) => Some(Fallback {
-                channel,
+        let fallback = match form.fallback.as_str() {
+            "" => None,
+            word => Some(Fallback {
+                channel: channel(word).ok_or("choose by which other channel, or by none")?,
                 template: template(&form.fallback_template)
                     .ok_or("choose what is said to those who cannot be reached so")?,
             }),
-            None => None,
         };
         let variants = form.variants.iter().zip(weights).map(|(other, weight)| {
             let template = template(&other.template).ok_or(nothing_said)?;
@@ -391,12 +418,7 @@ async fn page(ask: &Ask, bench: Bench, mut written: Written, is_changed: bool) -
         .collect();
     let calendars: Vec<(String, String)> =
         Calendar::ALL.map(|one| (one.name().to_owned(), one.name().replace('-', " "))).to_vec();
-    let stops = pairs(&[
-        ("reply", "answers"),
-        ("account_reply", "answers, or whose colleague of the same account does"),
-        ("click", "follows a link"),
-        ("bounce", "has a message that bounces"),
-    ]);
+    let stops = pairs(&STOPS);
     let page = BuilderPage {
         s: ask.shell(Section::Campaigns).await?,
         id: campaign.id.0,
@@ -427,7 +449,7 @@ async fn page(ask: &Ask, bench: Bench, mut written: Written, is_changed: bool) -
             ),
         },
         heats,
-        moves: moves(written.moves),
+        moves: moves(&written.moves),
         sequence: written.sequence,
         templates,
     };
@@ -435,17 +457,24 @@ async fn page(ask: &Ask, bench: Bench, mut written: Written, is_changed: bool) -
 }
 
 /// Who may go by another version of a sequence; those are chosen.
-pub(super) fn moves(chosen: Moves) -> Vec<Choice> {
+pub(super) fn moves(chosen: &str) -> Vec<Choice> {
     let all = [
         ("not_begun", "contacts who have had no message yet"),
-        (EVERYBODY, "everybody who has steps before them"),
+        ("everybody", "everybody who has steps before them"),
     ];
-    Choice::all(&all, if chosen == Moves::Everybody { EVERYBODY } else { "not_begun" })
+    Choice::all(&all, chosen)
 }
 
-/// Who is to go by it, as a form says.
-pub(super) fn read_moves(form: &Fields) -> Moves {
-    if form.word("moves") == EVERYBODY { Moves::Everybody } else { Moves::NotBegun }
+/// Who is to go by it, in a form's word; an empty one is the usual.
+///
+/// # Errors
+/// A word that is none.
+pub(super) fn read_moves(word: &str) -> Result<Moves, AppError> {
+    match word {
+        "" => Ok(Moves::default()),
+        word => serde_json::from_value(word.into())
+            .map_err(|_| AppError::invalid("moves", "choose who goes by the changed sequence")),
+    }
 }
 
 /// When how many of the list can be reached, by each channel of the sequence; nothing before there is a list and a window.
@@ -494,17 +523,22 @@ async fn heats(ask: &Ask, written: &mut Written) -> Result<Vec<Heat>, super::Fau
 pub(super) async fn edit(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
     let bench = ask.read(move |tx| Bench::of(tx, CampaignId(id))).await?;
     let mut written = Written::sent(&form);
+    if written.sequence.steps.len() > MAX_STEPS {
+        // No form of ours sends so many, and showing them again would be as much work as somebody asks for.
+        return Err(AppError::invalid("steps", SequenceError::TooLong(written.sequence.steps.len())).into());
+    }
     let then = written.sequence.apply(form.word("then"));
     if then == Then::Again {
         return page(&ask, bench, written, true).await;
     }
+    let moves = read_moves(&written.moves)?;
     let Some(draft) = written.draft(&bench.campaign) else {
         written
             .fault
             .get_or_insert_with(|| "Nothing is saved: some fields below say what is wrong".to_owned());
         return page(&ask, bench, written, true).await;
     };
-    match keep(&ask, &bench, draft, written.moves).await {
+    match keep(&ask, &bench, draft, moves).await {
         Ok(campaign) if then == Then::Check => {
             Ok(ask.done(format_args!("/{id}/check"), format!("{} is saved.", campaign.name)))
         }

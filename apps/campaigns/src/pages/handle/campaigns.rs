@@ -7,7 +7,7 @@ use axum::{
 
 use super::{
     Ask, Fault, Id, Question, ROWS, Reply, Sent, builder, contacts::file_headers, cut, is_sure, lookup,
-    variants, words,
+    number::named, variants, words,
 };
 use crate::{
     app::AppError,
@@ -17,7 +17,7 @@ use crate::{
     figures::{self, Because, Figures, StepFigures},
     flow::{check::day_of, jobs, verbs},
     model::{
-        CampaignId, TemplateId, UserId,
+        CampaignId, TemplateId, UserId, Word,
         campaign::{Campaign, CampaignStatus, Step, StopRules},
         sender::Sender,
         touch::TouchStatus,
@@ -193,7 +193,7 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
     let page = CampaignPage {
         jobs_at: s.f.jobs(&[(by, &named)]),
         goals: variants::goals(&s, id, goal),
-        moves: builder::moves(Moves::Everybody),
+        moves: builder::moves(&Moves::Everybody.word()),
         tests: variants::tables(campaign, &figures, goal),
         s,
         row: row(&ask, campaign, whole.owner.clone(), &figures),
@@ -372,13 +372,10 @@ async fn question(ask: &Ask, campaign: &Campaign, waiting: &str) -> Result<Respo
 
 /// Refuses what was asked on the sight of an older revision.
 pub(super) fn unchanged(campaign: &Campaign, form: &Fields) -> Result<(), AppError> {
-    match form.filled("revision").map(str::parse::<i64>) {
-        Some(Ok(revision)) if revision != campaign.revision && campaign.status != CampaignStatus::Done => {
-            Err(AppError::Conflict(format!(
-                "{} was changed by somebody else: look at it again",
-                campaign.name
-            )))
-        }
+    match named(form, "revision")? {
+        Some(revision) if revision != campaign.revision && campaign.status != CampaignStatus::Done => Err(
+            AppError::Conflict(format!("{} was changed by somebody else: look at it again", campaign.name)),
+        ),
         _ => Ok(()),
     }
 }

@@ -257,18 +257,23 @@ pub(super) async fn revoke(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
 /// `POST /contacts/{contact}/opt-out`: what the contact has told a person.
 pub(super) async fn opt_out(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
     let path = format!("/contacts/{id}");
-    let channel = match form.word("channel") {
-        "" => None,
-        word => match channel_of(word) {
-            Some(channel) => Some(channel),
-            None => return ask.not_done(path, AppError::invalid("channel", "choose one")),
-        },
+    let channel = match maybe_channel(form.word("channel")) {
+        Ok(channel) => channel,
+        Err(error) => return ask.not_done(path, error),
     };
     let about = About { contact: Some(ContactId(id)), ..About::default() };
     let reason = form.filled("reason").unwrap_or(optout::BY_A_PERSON);
     let done = optout::by_contact(&ask.app, ContactId(id), channel, about, reason, ask.who()).await;
     let by = channel.map_or("any channel".to_owned(), |channel| channel.to_string());
     ask.told(path, done, format!("They are not reached by {by} any more, and their sequences have ended."))
+}
+
+/// The channel of a choice in which nothing means any of them: a word that is none must not end all.
+pub(super) fn maybe_channel(word: &str) -> Result<Option<Channel>, AppError> {
+    match word {
+        "" => Ok(None),
+        word => channel_of(word).map(Some).ok_or_else(|| AppError::invalid("channel", "choose one")),
+    }
 }
 
 fn channel_of(word: &str) -> Option<Channel> {

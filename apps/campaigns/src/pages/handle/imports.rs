@@ -196,20 +196,33 @@ fn plan(preview: &Preview, chosen: &Chosen) -> Result<ImportPlan, AppError> {
     let targets = targets.map_err(|why| AppError::invalid("columns", why))?;
     let mapping = Mapping::new(targets).map_err(|why| AppError::invalid("columns", why))?;
     let found = preview.format;
-    let encoding = encodings(found.encoding).into_iter().find(|one| word_of(one) == form.word("encoding"));
+    let again = |field| AppError::invalid(field, "what was chosen is none of the choices; choose again");
+    let encoding = match form.filled("encoding") {
+        None => found.encoding,
+        Some(word) => encodings(found.encoding)
+            .into_iter()
+            .find(|one| word_of(one) == word)
+            .ok_or_else(|| again("encoding"))?,
+    };
     let header = match form.word("header") {
         "headings" => true,
         "contact" => false,
-        _ => found.header,
+        "" => found.header,
+        _ => return Err(again("header")),
     };
-    let format = Format { encoding: encoding.unwrap_or(found.encoding), separator: found.separator, header };
+    let format = Format { encoding, separator: found.separator, header };
     let home = match form.filled("country") {
         None => None,
         Some(code) => Some(Country::parse(code).ok_or_else(|| {
             AppError::invalid("country", "two letters of a country whose numbers are known, such as US or GB")
         })?),
     };
-    let known = Known::ALL.into_iter().find(|one| one.to_string() == form.word("known")).unwrap_or_default();
+    let known = match form.filled("known") {
+        None => Known::default(),
+        Some(word) => {
+            Known::ALL.into_iter().find(|one| one.to_string() == word).ok_or_else(|| again("known"))?
+        }
+    };
     let basis = form.filled("basis").unwrap_or("express").to_owned();
     Ok(ImportPlan { home, basis, known, ..ImportPlan::new(format, mapping) })
 }

@@ -2,7 +2,29 @@
 
 use std::ops::RangeInclusive;
 
-use crate::pages::view::{Count, Input};
+use crate::{
+    app::AppError,
+    pages::{
+        form::Fields,
+        view::{Count, Input},
+    },
+};
+
+/// The number in a choice: none where nothing was chosen, and a fault for what is no number.
+pub(super) fn read_number(text: &str) -> Result<Option<i64>, ()> {
+    match text.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(drop),
+    }
+}
+
+/// The number by which a form names something that there is; none where it names nothing.
+///
+/// # Errors
+/// What is no number: it must not be taken for nothing.
+pub(super) fn named(form: &Fields, field: &'static str) -> Result<Option<i64>, AppError> {
+    read_number(form.word(field)).map_err(|()| AppError::invalid(field, "a whole number"))
+}
 
 /// The number in a field; otherwise what is wrong stands at it.
 pub(super) fn number(input: &mut Input, bounds: RangeInclusive<u32>) -> Option<u32> {

@@ -5,7 +5,10 @@
 
 use windlass::Time;
 
-use super::{Ask, Fault, Id, Reply, Sent, number::maybe_number};
+use super::{
+    Ask, Fault, Id, Reply, Sent,
+    number::{maybe_number, named},
+};
 use crate::{
     app::AppError,
     channel::{
@@ -269,7 +272,7 @@ fn rules(tx: &mut Tx<'_>, kind: ProviderKind) -> Result<Vec<ErrorRuleRow>, AppEr
 /// `POST /providers`
 pub(super) async fn set(ask: Ask, Sent(form): Sent) -> Reply {
     ask.admin()?;
-    let (id, name) = (form.word("id").parse().ok().map(ProviderId), form.word("name").to_owned());
+    let (id, name) = (named(&form, "id")?.map(ProviderId), form.word("name").to_owned());
     let (old, is_taken) = ask
         .read(move |tx| {
             let old = id.map(|id| known(tx, id)).transpose()?;

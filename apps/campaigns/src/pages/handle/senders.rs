@@ -6,7 +6,7 @@ use windlass::Time;
 
 use super::{
     Ask, Id, Reply, Sent, lookup,
-    number::{maybe_number, number},
+    number::{maybe_number, named, number},
 };
 use crate::{
     app::AppError,
@@ -268,7 +268,7 @@ fn curve(sender: &Sender) -> Vec<u64> {
 /// `POST /senders`
 pub(super) async fn set(ask: Ask, Sent(form): Sent) -> Reply {
     let (accounts, old) = {
-        let id = form.word("id").parse().ok().map(SenderId);
+        let id = named(&form, "id")?.map(SenderId);
         ask.read(move |tx| {
             let old = id.map_or(Ok(None), |id| senders::get(tx, id))?;
             if let (Some(id), None) = (id, &old) {
@@ -290,6 +290,7 @@ pub(super) async fn set(ask: Ask, Sent(form): Sent) -> Reply {
             Err(AppError::Unknown { what: "provider", .. }) => {
                 Some(("provider", "choose an account: there is none of that number".to_owned()))
             }
+            Err(error @ AppError::Unknown { what: "user", .. }) => Some(("user", error.to_string())),
             Err(error) => return Err(error.into()),
         },
         None => None,
@@ -330,7 +331,8 @@ fn read(form: &Fields, sent: &mut SenderForm, old: Option<&Sender>) -> Option<Se
     }
     let is_faulty =
         [&sent.fault, &sent.address.fault, &sent.zone.fault].into_iter().any(|fault| fault.is_some());
-    let provider = form.word("provider").parse().ok().map(ProviderId);
+    let provider = named(form, "provider").ok().flatten().map(ProviderId);
+    let user = named(form, "user").map_err(|why| sent.fault = Some(why.to_string()));
     if provider.is_none() {
         sent.fault
             .get_or_insert_with(|| "choose an account: set one up first where there is none".to_owned());
@@ -340,7 +342,7 @@ fn read(form: &Fields, sent: &mut SenderForm, old: Option<&Sender>) -> Option<Se
     let warm_up = WarmUp { first_day: first_day?, growth_percent: growth?, day, ..usual };
     let sender = Sender {
         id: SenderId(0),
-        user: form.word("user").parse().ok().map(UserId),
+        user: user.ok()?.map(UserId),
         channel: channel?,
         name: form.word("name").to_owned(),
         address: form.word("address").to_owned(),

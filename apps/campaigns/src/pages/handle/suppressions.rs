@@ -1,6 +1,8 @@
 //! Addresses that are not reached: who they are, one more, one less.
 
-use super::{Ask, Id, Question, ROWS, Reply, Sent, cut, is_sure, lookup};
+use super::{
+    Ask, Id, Question, ROWS, Reply, Sent, contacts::maybe_channel, cut, is_sure, lookup, number::named,
+};
 use crate::{
     app::AppError,
     channel::Channel,
@@ -67,9 +69,9 @@ async fn list_page(ask: &Ask, address: Input, [channel, user]: [&str; 2], reason
 
 /// `POST /suppressions`
 pub(super) async fn add(ask: Ask, Sent(form): Sent) -> Reply {
-    let channel = Channel::ALL.into_iter().find(|channel| channel.name() == form.word("channel"));
-    let user = form.word("user").parse().ok().map(UserId);
     let done = async {
+        let channel = maybe_channel(form.word("channel"))?;
+        let user = named(&form, "user")?.map(UserId);
         let address = optout::address_of(form.word("address"))?;
         let reason = form.filled("reason").unwrap_or(optout::BY_A_PERSON);
         optout::suppress_address(&ask.app, &address, user, channel, reason, ask.who()).await

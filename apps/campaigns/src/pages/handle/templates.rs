@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Ask, Id, Reply, Sent, sample, senders as sender_pages};
+use super::{Ask, Id, Reply, Sent, number::named, sample, senders as sender_pages};
 use crate::{
     app::AppError,
     channel::{Channel, SendOutcome},
@@ -342,7 +342,7 @@ fn preview_of(
 
 /// `POST /templates`: keeps it, shows it, or tries it.
 pub(super) async fn write(ask: Ask, Sent(form): Sent) -> Reply {
-    let id = form.word("id").parse().ok().map(TemplateId);
+    let id = named(&form, "id")?.map(TemplateId);
     let desk = ask.read(move |tx| Desk::of(tx, id)).await?;
     let chosen = Channel::ALL.into_iter().find(|channel| channel.name() == form.word("channel"));
     // A version keeps the channel of the one before.
@@ -356,7 +356,7 @@ pub(super) async fn write(ask: Ask, Sent(form): Sent) -> Reply {
         faults: [&text.subject, &text.body, &text.html].map(|part| fault(part)),
         flash: None,
     };
-    let sender = form.word("sender").parse().ok().map(SenderId);
+    let sender = named(&form, "sender")?.map(SenderId);
     let person = match contact(&ask, form.text("contact").to_owned()).await {
         Ok(person) => person,
         Err(AppError::Invalid { why, .. }) => {
@@ -432,7 +432,7 @@ async fn test(
     person: Option<&Contact>,
     form: &Fields,
 ) -> Result<Flash, AppError> {
-    let chosen = form.word("sender").parse().ok().map(SenderId);
+    let chosen = named(form, "sender")?.map(SenderId);
     let sender = desk.senders.iter().find(|sender| Some(sender.id) == chosen);
     let sender = sender
         .filter(|sender| Some(sender.channel) == text.channel)

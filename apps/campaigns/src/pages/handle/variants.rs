@@ -5,6 +5,7 @@ use super::{
     builder::read_moves,
     campaigns::{known, unchanged},
     is_sure,
+    number::named,
 };
 use crate::{
     app::AppError,
@@ -174,8 +175,8 @@ fn read(form: &Fields) -> Result<Kept, AppError> {
     let step = form.word("step").parse().map_err(|_| AppError::invalid("step", "a whole number"))?;
     let variant = Variant::named(form.word("variant"));
     let variant = variant.ok_or_else(|| AppError::invalid("variant", "choose which one is kept"))?;
-    let revision = form.word("revision").parse().ok();
-    Ok(Kept { step, variant, moves: read_moves(form), revision })
+    let revision = named(form, "revision")?;
+    Ok(Kept { step, variant, moves: read_moves(form.word("moves"))?, revision })
 }
 
 /// `POST /{campaign}/keep`: asks first.

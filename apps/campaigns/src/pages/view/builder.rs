@@ -4,12 +4,17 @@
 //! the sequence changed and nothing saved: so it works with the keyboard and without scripts, and the step that was
 //! moved keeps the focus. [`SequenceForm::apply`] is that change.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
+
 use askama::Template;
 
 use super::{Choice, Input};
 use crate::channel::Channel;
 use crate::model::campaign::MAX_STEPS;
-use crate::model::variant::{MAX_VARIANTS, USUAL_WEIGHT, Variant};
+use crate::model::variant::{MAX_VARIANTS, USUAL_WEIGHT};
 use crate::pages::{Shell, form::Fields};
 
 /// The days of a week, as fields and people name them.
@@ -42,6 +47,9 @@ pub const CONDITIONS: [(&str, &str); 7] = [
     ("not_clicked", "if they followed no link"),
     ("not_delivered", "if the step before was not delivered"),
 ];
+
+/// What the variants besides A are called, those that are too many among them.
+const OTHER_LETTERS: RangeInclusive<char> = 'B'..='Z';
 
 /// A template that a step may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +145,7 @@ impl StepForm {
         let weights: Option<Vec<u32>> =
             all.iter().map(|(_, weight)| weight.text.trim().parse().ok()).collect();
         let sum: u32 = weights.iter().flatten().fold(0, |sum, weight| sum.saturating_add(*weight));
-        let lettered = Variant::ALL.into_iter().zip(all).enumerate();
+        let lettered = ('A'..='Z').zip(all).enumerate();
         lettered
             .map(|(nth, (letter, (template, weight)))| ArmForm {
                 letter: letter.to_string(),
@@ -236,20 +244,30 @@ pub struct SequenceForm {
     pub focus: Option<usize>,
 }
 
+/// The step and the letter of another variant, from the end of its field's name: `3-B`.
+fn variant_place(place: &str) -> Option<(usize, char)> {
+    let (number, letter) = place.split_once('-')?;
+    let letter = letter.parse().ok().filter(|letter| OTHER_LETTERS.contains(letter))?;
+    Some((number.parse().ok()?, letter))
+}
+
 impl SequenceForm {
-    /// What the form says; steps beyond [`MAX_STEPS`] cannot come from it and are left out.
+    /// What the form says: all of its steps and variants in their order, also more than there may be, which whoever
+    /// checks the sequence refuses.
     pub fn read(fields: &Fields) -> Self {
-        let is_there = |n: &usize| !fields.text(&format!("channel-{n}")).is_empty();
-        let variants = |n: usize| -> Vec<VariantForm> {
-            let places = Variant::ALL.into_iter().skip(1).map(|letter| format!("{n}-{letter}"));
-            let there = places.take_while(|place| fields.ticked(&format!("template-{place}")));
-            let read = |place: String| VariantForm {
-                template: fields.word(&format!("template-{place}")).to_owned(),
-                weight: Input::of(fields.word(&format!("weight-{place}"))),
+        let mut places: BTreeMap<usize, BTreeSet<char>> = BTreeMap::new();
+        for name in fields.names() {
+            if let Some(n) = name.strip_prefix("channel-").and_then(|n| n.parse().ok()) {
+                places.entry(n).or_default();
+            } else if let Some((n, letter)) = name.strip_prefix("template-").and_then(variant_place) {
+                places.entry(n).or_default().insert(letter);
+            }
+        }
+        let step = |(n, letters): (usize, BTreeSet<char>)| {
+            let variant = |letter: char| VariantForm {
+                template: fields.word(&format!("template-{n}-{letter}")).to_owned(),
+                weight: Input::of(fields.word(&format!("weight-{n}-{letter}"))),
             };
-            there.map(read).collect()
-        };
-        let step = |n: usize| {
             let word = |name: &str| fields.word(&format!("{name}-{n}")).to_owned();
             StepForm {
                 channel: word("channel"),
@@ -258,14 +276,14 @@ impl SequenceForm {
                 condition: word("condition"),
                 template: word("template"),
                 weight: Input::of(word("weight")),
-                variants: variants(n),
+                variants: letters.into_iter().map(variant).collect(),
                 focus: None,
                 fallback: word("fallback"),
                 fallback_template: word("fallback-template"),
                 fault: None,
             }
         };
-        Self { steps: (1..=MAX_STEPS).take_while(is_there).map(step).collect(), focus: None }
+        Self { steps: places.into_iter().map(step).collect(), focus: None }
     }
 
     /// Does what a button asks for: `save`, `check`, `add`, `up-3`, `down-3`, `remove-3`, `vary-3` (another variant of step
@@ -294,7 +312,8 @@ impl SequenceForm {
         match (verb, letter) {
             ("vary", "") => return step.vary(),
             ("drop", letter) => {
-                let nth = Variant::named(letter).map_or(usize::MAX, |letter| letter as usize);
+                let is_it = |other: char| letter.parse().is_ok_and(|letter: char| letter == other);
+                let nth = ('A'..='Z').position(is_it).unwrap_or(usize::MAX);
                 if !step.variants.is_empty() && nth <= step.variants.len() {
                     step.drop_variant(nth);
                 }
@@ -528,7 +547,8 @@ mod tests {
         }
         assert_eq!(form.steps.len(), MAX_STEPS);
         let many: Vec<_> = (1..=MAX_STEPS + 9).map(|n| (format!("channel-{n}"), "sms".to_owned())).collect();
-        assert_eq!(SequenceForm::read(&many.into()).steps.len(), MAX_STEPS);
+        let many = SequenceForm::read(&many.into());
+        assert_eq!(many.steps.len(), MAX_STEPS + 9, "whoever checks them says that they are too many");
     }
 
     #[test]
@@ -542,19 +562,22 @@ mod tests {
             ("weight-1", "30"),
             ("template-1-B", ""),
             ("weight-1-B", "70"),
-            ("template-1-D", "4"),
+            ("template-1-F", "4"),
+            ("weight-1-F", "30"),
+            ("template-1-b", "5"),
             ("fallback-1", "email"),
             ("fallback-template-1", "9"),
-            ("channel-3", "sms"),
+            ("channel-12", "sms"),
+            ("channel-3", "email"),
         ];
         let fields: Vec<_> =
             fields.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
         let form = SequenceForm::read(&fields.into());
-        assert_eq!(form.steps.len(), 1, "what follows a gap is not of this form");
+        assert_eq!(channels(&form), ["sms", "email", "sms"], "in their order, and nothing is left out");
         let step = &form.steps[0];
         assert_eq!((step.delay.text.as_str(), step.fallback_template.as_str()), ("3", "9"));
         let arms: Vec<_> = step.arms(1).into_iter().map(|arm| (arm.template, arm.percent)).collect();
-        assert_eq!(arms, [("7".to_owned(), Some(30)), (String::new(), Some(70))]);
+        assert_eq!(arms, [("7".into(), Some(23)), (String::new(), Some(54)), ("4".to_owned(), Some(23))]);
         assert!(step.fallbacks().iter().any(|choice| choice.is_on && choice.value == "email"));
     }
 
