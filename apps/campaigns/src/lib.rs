@@ -16,6 +16,7 @@ pub mod db;
 pub mod drafts;
 pub mod export;
 pub mod figures;
+mod filters;
 pub mod flow;
 pub mod hooks;
 pub mod import;

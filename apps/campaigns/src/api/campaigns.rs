@@ -17,6 +17,7 @@ use crate::{
     db::Tx,
     drafts::{self, Draft, Kept, Moves},
     figures::{self, Figures},
+    filters,
     flow::verbs,
     model::{
         CampaignId, SenderId, TouchId,
@@ -306,6 +307,7 @@ pub(super) async fn touches(State(app): State<App>, Query(which): Query<Which>) 
     let meant = touches::Which { campaign, status, reason, channel, step, variant };
     let (before, limit) = Before { before, limit }.page()?;
     let found = app.db().read(move |tx| {
+        filters::touches(tx, &meant)?;
         let mut page = touches::page(tx, meant, TouchId(before), limit)?;
         tell_pauses(tx, &mut page)?;
         Ok::<_, AppError>(page)

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     app::{App, AppError},
     channel::Channel,
+    filters,
     flow::{colleagues, erasure, optout},
     model::{
         ContactId, ListId, UserId,
@@ -56,6 +57,7 @@ pub(super) async fn page(State(app): State<App>, Query(which): Query<Which>) -> 
     let limit = ask::page_of(which.limit)?;
     let begins = which.begins.trim().to_lowercase();
     let found = app.db().read(move |tx| {
+        filters::list(tx, which.list)?;
         let after = which.after.unwrap_or(ContactId(0));
         Ok::<_, AppError>(contacts::page(tx, which.list, &begins, after, limit)?)
     });

@@ -120,6 +120,19 @@ pub fn steps(tx: &mut Tx<'_>, id: CampaignId, version: u32) -> Result<Vec<Step>,
         .json()
 }
 
+/// The steps of that version of its sequence that has most.
+///
+/// # Errors
+/// The database's.
+pub fn most_steps(tx: &mut Tx<'_>, id: CampaignId) -> Result<usize, DbError> {
+    let rows = tx.rows("SELECT steps FROM sequences WHERE campaign_id = $1", &[id.into()])?;
+    let mut most = 0;
+    for mut row in rows {
+        most = most.max(row.json::<Vec<Step>>()?.len());
+    }
+    Ok(most)
+}
+
 /// One campaign.
 ///
 /// # Errors

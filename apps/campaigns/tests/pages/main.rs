@@ -5,6 +5,7 @@
 
 mod api;
 mod erased;
+mod filters;
 mod forged;
 mod forms;
 mod imports;
@@ -25,7 +26,7 @@ use windlass_campaigns::{
         touch::{EventKind, Evidence, Reason},
     },
     store::{
-        events,
+        campaigns, events,
         reviews::{self, ReviewKind},
         touches::{self, NewTouch, Sending},
     },
@@ -54,10 +55,16 @@ const LISTS: [&str; 15] = [
 /// A campaign under way: a message that waits, one that was sent and opened, and something to decide.
 async fn under_way(site: &Site, text: &str) -> (Filled, TouchId) {
     let filled = site.fill(text).await;
+    let (id, now) = (filled.campaign, site.app.now());
+    let twice = site.app.db().write(move |tx| {
+        let steps = campaigns::steps(tx, id, 1)?;
+        campaigns::write_steps(tx, id, 1, &[&steps[..], &steps[..]].concat(), now)
+    });
+    twice.await.unwrap();
     verbs::launch(&site.app, filled.campaign, "test").await.unwrap();
     let (campaign, contact, sender, template) =
         (filled.campaign, filled.contact, filled.sender.id, filled.template);
-    let (now, text, app) = (site.app.now(), text.to_owned(), site.app.clone());
+    let (text, app) = (text.to_owned(), site.app.clone());
     let made = site.app.db().write(move |tx| {
         let new = NewTouch {
             campaign,
@@ -72,7 +79,7 @@ async fn under_way(site: &Site, text: &str) -> (Filled, TouchId) {
         };
         let touch = touches::ensure(tx, &new, now)?;
         touches::set_job(tx, touch.id, "019a0000-0000-7000-8000-000000000001")?;
-        let policy = windlass_campaigns::store::campaigns::get(tx, campaign)?.unwrap().policy;
+        let policy = campaigns::get(tx, campaign)?.unwrap().policy;
         let recipient = Recipient::known("America/New_York", "", "", "", "");
         let verdict = window::look(&policy, &app.rules(), &recipient, Channel::Email, now);
         let consent = Consent {

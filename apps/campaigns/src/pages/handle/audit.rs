@@ -30,7 +30,7 @@ pub(super) async fn list(ask: Ask) -> Reply {
 }
 
 async fn list_page(ask: &Ask, from: Input, to: Input) -> Reply {
-    let before = ask.before();
+    let before = ask.before()?;
     let (rows, next) =
         ask.read(move |tx| Ok(cut(audit::page(tx, before, ROWS + 1)?, |change| change.id))).await?;
     let s = ask.shell(Section::Audit).await?;

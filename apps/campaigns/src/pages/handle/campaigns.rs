@@ -46,7 +46,7 @@ pub(super) async fn list(ask: Ask) -> Reply {
 }
 
 async fn list_page(ask: &Ask, name: Input) -> Reply {
-    let before = ask.before();
+    let before = ask.before()?;
     let (page, next, owners) = ask
         .read(move |tx| {
             let page = campaigns::page(tx, CampaignId(before), ROWS + 1)?;

@@ -44,7 +44,7 @@ pub(super) async fn list(ask: Ask) -> Reply {
     let s = ask.shell(Section::Contacts).await?;
     // Whoever may not see addresses cannot find out by searching who is there.
     let search = if s.sees { ask.query.word("search").to_owned() } else { String::new() };
-    let (before, begins) = (ContactId(ask.before()), search.clone());
+    let (before, begins) = (ContactId(ask.before()?), search.clone());
     let (rows, next, all) = ask
         .read(move |tx| {
             let found = contacts::newest(tx, &begins, before, ROWS + 1)?;

@@ -22,8 +22,10 @@ pub(super) async fn list(ask: Ask) -> Reply {
     let edited = ask.query.word("edit").to_owned();
     let all = limits_of(&ask).await?;
     let one = all.iter().find(|limit| limit.domain == edited);
+    let domain = Input::of(edited.as_str());
+    let is_unknown = one.is_none() && !edited.is_empty();
     let form = [
-        Input::of(one.map_or("", |limit| limit.domain.as_str())),
+        if is_unknown { domain.wrong("nothing is set for that domain yet") } else { domain },
         Input::some(one.and_then(|limit| limit.per_minute)),
         Input::some(one.and_then(|limit| limit.concurrency)),
         Input::some(one.and_then(|limit| limit.per_day)),

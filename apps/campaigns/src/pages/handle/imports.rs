@@ -46,7 +46,7 @@ pub(super) async fn list(ask: Ask) -> Reply {
 }
 
 async fn list_page(ask: &Ask, fault: Option<String>) -> Reply {
-    let page = intake::page(&ask.app, ImportId(ask.before()), ROWS + 1).await?;
+    let page = intake::page(&ask.app, ImportId(ask.before()?), ROWS + 1).await?;
     let (page, next) = cut(page, |import| import.id.0);
     let names = ask.read(|tx| Ok(lists::all(tx)?)).await?;
     let s = ask.shell(Section::Contacts).await?;

@@ -317,13 +317,13 @@ impl Ask {
     }
 
     /// The number before which a list that goes back in time goes on.
-    fn before(&self) -> i64 {
-        self.query.word("before").parse().unwrap_or(i64::MAX)
+    fn before(&self) -> Result<i64, AppError> {
+        Ok(number::named(&self.query, "before")?.unwrap_or(i64::MAX))
     }
 
     /// The number after which a list that goes forward goes on.
-    fn after(&self) -> i64 {
-        self.query.word("after").parse().unwrap_or(0)
+    fn after(&self) -> Result<i64, AppError> {
+        Ok(number::named(&self.query, "after")?.unwrap_or(0))
     }
 
     /// The way through a list: `path` with those conditions that are not empty, and where the next page begins.

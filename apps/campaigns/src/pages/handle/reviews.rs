@@ -22,7 +22,7 @@ use crate::{
 
 /// `GET /reviews`
 pub(super) async fn list(ask: Ask) -> Reply {
-    let after = ReviewId(ask.after());
+    let after = ReviewId(ask.after()?);
     let now = ask.app.now();
     let (rows, next, names, strangers) = ask
         .read(move |tx| {

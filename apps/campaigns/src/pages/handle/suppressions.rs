@@ -21,7 +21,7 @@ pub(super) async fn list(ask: Ask) -> Reply {
 }
 
 async fn list_page(ask: &Ask, address: Input, [channel, user]: [&str; 2], reason: Input) -> Reply {
-    let (before, search) = (ask.before(), ask.query.word("search").to_owned());
+    let (before, search) = (ask.before()?, ask.query.word("search").to_owned());
     let hashes = (!search.is_empty()).then(|| ask.app.hashes_of(&search));
     let (rows, next, users) = ask
         .read(move |tx| {

@@ -1,5 +1,7 @@
 //! The outbox, and one message with its whole story.
 
+use axum::{http::StatusCode, response::IntoResponse as _};
+
 use super::{
     Ask, Id, ROWS, Reply, cut,
     lookup::{Names, touch_row},
@@ -8,6 +10,7 @@ use crate::{
     app::{App, AppError},
     channel::Channel,
     db::Tx,
+    filters,
     flow::content,
     model::{
         CampaignId, ReviewId, TouchId, Word,
@@ -91,16 +94,21 @@ pub(super) async fn list(ask: Ask) -> Reply {
     let step = number_of(&ask, "step")?;
     let variant: Option<Variant> = chosen(&ask, "variant")?;
     let which = touches::Which { campaign, status, reason, channel, step, variant };
-    let before = TouchId(ask.before());
-    let (rows, next, names, campaigns) = ask
+    let before = TouchId(ask.before()?);
+    let (unknown, rows, next, names, campaigns) = ask
         .read(move |tx| {
+            let unknown = match filters::touches(tx, &which) {
+                Ok(()) => None,
+                Err(AppError::Unknown { what, id }) => Some((what, id)),
+                Err(error) => return Err(error),
+            };
             let (rows, next) = cut(touches::page(tx, which, before, ROWS + 1)?, |touch| touch.id.0);
             let names = Names::of(tx, &rows)?;
             let mut all = campaigns::page(tx, CampaignId(i64::MAX), CAMPAIGNS)?;
             if let Some(id) = campaign.filter(|id| all.iter().all(|one| one.id != *id)) {
                 all.extend(campaigns::get(tx, id)?);
             }
-            Ok((rows, next, names, all))
+            Ok((unknown, rows, next, names, all))
         })
         .await?;
     let s = ask.shell(Section::Touches).await?;
@@ -116,6 +124,7 @@ pub(super) async fn list(ask: Ask) -> Reply {
         campaigns: campaigns.collect(),
         steps: steps.collect(),
         is_narrowed,
+        unknown: unknown.as_ref().map(|(what, id)| format!("There is no {what} {id}.")),
         statuses: any_of(&TouchStatus::ALL, |one| view::said(&one.to_string()), ask.query.word("status")),
         reasons: any_of(&REASONS, |one| one.said().to_owned(), ask.query.word("reason")),
         channels: channels.collect(),
@@ -124,7 +133,8 @@ pub(super) async fn list(ask: Ask) -> Reply {
         pages: ask.pages("/touches", &FILTERS, "before", next),
         s,
     };
-    Ok(windlass_look::show(&page))
+    let status = if page.unknown.is_some() { StatusCode::NOT_FOUND } else { StatusCode::OK };
+    Ok((status, windlass_look::show(&page)).into_response())
 }
 
 /// What the page of a message is made of.

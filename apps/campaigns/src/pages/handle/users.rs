@@ -22,7 +22,13 @@ const CAP_MAX: u32 = 10_000_000;
 
 /// `GET /users`: with `?edit=NAME`, that one's share stands in the form.
 pub(super) async fn list(ask: Ask) -> Reply {
-    page(&ask, Input::of(ask.query.word("edit")), Form::default()).await
+    let mut name = Input::of(ask.query.word("edit"));
+    if let Some(edited) = ask.query.filled("edit").map(str::to_owned)
+        && ask.read(|tx| Ok(users::all(tx)?)).await?.iter().all(|user| user.name != edited)
+    {
+        name = name.wrong("there is nobody of that name yet: this would be a new user");
+    }
+    page(&ask, name, Form::default()).await
 }
 
 /// What somebody has written; empty stands for what is kept.

@@ -53,6 +53,8 @@ pub struct TouchesPage {
     pub steps: Vec<Choice>,
     /// Whether less than everything is asked for.
     pub is_narrowed: bool,
+    /// That something it is narrowed by is not there.
+    pub unknown: Option<String>,
     /// Statuses to choose from; the first is `any`.
     pub statuses: Vec<Choice>,
     /// Reasons to choose from; the first is `any`.
