@@ -20,7 +20,7 @@ use crate::{
     flow::check,
     model::{
         CampaignId,
-        campaign::{Campaign, CampaignStatus, EnrolmentStatus, Step},
+        campaign::{Campaign, CampaignStatus, EnrolmentStatus, Step, StopReason},
         touch::{EventKind, Reason, TouchStatus},
     },
     preflight::plan,
@@ -71,6 +71,8 @@ pub struct Figures {
     pub done: u64,
     /// Contacts for whom something ended it.
     pub stopped: u64,
+    /// What ended it, for most of them first.
+    pub stops: Vec<Stops>,
     /// Messages that were sent, whatever became of them then.
     pub sent: u64,
     /// Of those, sent on this day of the campaign's zone.
@@ -110,6 +112,17 @@ pub struct StepFigures {
     pub replied: u64,
     /// Of those, after which the contact wanted no more, or complained.
     pub opted_out: u64,
+}
+
+/// Contacts for whom the same ended the sequence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stops {
+    /// What.
+    pub reason: StopReason,
+    /// The same in plain words.
+    pub said: &'static str,
+    /// How many.
+    pub count: u64,
 }
 
 /// Messages with the same reason.
@@ -209,6 +222,11 @@ fn count(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Figure
     let campaign = campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))?;
     let steps = campaigns::steps(tx, id, campaign.version)?;
     let standing = enrolments::standing(tx, id)?;
+    let mut stops: Vec<Stops> = enrolments::stops(tx, id)?
+        .into_iter()
+        .map(|(reason, count)| Stops { reason, said: reason.said(), count: whole(count) })
+        .collect();
+    stops.sort_by_key(|one| (std::cmp::Reverse(one.count), one.reason));
     let tallies = touches::tallies(tx, id)?;
     let waits = touches::waits(tx, id)?;
     let recent = touches::sent_since(tx, id, Time(now.0.saturating_sub(PACE_MS)))?;
@@ -243,6 +261,7 @@ fn count(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Figure
         active: in_status(EnrolmentStatus::Active),
         done: in_status(EnrolmentStatus::Done),
         stopped: in_status(EnrolmentStatus::Stopped),
+        stops,
         sent: funnel.iter().map(|step| step.sent).sum(),
         sent_today: whole(sent_today),
         daily_cap: campaign.daily_cap,

@@ -21,7 +21,7 @@ use crate::{
     flow::verbs,
     model::{
         CampaignId, SenderId, TouchId,
-        campaign::{Campaign, CampaignStatus, EnrolmentStatus, Step},
+        campaign::{Campaign, CampaignStatus, EnrolmentStatus, Step, StopReason},
         touch::{Reason, Touch, TouchStatus},
         variant::Variant,
     },
@@ -197,6 +197,8 @@ pub(super) async fn cancel(
 #[derive(Debug, Serialize)]
 pub(super) struct Funnel {
     contacts: Vec<(EnrolmentStatus, i64)>,
+    /// Of those that are stopped, for which reason how many.
+    stopped: Vec<(StopReason, i64)>,
     touches: Vec<touches::Tally>,
 }
 
@@ -206,6 +208,7 @@ pub(super) async fn funnel(State(app): State<App>, Path(id): Path<CampaignId>) -
         campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))?;
         Ok::<_, AppError>(Funnel {
             contacts: enrolments::counts(tx, id)?,
+            stopped: enrolments::stops(tx, id)?,
             touches: touches::tallies(tx, id)?,
         })
     });

@@ -24,7 +24,7 @@ use crate::{
     channel::Channel,
     db::Tx,
     model::{
-        campaign::{CampaignStatus, EnrolmentStatus},
+        campaign::{CampaignStatus, EnrolmentStatus, StopReason},
         contact::Contact,
         provider::Provider,
         sender::Sender,
@@ -103,8 +103,8 @@ pub(super) fn decide(
     let place = Place::of(tx, touch.campaign, touch.contact)?;
     if let Some((reason, detail)) = over(tx, app, &place, &touch)? {
         if reason == Reason::ColleagueAnswered {
-            let why = reason.to_string();
-            enrolments::end(tx, touch.campaign, touch.contact, EnrolmentStatus::Stopped, &why, now)?;
+            let why = Some(StopReason::ColleagueAnswered);
+            enrolments::end(tx, touch.campaign, touch.contact, why, now)?;
         }
         return give_up(tx, app, &touch, reason, &detail, now);
     }
@@ -233,7 +233,7 @@ fn over(
     if let Some(colleague) = colleague {
         return Ok(Some((Reason::ColleagueAnswered, format!("contact {colleague} answered"))));
     }
-    if enrolment.status == EnrolmentStatus::Stopped || is_stopped(tx, place)? {
+    if enrolment.status == EnrolmentStatus::Stopped || why_stopped(tx, place)?.is_some() {
         return because(Reason::Stopped);
     }
     Ok(None)
@@ -249,21 +249,22 @@ fn readdress(tx: &mut Tx<'_>, contact: &Contact, touch: &mut Touch) -> Result<()
     Ok(())
 }
 
-/// Whether a stop rule of the campaign has come true.
-pub(super) fn is_stopped(tx: &mut Tx<'_>, place: &Place) -> Result<bool, AppError> {
+/// The stop rule of the campaign that has come true, if one has.
+pub(super) fn why_stopped(tx: &mut Tx<'_>, place: &Place) -> Result<Option<StopReason>, AppError> {
     let rules = place.campaign.stop_rules;
     let kinds = [
-        (rules.end_with_reply(), EventKind::Replied),
-        (rules.click, EventKind::Clicked),
-        (true, EventKind::OptedOut),
+        (rules.end_with_reply(), EventKind::Replied, StopReason::Replied),
+        (rules.click, EventKind::Clicked, StopReason::Clicked),
+        (true, EventKind::OptedOut, StopReason::OptedOut),
     ];
     let (campaign, contact) = (place.campaign.id, place.contact.id);
-    for (counts, kind) in kinds {
+    for (counts, kind, reason) in kinds {
         if counts && events::is_known(tx, campaign, contact, kind)? {
-            return Ok(true);
+            return Ok(Some(reason));
         }
     }
-    Ok(rules.bounce && touches::has_bounced(tx, campaign, contact)?)
+    let has_bounced = rules.bounce && touches::has_bounced(tx, campaign, contact)?;
+    Ok(has_bounced.then_some(StopReason::Bounced))
 }
 
 fn wait(

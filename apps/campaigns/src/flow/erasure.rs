@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use super::optout::by_contact;
+use super::optout::by_erasure;
 use crate::{
     app::{App, AppError},
     db::{DbError, Tx},
@@ -14,7 +14,6 @@ use crate::{
     store::{
         audit, colleagues,
         contacts::{self, NewContact},
-        events::About,
         suppressions,
     },
 };
@@ -25,9 +24,8 @@ use crate::{
 /// # Errors
 /// A contact that is none or was erased; the database's, or the queue's.
 pub async fn erase(app: &App, contact: ContactId, who: &str) -> Result<(), AppError> {
-    let about = About { contact: Some(contact), ..About::default() };
     // It refuses whoever was erased before.
-    by_contact(app, contact, None, about, "erased", who).await?;
+    by_erasure(app, contact, who).await?;
     // As long as the addresses are known, so that an erasure which is broken off here can be done again.
     if let Some(person) = app.db().read(move |tx| contacts::get(tx, contact)).await? {
         intake::forget(app, person.email.as_deref(), person.phone.as_deref()).await?;

@@ -19,6 +19,7 @@ use crate::{
     hooks::CallbackEvent,
     model::{
         CampaignId, ContactId,
+        campaign::StopReason,
         contact::Consent,
         provider::Provider,
         touch::{EventKind, Touch},
@@ -177,6 +178,7 @@ impl Heard<'_> {
             channels: &OF_A_NUMBER,
             addresses: &addresses,
             reason: BY_TEXT,
+            stopped: StopReason::OptedOut,
             source: self.source,
         };
         let obeyed = optout::obey(tx, self.app, &order, self.now)?;

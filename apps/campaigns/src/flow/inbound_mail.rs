@@ -28,6 +28,7 @@ use crate::{
     },
     model::{
         CampaignId, ContactId, TouchId,
+        campaign::StopReason,
         touch::{EventKind, Touch, TouchStatus},
         words,
     },
@@ -395,6 +396,7 @@ impl Heard<'_> {
             channels: &[Channel::Email],
             addresses: &addresses,
             reason: BY_MAIL,
+            stopped: StopReason::OptedOut,
             source: self.source,
         };
         let mut ended = Vec::new();

@@ -79,7 +79,7 @@ pub(super) fn falls_back(tx: &mut Tx<'_>, app: &App, touch: &Touch, now: Time) -
     let follow = next::open(tx, app, &place, touch.step, channel, now)?;
     if matches!(&follow, Follow::Send { touch, .. } if touch.status.is_final()) {
         if place.enrolment.status == EnrolmentStatus::Done {
-            enrolments::end(tx, touch.campaign, touch.contact, EnrolmentStatus::Done, "", now)?;
+            enrolments::end(tx, touch.campaign, touch.contact, None, now)?;
         }
         return Ok(false);
     }

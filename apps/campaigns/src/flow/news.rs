@@ -17,7 +17,7 @@ use crate::{
     hooks::{CallbackEvent, Progress, Reporter, TouchResult, What},
     model::{
         CampaignId, TouchId,
-        campaign::EnrolmentStatus,
+        campaign::StopReason,
         provider::Provider,
         touch::{EventKind, Reason, Touch, TouchStatus},
     },
@@ -162,12 +162,14 @@ pub fn take_in(
         What::Complained => {
             if note(tx, EventKind::Complained, "")? {
                 brake::after_complaint(tx, touch, now)?;
-                return optout::opt_out(tx, app, touch, "spam complaint", source, now);
+                let said = ("spam complaint", StopReason::Complained);
+                return optout::opt_out(tx, app, touch, said, source, now);
             }
         }
         What::Unsubscribed => {
             if note(tx, EventKind::OptedOut, "with the provider")? {
-                return optout::opt_out(tx, app, touch, "unsubscribed", source, now);
+                let said = ("unsubscribed", StopReason::OptedOut);
+                return optout::opt_out(tx, app, touch, said, source, now);
             }
         }
         What::Inbound { .. } | What::Other { .. } => {}
@@ -271,17 +273,19 @@ pub(super) fn stop(
 ) -> Result<Vec<CampaignId>, AppError> {
     let Some(campaign) = campaigns::get(tx, touch.campaign)? else { return Ok(Vec::new()) };
     let rules = campaign.stop_rules;
-    let (ends, answer) = match ending {
-        Ending::Reply => (rules.end_with_reply(), colleagues::answered(tx, campaign.id, touch.contact, now)?),
-        Ending::Click => (rules.click, None),
-        Ending::Bounce => (rules.bounce, None),
+    let (ends, why, answer) = match ending {
+        Ending::Reply => {
+            let answer = colleagues::answered(tx, campaign.id, touch.contact, now)?;
+            (rules.end_with_reply(), StopReason::Replied, answer)
+        }
+        Ending::Click => (rules.click, StopReason::Clicked, None),
+        Ending::Bounce => (rules.bounce, StopReason::Bounced, None),
     };
     if !ends {
         return Ok(Vec::new());
     }
-    let reason = Reason::Stopped;
-    touches::skip_all(tx, touch.contact, Some(touch.campaign), None, reason, now)?;
-    enrolments::end(tx, touch.campaign, touch.contact, EnrolmentStatus::Stopped, &reason.to_string(), now)?;
+    touches::skip_all(tx, touch.contact, Some(touch.campaign), None, Reason::Stopped, now)?;
+    enrolments::end(tx, touch.campaign, touch.contact, Some(why), now)?;
     if let Some(answer) = answer.filter(|_| rules.account_reply) {
         colleagues::stop(tx, campaign.id, &answer, now)?;
     }

@@ -13,7 +13,7 @@ use crate::{
     db::Tx,
     model::{
         CampaignId, ContactId,
-        campaign::{Campaign, EnrolmentStatus, Step},
+        campaign::{Campaign, EnrolmentStatus, Step, StopReason},
         contact::Contact,
         touch::{EventKind, Reason, Touch, TouchStatus},
     },
@@ -132,7 +132,7 @@ pub(super) fn after(tx: &mut Tx<'_>, app: &App, touch: &Touch, now: Time) -> Res
         return Ok(vec![Follow::Ended(touch.campaign)]);
     }
     if place.is_past_the_end(touch.step) {
-        return end(tx, &place, EnrolmentStatus::Done, "", now);
+        return end(tx, &place, None, now);
     }
     let step = place.step(touch.step)?;
     let stops = place.campaign.stop_rules.bounce && touch.status == TouchStatus::Bounced;
@@ -144,7 +144,7 @@ pub(super) fn after(tx: &mut Tx<'_>, app: &App, touch: &Touch, now: Time) -> Res
         return match other {
             Follow::Send { touch: other, .. } if other.status.is_final() => {
                 if stops && !other.status.was_sent() {
-                    return end(tx, &place, EnrolmentStatus::Stopped, "bounced", now);
+                    return end(tx, &place, Some(StopReason::Bounced), now);
                 }
                 after(tx, app, &other, now)
             }
@@ -152,7 +152,7 @@ pub(super) fn after(tx: &mut Tx<'_>, app: &App, touch: &Touch, now: Time) -> Res
         };
     }
     if stops {
-        return end(tx, &place, EnrolmentStatus::Stopped, "bounced", now);
+        return end(tx, &place, Some(StopReason::Bounced), now);
     }
     step_after(tx, &place, touch.step, touch.sent_at.or(touch.ended_at).unwrap_or(now), now)
 }
@@ -168,7 +168,7 @@ pub(super) fn step_after(
     let next = number + 1;
     let (campaign, contact) = (place.campaign.id, place.contact.id);
     if usize::try_from(number).unwrap_or(usize::MAX) >= place.steps.len() {
-        return end(tx, place, EnrolmentStatus::Done, "", now);
+        return end(tx, place, None, now);
     }
     let due = if place.enrolment.step == number {
         let recipient = check::recipient(&place.contact);
@@ -185,15 +185,14 @@ pub(super) fn step_after(
     Ok(vec![Follow::Step { campaign, contact, step: next, due, named_at: place.named_at() }])
 }
 
-/// The end of the sequence for a contact.
+/// The end of the sequence for a contact: stopped for that reason, or without one at its own end.
 pub(super) fn end(
     tx: &mut Tx<'_>,
     place: &Place,
-    status: EnrolmentStatus,
-    reason: &str,
+    stopped: Option<StopReason>,
     now: Time,
 ) -> Result<Vec<Follow>, AppError> {
-    enrolments::end(tx, place.campaign.id, place.contact.id, status, reason, now)?;
+    enrolments::end(tx, place.campaign.id, place.contact.id, stopped, now)?;
     Ok(vec![Follow::Ended(place.campaign.id)])
 }
 

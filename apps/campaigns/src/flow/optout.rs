@@ -13,6 +13,7 @@ use crate::{
     db::Tx,
     model::{
         CampaignId, ContactId, TouchId, UserId,
+        campaign::StopReason,
         contact::{Consent, Contact},
         touch::{EventKind, Reason, Touch},
     },
@@ -56,12 +57,12 @@ pub(super) fn opt_out(
     tx: &mut Tx<'_>,
     app: &App,
     touch: &Touch,
-    reason: &str,
+    (reason, stopped): (&str, StopReason),
     source: &str,
     now: Time,
 ) -> Result<Vec<CampaignId>, AppError> {
     suppress(tx, app, touch, reason, source, now)?;
-    end(tx, touch.contact, &[touch.channel], now)
+    end(tx, touch.contact, &[touch.channel], stopped, now)
 }
 
 /// Nothing that waits for the contact goes out, and none of their sequences goes on.
@@ -69,6 +70,7 @@ fn end(
     tx: &mut Tx<'_>,
     contact: ContactId,
     channels: &[Channel],
+    stopped: StopReason,
     now: Time,
 ) -> Result<Vec<CampaignId>, AppError> {
     for channel in channels {
@@ -76,7 +78,7 @@ fn end(
         touches::skip_all(tx, contact, None, Some(*channel), Reason::Suppressed, now)?;
     }
     touches::skip_all(tx, contact, None, None, Reason::Stopped, now)?;
-    Ok(enrolments::stop_all(tx, contact, Reason::Suppressed, now)?)
+    Ok(enrolments::stop_all(tx, contact, stopped, now)?)
 }
 
 /// Somebody wants no more.
@@ -89,6 +91,8 @@ pub(super) struct Order<'a> {
     /// At which addresses: each is suppressed by those of the channels that reach it.
     pub(super) addresses: &'a [(Channel, String)],
     pub(super) reason: &'a str,
+    /// What their sequences are stopped for.
+    pub(super) stopped: StopReason,
     pub(super) source: &'a str,
 }
 
@@ -112,7 +116,7 @@ pub(super) fn obey(tx: &mut Tx<'_>, app: &App, order: &Order<'_>, now: Time) -> 
         }
     }
     if let Some(contact) = order.contact {
-        obeyed.ended = end(tx, contact, order.channels, now)?;
+        obeyed.ended = end(tx, contact, order.channels, order.stopped, now)?;
     }
     Ok(obeyed)
 }
@@ -134,7 +138,15 @@ pub async fn by_contact(
         Some(channel) => vec![channel],
         None => Channel::ALL.to_vec(),
     };
-    order(app, (contact, not_erased), channels, about, reason, source).await
+    let said = Said { about, reason, stopped: StopReason::ByAPerson, source };
+    order(app, (contact, not_erased), channels, said).await
+}
+
+/// Ends everything for a contact who is erased.
+pub(super) async fn by_erasure(app: &App, contact: ContactId, source: &str) -> Result<(), AppError> {
+    let about = About { contact: Some(contact), ..About::default() };
+    let said = Said { about, reason: "erased", stopped: StopReason::Erased, source };
+    order(app, (contact, not_erased), Channel::ALL.to_vec(), said).await
 }
 
 /// The longest reason, in characters: a sentence or two, which pages show in full.
@@ -157,29 +169,37 @@ pub(super) async fn by_channels(
     source: &str,
 ) -> Result<(), AppError> {
     let find: Find = |tx, id| contacts::get(tx, id)?.ok_or_else(|| AppError::unknown("contact", id));
-    order(app, (contact, find), channels, about, reason, source).await
+    let said = Said { about, reason, stopped: StopReason::OptedOut, source };
+    order(app, (contact, find), channels, said).await
 }
 
 /// How a contact is looked up whose messages end.
 type Find = fn(&mut Tx<'_>, ContactId) -> Result<Contact, AppError>;
 
+/// What is said of the end of a contact's messages, and by whom.
+struct Said<'a> {
+    about: About,
+    reason: &'a str,
+    stopped: StopReason,
+    source: &'a str,
+}
+
 async fn order(
     app: &App,
     (contact, find): (ContactId, Find),
     channels: Vec<Channel>,
-    about: About,
-    reason: &str,
-    source: &str,
+    said: Said<'_>,
 ) -> Result<(), AppError> {
     let (now, inner) = (app.now(), app.clone());
-    let (reason, source) = (reason.to_owned(), source.to_owned());
+    let Said { about, stopped, .. } = said;
+    let (reason, source) = (said.reason.to_owned(), said.source.to_owned());
     let ended = app
         .db()
         .write(move |tx| {
             let person = find(tx, contact)?;
             let (channels, addresses) = (&channels[..], &addresses_of(&person)[..]);
             let (reason, source) = (reason.as_str(), source.as_str());
-            let order = Order { contact: Some(contact), channels, addresses, reason, source };
+            let order = Order { contact: Some(contact), channels, addresses, reason, stopped, source };
             let obeyed = obey(tx, &inner, &order, now)?;
             events::note(tx, about, EventKind::OptedOut, source, reason, None, now)?;
             Ok::<_, AppError>(obeyed.ended)
@@ -217,7 +237,8 @@ pub(super) fn obey_link(
     addresses.extend(touch.iter().map(|touch| (touch.channel, touch.address.clone())));
     let (channels, addresses) = (&[link.channel][..], &addresses[..]);
     let reason = "unsubscribed";
-    let order = Order { contact: Some(id), channels, addresses, reason, source };
+    let stopped = StopReason::OptedOut;
+    let order = Order { contact: Some(id), channels, addresses, reason, stopped, source };
     let obeyed = obey(tx, app, &order, now)?;
     let about = match &touch {
         Some(touch) => About::from(touch),

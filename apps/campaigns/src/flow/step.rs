@@ -15,7 +15,7 @@ use crate::{
     app::{App, AppError},
     db::Tx,
     model::{
-        campaign::{CampaignStatus, Condition, EnrolmentStatus},
+        campaign::{CampaignStatus, Condition, EnrolmentStatus, StopReason},
         touch::{EventKind, Reason, TouchStatus},
     },
     store::{events, touches},
@@ -38,22 +38,20 @@ fn decide(tx: &mut Tx<'_>, app: &App, job: &TakeStep, now: windlass::Time) -> Re
         return Ok(vec![Follow::Ended(job.campaign)]);
     }
     if matches!(place.campaign.status, CampaignStatus::Cancelled | CampaignStatus::Done) {
-        let reason = Reason::CampaignCancelled.to_string();
-        return next::end(tx, &place, EnrolmentStatus::Stopped, &reason, now);
+        return next::end(tx, &place, Some(StopReason::CampaignCancelled), now);
     }
     if place.contact.erased_at.is_some() {
-        return next::end(tx, &place, EnrolmentStatus::Stopped, &Reason::Erased.to_string(), now);
+        return next::end(tx, &place, Some(StopReason::Erased), now);
     }
-    if check::is_stopped(tx, &place)? {
-        return next::end(tx, &place, EnrolmentStatus::Stopped, &Reason::Stopped.to_string(), now);
+    if let Some(reason) = check::why_stopped(tx, &place)? {
+        return next::end(tx, &place, Some(reason), now);
     }
     if colleagues::who_stops(tx, &place)?.is_some() {
-        let reason = Reason::ColleagueAnswered.to_string();
-        return next::end(tx, &place, EnrolmentStatus::Stopped, &reason, now);
+        return next::end(tx, &place, Some(StopReason::ColleagueAnswered), now);
     }
     if place.is_past_the_end(job.step) {
         // The sequence has become shorter since the step was asked for.
-        return next::end(tx, &place, EnrolmentStatus::Done, "", now);
+        return next::end(tx, &place, None, now);
     }
     let step = place.step(job.step)?;
     let opened = next::open(tx, app, &place, job.step, step.channel, now)?;

@@ -12,7 +12,7 @@ use crate::{
     db::Tx,
     model::{
         CampaignId,
-        campaign::{Campaign, CampaignStatus, check_sequence},
+        campaign::{Campaign, CampaignStatus, StopReason, check_sequence},
         touch::Reason,
     },
     preflight,
@@ -152,7 +152,7 @@ async fn change(
 
 fn empty(tx: &mut Tx<'_>, id: CampaignId, now: Time) -> Result<(), AppError> {
     touches::skip_campaign(tx, id, Reason::CampaignCancelled, now)?;
-    enrolments::stop_campaign(tx, id, Reason::CampaignCancelled, now)?;
+    enrolments::stop_campaign(tx, id, StopReason::CampaignCancelled, now)?;
     Ok(())
 }
 

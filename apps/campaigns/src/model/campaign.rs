@@ -31,7 +31,7 @@ pub enum CampaignStatus {
     Cancelled,
 }
 
-words!(CampaignStatus, Condition, EnrolmentStatus);
+words!(CampaignStatus, Condition, EnrolmentStatus, StopReason);
 
 impl CampaignStatus {
     /// Whether it still has touches to send.
@@ -116,6 +116,47 @@ impl StopRules {
 impl Default for StopRules {
     fn default() -> Self {
         Self { reply: true, click: false, bounce: true, account_reply: false }
+    }
+}
+
+/// Why a sequence has ended before its end for a contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// The contact has answered, and the campaign has that rule.
+    Replied,
+    /// A colleague of the contact has answered, and the campaign ends the sequence for all of their account.
+    ColleagueAnswered,
+    /// The contact has followed a link, and the campaign has that rule.
+    Clicked,
+    /// A message came back or was refused for good, and the campaign has that rule.
+    Bounced,
+    /// The contact wants no more, in whatever way they have said so.
+    OptedOut,
+    /// The contact has told their provider that it is spam.
+    Complained,
+    /// A person has passed on that the contact wants no more.
+    ByAPerson,
+    /// The contact was erased.
+    Erased,
+    /// The campaign was cancelled.
+    CampaignCancelled,
+}
+
+impl StopReason {
+    /// The reason in plain words.
+    pub fn said(self) -> &'static str {
+        match self {
+            StopReason::Replied => "they answered",
+            StopReason::ColleagueAnswered => "a colleague answered",
+            StopReason::Clicked => "they followed a link",
+            StopReason::Bounced => "a message came back, or was refused for good",
+            StopReason::OptedOut => "they opted out",
+            StopReason::Complained => "they reported spam",
+            StopReason::ByAPerson => "a person opted them out",
+            StopReason::Erased => "they were erased",
+            StopReason::CampaignCancelled => "the campaign was cancelled",
+        }
     }
 }
 

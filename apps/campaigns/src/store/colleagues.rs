@@ -7,7 +7,7 @@ use windlass::Time;
 
 use crate::{
     db::{DbError, Tx},
-    model::{CampaignId, ContactId, touch::Reason},
+    model::{CampaignId, ContactId, campaign::StopReason, touch::Reason},
 };
 
 /// Writes down that somebody of an account has answered; the first who did stays written.
@@ -85,6 +85,7 @@ pub fn stop(
     let end = "UPDATE enrolments SET status = 'stopped', reason = $4, next_at = NULL, updated_at = $5
                WHERE campaign_id = $2 AND status = 'active'
                AND contact_id IN (SELECT id FROM contacts WHERE account_key = $1 AND id <= $3)";
+    let reason = StopReason::ColleagueAnswered;
     tx.run(end, &[account.into(), campaign.into(), last.into(), reason.into(), now.into()])
 }
 

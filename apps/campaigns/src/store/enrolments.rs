@@ -3,8 +3,11 @@
 use windlass::Time;
 
 use crate::{
-    db::{DbError, Row, Tx},
-    model::{CampaignId, ContactId, campaign::EnrolmentStatus, touch::Reason},
+    db::{DbError, Row, Tx, Value},
+    model::{
+        CampaignId, ContactId,
+        campaign::{EnrolmentStatus, StopReason},
+    },
 };
 
 /// A contact in a campaign.
@@ -20,7 +23,7 @@ pub struct Enrolment {
     pub step: u32,
     /// Where they stand.
     pub status: EnrolmentStatus,
-    /// Why they were stopped.
+    /// Why they were stopped: the word of a [`StopReason`], or nothing.
     pub reason: String,
     /// When the step is due.
     pub next_at: Option<Time>,
@@ -91,7 +94,7 @@ pub fn advance(
     Ok(tx.run(sql, &values)? > 0)
 }
 
-/// Ends the sequence for a contact; false when it had ended.
+/// Ends the sequence for a contact, stopped for that reason or without one at its end; false when it had ended.
 ///
 /// # Errors
 /// The database's.
@@ -99,13 +102,14 @@ pub fn end(
     tx: &mut Tx<'_>,
     campaign: CampaignId,
     contact: ContactId,
-    status: EnrolmentStatus,
-    reason: &str,
+    stopped: Option<StopReason>,
     now: Time,
 ) -> Result<bool, DbError> {
+    let status = if stopped.is_some() { EnrolmentStatus::Stopped } else { EnrolmentStatus::Done };
+    let reason = stopped.map_or_else(|| String::new().into(), Value::from);
     let sql = "UPDATE enrolments SET status = $3, reason = $4, next_at = NULL, updated_at = $5
                WHERE campaign_id = $1 AND contact_id = $2 AND status = 'active'";
-    let values = [campaign.into(), contact.into(), status.into(), reason.into(), now.into()];
+    let values = [campaign.into(), contact.into(), status.into(), reason, now.into()];
     Ok(tx.run(sql, &values)? > 0)
 }
 
@@ -126,7 +130,7 @@ pub fn reopen(tx: &mut Tx<'_>, campaign: CampaignId, contact: ContactId, now: Ti
 pub fn stop_all(
     tx: &mut Tx<'_>,
     contact: ContactId,
-    reason: Reason,
+    reason: StopReason,
     now: Time,
 ) -> Result<Vec<CampaignId>, DbError> {
     let sql = "UPDATE enrolments SET status = 'stopped', reason = $2, next_at = NULL, updated_at = $3
@@ -142,7 +146,7 @@ pub fn stop_all(
 pub fn stop_campaign(
     tx: &mut Tx<'_>,
     campaign: CampaignId,
-    reason: Reason,
+    reason: StopReason,
     now: Time,
 ) -> Result<u64, DbError> {
     let sql = "UPDATE enrolments SET status = 'stopped', reason = $2, next_at = NULL, updated_at = $3
@@ -173,6 +177,16 @@ pub fn move_to(
 /// The database's.
 pub fn counts(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<(EnrolmentStatus, i64)>, DbError> {
     let sql = "SELECT status, count(*) FROM enrolments WHERE campaign_id = $1 GROUP BY status";
+    let rows = tx.rows(sql, &[campaign.into()])?;
+    rows.into_iter().map(|mut row| Ok((row.word()?, row.int()?))).collect()
+}
+
+/// Why how many of a campaign's sequences were stopped.
+///
+/// # Errors
+/// The database's.
+pub fn stops(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<(StopReason, i64)>, DbError> {
+    let sql = "SELECT reason, count(*) FROM enrolments WHERE campaign_id = $1 AND status = 'stopped' GROUP BY reason";
     let rows = tx.rows(sql, &[campaign.into()])?;
     rows.into_iter().map(|mut row| Ok((row.word()?, row.int()?))).collect()
 }

@@ -36,7 +36,7 @@ const DEADLINE_S: u64 = 30;
 
 impl Stage {
     /// That contact answers the last text that they got.
-    async fn answers(&self, touch: &Touch) {
+    pub(crate) async fn answers(&self, touch: &Touch) {
         let provider = self.app.db().read(|tx| providers::get(tx, PHONE)).await.unwrap().unwrap();
         let text = Text {
             from: touch.address.clone(),
@@ -137,7 +137,7 @@ async fn one_answer_stops_the_colleagues(dir: &Path, database: &str) {
     assert_eq!(stopped(7), waits, "an account that was given goes before the domain");
     let because = "colleague_answered".to_owned();
     assert_eq!(stage.stands(id, people[5]).await, (EnrolmentStatus::Stopped, because));
-    assert_eq!(stage.stands(id, people[4]).await, (EnrolmentStatus::Stopped, "stopped".to_owned()));
+    assert_eq!(stage.stands(id, people[4]).await, (EnrolmentStatus::Stopped, "replied".to_owned()));
     assert_eq!(stage.stands(id, people[7]).await.0, EnrolmentStatus::Active);
     let elsewhere = stage.touches(other).await;
     assert_eq!(in_status(&elsewhere, TouchStatus::Deferred), people.len(), "another campaign goes on");

@@ -18,6 +18,7 @@ mod sequence;
 mod shares;
 mod stage;
 mod statements;
+mod stops;
 mod variants;
 mod windows;
 

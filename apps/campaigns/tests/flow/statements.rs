@@ -13,7 +13,7 @@ use windlass_campaigns::{
     import::sniff,
     model::{
         CampaignId, ContactId, ImportId, ListId, ReviewId, SenderId, TemplateId, TouchId, UserId,
-        campaign::{CampaignStatus, EnrolmentStatus},
+        campaign::{CampaignStatus, StopReason},
         contact::Consent,
         import::{ImportPlan, ImportStatus, Progress},
         sender::{Health, Sender, WarmUp},
@@ -375,8 +375,8 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     say!(enrolments::advance(tx, id, one, 2, LATER, NOW));
     say!(enrolments::move_to(tx, id, 2, false, NOW));
     say!(enrolments::move_to(tx, id, 2, true, NOW));
-    say!(enrolments::end(tx, id, two, EnrolmentStatus::Done, "", NOW));
-    say!(enrolments::stop_all(tx, three, Reason::Suppressed, NOW));
+    say!(enrolments::end(tx, id, two, None, NOW));
+    say!(enrolments::stop_all(tx, three, StopReason::OptedOut, NOW));
     say!(enrolments::counts(tx, id).map(|mut counts| {
         counts.sort_by_key(|(status, _)| status.to_string());
         counts
@@ -539,7 +539,12 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     say!(contacts::erase(tx, one, LATER));
     say!(contacts::erase(tx, one, LATER));
     say!(contacts::get(tx, one));
-    say!(enrolments::stop_campaign(tx, id, Reason::CampaignCancelled, LATER));
+    say!(enrolments::stop_campaign(tx, id, StopReason::CampaignCancelled, LATER));
+    say!(enrolments::stops(tx, id).map(|mut stops| {
+        stops.sort();
+        stops
+    }));
+    say!(campaigns::most_steps(tx, id));
     say!(campaigns::end_if_over(tx, id, LATER));
     say!(campaigns::get(tx, id));
     say!(audit::note(tx, "Ann", "launch campaign", "1", "4 contacts", NOW));

@@ -10,7 +10,7 @@ use windlass_campaigns::drafts::{self, Kept, Moves};
 use windlass_campaigns::figures;
 use windlass_campaigns::flow::{share::Sharing, verbs};
 use windlass_campaigns::model::CampaignId;
-use windlass_campaigns::model::campaign::{Campaign, EnrolmentStatus};
+use windlass_campaigns::model::campaign::{Campaign, EnrolmentStatus, StopReason};
 use windlass_campaigns::model::variant::Variant;
 use windlass_campaigns::store;
 use windlass_campaigns::variants::results::Test;
@@ -176,6 +176,8 @@ pub(crate) struct Standing {
     #[serde(flatten)]
     pub(crate) campaign: Campaign,
     pub(crate) enrolments: Vec<(EnrolmentStatus, i64)>,
+    /// Of those that are stopped, for which reason how many.
+    pub(crate) stopped: Vec<(StopReason, i64)>,
     pub(crate) touches: Vec<store::touches::Tally>,
     pub(crate) tests: Vec<Test>,
 }
@@ -265,12 +267,12 @@ async fn standing(app: &App, id: CampaignId) -> Result<Standing, Fault> {
     let found = app.db().read(move |tx| {
         let mut campaign = store::campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))?;
         campaign.contacts = store::campaigns::reaches(tx, &campaign)?;
-        let enrolments = store::enrolments::counts(tx, id)?;
+        let enrolments = (store::enrolments::counts(tx, id)?, store::enrolments::stops(tx, id)?);
         Ok::<_, AppError>((campaign, enrolments, store::touches::tallies(tx, id)?))
     });
-    let (campaign, enrolments, touches) = found.await?;
+    let (campaign, (enrolments, stopped), touches) = found.await?;
     let tests = figures::of(app, id).await?.tests.clone();
-    Ok(Standing { campaign, enrolments, touches, tests })
+    Ok(Standing { campaign, enrolments, stopped, touches, tests })
 }
 
 async fn work(app: &App, out: &Output, ended: impl Future<Output = ()>) -> Result<(), Fault> {

@@ -182,6 +182,7 @@ CREATE TABLE enrolments (
   PRIMARY KEY (campaign_id, contact_id)
 );
 CREATE INDEX enrolments_status ON enrolments (campaign_id, status, step, next_at);
+CREATE INDEX enrolments_stopped ON enrolments (campaign_id, reason) WHERE status = 'stopped';
 CREATE INDEX enrolments_contact ON enrolments (contact_id);
 
 -- Who of an account has answered in a campaign. Where that stops colleagues, whoever sends to one of them holds the row for

@@ -203,6 +203,7 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
         steps: funnel(&whole, &figures),
         deferred: reasons(&ask, &figures.waiting),
         skipped: reasons(&ask, &figures.skipped),
+        stops: figures.stops.iter().map(|one| (one.said, Count(one.count))).collect(),
         enrolments: standing.map(|(word, n)| (word.to_owned(), Count(n))).to_vec(),
         senders: whole.senders.iter().map(sender_line).collect(),
     };

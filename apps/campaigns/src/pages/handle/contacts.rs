@@ -19,8 +19,9 @@ use crate::{
     flow::{check, colleagues as flow, consents, erasure, optout},
     model::{
         CampaignId, ContactId,
+        campaign::StopReason,
         contact::{Consent, Contact},
-        touch::{Reason, Touch},
+        touch::Touch,
     },
     pages::{
         Section, Shell,
@@ -119,7 +120,8 @@ impl Known {
         }
         let mut answered = HashMap::new();
         if let Some(account) = person.colleagues_by() {
-            for one in enrolments.iter().filter(|one| one.reason == Reason::ColleagueAnswered.to_string()) {
+            for one in enrolments.iter().filter(|one| one.reason == StopReason::ColleagueAnswered.to_string())
+            {
                 if let Some(who) = colleagues::who_answered(tx, one.campaign, &account)? {
                     answered.insert(one.campaign, who);
                 }
@@ -199,7 +201,7 @@ fn why(s: &Shell, one: &Suppression) -> String {
 }
 
 fn enrolment_row(ask: &Ask, known: &Known, one: &Enrolment) -> EnrolmentRow {
-    let reason = serde_json::from_value::<Reason>(one.reason.as_str().into());
+    let reason = serde_json::from_value::<StopReason>(one.reason.as_str().into());
     EnrolmentRow {
         campaign: one.campaign.0,
         name: known.names.campaign(one.campaign),

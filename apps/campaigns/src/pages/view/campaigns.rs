@@ -238,6 +238,8 @@ pub struct CampaignPage {
     pub skipped: Vec<Reasons>,
     /// Contacts by where they stand: `active`, `done`, `stopped`.
     pub enrolments: Vec<(String, Count)>,
+    /// Why contacts were stopped, most of them first.
+    pub stops: Vec<(&'static str, Count)>,
     /// In whose names.
     pub senders: Vec<SenderLine>,
     /// The address of its jobs in the dashboard.

@@ -33,7 +33,7 @@ impl Row for Campaign {
 
 impl Record for Standing {
     fn fields(&self, now: Time, exact: bool) -> Vec<(&'static str, String)> {
-        let Self { campaign, enrolments, touches, tests } = self;
+        let Self { campaign, enrolments, stopped, touches, tests } = self;
         let mut fields = vec![
             ("campaign", campaign.id.to_string()),
             ("name", campaign.name.clone()),
@@ -50,6 +50,8 @@ impl Record for Standing {
         let lines = |lines: Vec<String>| (!lines.is_empty()).then(|| lines.join("\n"));
         let of_contacts = enrolments.iter().map(|(status, count)| format!("{count} {status}"));
         push_some(&mut fields, "enrolled", lines(of_contacts.collect()));
+        let of_stopped = stopped.iter().map(|(reason, count)| format!("{count} {reason}"));
+        push_some(&mut fields, "stopped by", lines(of_stopped.collect()));
         let of_touches = touches.iter().map(|tally| {
             let why = if tally.reason.is_empty() { String::new() } else { format!(" ({})", tally.reason) };
             format!("{} {}: {} {}{why}", tally.step, tally.channel, tally.count, tally.status)

@@ -51,6 +51,7 @@ pub(super) fn empty() -> Vec<(&'static str, String)> {
                 deferred: vec![],
                 skipped: vec![],
                 enrolments: vec![],
+                stops: vec![],
                 senders: vec![],
                 jobs_at: "/q/jobs".to_owned(),
             }),
@@ -210,6 +211,7 @@ fn campaign_page(t: &str, status: &str) -> String {
         deferred: vec![reasons("recipient_quiet_hours", 7_000), reasons("sender_cap", 200)],
         skipped: vec![reasons("suppressed", 410)],
         enrolments: vec![("active".to_owned(), Count(37_655)), ("done".to_owned(), Count(12_345))],
+        stops: vec![("a colleague answered", Count(1_234)), ("they answered", Count(7))],
         senders: vec![sender],
         jobs_at: admin(Section::Campaigns).f.jobs(&[("group", t)]),
     })
