@@ -234,7 +234,8 @@ fn people(contacts: i64) -> String {
 fn facts(campaign: &Campaign, list: Option<&str>) -> Vec<(String, String)> {
     let StopRules { reply, click, bounce, account_reply } = campaign.stop_rules;
     let stops = [
-        (reply, "they answer"),
+        // Who ends it for colleagues ends it for themselves.
+        (reply && !account_reply, "they answer"),
         (account_reply, "they or a colleague answer"),
         (click, "they follow a link"),
         (bounce, "a message bounces"),

@@ -94,6 +94,21 @@ pub struct ArmForm {
     pub has_focus: bool,
 }
 
+/// How many of a hundred each of these weights is, a hundred together; none where all of them are nothing.
+fn hundredths(weights: &[u32]) -> Vec<Option<u32>> {
+    let sum: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+    let part = |before: u64| (before * 100 + sum / 2).checked_div(sum);
+    let mut before = 0;
+    weights
+        .iter()
+        .map(|weight| {
+            let from = part(before)?;
+            before += u64::from(*weight);
+            u32::try_from(part(before)? - from).ok()
+        })
+        .collect()
+}
+
 /// A step while it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepForm {
@@ -144,7 +159,7 @@ impl StepForm {
             .collect();
         let weights: Option<Vec<u32>> =
             all.iter().map(|(_, weight)| weight.text.trim().parse().ok()).collect();
-        let sum: u32 = weights.iter().flatten().fold(0, |sum, weight| sum.saturating_add(*weight));
+        let shares = weights.map(|weights| hundredths(&weights));
         let lettered = ('A'..='Z').zip(all).enumerate();
         lettered
             .map(|(nth, (letter, (template, weight)))| ArmForm {
@@ -152,9 +167,7 @@ impl StepForm {
                 place: if nth == 0 { number.to_string() } else { format!("{number}-{letter}") },
                 template: template.clone(),
                 weight: weight.clone(),
-                percent: weights
-                    .as_ref()
-                    .and_then(|all| all[nth].saturating_mul(100).saturating_add(sum / 2).checked_div(sum)),
+                percent: shares.as_ref().and_then(|shares| shares[nth]),
                 has_focus: self.focus == Some(nth),
             })
             .collect()
@@ -537,6 +550,16 @@ mod tests {
         {
             assert_eq!((form.apply(button), &form), (Then::Again, &before), "{button}");
         }
+    }
+
+    #[test]
+    fn the_shares_of_variants_are_a_hundred_together() {
+        let shares = |weights: &[u32]| hundredths(weights).into_iter().flatten().collect::<Vec<_>>();
+        assert_eq!(shares(&[50, 30]), [63, 37]);
+        assert_eq!(shares(&[1, 1, 1]), [33, 34, 33]);
+        assert_eq!(shares(&[100, 0]), [100, 0]);
+        assert_eq!(shares(&[0, 0]), [0_u32; 0]);
+        assert_eq!(shares(&[u32::MAX; 5]).iter().sum::<u32>(), 100);
     }
 
     #[test]
