@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use windlass_doubles::smtp;
+use windlass_doubles::smtp::{self, Fault, Later};
+use windlass_doubles::{Handle, Rule, Rules};
 
 use crate::asker::asker;
 
@@ -14,6 +15,9 @@ use crate::asker::asker;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Looks before a test gives up: half a minute.
 const LOOKS: u32 = 600;
+
+/// What whoever hands over mails shows.
+const INBOUND_KEY: &str = "0123456789abcdef";
 
 /// A running server, which ends with the test.
 pub(crate) struct Home {
@@ -47,12 +51,21 @@ impl Home {
     }
 
     /// Something of everything: a campaign of which some messages go out and others wait for an account that does not
-    /// answer, a draft that cannot be launched, and what holds for everybody.
+    /// answer, one that tries two texts until an answer stops all colleagues, one through an account that says that it is
+    /// too much, a draft that cannot be launched, and what holds for everybody.
     pub(crate) async fn fill(&self) {
-        let any = "127.0.0.1:0".parse().unwrap();
-        let mail =
-            smtp::start(any, &self.dir.path().join("mail.jsonl"), smtp::Options::default()).await.unwrap();
-        let provider = |name: &str, url: &str| json!({"name": name, "kind": "smtp", "url": url});
+        let answers = Fault::Later(Later::Reply("Sounds good, call me.".to_owned()));
+        let url = format!("{}/open/campaigns/hooks/mail/1/inbound?key={INBOUND_KEY}", self.url());
+        let options = smtp::Options {
+            rules: Rules::new(1, [Rule::of("bob5@*", answers)]),
+            inbound_url: Some(url),
+            ..smtp::Options::default()
+        };
+        let mail = self.mail_server("mail.jsonl", options).await;
+        let busy = Rule::of("*", Fault::Reply("454 the maximum sending rate is exceeded".to_owned()));
+        let rules = Rules::new(1, [busy]);
+        let busy = self.mail_server("busy.jsonl", smtp::Options { rules, ..smtp::Options::default() }).await;
+        let provider = |name: &str, url: &str| json!({"name": name, "kind": "smtp", "url": url, "inbound_key": INBOUND_KEY, "per_second": 50});
         let sender = |address: &str, provider: u32| {
             json!({"channel": "email", "address": address, "name": "Ann", "provider": provider,
                    "time_zone": "America/New_York", "daily_cap": 500,
@@ -68,16 +81,23 @@ impl Home {
         self.send("POST", "users", json!({"name": "Ann"})).await;
         self.send("POST", "providers", provider("mail", &mail.url())).await;
         self.send("POST", "providers", provider("broken", "smtp://127.0.0.1:1")).await;
+        self.send("POST", "providers", provider("busy", &busy.url())).await;
         self.send("POST", "senders", sender("ann@example.com", 1)).await;
         self.send("POST", "senders", sender("carla@example.com", 2)).await;
+        self.send("POST", "senders", sender("eve@example.com", 3)).await;
+        let mut warm = sender("dora@example.com", 1);
+        warm["warm_up"] = Value::Null;
+        self.send("POST", "senders", warm).await;
         let text = |name: &str, body: &str| json!({"name": name, "channel": "email", "subject": "Hello", "body": body});
         self.send("POST", "templates", text("hello", body)).await;
         self.send("POST", "templates", text("unlawful", "{{colour}}")).await;
+        self.send("POST", "templates", text("hello, with a question and a longer name", body)).await;
         for n in 0..12 {
             let consent = json!({"channel": "email", "basis": "express", "proof": "form 12", "source": "web",
                                  "given_at": 1_763_000_000_000_u64, "revoked_at": null});
             let person = json!({"email": format!("bob{n}@a-rather-long-name-of-a-company.example.org"), "name": "Bob Miller",
-                                "time_zone": "America/New_York", "lists": ["customers"], "consents": [consent]});
+                                "time_zone": "America/New_York", "lists": ["customers"], "consents": [consent],
+                                "account": (n == 0).then_some("A Rather Long Name, Inc.")});
             self.send("POST", "contacts", person).await;
         }
         self.send(
@@ -95,22 +115,41 @@ impl Home {
         self.send("POST", "campaigns", campaign("spring", 1, 1)).await;
         self.send("POST", "campaigns", campaign("a draft that cannot go out", 1, 2)).await;
         self.send("POST", "campaigns", campaign("waits", 2, 1)).await;
-        for id in [1, 3] {
+        let mut two_texts = campaign("tries two texts", 4, 1);
+        two_texts["stop_rules"] = json!({"account_reply": true});
+        two_texts["steps"] = json!([
+            {"channel": "email", "template": 1, "variants": [{"template": 3, "weight": 30}]},
+            {"channel": "email", "template": 3, "delay": {"unit": "days", "count": 3}, "condition": "not_replied"}]);
+        self.send("POST", "campaigns", two_texts).await;
+        self.send("POST", "campaigns", campaign("too much", 3, 1)).await;
+        for id in [1, 3, 4, 5] {
             self.send("POST", &format!("campaigns/{id}/launch"), json!({})).await;
         }
-        self.until("sent").await;
-        self.until("deferred").await;
+        let some = |found: &Value| found.as_array().is_some_and(|all| !all.is_empty());
+        self.until("touches?status=sent", some).await;
+        self.until("touches?status=deferred", some).await;
+        let stopped = |found: &Value| found["stops"].as_array().is_some_and(|all| all.len() == 2);
+        self.until("campaigns/4/figures", stopped).await;
+        let is_slowed = |found: &Value| {
+            found.as_array().is_some_and(|all| all.iter().any(|one| !one["slowed"].is_null()))
+        };
+        self.until("providers", is_slowed).await;
     }
 
-    async fn until(&self, status: &str) {
+    async fn mail_server(&self, log: &str, options: smtp::Options) -> Handle {
+        smtp::start("127.0.0.1:0".parse().unwrap(), &self.dir.path().join(log), options).await.unwrap()
+    }
+
+    async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) {
+        let mut found = Value::Null;
         for _ in 0..LOOKS {
-            let found = self.send("GET", &format!("touches?status={status}"), Value::Null).await;
-            if found.as_array().is_some_and(|all| !all.is_empty()) {
+            found = self.send("GET", path, Value::Null).await;
+            if is_so(&found) {
                 return;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        panic!("no message is {status}");
+        panic!("{path} stays {found}");
     }
 
     async fn send(&self, method: &str, path: &str, body: Value) -> Value {

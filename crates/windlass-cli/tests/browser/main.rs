@@ -59,11 +59,18 @@ fn nothing_stands_against_any_page_of_the_campaigns_with_content() {
             "/1",
             "/1/edit",
             "/2/check",
+            // Two texts with what came of them, and colleagues who were stopped; writing them.
+            "/4",
+            "/4/edit",
             "/touches/1",
+            // Somebody whose account somebody gave, and somebody whose colleague has answered.
             "/contacts/1",
+            "/contacts/8",
             "/templates/1",
             "/senders/1",
             "/providers/2",
+            // An account that is slowed down.
+            "/providers/3",
         ];
         let pages = LISTS.into_iter().chain(filled).map(str::to_owned);
         looks_at(person, pages).await;
