@@ -13,8 +13,7 @@ use windlass_campaigns::{
     figures,
     flow::{accounts, verbs},
     model::{
-        CampaignId, SenderId,
-        campaign::{Campaign, CampaignStatus, Condition, Step, StopRules},
+        campaign::{Campaign, Step},
         sender::{Sender, WarmUp},
     },
     preflight,
@@ -39,20 +38,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         (provider.account, provider.secret) = ("AC00000000000000000000000000000001".into(), "token".into());
         let provider = accounts::set_provider(&app, provider, "me").await?;
         let sender = Sender {
-            id: SenderId(0),
-            user: None,
-            channel,
             name: "Ann".into(),
-            address: address.into(),
-            provider: provider.id,
-            time_zone: "America/New_York".into(),
-            daily_cap: 20_000,
-            per_minute: None,
             warm_up: WarmUp::new_mailbox(),
-            cap_today: 0,
-            paused: false,
-            pause_reason: String::new(),
-            revision: 0,
+            ..Sender::new(channel, address, provider.id, "America/New_York", 20_000)
         };
         chosen.push(accounts::set_sender(&app, sender, "me").await?.id);
     }
@@ -69,38 +57,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mail = templates::write(tx, "mail", Channel::Email, "News", mail, None, now)?;
         let text = "Hi {{first_name}}. STOP ends.";
         let text = templates::write(tx, "text", Channel::Sms, "", text, None, now)?;
-        let step = |channel, template, days| Step {
-            channel,
-            delay: Delay::Days(days),
-            condition: Condition::Always,
-            template,
-            weight: None,
-            variants: Vec::new(),
-            fallback: None,
-        };
+        let user = users::ensure(tx, "Ann", "", 10, now)?;
         let campaign = Campaign {
-            id: CampaignId(0),
-            user: users::ensure(tx, "Ann", "", 10, now)?,
-            name: "spring".into(),
-            status: CampaignStatus::Draft,
             list: Some(lists::ensure(tx, "everybody", now)?),
-            version: 1,
-            weight: 10,
-            daily_cap: None,
-            new_per_day: None,
-            policy: policy.clone(),
-            stop_rules: StopRules::default(),
             postal_address: "1 Main St, Springfield".into(),
-            starts_at: None,
-            launched_at: None,
-            paged_at: None,
-            ended_at: None,
-            contacts: 0,
-            revision: 0,
-            created_at: now,
+            ..Campaign::draft(user, "spring", policy.clone(), now)
         };
-        let steps =
-            [step(Channel::Email, mail, 0), step(Channel::Sms, text, 2), step(Channel::Email, mail, 3)];
+        let steps = [(Channel::Email, mail, 0), (Channel::Sms, text, 2), (Channel::Email, mail, 3)]
+            .map(|(channel, template, days)| Step::new(channel, template, Delay::Days(days)));
         let id = campaigns::create(tx, &campaign, &steps, now)?;
         senders::choose(tx, id, &chosen)?;
         Ok::<_, AppError>(id)

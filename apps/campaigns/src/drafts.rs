@@ -11,7 +11,7 @@ use crate::{
     db::Tx,
     model::{
         CampaignId, ListId, SenderId, UserId,
-        campaign::{Campaign, CampaignStatus, Step, StopRules, check_sequence},
+        campaign::{Campaign, CampaignStatus, Step, StopRules, USUAL_SHARE, check_sequence},
         variant::Variant,
         words,
     },
@@ -67,7 +67,7 @@ pub struct Draft {
 }
 
 fn usual_weight() -> u32 {
-    10
+    USUAL_SHARE
 }
 
 impl Draft {
@@ -329,25 +329,14 @@ fn check_steps(tx: &mut Tx<'_>, steps: &[Step]) -> Result<(), AppError> {
 
 fn written(draft: &Draft, now: Time) -> Campaign {
     Campaign {
-        id: CampaignId(0),
-        user: draft.user,
-        name: draft.name.trim().to_owned(),
-        status: CampaignStatus::Draft,
         list: draft.list,
-        version: 1,
         weight: draft.weight,
         daily_cap: draft.daily_cap,
-        policy: draft.policy.clone(),
         stop_rules: draft.stop_rules,
         postal_address: draft.postal_address.trim().to_owned(),
         starts_at: draft.starts_at,
-        launched_at: None,
-        paged_at: None,
-        ended_at: None,
-        contacts: 0,
-        revision: 0,
-        created_at: now,
         new_per_day: draft.new_per_day,
+        ..Campaign::draft(draft.user, draft.name.trim(), draft.policy.clone(), now)
     }
 }
 

@@ -298,21 +298,15 @@ pub(super) async fn set_sender(
     visitor: Visitor,
     Body(given): Body<SetSender>,
 ) -> Answer<Sender> {
+    let SetSender { channel, address, name, provider, user, time_zone, daily_cap, per_minute, warm_up } =
+        given;
+    let warm_up = warm_up.unwrap_or_else(WarmUp::warm);
     let sender = Sender {
-        id: SenderId(0),
-        user: given.user,
-        channel: given.channel,
-        name: given.name,
-        address: given.address,
-        provider: given.provider,
-        time_zone: given.time_zone,
-        daily_cap: given.daily_cap,
-        per_minute: given.per_minute,
-        warm_up: given.warm_up.unwrap_or_else(WarmUp::warm),
-        cap_today: 0,
-        paused: false,
-        pause_reason: String::new(),
-        revision: 0,
+        user,
+        name,
+        per_minute,
+        warm_up,
+        ..Sender::new(channel, address, provider, time_zone, daily_cap)
     };
     Ok(Json(accounts::set_sender(&app, sender, &visitor.name).await?))
 }

@@ -91,6 +91,36 @@ impl Campaign {
     }
 }
 
+/// The share of a campaign among its user's, unless somebody says otherwise.
+pub const USUAL_SHARE: u32 = 10;
+
+impl Campaign {
+    /// A draft as it is before anybody says more of it: the usual weight and stop rules, no cap, nobody to reach.
+    pub fn draft(user: UserId, name: impl Into<String>, policy: window::WindowPolicy, now: Time) -> Self {
+        Self {
+            id: CampaignId(0),
+            user,
+            name: name.into(),
+            status: CampaignStatus::Draft,
+            list: None,
+            version: 1,
+            weight: USUAL_SHARE,
+            daily_cap: None,
+            new_per_day: None,
+            policy,
+            stop_rules: StopRules::default(),
+            postal_address: String::new(),
+            starts_at: None,
+            launched_at: None,
+            paged_at: None,
+            ended_at: None,
+            contacts: 0,
+            revision: 0,
+            created_at: now,
+        }
+    }
+}
+
 /// What ends the sequence for a contact, besides an opt-out, which always does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -186,6 +216,19 @@ pub struct Step {
 }
 
 impl Step {
+    /// A step that is taken in any case, and says one thing to everybody who can be reached so.
+    pub fn new(channel: Channel, template: TemplateId, delay: window::Delay) -> Self {
+        Self {
+            channel,
+            delay,
+            condition: Condition::Always,
+            template,
+            weight: None,
+            variants: Vec::new(),
+            fallback: None,
+        }
+    }
+
     /// The texts among which its contacts are shared, by their letters; empty where it says the same to everybody.
     pub fn arms(&self) -> Vec<Arm> {
         if self.variants.is_empty() {

@@ -64,6 +64,34 @@ pub struct Sender {
     pub revision: i64,
 }
 
+impl Sender {
+    /// Everybody's sender, warm and without a name or a pace of its own, as it is before anybody says more of it.
+    pub fn new(
+        channel: Channel,
+        address: impl Into<String>,
+        provider: ProviderId,
+        time_zone: impl Into<String>,
+        daily_cap: u32,
+    ) -> Self {
+        Self {
+            id: SenderId(0),
+            user: None,
+            channel,
+            name: String::new(),
+            address: address.into(),
+            provider,
+            time_zone: time_zone.into(),
+            daily_cap,
+            per_minute: None,
+            warm_up: WarmUp::warm(),
+            cap_today: 0,
+            paused: false,
+            pause_reason: String::new(),
+            revision: 0,
+        }
+    }
+}
+
 /// How a sender grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

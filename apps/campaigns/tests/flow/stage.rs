@@ -22,9 +22,9 @@ use windlass_campaigns::{
     flow::{accounts, share::Sharing, verbs},
     model::{
         CampaignId, ContactId, SenderId, TemplateId, UserId,
-        campaign::{Campaign, CampaignStatus, Condition, Fallback, Step, StopRules},
+        campaign::{Campaign, CampaignStatus, Fallback, Step},
         contact::Consent,
-        sender::{Sender, WarmUp},
+        sender::Sender,
         touch::{Touch, TouchStatus},
     },
     store::{
@@ -245,22 +245,8 @@ impl Stage {
             (Channel::Sms, twilio.id, "+12125550100"),
             (Channel::Voicemail, twilio.id, "+12125550101"),
         ] {
-            let sender = Sender {
-                id: SenderId(0),
-                user: None,
-                channel,
-                name: "Ann".into(),
-                address: address.into(),
-                provider,
-                time_zone: "America/New_York".into(),
-                daily_cap: 100_000,
-                per_minute: None,
-                warm_up: WarmUp::warm(),
-                cap_today: 0,
-                paused: false,
-                pause_reason: String::new(),
-                revision: 0,
-            };
+            let sender = Sender::new(channel, address, provider, "America/New_York", 100_000);
+            let sender = Sender { name: "Ann".into(), ..sender };
             let stored = accounts::set_sender(&self.app, sender, "test").await.unwrap();
             self.senders.insert(channel, stored.id);
         }
@@ -470,38 +456,14 @@ pub(crate) fn campaign(
     let zone = Zone::named("America/New_York").unwrap();
     let week = Week::daily("09:00-20:00").unwrap();
     Campaign {
-        id: CampaignId(0),
-        user,
-        name: name.to_owned(),
-        status: CampaignStatus::Draft,
         list: Some(list),
-        version: 1,
-        weight: 10,
-        daily_cap: None,
-        new_per_day: None,
-        policy: WindowPolicy::new(zone, week).unwrap(),
-        stop_rules: StopRules::default(),
         postal_address: "1 Main St, Springfield".into(),
-        starts_at: None,
-        launched_at: None,
-        paged_at: None,
-        ended_at: None,
-        contacts: 0,
-        revision: 0,
-        created_at: now,
+        ..Campaign::draft(user, name, WindowPolicy::new(zone, week).unwrap(), now)
     }
 }
 
 pub(crate) fn step(channel: Channel, template: TemplateId, delay: Delay) -> Step {
-    Step {
-        channel,
-        delay,
-        condition: Condition::Always,
-        template,
-        weight: None,
-        variants: Vec::new(),
-        fallback: None,
-    }
+    Step::new(channel, template, delay)
 }
 
 pub(crate) fn fallback(step: Step, channel: Channel, template: TemplateId) -> Step {

@@ -12,7 +12,7 @@ use windlass_campaigns::{
     flow::accounts::new_provider,
     import::sniff,
     model::{
-        CampaignId, ContactId, ImportId, ListId, ReviewId, SenderId, TemplateId, TouchId, UserId,
+        CampaignId, ContactId, ImportId, ListId, ReviewId, TemplateId, TouchId, UserId,
         campaign::{CampaignStatus, StopReason},
         contact::Consent,
         import::{ImportPlan, ImportStatus, Progress},
@@ -317,20 +317,12 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     say!(providers::delete_domain_limit(tx, "example.org"));
 
     let sender = Sender {
-        id: SenderId(0),
         user: Some(user),
-        channel: Channel::Email,
         name: "Ann".into(),
-        address: "ann@example.com".into(),
-        provider,
-        time_zone: "America/New_York".into(),
-        daily_cap: 200,
         per_minute: Some(30),
         warm_up: WarmUp::new_mailbox(),
         cap_today: 20,
-        paused: false,
-        pause_reason: String::new(),
-        revision: 0,
+        ..Sender::new(Channel::Email, "ann@example.com", provider, "America/New_York", 200)
     };
     let ann = senders::set(tx, &sender, NOW)?;
     say!(senders::set(tx, &Sender { user: None, per_minute: None, ..sender }, NOW));

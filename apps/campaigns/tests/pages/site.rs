@@ -16,8 +16,8 @@ use windlass_campaigns::{
     db::Db,
     flow::accounts,
     model::{
-        CampaignId, ContactId, SenderId, TemplateId, UserId,
-        campaign::{Campaign, CampaignStatus, Step, StopRules},
+        CampaignId, ContactId, TemplateId, UserId,
+        campaign::{Campaign, Step},
         contact::Consent,
         provider::Provider,
         sender::{Sender, WarmUp},
@@ -169,20 +169,9 @@ impl Site {
         provider.secret = "hunter3".into();
         let provider = accounts::set_provider(&self.app, provider, "test").await.unwrap();
         let sender = Sender {
-            id: SenderId(0),
-            user: None,
-            channel: Channel::Email,
             name: format!("Ann {text}"),
-            address: "ann@example.com".into(),
-            provider: provider.id,
-            time_zone: "America/New_York".into(),
-            daily_cap: 1_000,
-            per_minute: None,
             warm_up: WarmUp::new_mailbox(),
-            cap_today: 0,
-            paused: false,
-            pause_reason: String::new(),
-            revision: 0,
+            ..Sender::new(Channel::Email, "ann@example.com", provider.id, "America/New_York", 1_000)
         };
         let sender = accounts::set_sender(&self.app, sender, "test").await.unwrap();
         let (now, text, chosen) = (self.app.now(), text.to_owned(), sender.id);
@@ -214,15 +203,7 @@ impl Site {
             let name = format!("hello {text}");
             let template =
                 templates::write(tx, &name, Channel::Email, &format!("News {text}"), &body, None, now)?;
-            let step = Step {
-                channel: Channel::Email,
-                delay: Delay::Minutes(0),
-                condition: Default::default(),
-                template,
-                weight: None,
-                variants: Vec::new(),
-                fallback: None,
-            };
+            let step = Step::new(Channel::Email, template, Delay::Minutes(0));
             let campaign = campaigns::create(tx, &draft(user, &text, list, now), &[step], now)?;
             senders::choose(tx, campaign, &[chosen])?;
             Ok::<_, windlass_campaigns::db::DbError>((contact, template, campaign))
@@ -234,25 +215,11 @@ impl Site {
 
 fn draft(user: UserId, text: &str, list: windlass_campaigns::model::ListId, now: windlass::Time) -> Campaign {
     let zone = Zone::named("America/New_York").unwrap();
+    let policy = WindowPolicy::new(zone, Week::daily("00:00-24:00").unwrap()).unwrap();
     Campaign {
-        id: CampaignId(0),
-        user,
-        name: format!("spring {text}"),
-        status: CampaignStatus::Draft,
         list: Some(list),
-        version: 1,
-        weight: 10,
         daily_cap: Some(100),
-        new_per_day: None,
-        policy: WindowPolicy::new(zone, Week::daily("00:00-24:00").unwrap()).unwrap(),
-        stop_rules: StopRules::default(),
         postal_address: format!("1 Main St {text}"),
-        starts_at: None,
-        launched_at: None,
-        paged_at: None,
-        ended_at: None,
-        contacts: 0,
-        revision: 0,
-        created_at: now,
+        ..Campaign::draft(user, format!("spring {text}"), policy, now)
     }
 }

@@ -8,32 +8,14 @@ use crate::{
     app::App,
     channel::Channel,
     flow::content,
-    model::{
-        ContactId, ProviderId, SenderId,
-        contact::Contact,
-        sender::{Sender, WarmUp},
-    },
+    model::{ContactId, ProviderId, contact::Contact, sender::Sender},
     template::Values,
 };
 
 /// A sender of that channel.
 pub(super) fn sender(channel: Channel) -> Sender {
-    Sender {
-        id: SenderId(0),
-        user: None,
-        channel,
-        name: "Sam Sender".to_owned(),
-        address: if channel == Channel::Email { "sam@example.com" } else { "+12125550100" }.to_owned(),
-        provider: ProviderId(0),
-        time_zone: "UTC".to_owned(),
-        daily_cap: 0,
-        per_minute: None,
-        warm_up: WarmUp::warm(),
-        cap_today: 0,
-        paused: false,
-        pause_reason: String::new(),
-        revision: 0,
-    }
+    let address = if channel == Channel::Email { "sam@example.com" } else { "+12125550100" };
+    Sender { name: "Sam Sender".to_owned(), ..Sender::new(channel, address, ProviderId(0), "UTC", 0) }
 }
 
 /// Somebody of whom everything is known, with those fields besides.

@@ -340,21 +340,13 @@ fn read(form: &Fields, sent: &mut SenderForm, old: Option<&Sender>) -> Option<Se
     let usual = old.map_or_else(WarmUp::new_mailbox, |old| old.warm_up);
     let day = form.ticked("warms_up").then(|| usual.day.unwrap_or(1));
     let warm_up = WarmUp { first_day: first_day?, growth_percent: growth?, day, ..usual };
+    let (address, zone) = (form.word("address"), form.word("time_zone"));
     let sender = Sender {
-        id: SenderId(0),
         user: user.ok()?.map(UserId),
-        channel: channel?,
         name: form.word("name").to_owned(),
-        address: form.word("address").to_owned(),
-        provider: provider?,
-        time_zone: form.word("time_zone").to_owned(),
-        daily_cap: daily_cap?,
         per_minute: per_minute?,
         warm_up,
-        cap_today: 0,
-        paused: false,
-        pause_reason: String::new(),
-        revision: 0,
+        ..Sender::new(channel?, address, provider?, zone, daily_cap?)
     };
     (!is_faulty).then_some(sender)
 }
