@@ -40,6 +40,9 @@ impl CampaignStatus {
     }
 }
 
+/// The share of a campaign among its user's, unless somebody says otherwise.
+pub const USUAL_SHARE: u32 = 10;
+
 /// A campaign.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Campaign {
@@ -85,16 +88,6 @@ pub struct Campaign {
 }
 
 impl Campaign {
-    /// Contacts whom it can begin with on a day; none is any number.
-    pub fn begins_a_day(&self) -> Option<u32> {
-        [self.daily_cap, self.new_per_day].into_iter().flatten().min()
-    }
-}
-
-/// The share of a campaign among its user's, unless somebody says otherwise.
-pub const USUAL_SHARE: u32 = 10;
-
-impl Campaign {
     /// A draft as it is before anybody says more of it: the usual weight and stop rules, no cap, nobody to reach.
     pub fn draft(user: UserId, name: impl Into<String>, policy: window::WindowPolicy, now: Time) -> Self {
         Self {
@@ -118,6 +111,11 @@ impl Campaign {
             revision: 0,
             created_at: now,
         }
+    }
+
+    /// Contacts whom it can begin with on a day; none is any number.
+    pub fn begins_a_day(&self) -> Option<u32> {
+        [self.daily_cap, self.new_per_day].into_iter().flatten().min()
     }
 }
 
@@ -159,7 +157,7 @@ pub enum StopReason {
     ColleagueAnswered,
     /// The contact has followed a link, and the campaign has that rule.
     Clicked,
-    /// A message came back or was refused for good, and the campaign has that rule.
+    /// A message has bounced, and the campaign has that rule.
     Bounced,
     /// The contact wants no more, in whatever way they have said so.
     OptedOut,
@@ -180,7 +178,7 @@ impl StopReason {
             StopReason::Replied => "they answered",
             StopReason::ColleagueAnswered => "a colleague answered",
             StopReason::Clicked => "they followed a link",
-            StopReason::Bounced => "a message came back, or was refused for good",
+            StopReason::Bounced => "a message bounced",
             StopReason::OptedOut => "they opted out",
             StopReason::Complained => "they reported spam",
             StopReason::ByAPerson => "a person opted them out",
