@@ -16,6 +16,7 @@ mod providers;
 mod question;
 mod reviews;
 mod senders;
+mod sequence;
 mod suppressions;
 mod templates;
 mod touches;
@@ -27,10 +28,7 @@ use windlass_look::words;
 pub use windlass_look::words::When;
 
 pub use audit::{AuditPage, ChangeRow};
-pub use builder::{
-    ArmForm, BuilderPage, CONDITIONS, DELAY_UNITS, Heat, SequenceForm, StepForm, TemplateChoice, Then,
-    VariantForm, WEEKDAYS, WindowForm,
-};
+pub use builder::{BuilderPage, Heat, TemplateChoice, WEEKDAYS, WindowForm};
 pub use campaigns::{
     CampaignPage, CampaignRow, CampaignsPage, Part, Reasons, SenderLine, StepFunnel, TestTable, VariantRow,
 };
@@ -46,6 +44,7 @@ pub use providers::{
 pub use question::{CONFIRMED, QuestionPage};
 pub use reviews::{ReviewRow, ReviewsPage};
 pub use senders::{SenderDay, SenderForm, SenderPage, SenderRow, SendersPage};
+pub use sequence::{ArmForm, CONDITIONS, DELAY_UNITS, SequenceForm, StepForm, Then, VariantForm};
 pub use suppressions::{SuppressionRow, SuppressionsPage};
 pub use templates::{Preview, TemplatePage, TemplateRow, TemplatesPage};
 pub use touches::{ConsentBasis, Evidence, TimelineEntry, TouchPage, TouchRow, TouchesPage};
