@@ -156,10 +156,7 @@ async fn an_export_has_every_message_with_what_was_checked_before_it() {
     let mut stage = Stage::set(dir.path(), Setting { speed: 600, ..Setting::default() }).await;
     let people = stage.contacts("b", 300).await;
     let id = two_steps(&stage, &people).await;
-    stage.work().await;
-    stage.launch(id).await;
-    stage.until_done(id).await;
-    stage.rest().await;
+    stage.carry_out(id).await;
 
     let table = exported(&stage.app, id, Format::Csv).await;
     let mut reader = csv::Reader::from_reader(table.as_bytes());

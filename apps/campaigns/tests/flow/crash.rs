@@ -80,10 +80,7 @@ async fn a_mail_whose_reply_was_lost_is_repeated_as_the_same_mail_and_no_other_i
     let dir = tempfile::tempdir().unwrap();
     let mut stage = losing(dir.path(), &["*,40%=drop"], &[]).await;
     let id = one_step(&stage, Channel::Email, 30).await;
-    stage.work().await;
-    stage.launch(id).await;
-    stage.until_done(id).await;
-    stage.rest().await;
+    stage.carry_out(id).await;
     let (mails, touches) = (stage.mails(), stage.touches(id).await);
     assert_eq!(in_status(&touches, TouchStatus::Sent), 30);
     let by = by_recipient(&mails);
@@ -109,10 +106,7 @@ async fn a_mail_whose_replies_are_all_lost_is_unknown_in_the_end_and_not_for_eve
     let dir = tempfile::tempdir().unwrap();
     let mut stage = losing(dir.path(), &["b1@example.org=drop"], &[]).await;
     let id = one_step(&stage, Channel::Email, 3).await;
-    stage.work().await;
-    stage.launch(id).await;
-    stage.until_done(id).await;
-    stage.rest().await;
+    stage.carry_out(id).await;
     let touches = stage.touches(id).await;
     let lost = touches.iter().find(|touch| touch.address == "b1@example.org").unwrap();
     assert_eq!((lost.status, lost.reason), (TouchStatus::Unknown, Some(Reason::ReplyLost)), "{lost:#?}");
@@ -128,10 +122,7 @@ async fn a_text_whose_reply_was_lost_is_found_at_the_provider_and_not_sent_again
     let dir = tempfile::tempdir().unwrap();
     let mut stage = losing(dir.path(), &[], &["*,50%=drop"]).await;
     let id = one_step(&stage, Channel::Sms, 30).await;
-    stage.work().await;
-    stage.launch(id).await;
-    stage.until_done(id).await;
-    stage.rest().await;
+    stage.carry_out(id).await;
     let (texts, touches) = (stage.calls_and_texts(), stage.touches(id).await);
     let by = by_recipient(&texts);
     assert_eq!((texts.len(), by.len()), (30, 30));
@@ -152,10 +143,7 @@ async fn a_call_whose_reply_was_lost_is_never_made_again_and_a_person_is_asked()
     let dir = tempfile::tempdir().unwrap();
     let mut stage = losing(dir.path(), &[], &["*,50%=drop"]).await;
     let id = one_step(&stage, Channel::Voicemail, 12).await;
-    stage.work().await;
-    stage.launch(id).await;
-    stage.until_done(id).await;
-    stage.rest().await;
+    stage.carry_out(id).await;
     let (calls, touches) = (stage.calls_and_texts(), stage.touches(id).await);
     let by = by_recipient(&calls);
     assert_eq!((calls.len(), by.len()), (12, 12), "once each");

@@ -473,10 +473,7 @@ async fn a_domain_that_slows_us_down_is_not_lost() {
     let people = stage.contacts("b", 20).await;
     let mail = stage.template(Channel::Email, "Hi").await;
     let id = stage.draft("spring", &people, vec![step(Channel::Email, mail, Delay::Minutes(0))]).await;
-    stage.work().await;
-    stage.launch(id).await;
-    stage.until_done(id).await;
-    stage.rest().await;
+    stage.carry_out(id).await;
     assert_eq!(stage.mails().len(), 20);
 }
 

@@ -98,10 +98,7 @@ async fn a_provider_that_says_later_is_asked_later_and_every_message_arrives() {
     let steps =
         vec![step(Channel::Email, mail, Delay::Minutes(0)), step(Channel::Sms, text, Delay::Minutes(1))];
     let id = stage.draft("spring", &people, steps).await;
-    stage.work().await;
-    stage.launch(id).await;
-    stage.until_done(id).await;
-    stage.rest().await;
+    stage.carry_out(id).await;
     assert_eq!((stage.mails().len(), stage.calls_and_texts().len()), (60, 60));
     assert!(stage.mail.counters().deferred > 0 && stage.phone.counters().deferred > 0);
     let touches = stage.touches(id).await;

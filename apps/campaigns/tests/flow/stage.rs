@@ -273,6 +273,14 @@ impl Stage {
         self.worker = Some(self.app.work().await.unwrap());
     }
 
+    /// Launches it and works until it is through.
+    pub(crate) async fn carry_out(&mut self, id: CampaignId) {
+        self.work().await;
+        self.launch(id).await;
+        self.until_done(id).await;
+        self.rest().await;
+    }
+
     pub(crate) async fn rest(&mut self) {
         if let Some(worker) = self.worker.take() {
             worker.shutdown().await;

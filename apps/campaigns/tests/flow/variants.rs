@@ -79,10 +79,7 @@ async fn both_go_out(stage: &mut Stage) {
     let people = stage.contacts("b", 24).await;
     let step = a_or_b(stage, Delay::Minutes(0)).await;
     let id = stage.draft("spring", &people, vec![step.clone()]).await;
-    stage.work().await;
-    stage.launch(id).await;
-    stage.until_done(id).await;
-    stage.rest().await;
+    stage.carry_out(id).await;
     let (touches, subjects) = (stage.touches(id).await, subjects(stage));
     assert_eq!((touches.len(), in_status(&touches, TouchStatus::Sent)), (24, 24));
     for touch in &touches {
@@ -123,10 +120,7 @@ async fn a_mail_that_is_repeated_says_what_it_said() {
     let people = stage.contacts("b", 24).await;
     let step = a_or_b(&stage, Delay::Minutes(0)).await;
     let id = stage.draft("spring", &people, vec![step]).await;
-    stage.work().await;
-    stage.launch(id).await;
-    stage.until_done(id).await;
-    stage.rest().await;
+    stage.carry_out(id).await;
     let subjects = subjects(&stage);
     assert!(subjects.values().any(|copies| copies.len() > 1), "no reply was lost: {subjects:?}");
     for touch in stage.touches(id).await {
@@ -265,10 +259,7 @@ async fn answers_are_counted_for_the_variant_that_was_answered_each_person_once(
     let people = stage.contacts("b", 12).await;
     let step = a_or_b(&stage, Delay::Minutes(0)).await;
     let id = stage.draft("spring", &people, vec![step]).await;
-    stage.work().await;
-    stage.launch(id).await;
-    stage.until_done(id).await;
-    stage.rest().await;
+    stage.carry_out(id).await;
     let touches = stage.touches(id).await;
     let (a, b, now) = (with(&touches, Variant::A), with(&touches, Variant::B), stage.app.now());
     let told = [
@@ -316,10 +307,7 @@ async fn the_channel_that_a_step_falls_back_on_is_no_part_of_its_test() {
     let text = stage.template(Channel::Sms, "Hi. STOP ends.").await;
     let step = fallback(a_or_b(&stage, Delay::Minutes(0)).await, Channel::Sms, text);
     let id = stage.draft("spring", &people, vec![step]).await;
-    stage.work().await;
-    stage.launch(id).await;
-    stage.until_done(id).await;
-    stage.rest().await;
+    stage.carry_out(id).await;
     let touches = stage.touches(id).await;
     let texts: Vec<_> = touches.iter().filter(|touch| touch.channel == Channel::Sms).collect();
     assert_eq!(texts.len(), 1);
