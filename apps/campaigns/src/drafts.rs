@@ -9,6 +9,7 @@ use windlass::Time;
 use crate::{
     app::{App, AppError},
     db::Tx,
+    flow::{again, jobs::Waiting},
     model::{
         CampaignId, ListId, SenderId, UserId,
         campaign::{Campaign, CampaignStatus, Step, StopRules, USUAL_SHARE, check_sequence},
@@ -128,7 +129,7 @@ pub async fn create(app: &App, draft: Draft, who: &str) -> Result<Campaign, AppE
 /// What is wrong with it, that it was changed meanwhile or is over; the database's.
 pub async fn edit(app: &App, id: CampaignId, draft: Draft, who: &str) -> Result<Campaign, AppError> {
     let (now, who, draft) = (app.now(), who.to_owned(), draft.settled());
-    let inner = app.clone();
+    let (inner, asking) = (app.clone(), app.clone());
     let campaign = app
         .db()
         .write(move |tx| {
@@ -156,7 +157,10 @@ pub async fn edit(app: &App, id: CampaignId, draft: Draft, who: &str) -> Result<
             if is_draft {
                 campaigns::write_steps(tx, id, there.version, &draft.steps, now)?;
             }
-            senders::choose(tx, id, &draft.senders)?;
+            let are_others = senders::choose(tx, id, &draft.senders)?;
+            if !is_draft {
+                again::after_edit(tx, &asking, (&there, &changed), are_others)?;
+            }
             audit::note(tx, &who, "edit campaign", &id.to_string(), &draft.name, now)?;
             known(tx, id)
         })
@@ -178,13 +182,13 @@ pub async fn next_version(
     moves: Moves,
     who: &str,
 ) -> Result<Campaign, AppError> {
-    let (now, who) = (app.now(), who.to_owned());
+    let (now, who, asking) = (app.now(), who.to_owned(), app.clone());
     let steps: Vec<Step> = steps.into_iter().map(Step::settled).collect();
     let campaign = app
         .db()
         .write(move |tx| {
             let there = live(tx, id)?;
-            let detail = move_on(tx, &there, &steps, moves, now)?;
+            let detail = move_on(tx, &asking, &there, &steps, moves, now)?;
             audit::note(tx, &who, "next version", &id.to_string(), &detail, now)?;
             known(tx, id)
         })
@@ -199,7 +203,7 @@ pub async fn next_version(
 /// A step or variant that the present version does not have; a campaign that is no more, or that was changed meanwhile; the
 /// database's.
 pub async fn keep(app: &App, id: CampaignId, kept: Kept, who: &str) -> Result<Campaign, AppError> {
-    let (now, who) = (app.now(), who.to_owned());
+    let (now, who, asking) = (app.now(), who.to_owned(), app.clone());
     let Kept { step: number, variant, moves, revision } = kept;
     let campaign = app
         .db()
@@ -221,7 +225,7 @@ pub async fn keep(app: &App, id: CampaignId, kept: Kept, who: &str) -> Result<Ca
             *step = step.keeping(variant).ok_or_else(|| {
                 AppError::invalid("variant", format!("step {number} has A to {last}, and no {variant}"))
             })?;
-            let detail = move_on(tx, &there, &steps, moves, now)?;
+            let detail = move_on(tx, &asking, &there, &steps, moves, now)?;
             let detail = format!("{variant} of step {number}: {detail}");
             audit::note(tx, &who, "keep variant", &id.to_string(), &detail, now)?;
             known(tx, id)
@@ -248,6 +252,7 @@ fn live(tx: &mut Tx<'_>, id: CampaignId) -> Result<Campaign, AppError> {
 /// Makes these steps the sequence of a campaign, and lets go by it who is to; what happened, in words.
 fn move_on(
     tx: &mut Tx<'_>,
+    app: &App,
     there: &Campaign,
     steps: &[Step],
     moves: Moves,
@@ -261,7 +266,23 @@ fn move_on(
     }
     let moved = enrolments::move_to(tx, id, version, moves == Moves::Everybody, now)?;
     variants::choose_again(tx, id, version)?;
+    if moved > 0 && are_other_delays(tx, id, version, steps)? {
+        again::at_campaign(tx, app, id, Waiting::Everything)?;
+    }
     Ok(format!("version {version}, {moved} contacts go by it"))
+}
+
+/// Whether a version of the sequence before that one had another delay somewhere.
+fn are_other_delays(tx: &mut Tx<'_>, id: CampaignId, version: u32, steps: &[Step]) -> Result<bool, AppError> {
+    for before in 1..version {
+        let before = campaigns::steps(tx, id, before)?;
+        if before.iter().zip(steps).any(|(before, step)| before.delay != step.delay)
+            || before.len() != steps.len()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The steps of a campaign's version.

@@ -464,6 +464,7 @@ fn eta(
 ) -> Result<Option<Time>, AppError> {
     let Known { campaign, steps, standing, tallies } = *known;
     let from = campaign.starts_at.map_or(now, |at| at.max(now));
+    let is_spread = campaign.begins_a_day().is_some();
     let rules = app.rules();
     let mut lots: Vec<Lot> = Vec::new();
     let waiting = || standing.iter().filter(|one| one.status == EnrolmentStatus::Active);
@@ -480,7 +481,8 @@ fn eta(
                 continue;
             }
             let delay = match (nth == at, one.last_due) {
-                (true, None) if nth == 0 => step.delay,
+                // First steps that are spread over days are due as soon as the campaign may begin with more.
+                (true, due) if nth == 0 && (due.is_none() || is_spread) => step.delay,
                 (true, _) => waits,
                 (false, _) => step.delay,
             };
@@ -490,7 +492,7 @@ fn eta(
                 messages: count,
                 after: std::mem::take(&mut before),
                 delays: vec![delay],
-                begins: nth == 0 && one.last_due.is_none(),
+                begins: nth == 0 && (one.last_due.is_none() || is_spread),
             });
             before.push(lots.len() - 1);
         }

@@ -1,6 +1,6 @@
 //! Accounts at providers, and the senders that use them: what is made or changed here, the queue is told as well.
 
-use super::{gateways, limits, share, texts, warm_up};
+use super::{again, gateways, jobs::Waiting, limits, share, texts, warm_up};
 use crate::{
     app::{App, AppError},
     channel::{
@@ -13,7 +13,7 @@ use crate::{
     store::{
         audit,
         providers::{self, DomainLimit},
-        senders, settings, touches, users,
+        senders, settings, users,
     },
     window::Zone,
 };
@@ -85,7 +85,11 @@ pub async fn set_sender(app: &App, mut sender: Sender, who: &str) -> Result<Send
             if let Some(user) = sender.user {
                 users::get(tx, user)?.ok_or_else(|| AppError::unknown("user", user))?;
             }
+            let before = senders::by_address(tx, sender.channel, &sender.address)?;
             let id = senders::set(tx, &sender, now)?;
+            if before.is_some_and(|before| bears_otherwise(&before, &sender)) {
+                again::at_sender(tx, &inner, id)?;
+            }
             warm_up::begin(tx, &inner, id)?;
             audit::note(tx, &who, "set sender", &sender.address, sender.channel.name(), now)?;
             senders::get(tx, id)?.ok_or_else(|| AppError::unknown("sender", id))
@@ -93,6 +97,14 @@ pub async fn set_sender(app: &App, mut sender: Sender, who: &str) -> Result<Send
         .await?;
     limits::set_sender(app, &stored).await?;
     Ok(stored)
+}
+
+/// Whether messages that wait for a sender may go at another time now.
+fn bears_otherwise(before: &Sender, after: &Sender) -> bool {
+    let of = |sender: &Sender| {
+        (sender.daily_cap, sender.cap_today, sender.warm_up, sender.time_zone.clone(), sender.provider)
+    };
+    of(before) != of(after)
 }
 
 /// Pauses a sender, or lets it go on: then what has waited for it goes out at once, as far as windows and caps allow, and what
@@ -107,9 +119,8 @@ pub async fn pause_sender(
     why: &str,
     who: &str,
 ) -> Result<(), AppError> {
-    let (now, who, why) = (app.now(), who.to_owned(), why.to_owned());
-    let waiting = app
-        .db()
+    let (now, who, why, inner) = (app.now(), who.to_owned(), why.to_owned(), app.clone());
+    app.db()
         .write(move |tx| {
             if !senders::pause(tx, id, paused, &why)? {
                 return Err(AppError::unknown("sender", id));
@@ -119,19 +130,10 @@ pub async fn pause_sender(
             if !paused {
                 senders::judge_from(tx, id, now)?;
             }
-            Ok(if paused { Vec::new() } else { touches::jobs_of_paused(tx, id, now)? })
+            again::at_sender(tx, &inner, id)
         })
         .await?;
-    limits::set_as_stored(app, id).await?;
-    for job in waiting {
-        let Ok(job) = job.parse() else { continue };
-        match app.client().run_now(job).await {
-            // It waits for something else by now, or for nothing.
-            Ok(()) | Err(windlass::Error::Rejected(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
+    limits::set_as_stored(app, id).await
 }
 
 /// Edits one row of the table of errors.
@@ -195,9 +197,13 @@ pub async fn set_domain_limit(app: &App, mut limit: DomainLimit, who: &str) -> R
     if [limit.per_minute, limit.concurrency, limit.per_day].contains(&Some(0)) {
         return Err(AppError::invalid("domain limit", "at least 1: with 0 nothing would ever go out"));
     }
-    let (now, who) = (app.now(), who.to_owned());
+    let (now, who, inner) = (app.now(), who.to_owned(), app.clone());
     let stored = app.db().write(move |tx| {
+        let before = providers::domain_limit(tx, &limit.domain)?.and_then(|before| before.per_day);
         providers::set_domain_limit(tx, &limit)?;
+        if before != limit.per_day {
+            again::at_all(tx, &inner, None, Waiting::Messages)?;
+        }
         audit::note(tx, &who, "set domain limit", &limit.domain, "", now)?;
         Ok::<_, AppError>(limit.clone())
     });
@@ -212,11 +218,15 @@ pub async fn set_domain_limit(app: &App, mut limit: DomainLimit, who: &str) -> R
 /// A domain that has none; the database's, or the queue's.
 pub async fn remove_domain_limit(app: &App, domain: &str, who: &str) -> Result<(), AppError> {
     let (now, who, domain) = (app.now(), who.to_owned(), domain.trim().to_ascii_lowercase());
-    let name = domain.clone();
+    let (name, inner) = (domain.clone(), app.clone());
     app.db()
         .write(move |tx| {
+            let before = providers::domain_limit(tx, &name)?.and_then(|before| before.per_day);
             if !providers::delete_domain_limit(tx, &name)? {
                 return Err(AppError::unknown("limit of the domain", &name));
+            }
+            if before.is_some() {
+                again::at_all(tx, &inner, None, Waiting::Messages)?;
             }
             Ok(audit::note(tx, &who, "remove domain limit", &name, "", now)?)
         })
@@ -265,7 +275,7 @@ pub async fn set_daily_cap(
     if cap == Some(0) {
         return Err(AppError::invalid("daily cap", "at least 1; leave it out for no cap"));
     }
-    let (now, who) = (app.now(), who.to_owned());
+    let (now, who, inner) = (app.now(), who.to_owned(), app.clone());
     app.db()
         .write(move |tx| {
             let whose = match user {
@@ -282,6 +292,7 @@ pub async fn set_daily_cap(
                     "everybody".to_owned()
                 }
             };
+            again::at_all(tx, &inner, user, Waiting::Messages)?;
             let detail = cap.map_or("none".to_owned(), |cap| cap.to_string());
             Ok(audit::note(tx, &who, "set daily cap", &whose, &detail, now)?)
         })

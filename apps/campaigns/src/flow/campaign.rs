@@ -4,12 +4,10 @@
 //! the cursor moves past it, and its steps have ids that follow from campaign and contact: a page that is enqueued again
 //! after a kill is answered with the jobs that are there.
 
-use std::collections::{BTreeMap, btree_map::Entry};
-
 use serde::{Deserialize, Serialize};
 use windlass::{Ctx, Draft, JobError, Outcome, State, Time};
 
-use super::{check, failed, jobs, jobs::PageCampaign, share};
+use super::{due::Versions, failed, jobs, jobs::PageCampaign, share};
 use crate::{
     app::{App, AppError},
     db::Tx,
@@ -18,7 +16,7 @@ use crate::{
         campaign::{CampaignStatus, EnrolmentStatus},
     },
     store::{
-        campaigns, contacts,
+        campaigns,
         enrolments::{self, Enrolment},
     },
 };
@@ -39,10 +37,17 @@ pub(super) async fn page(job: PageCampaign, State(app): State<App>, cx: Ctx) -> 
     let mut cursor = cx.resume::<Cursor>()?.unwrap_or(Cursor { after: ContactId(0), done: 0 });
     let (id, begins) = (job.campaign, app.now());
     let begin = move |tx: &mut Tx<'_>| {
-        campaigns::change(tx, id, CampaignStatus::Scheduled, CampaignStatus::Running, begins)
-            .map_err(AppError::from)
+        // Somebody may have moved the beginning since the launch.
+        let ahead = campaigns::get(tx, id)?.filter(|campaign| campaign.status == CampaignStatus::Scheduled);
+        if let Some(at) = ahead.and_then(|campaign| campaign.starts_at).filter(|at| *at > begins) {
+            return Ok(Some(at));
+        }
+        campaigns::change(tx, id, CampaignStatus::Scheduled, CampaignStatus::Running, begins)?;
+        Ok::<_, AppError>(None)
     };
-    app.db().write(begin).await.map_err(failed)?;
+    if let Some(at) = app.db().write(begin).await.map_err(failed)? {
+        return Ok(super::asleep(&app, at, "the campaign begins later"));
+    }
     loop {
         if cx.is_cancelled() {
             return Err(JobError::cancelled());
@@ -54,28 +59,9 @@ pub(super) async fn page(job: PageCampaign, State(app): State<App>, cx: Ctx) -> 
             .read(move |tx| {
                 let campaign = campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))?;
                 let page = enrolments::page(tx, id, cursor.after, PAGE_CONTACTS)?;
-                let mut versions = BTreeMap::new();
-                let mut due = Vec::with_capacity(page.len());
+                let (mut versions, mut due) = (Versions::of(&campaign), Vec::with_capacity(page.len()));
                 for (enrolment, nth) in page.iter().zip(cursor.done..) {
-                    let contact = contacts::get(tx, enrolment.contact)?
-                        .ok_or_else(|| AppError::unknown("contact", enrolment.contact))?;
-                    let begun = campaign.starts_at.into_iter().chain(campaign.launched_at).max();
-                    let mut base = begun.unwrap_or(now);
-                    // A campaign that may begin with so many a day needs no more steps on a day than that.
-                    for _ in 0..campaign.begins_a_day().map_or(0, |cap| nth / cap.max(1)) {
-                        base = check::next_day(campaign.policy.zone.name(), base);
-                    }
-                    // Some may have been moved to another version than the one by which they were enrolled.
-                    let delay = match versions.entry(enrolment.version) {
-                        Entry::Occupied(known) => *known.get(),
-                        Entry::Vacant(free) => {
-                            let steps = campaigns::steps(tx, id, enrolment.version)?;
-                            let first = steps.first().ok_or_else(|| AppError::unknown("step", 1))?;
-                            *free.insert(first.delay)
-                        }
-                    };
-                    let recipient = check::recipient(&contact);
-                    due.push(delay.due(base, &campaign.policy, &recipient).unwrap_or(base));
+                    due.push(versions.first(tx, enrolment, nth, now)?);
                 }
                 Ok::<_, AppError>((campaign, page, due))
             })
@@ -94,7 +80,20 @@ pub(super) async fn page(job: PageCampaign, State(app): State<App>, cx: Ctx) -> 
             let draft = jobs::step(app.sharing(), id, enrolment.contact, 1, named_at);
             if *due <= now { draft } else { draft.run_at(app.clock().wall_at(*due)) }
         };
-        let drafts: Vec<Draft> = waiting.map(first_step).collect();
+        let drafts: Vec<Draft> = waiting.clone().map(first_step).collect();
+        let later: Vec<(ContactId, Time)> = waiting
+            .filter(|(_, due)| **due > now)
+            .map(|(enrolment, due)| (enrolment.contact, *due))
+            .collect();
+        if !later.is_empty() {
+            let write = move |tx: &mut Tx<'_>| {
+                for (contact, due) in &later {
+                    enrolments::set_due(tx, id, *contact, 1, *due)?;
+                }
+                Ok::<_, AppError>(())
+            };
+            app.db().write(write).await.map_err(failed)?;
+        }
         for enqueued in cx.client().enqueue_many(drafts).await? {
             enqueued?;
         }

@@ -97,6 +97,24 @@ pub(super) fn take(
     Ok(None)
 }
 
+/// Gives back the place that a message has on the plan of a cap, on the day that begins then.
+pub(super) fn leave_plan(
+    tx: &mut Tx<'_>,
+    place: &Place,
+    touch: &Touch,
+    reason: Reason,
+    until: Time,
+) -> Result<(), AppError> {
+    let domain = domain_of(touch);
+    let day = day_of(place.campaign.policy.zone.name(), until);
+    for cap in of(tx, place, touch, domain.as_deref())? {
+        if cap.reason == reason {
+            usage::give_back(tx, cap.plan, &day)?;
+        }
+    }
+    Ok(())
+}
+
 /// Gives back what a message was counted against at that moment: it was not taken.
 pub(super) fn give_back(tx: &mut Tx<'_>, place: &Place, touch: &Touch, at: Time) -> Result<(), AppError> {
     let domain = domain_of(touch);

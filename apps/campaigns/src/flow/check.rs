@@ -7,7 +7,7 @@
 use std::sync::LazyLock;
 
 use jiff::{
-    Timestamp,
+    Timestamp, ToSpan as _,
     tz::{TimeZone, TimeZoneDatabase},
 };
 use windlass::Time;
@@ -101,7 +101,9 @@ pub(super) fn decide(
         return next::unknown(tx, app, &touch, Reason::WorkerDied, detail, now).map(Decision::Over);
     }
     let place = Place::of(tx, touch.campaign, touch.contact)?;
-    if let Some((reason, detail)) = over(tx, app, &place, &touch)? {
+    let is_over = over(tx, app, &place, &touch)?;
+    leave_plan(tx, &place, &touch, now)?;
+    if let Some((reason, detail)) = is_over {
         if reason == Reason::ColleagueAnswered {
             let why = Some(StopReason::ColleagueAnswered);
             enrolments::end(tx, touch.campaign, touch.contact, why, now)?;
@@ -335,6 +337,26 @@ fn take_caps(
     Ok(None)
 }
 
+/// Gives back a message's place on a day to come: it is asked before that day, so somebody has changed what it waits for.
+fn leave_plan(tx: &mut Tx<'_>, place: &Place, touch: &Touch, now: Time) -> Result<(), AppError> {
+    let Some(until) = touch.until.filter(|until| *until > now) else { return Ok(()) };
+    match (touch.status, touch.reason, touch.sender) {
+        (TouchStatus::Deferred, Some(Reason::CampaignCap), _) => {
+            let day = day_of(place.campaign.policy.zone.name(), until);
+            usage::give_back(tx, usage::Of::CampaignPlan(touch.campaign), &day)?;
+        }
+        (TouchStatus::Deferred, Some(Reason::SenderCap), Some(id)) => {
+            if let Some(sender) = senders::get(tx, id)? {
+                let day = day_of(&sender.time_zone, until);
+                usage::give_back(tx, usage::Of::SenderPlan(id), &day)?;
+            }
+        }
+        (TouchStatus::Deferred, Some(reason), _) => caps::leave_plan(tx, place, touch, reason, until)?,
+        _ => {}
+    }
+    Ok(())
+}
+
 /// The beginning of the first day to come that has room in the plan, with a place on it taken: what waits for a cap comes
 /// back once, on its day, and not all of it every day.
 pub(super) fn plan_day(
@@ -434,8 +456,13 @@ pub(crate) fn day_of(zone: &str, at: Time) -> String {
 
 /// The first moment of the day after.
 pub(crate) fn next_day(zone: &str, at: Time) -> Time {
-    let next = zoned(zone, at).tomorrow().and_then(|next| next.start_of_day());
-    next.ok()
-        .and_then(|next| u64::try_from(next.timestamp().as_millisecond()).ok())
-        .map_or_else(|| at.plus_ms(24 * 3_600_000), Time)
+    days_later(zone, at, 1)
+}
+
+/// The first moment of the day so many days later.
+pub(crate) fn days_later(zone: &str, at: Time, days: u32) -> Time {
+    let then = zoned(zone, at).checked_add(i64::from(days).days()).and_then(|then| then.start_of_day());
+    then.ok()
+        .and_then(|then| u64::try_from(then.timestamp().as_millisecond()).ok())
+        .map_or_else(|| at.plus_ms(u64::from(days) * 24 * 3_600_000), Time)
 }

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::{again, jobs::Waiting};
 use crate::{
     app::{App, AppError},
     db::{DbError, Tx},
@@ -121,10 +122,11 @@ pub async fn set(app: &App, text: &str, who: &str) -> Result<RuleTable, AppError
         return Err(AppError::invalid("calling hours", why));
     }
     let (now, who, text, edition) = (app.now(), who.to_owned(), text.to_owned(), table.edition.clone());
-    let written = text.clone();
+    let (written, inner) = (text.clone(), app.clone());
     app.db()
         .write(move |tx| {
             settings::set(tx, settings::WINDOW_RULES, &written)?;
+            again::at_all(tx, &inner, None, Waiting::Hours)?;
             Ok::<_, AppError>(audit::note(tx, &who, "set calling hours", &edition, "", now)?)
         })
         .await?;
@@ -138,12 +140,13 @@ pub async fn set(app: &App, text: &str, who: &str) -> Result<RuleTable, AppError
 /// That nobody has edited it; the database's.
 pub async fn reset(app: &App, who: &str) -> Result<RuleTable, AppError> {
     let table = RuleTable::built_in().clone();
-    let (now, who, edition) = (app.now(), who.to_owned(), table.edition.clone());
+    let (now, who, edition, inner) = (app.now(), who.to_owned(), table.edition.clone(), app.clone());
     app.db()
         .write(move |tx| {
             if !settings::remove(tx, settings::WINDOW_RULES)? {
                 return Err(AppError::Conflict("nobody has edited the table of calling hours".to_owned()));
             }
+            again::at_all(tx, &inner, None, Waiting::Hours)?;
             Ok(audit::note(tx, &who, "reset calling hours", &edition, "", now)?)
         })
         .await?;

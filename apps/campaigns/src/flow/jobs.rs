@@ -3,8 +3,10 @@
 //! Each job has an id and a unique key that follow from the row that it is about, so that whoever asks for it twice asks
 //! for the same job.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
-use windlass::{Draft, Job, JobId, Time};
+use windlass::{Draft, Job, JobId, Time, core::job::UniqueScope};
 
 use super::{limits, paces::Whose, share::Sharing};
 use crate::{
@@ -18,6 +20,28 @@ use crate::{
 pub struct PageCampaign {
     /// The campaign.
     pub campaign: CampaignId,
+}
+
+/// Look again at what waits of a campaign: something was changed by which it waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "look_again", queue = "campaign")]
+pub struct LookAgain {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// What of it.
+    pub at: Waiting,
+}
+
+/// What waits of a campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waiting {
+    /// Its messages, and the steps that are still to come.
+    Everything,
+    /// Its messages alone: a sender has changed, and no step is due at another time for that.
+    Messages,
+    /// Its messages, by another table of calling hours.
+    Hours,
 }
 
 /// Take one contact through one step of a campaign's sequence.
@@ -87,6 +111,9 @@ pub struct WarmUpSender {
     pub day: String,
 }
 
+/// When an edited table of calling hours holds in every process: they look for one once a second.
+const HOURS_HOLD_AFTER: Duration = Duration::from_secs(2);
+
 /// The group of the jobs of all campaigns, where they stand in one line.
 const LINE: &str = "campaigns";
 
@@ -121,14 +148,44 @@ fn of_campaign(draft: Draft, sharing: Sharing, campaign: CampaignId) -> Draft {
 /// The job that pages a campaign.
 pub fn page(sharing: Sharing, campaign: CampaignId, launched_at: Time) -> Draft {
     let key = campaign.to_string();
-    let id = JobId::named(launched_at, &format!("campaigns/page/{key}"));
+    let id = page_id(campaign, launched_at);
     of_campaign(PageCampaign { campaign }.draft().id(id).unique(key), sharing, campaign)
+}
+
+/// The job that looks again at what waits of a campaign: of several that are asked for before it begins there is one. Its id
+/// follows from `asked`, which is new each time.
+pub fn look_again(
+    sharing: Sharing,
+    campaign: CampaignId,
+    at: Waiting,
+    (asked, launched_at): (JobId, Time),
+) -> Draft {
+    let what = match at {
+        Waiting::Everything => "everything",
+        Waiting::Messages => "messages",
+        Waiting::Hours => "hours",
+    };
+    let id = JobId::named(launched_at, &format!("campaigns/look-again/{asked}"));
+    let draft = LookAgain { campaign, at }.draft().id(id);
+    let draft = draft.unique(format!("{campaign}:{what}")).unique_scope(UniqueScope::UntilStart);
+    let draft = if at == Waiting::Hours { draft.delay(HOURS_HOLD_AFTER) } else { draft };
+    of_campaign(draft, sharing, campaign)
+}
+
+/// The id of the job that pages a campaign.
+pub fn page_id(campaign: CampaignId, launched_at: Time) -> JobId {
+    JobId::named(launched_at, &format!("campaigns/page/{campaign}"))
+}
+
+/// The id of the job of a contact's step.
+pub fn step_id(campaign: CampaignId, contact: ContactId, step: u32, named_at: Time) -> JobId {
+    JobId::named(named_at, &format!("campaigns/step/{campaign}:{contact}:{step}"))
 }
 
 /// The job of a contact's step.
 pub fn step(sharing: Sharing, campaign: CampaignId, contact: ContactId, step: u32, named_at: Time) -> Draft {
     let key = format!("{campaign}:{contact}:{step}");
-    let id = JobId::named(named_at, &format!("campaigns/step/{key}"));
+    let id = step_id(campaign, contact, step, named_at);
     of_campaign(TakeStep { campaign, contact, step }.draft().id(id).unique(key), sharing, campaign)
 }
 

@@ -26,6 +26,7 @@ pub mod strangers;
 pub mod texts;
 pub mod verbs;
 
+pub(crate) mod again;
 mod brake;
 pub(crate) mod breakers;
 mod campaign;
@@ -34,6 +35,7 @@ pub(crate) mod check;
 pub(crate) mod colleagues;
 pub mod content;
 pub mod decide;
+mod due;
 pub mod inbound;
 pub mod inbound_mail;
 mod late;
@@ -50,7 +52,7 @@ mod watch;
 
 use std::time::Duration;
 
-use windlass::{Ctx, JobError, RunningWorker};
+use windlass::{Ctx, JobError, Outcome, RunningWorker, Time};
 
 use crate::{
     app::{App, AppError},
@@ -75,6 +77,7 @@ impl App {
         }
         let worker = worker
             .handle(campaign::page)
+            .handle(again::look)
             .handle(step::take)
             .handle(send::email)
             .handle(send::sms)
@@ -101,6 +104,15 @@ async fn follow(app: &App, cx: &Ctx, follows: Vec<next::Follow>) -> Result<(), J
         }
     }
     Ok(())
+}
+
+/// Not before that moment.
+fn asleep(app: &App, until: Time, why: impl Into<String>) -> Outcome {
+    // From the moment itself, which is rounded up: a span would be rounded down, and a message would come back a moment
+    // before midnight, find today's cap used up still, and take another place on the plan.
+    let due = app.clock().wall_at(until);
+    let delay = Duration::from_millis(due.0.saturating_sub(app.client().now().0).max(1));
+    Outcome::snooze(delay, why)
 }
 
 /// What a handler says of an error of the application: the database may be back in a moment, what makes no sense will not.

@@ -7,8 +7,6 @@
 //! - for a text the provider is asked first whether it has it, and it is sent again only if not;
 //! - a call is made at most once: what became of it is unknown, and a person decides.
 
-use std::time::Duration;
-
 use windlass::{Ctx, JobError, Outcome, State, Time, core::LimitName, core::store::Hold};
 
 use super::{
@@ -101,14 +99,11 @@ async fn later(app: &App, id: TouchId, wait: &Wait) -> Result<Outcome, JobError>
             limits::set_as_stored(app, sender).await.map_err(failed)?;
         }
     }
-    // From the moment itself, which is rounded up: a span would be rounded down, and the message would come back a moment
-    // before midnight, find today's cap used up still, and take another place on the plan.
-    let due = app.clock().wall_at(wait.until);
-    let delay = Duration::from_millis(due.0.saturating_sub(app.client().now().0).max(1));
-    Ok(match wait.hold.as_deref().and_then(|name| LimitName::new(name).ok()) {
+    let asleep = super::asleep(app, wait.until, wait.reason.said());
+    Ok(match (wait.hold.as_deref().and_then(|name| LimitName::new(name).ok()), asleep) {
         // Everything else that takes the limit would only be told the same.
-        Some(limit) => Outcome::rate_limited(delay, Hold::Limit(limit)),
-        None => Outcome::snooze(delay, wait.reason.said()),
+        (Some(limit), Outcome::Snooze { delay, .. }) => Outcome::rate_limited(delay, Hold::Limit(limit)),
+        (_, asleep) => asleep,
     })
 }
 

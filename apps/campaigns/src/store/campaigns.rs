@@ -6,7 +6,7 @@ use super::{lists, select};
 use crate::{
     db::{DbError, Row, Tx, Value},
     model::{
-        CampaignId, ListId, UserId,
+        CampaignId, ListId, SenderId, UserId,
         campaign::{Campaign, CampaignStatus, Step},
     },
 };
@@ -171,6 +171,29 @@ pub fn live_of(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<Campaign>, DbError> 
         "FROM campaigns WHERE user_id = $1 AND status IN ('scheduled', 'running', 'paused') ORDER BY id"
     );
     tx.rows(sql, &[user.into()])?.into_iter().map(read).collect()
+}
+
+/// The campaigns that have touches to send, of one user or of all.
+///
+/// # Errors
+/// The database's.
+pub fn live(tx: &mut Tx<'_>, user: Option<UserId>) -> Result<Vec<CampaignId>, DbError> {
+    let sql = "SELECT id FROM campaigns WHERE status IN ('scheduled', 'running', 'paused')
+               AND ($1 = 0 OR user_id = $1) ORDER BY id";
+    tx.rows(sql, &[user.map_or(0, |user| user.0).into()])?
+        .into_iter()
+        .map(|mut row| row.int().map(CampaignId))
+        .collect()
+}
+
+/// The campaigns that have touches to send, and this sender among theirs.
+///
+/// # Errors
+/// The database's.
+pub fn live_with(tx: &mut Tx<'_>, sender: SenderId) -> Result<Vec<CampaignId>, DbError> {
+    let sql = "SELECT id FROM campaigns WHERE status IN ('scheduled', 'running', 'paused')
+               AND id IN (SELECT campaign_id FROM campaign_senders WHERE sender_id = $1) ORDER BY id";
+    tx.rows(sql, &[sender.into()])?.into_iter().map(|mut row| row.int().map(CampaignId)).collect()
 }
 
 /// Moves a campaign from one status to another; false when it is not where it was thought to be.

@@ -94,6 +94,40 @@ pub fn advance(
     Ok(tx.run(sql, &values)? > 0)
 }
 
+/// Contacts of a campaign after that one, in their order, whose next step has no message yet.
+///
+/// # Errors
+/// The database's.
+pub fn before_step(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    after: ContactId,
+    limit: u32,
+) -> Result<Vec<Enrolment>, DbError> {
+    let sql = "SELECT campaign_id, contact_id, version, step, status, reason, next_at FROM enrolments AS e
+               WHERE campaign_id = $1 AND contact_id > $2 AND status = 'active' AND NOT EXISTS (
+                 SELECT 1 FROM touches AS t WHERE t.campaign_id = e.campaign_id AND t.contact_id = e.contact_id
+                 AND t.step = e.step)
+               ORDER BY contact_id LIMIT $3";
+    tx.rows(sql, &[campaign.into(), after.into(), limit.into()])?.into_iter().map(read).collect()
+}
+
+/// Writes down when the step is due that is before a contact; false when they are not at it any more.
+///
+/// # Errors
+/// The database's.
+pub fn set_due(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    contact: ContactId,
+    step: u32,
+    due: Time,
+) -> Result<bool, DbError> {
+    let sql = "UPDATE enrolments SET next_at = $4
+               WHERE campaign_id = $1 AND contact_id = $2 AND step = $3 AND status = 'active'";
+    Ok(tx.run(sql, &[campaign.into(), contact.into(), step.into(), due.into()])? > 0)
+}
+
 /// Ends the sequence for a contact, stopped for that reason or without one at its end; false when it had ended.
 ///
 /// # Errors

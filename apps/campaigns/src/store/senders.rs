@@ -1,5 +1,7 @@
 //! Senders.
 
+use std::collections::BTreeSet;
+
 use windlass::Time;
 
 use super::select;
@@ -102,15 +104,19 @@ pub fn of_campaign(tx: &mut Tx<'_>, campaign: CampaignId, channel: Channel) -> R
     tx.rows(sql, &[campaign.into(), channel.into()])?.into_iter().map(read).collect()
 }
 
-/// Chooses the senders of a campaign.
+/// Chooses the senders of a campaign; whether they are others than before.
 ///
 /// # Errors
 /// The database's.
-pub fn choose(tx: &mut Tx<'_>, campaign: CampaignId, senders: &[SenderId]) -> Result<(), DbError> {
+pub fn choose(tx: &mut Tx<'_>, campaign: CampaignId, senders: &[SenderId]) -> Result<bool, DbError> {
+    let chosen = "SELECT sender_id FROM campaign_senders WHERE campaign_id = $1";
+    let before = tx.rows(chosen, &[campaign.into()])?.into_iter().map(|mut row| row.int().map(SenderId));
+    let before: BTreeSet<SenderId> = before.collect::<Result<_, _>>()?;
     tx.run("DELETE FROM campaign_senders WHERE campaign_id = $1", &[campaign.into()])?;
     let rows: Vec<_> = senders.iter().map(|sender| vec![campaign.into(), (*sender).into()]).collect();
     let sql = "INSERT INTO campaign_senders (campaign_id, sender_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    tx.run_each(sql, &rows).map(drop)
+    tx.run_each(sql, &rows)?;
+    Ok(before != senders.iter().copied().collect())
 }
 
 /// Pauses a sender, or lets it go on.

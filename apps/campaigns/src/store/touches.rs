@@ -344,15 +344,21 @@ pub fn set_job(tx: &mut Tx<'_>, id: TouchId, job: &str) -> Result<(), DbError> {
     tx.run("UPDATE touches SET job = $2 WHERE id = $1", &[id.into(), job.into()]).map(drop)
 }
 
-/// The jobs of the messages that look again later whether their sender is still paused.
+/// The messages of a campaign after that one that wait for a time, with their jobs, in their order. Those that wait for a
+/// provider are none of them: nothing that is changed of a campaign makes it readier.
 ///
 /// # Errors
 /// The database's.
-pub fn jobs_of_paused(tx: &mut Tx<'_>, sender: SenderId, now: Time) -> Result<Vec<String>, DbError> {
-    let sql =
-        "SELECT job FROM touches WHERE sender_id = $1 AND status = 'deferred' AND reason = 'sender_paused'
-               AND until_at > $2 ORDER BY id";
-    tx.rows(sql, &[sender.into(), now.into()])?.into_iter().map(|mut row| row.text()).collect()
+pub fn waiting(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    after: TouchId,
+    limit: u32,
+) -> Result<Vec<(TouchId, String)>, DbError> {
+    let sql = "SELECT id, job FROM touches WHERE campaign_id = $1 AND status = 'deferred'
+               AND reason NOT IN ('provider_busy', 'breaker_open') AND id > $2 ORDER BY id LIMIT $3";
+    let rows = tx.rows(sql, &[campaign.into(), after.into(), limit.into()])?;
+    rows.into_iter().map(|mut row| Ok((TouchId(row.int()?), row.text()?))).collect()
 }
 
 /// Lets it wait until then; false when it does not wait.

@@ -13,6 +13,7 @@ mod late;
 mod open;
 mod paces;
 mod postgres;
+mod replans;
 mod rules;
 mod sequence;
 mod shares;

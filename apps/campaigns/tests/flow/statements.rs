@@ -405,7 +405,13 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     };
     say!(touches::set_job(tx, all[0], "01a1ef2b"));
     say!(touches::defer(tx, all[0], Reason::SenderPaused, "holidays", LATER));
-    say!(touches::jobs_of_paused(tx, ann, NOW));
+    say!(touches::waiting(tx, id, TouchId(0), 9));
+    say!(enrolments::before_step(tx, id, ContactId(0), 9));
+    say!(enrolments::set_due(tx, id, one, 1, LATER));
+    say!(enrolments::before_step(tx, id, ContactId(0), 9));
+    say!(campaigns::live_with(tx, ann));
+    say!(campaigns::live(tx, None));
+    say!(campaigns::live(tx, Some(user)));
     say!(touches::begin(tx, all[0], &sending, NOW));
     say!(touches::begin(tx, all[0], &sending, NOW));
     say!(touches::begin_again(tx, all[0], 1));

@@ -1,0 +1,229 @@
+//! What a person changes of a campaign that runs, or of its senders, holds for everything that waits, at once.
+
+use std::collections::BTreeMap;
+
+use windlass_campaigns::{
+    channel::Channel,
+    drafts::{self, Draft, Moves},
+    model::{
+        CampaignId,
+        campaign::{Campaign, CampaignStatus, EnrolmentStatus},
+        touch::{Reason, TouchStatus},
+    },
+    store::{campaigns, enrolments, senders, usage},
+    window::{Delay, Week},
+};
+
+use crate::stage::{Setting, Stage, in_status, local, new_york, step};
+
+/// Changes a campaign as its form does.
+async fn change(stage: &Stage, id: CampaignId, change: impl FnOnce(&mut Draft)) -> Campaign {
+    let read = stage.app.db().read(move |tx| {
+        let campaign = campaigns::get(tx, id)?.unwrap();
+        let steps = campaigns::steps(tx, id, campaign.version)?;
+        let mut chosen = Vec::new();
+        for channel in Channel::ALL {
+            chosen.extend(senders::of_campaign(tx, id, channel)?.iter().map(|sender| sender.id));
+        }
+        Ok::<_, windlass_campaigns::db::DbError>((campaign, steps, chosen))
+    });
+    let (campaign, steps, senders) = read.await.unwrap();
+    let mut draft = Draft {
+        name: campaign.name,
+        user: campaign.user,
+        list: campaign.list,
+        weight: campaign.weight,
+        daily_cap: campaign.daily_cap,
+        new_per_day: campaign.new_per_day,
+        policy: campaign.policy,
+        stop_rules: campaign.stop_rules,
+        postal_address: campaign.postal_address,
+        starts_at: campaign.starts_at,
+        senders,
+        steps,
+        revision: Some(campaign.revision),
+    };
+    change(&mut draft);
+    drafts::edit(&stage.app, id, draft, "Ann").await.unwrap()
+}
+
+/// How many mails came on which day, in New York.
+fn by_day(stage: &Stage) -> Vec<(String, u32)> {
+    let mut days = BTreeMap::new();
+    for mail in stage.mails() {
+        let day = local("America/New_York", stage.app_time(mail.at_ms)).date().to_string();
+        *days.entry(day).or_insert(0) += 1;
+    }
+    days.into_iter().collect()
+}
+
+fn counts(days: &[(String, u32)]) -> Vec<u32> {
+    days.iter().map(|(_, count)| *count).collect()
+}
+
+/// A campaign of one mail to so many contacts, on a Wednesday at ten in New York.
+async fn of_one_mail(stage: &Stage, contacts: u32) -> CampaignId {
+    let people = stage.contacts("b", contacts).await;
+    let mail = stage.template(Channel::Email, "Hi").await;
+    stage.draft("spring", &people, vec![step(Channel::Email, mail, Delay::Minutes(0))]).await
+}
+
+async fn stage(dir: &std::path::Path) -> Stage {
+    Stage::standing(dir, new_york("2026-11-18T10:00:00"), Setting::default()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_that_is_widened_lets_go_what_waits_for_it_though_nobody_worked_at_that_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = stage(dir.path()).await;
+    let id = of_one_mail(&stage, 5).await;
+    stage.edit(id, |campaign| campaign.policy.week = Week::daily("19:00-20:00").unwrap()).await;
+    stage.work().await;
+    stage.launch(id).await;
+    stage.quiet().await;
+    let touches = stage.touches(id).await;
+    assert!(touches.iter().all(|touch| touch.reason == Some(Reason::WindowClosed)), "{touches:#?}");
+    // Whoever takes the change dies before anybody hears of it.
+    stage.rest().await;
+    change(&stage, id, |draft| draft.policy.week = Week::daily("00:00-24:00").unwrap()).await;
+    stage.work().await;
+    stage.quiet().await;
+    assert_eq!(in_status(&stage.touches(id).await, TouchStatus::Sent), 5, "at the same moment");
+    stage.rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_campaigns_cap_that_is_raised_brings_the_first_messages_of_the_days_to_come_forward() {
+    for (cap, expected) in [(Some(1_000), vec![20]), (None, vec![20]), (Some(6), vec![6, 6, 6, 2])] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut stage = stage(dir.path()).await;
+        let id = of_one_mail(&stage, 20).await;
+        stage.edit(id, |campaign| campaign.daily_cap = Some(2)).await;
+        stage.work().await;
+        stage.launch(id).await;
+        stage.quiet().await;
+        assert_eq!(stage.mails().len(), 2, "on the first day");
+        change(&stage, id, |draft| draft.daily_cap = cap).await;
+        stage.quiet().await;
+        stage.pass(new_york("2026-11-30T00:00:00")).await;
+        stage.rest().await;
+        assert_eq!(counts(&by_day(&stage)), expected, "with a cap of {cap:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_campaigns_cap_that_is_lowered_holds_for_the_steps_of_the_days_to_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = stage(dir.path()).await;
+    let id = of_one_mail(&stage, 20).await;
+    stage.edit(id, |campaign| campaign.daily_cap = Some(8)).await;
+    stage.work().await;
+    stage.launch(id).await;
+    stage.quiet().await;
+    change(&stage, id, |draft| draft.daily_cap = Some(3)).await;
+    stage.quiet().await;
+    stage.pass(new_york("2026-11-30T00:00:00")).await;
+    stage.rest().await;
+    assert_eq!(counts(&by_day(&stage)), [8, 3, 3, 3, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_senders_cap_that_is_raised_lets_go_what_waits_and_every_place_on_the_plan_is_one_messages() {
+    for (cap, today, days) in [(1_000, 20, vec![20]), (6, 6, vec![6, 6, 6, 2])] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut stage = stage(dir.path()).await;
+        stage.change_sender(Channel::Email, |sender| sender.daily_cap = 2).await;
+        let id = of_one_mail(&stage, 20).await;
+        stage.work().await;
+        stage.launch(id).await;
+        stage.quiet().await;
+        assert_eq!(stage.mails().len(), 2);
+        stage.change_sender(Channel::Email, |sender| sender.daily_cap = cap).await;
+        stage.quiet().await;
+        let touches = stage.touches(id).await;
+        assert_eq!(in_status(&touches, TouchStatus::Sent), today, "{touches:#?}");
+        let sender = stage.senders[&Channel::Email];
+        let mut planned = 0;
+        for day in 19..30 {
+            let day = format!("2026-11-{day}");
+            let used = move |tx: &mut windlass_campaigns::db::Tx<'_>| {
+                usage::used(tx, usage::Of::SenderPlan(sender), &day)
+            };
+            planned += stage.app.db().read(used).await.unwrap();
+        }
+        assert_eq!(usize::try_from(planned).unwrap(), 20 - today, "a message has one place on the plan");
+        stage.pass(new_york("2026-11-30T00:00:00")).await;
+        stage.rest().await;
+        assert_eq!(counts(&by_day(&stage)), days);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delay_that_is_changed_holds_for_everybody_who_is_moved() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = stage(dir.path()).await;
+    let people = stage.contacts("b", 4).await;
+    let mail = stage.template(Channel::Email, "Hi").await;
+    let steps =
+        |delay| vec![step(Channel::Email, mail, Delay::Minutes(0)), step(Channel::Email, mail, delay)];
+    let id = stage.draft("spring", &people, steps(Delay::Days(30))).await;
+    stage.work().await;
+    stage.launch(id).await;
+    stage.quiet().await;
+    assert_eq!(stage.mails().len(), 4);
+    drafts::next_version(&stage.app, id, steps(Delay::Days(40)), Moves::Everybody, "Ann").await.unwrap();
+    stage.quiet().await;
+    let due = stage.app.db().read(move |tx| enrolments::get(tx, id, people[0])).await.unwrap().unwrap();
+    assert_eq!(
+        due.next_at.map(|at| local("America/New_York", at).date().to_string()),
+        Some("2026-12-28".into())
+    );
+    stage.pass(new_york("2026-12-19T00:00:00")).await;
+    assert_eq!(stage.mails().len(), 4, "the job of the shorter delay has found that it is early");
+    drafts::next_version(&stage.app, id, steps(Delay::Days(0)), Moves::Everybody, "Ann").await.unwrap();
+    stage.pass(new_york("2026-12-19T10:00:00")).await;
+    assert_eq!(stage.mails().len(), 8);
+    assert_eq!(stage.campaign(id).await.status, CampaignStatus::Done);
+    stage.rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_beginning_that_is_moved_is_when_the_campaign_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = stage(dir.path()).await;
+    let id = of_one_mail(&stage, 3).await;
+    let at = |text| Some(new_york(text));
+    stage.edit(id, move |campaign| campaign.starts_at = at("2026-11-25T10:00:00")).await;
+    stage.work().await;
+    stage.launch(id).await;
+    change(&stage, id, |draft| draft.starts_at = at("2026-11-20T10:00:00")).await;
+    stage.quiet().await;
+    change(&stage, id, |draft| draft.starts_at = at("2026-11-21T10:00:00")).await;
+    stage.pass(new_york("2026-11-21T09:59:00")).await;
+    assert_eq!(stage.campaign(id).await.status, CampaignStatus::Scheduled);
+    stage.pass(new_york("2026-11-21T10:00:00")).await;
+    assert_eq!(stage.campaign(id).await.status, CampaignStatus::Done);
+    assert_eq!(counts(&by_day(&stage)), [3]);
+    stage.rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_a_name_wakes_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = stage(dir.path()).await;
+    let id = of_one_mail(&stage, 3).await;
+    stage.edit(id, |campaign| campaign.policy.week = Week::daily("19:00-20:00").unwrap()).await;
+    stage.work().await;
+    stage.launch(id).await;
+    stage.quiet().await;
+    stage.rest().await;
+    let asked = || stage.app.db().read(|tx| tx.count("SELECT count(*) FROM windlass_outbox", &[]));
+    change(&stage, id, |draft| draft.name = "autumn".into()).await;
+    stage.change_sender(Channel::Email, |sender| sender.name = "Anne".into()).await;
+    // The chain of the sender's days, which is asked for whenever it is written, and nothing else.
+    assert_eq!(asked().await.unwrap(), 1);
+    change(&stage, id, |draft| draft.daily_cap = Some(7)).await;
+    assert_eq!(asked().await.unwrap(), 2);
+    let active = stage.app.db().read(move |tx| enrolments::counts(tx, id)).await.unwrap();
+    assert_eq!(active, [(EnrolmentStatus::Active, 3)]);
+}
