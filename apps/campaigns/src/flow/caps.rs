@@ -7,10 +7,7 @@
 
 use windlass::Time;
 
-use super::{
-    check::{day_of, plan_day},
-    next::Place,
-};
+use super::{check::day_of, next::Place, plan};
 use crate::{
     app::AppError,
     channel::Channel,
@@ -91,7 +88,7 @@ pub(super) fn take(
         for taken in &caps[..nth] {
             usage::give_back(tx, taken.of, &day)?;
         }
-        let until = plan_day(tx, cap.plan, cap.most, zone, now)?;
+        let until = plan::day(tx, cap.plan, cap.most, zone, now)?;
         return Ok(Some((cap.reason, until)));
     }
     Ok(None)

@@ -14,10 +14,11 @@ use windlass::Time;
 
 use super::{
     breakers::{self, Passes},
-    caps, colleagues,
+    colleagues,
     content::{Content, UNSUBSCRIBE_URL, values},
     next::{self, Follow, Place},
     paces,
+    plan::{self, Room},
 };
 use crate::{
     app::{App, AppError},
@@ -34,7 +35,6 @@ use crate::{
     store::{
         contacts, enrolments, events, providers, senders, templates,
         touches::{self, Sending},
-        usage,
     },
     variants::choice::{For, Said, choose},
     window::{self, Verdict},
@@ -42,8 +42,6 @@ use crate::{
 
 /// How long a message waits that meets a pause which the queue did not hold it for.
 const PAUSED_MS: u64 = 60_000;
-/// How far ahead a message is planned whose caps are used up; beyond it the plan is made again.
-const PLANNED_DAYS: u32 = 400;
 
 /// What is to be done with a message.
 #[derive(Debug)]
@@ -102,7 +100,7 @@ pub(super) fn decide(
     }
     let place = Place::of(tx, touch.campaign, touch.contact)?;
     let is_over = over(tx, app, &place, &touch)?;
-    leave_plan(tx, &place, &touch, now)?;
+    plan::leave(tx, &place, &touch, now)?;
     if let Some((reason, detail)) = is_over {
         if reason == Reason::ColleagueAnswered {
             let why = Some(StopReason::ColleagueAnswered);
@@ -184,9 +182,17 @@ pub(super) fn decide(
     if is_interrupted {
         return Ok(Decision::Interrupted(Box::new(prepared)));
     }
-    if let Some(decision) = take_caps(tx, &place, &prepared, now)? {
+    let room = plan::take(tx, &place, &prepared.touch, &prepared.sender, now)?;
+    if !matches!(room, Room::Taken) {
         breakers::give_back(tx, (&prepared.provider, &prepared.sender), prepared.passes)?;
-        return Ok(decision);
+    }
+    match room {
+        Room::Taken => {}
+        Room::OnAnotherDay(reason, until) => return wait(tx, &prepared.touch, reason, "", until, None),
+        Room::NotOfSender(sender) => {
+            let (_, until) = plan::day_of_senders(tx, &[sender], now)?;
+            return wait(tx, &prepared.touch, Reason::SenderCap, "", until, None);
+        }
     }
     let consents = contacts::consents(tx, prepared.contact.id)?;
     let consent = consents.into_iter().find(|consent| consent.channel == prepared.touch.channel);
@@ -302,80 +308,6 @@ fn give_up(
     Ok(Decision::Over(next::after(tx, app, &touch, now)?))
 }
 
-/// Counts the message against the caps of campaign and sender, or plans it for a day on which they have room.
-fn take_caps(
-    tx: &mut Tx<'_>,
-    place: &Place,
-    prepared: &Prepared,
-    now: Time,
-) -> Result<Option<Decision>, AppError> {
-    let (campaign, sender, touch) = (&place.campaign, &prepared.sender, &prepared.touch);
-    let day = day_of(campaign.policy.zone.name(), now);
-    if let Some(cap) = campaign.daily_cap
-        && !usage::take(tx, usage::Of::Campaign(campaign.id), &day, cap)?
-    {
-        let plan = usage::Of::CampaignPlan(campaign.id);
-        let until = plan_day(tx, plan, cap, campaign.policy.zone.name(), now)?;
-        return wait(tx, touch, Reason::CampaignCap, "", until, None).map(Some);
-    }
-    let sender_day = day_of(&sender.time_zone, now);
-    if !usage::take(tx, usage::Of::Sender(sender.id), &sender_day, sender.cap_today)? {
-        if campaign.daily_cap.is_some() {
-            usage::give_back(tx, usage::Of::Campaign(campaign.id), &day)?;
-        }
-        let plan = usage::Of::SenderPlan(sender.id);
-        let until = plan_day(tx, plan, sender.cap_today.max(1), &sender.time_zone, now)?;
-        return wait(tx, touch, Reason::SenderCap, "", until, None).map(Some);
-    }
-    if let Some((reason, until)) = caps::take(tx, place, touch, now)? {
-        if campaign.daily_cap.is_some() {
-            usage::give_back(tx, usage::Of::Campaign(campaign.id), &day)?;
-        }
-        usage::give_back(tx, usage::Of::Sender(sender.id), &sender_day)?;
-        return wait(tx, touch, reason, "", until, None).map(Some);
-    }
-    Ok(None)
-}
-
-/// Gives back a message's place on a day to come: it is asked before that day, so somebody has changed what it waits for.
-fn leave_plan(tx: &mut Tx<'_>, place: &Place, touch: &Touch, now: Time) -> Result<(), AppError> {
-    let Some(until) = touch.until.filter(|until| *until > now) else { return Ok(()) };
-    match (touch.status, touch.reason, touch.sender) {
-        (TouchStatus::Deferred, Some(Reason::CampaignCap), _) => {
-            let day = day_of(place.campaign.policy.zone.name(), until);
-            usage::give_back(tx, usage::Of::CampaignPlan(touch.campaign), &day)?;
-        }
-        (TouchStatus::Deferred, Some(Reason::SenderCap), Some(id)) => {
-            if let Some(sender) = senders::get(tx, id)? {
-                let day = day_of(&sender.time_zone, until);
-                usage::give_back(tx, usage::Of::SenderPlan(id), &day)?;
-            }
-        }
-        (TouchStatus::Deferred, Some(reason), _) => caps::leave_plan(tx, place, touch, reason, until)?,
-        _ => {}
-    }
-    Ok(())
-}
-
-/// The beginning of the first day to come that has room in the plan, with a place on it taken: what waits for a cap comes
-/// back once, on its day, and not all of it every day.
-pub(super) fn plan_day(
-    tx: &mut Tx<'_>,
-    of: usage::Of<'_>,
-    cap: u32,
-    zone: &str,
-    now: Time,
-) -> Result<Time, AppError> {
-    let mut begin = next_day(zone, now);
-    for _ in 0..PLANNED_DAYS {
-        if usage::take(tx, of, &day_of(zone, begin), cap)? {
-            break;
-        }
-        begin = next_day(zone, begin);
-    }
-    Ok(begin)
-}
-
 /// What a message says, and the version of the sequence that says so: what was written down for it. Only a message that no
 /// provider can have yet, and whose contact has moved on to another version, says what that one says.
 pub(super) fn said_by(place: &Place, touch: &Touch) -> Result<(Said, u32), AppError> {
@@ -442,6 +374,13 @@ fn zone_of(name: &str) -> TimeZone {
     // Not the machine's own database, which may be years behind: days begin where windows say they do.
     static BUNDLED: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
     BUNDLED.get(name).unwrap_or(TimeZone::UTC)
+}
+
+/// The first moment of that day, written as `2026-11-22`, and that of the next.
+pub(super) fn bounds_of(day: &str, zone: &str) -> Option<(Time, Time)> {
+    let begin = day.parse::<jiff::civil::Date>().ok()?.to_zoned(zone_of(zone)).ok()?;
+    let begin = Time(u64::try_from(begin.timestamp().as_millisecond()).ok()?);
+    Some((begin, next_day(zone, begin)))
 }
 
 fn zoned(zone: &str, at: Time) -> jiff::Zoned {

@@ -44,6 +44,7 @@ pub mod news;
 mod next;
 pub mod optout;
 pub(crate) mod paces;
+mod plan;
 mod revive;
 mod send;
 mod step;

@@ -13,9 +13,6 @@ use crate::{
     store::{senders, usage},
 };
 
-/// A day is at most that long, with the hour that a zone may gain.
-const DAY_MS: u64 = 25 * 3_600_000;
-
 pub(super) async fn warm_up(job: WarmUpSender, State(app): State<App>, cx: Ctx) -> Result<Outcome, JobError> {
     let (now, WarmUpSender { sender: id, day }) = (app.now(), job);
     let sender = app
@@ -25,22 +22,39 @@ pub(super) async fn warm_up(job: WarmUpSender, State(app): State<App>, cx: Ctx) 
             if check::day_of(&sender.time_zone, now) <= day {
                 return Ok(Some((sender, None)));
             }
-            // Whoever was killed before the job ended finds that the day has been counted.
-            if !usage::take(tx, usage::Of::Grown(id), &day, 1)? {
-                return Ok(Some((sender, None)));
-            }
-            let begin = Time(now.0.saturating_sub(DAY_MS));
-            let health = senders::health(tx, id, begin, now)?;
-            let grown = sender.warm_up.after(health, sender.daily_cap);
-            let cap = grown.cap(sender.daily_cap);
-            senders::grow(tx, id, grown, cap)?;
-            Ok::<_, AppError>(Some((sender, Some(cap))))
+            let grown = end(tx, &sender, &day)?;
+            let cap = grown.map(|grown| grown.cap_today);
+            Ok::<_, AppError>(Some((sender, cap)))
         })
         .await
         .map_err(failed)?;
     let Some((sender, cap)) = sender else { return Ok(Outcome::Done) };
     cx.enqueue(next(&app, &sender))?;
     Outcome::done_with(&cap)
+}
+
+/// Ends a day of a sender; what it is on the next, or nothing when that day has been counted: its job may run again, and a
+/// message that came before it may have ended the day.
+fn end(tx: &mut Tx<'_>, sender: &Sender, day: &str) -> Result<Option<Sender>, AppError> {
+    let Some((begin, end)) = check::bounds_of(day, &sender.time_zone) else { return Ok(None) };
+    if !usage::take(tx, usage::Of::Grown(sender.id), day, 1)? {
+        return Ok(None);
+    }
+    let health = senders::health(tx, sender.id, begin, end)?;
+    let warm_up = sender.warm_up.after(health, sender.daily_cap);
+    let cap_today = warm_up.cap(sender.daily_cap);
+    senders::grow(tx, sender.id, warm_up, cap_today)?;
+    Ok(Some(Sender { warm_up, cap_today, ..sender.clone() }))
+}
+
+/// The sender as it is on the day of that moment: the day before is ended if its job is late.
+pub(super) fn settle(tx: &mut Tx<'_>, sender: &Sender, now: Time) -> Result<Sender, AppError> {
+    if sender.warm_up.day.is_none() {
+        return Ok(sender.clone());
+    }
+    let zone = &sender.time_zone;
+    let yesterday = check::day_of(zone, Time(check::days_later(zone, now, 0).0.saturating_sub(1)));
+    Ok(end(tx, sender, &yesterday)?.unwrap_or_else(|| sender.clone()))
 }
 
 /// The job at the end of the sender's day.

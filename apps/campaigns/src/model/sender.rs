@@ -90,6 +90,15 @@ impl Sender {
             revision: 0,
         }
     }
+
+    /// What it may send so many days after today, if it grows on each day until then: what a forecast and a plan count on.
+    pub fn cap_in(&self, days: u32) -> u32 {
+        match self.warm_up.day {
+            _ if days == 0 => self.cap_today,
+            Some(begun) => self.warm_up.messages_on(begun.saturating_add(days), self.daily_cap),
+            None => self.daily_cap,
+        }
+    }
 }
 
 /// How a sender grows.

@@ -122,12 +122,7 @@ pub(crate) fn pace(
 fn days(senders: &[&Sender], used: u64) -> Vec<u64> {
     let mut days: Vec<u64> = Vec::new();
     for day in 0..HORIZON_DAYS {
-        let of = |sender: &&Sender| match sender.warm_up.day {
-            _ if day == 0 => u64::from(sender.cap_today),
-            Some(begun) => u64::from(sender.warm_up.messages_on(begun.saturating_add(day), sender.daily_cap)),
-            None => u64::from(sender.daily_cap),
-        };
-        let cap: u64 = senders.iter().map(of).sum();
+        let cap: u64 = senders.iter().map(|sender| u64::from(sender.cap_in(day))).sum();
         let full: u64 = senders.iter().map(|sender| u64::from(sender.daily_cap)).sum();
         days.push(if day == 0 { cap.saturating_sub(used) } else { cap });
         if day > 0 && cap >= full {

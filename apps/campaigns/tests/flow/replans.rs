@@ -8,8 +8,10 @@ use windlass_campaigns::{
     model::{
         CampaignId,
         campaign::{Campaign, CampaignStatus, EnrolmentStatus},
+        sender::{Sender, WarmUp},
         touch::{Reason, TouchStatus},
     },
+    preflight,
     store::{campaigns, enrolments, senders, usage},
     window::{Delay, Week},
 };
@@ -226,4 +228,34 @@ async fn a_change_of_a_name_wakes_nobody() {
     assert_eq!(asked().await.unwrap(), 2);
     let active = stage.app.db().read(move |tx| enrolments::counts(tx, id)).await.unwrap();
     assert_eq!(active, [(EnrolmentStatus::Active, 3)]);
+}
+
+/// Four hundred contacts of a mailbox that begins with twenty and grows by a quarter: on each day as many as the check before
+/// the launch says, also when messages come at the very moment at which the sender's day ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sender_that_warms_up_sends_on_each_day_what_the_check_before_the_launch_forecasts() {
+    for hours in ["09:00-20:00", "00:00-24:00"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut stage = stage(dir.path()).await;
+        let sender = |sender: &mut Sender| {
+            (sender.daily_cap, sender.warm_up) = (1_000, WarmUp::new_mailbox());
+        };
+        stage.change_sender(Channel::Email, sender).await;
+        let id = of_one_mail(&stage, 400).await;
+        stage.edit(id, move |campaign| campaign.policy.week = Week::daily(hours).unwrap()).await;
+        let check = preflight::check(&stage.app, id).await.unwrap();
+        let forecast: Vec<(String, u32)> = check
+            .forecast
+            .unwrap()
+            .days
+            .iter()
+            .map(|day| (day.date.to_string(), u32::try_from(day.sent).unwrap()))
+            .collect();
+        assert_eq!(counts(&forecast), [20, 25, 31, 38, 47, 58, 72, 90, 19]);
+        stage.work().await;
+        stage.launch(id).await;
+        stage.pass(new_york("2026-12-01T00:00:00")).await;
+        stage.rest().await;
+        assert_eq!(by_day(&stage), forecast, "within {hours}");
+    }
 }
