@@ -71,6 +71,12 @@ pub async fn set_sender(app: &App, mut sender: Sender, who: &str) -> Result<Send
         }
     }
     Zone::named(&sender.time_zone).map_err(|why| AppError::invalid("time zone", why))?;
+    if sender.daily_cap == 0 {
+        return Err(AppError::invalid(
+            "daily cap",
+            "at least 1; pause the sender to have nothing go out in its name",
+        ));
+    }
     sender.cap_today = sender.warm_up.cap(sender.daily_cap);
     let (now, who, inner) = (app.now(), who.to_owned(), app.clone());
     let stored = app

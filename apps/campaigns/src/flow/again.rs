@@ -17,6 +17,8 @@ use super::{
     due::Versions,
     failed, jobs,
     jobs::{LookAgain, Waiting},
+    next::Place,
+    plan, whose,
 };
 use crate::{
     app::{App, AppError},
@@ -25,7 +27,11 @@ use crate::{
         CampaignId, ContactId, SenderId, TouchId, UserId,
         campaign::{Campaign, CampaignStatus},
     },
-    store::{campaigns, enrolments, touches},
+    store::{
+        campaigns,
+        enrolments::{self, Enrolment},
+        touches,
+    },
 };
 
 /// Messages, or contacts, that are looked at together.
@@ -146,12 +152,55 @@ pub(super) async fn look(job: LookAgain, State(app): State<App>, cx: Ctx) -> Res
 async fn messages(app: &App, id: CampaignId, cursor: &mut Cursor) -> Result<bool, AppError> {
     let after = cursor.touch;
     let page = app.db().read(move |tx| Ok::<_, AppError>(touches::waiting(tx, id, after, PAGE)?)).await?;
-    let Some((last, _)) = page.last() else { return Ok(false) };
-    cursor.touch = *last;
-    let jobs = page.into_iter().filter_map(|(touch, job)| Some((touch, job.parse().ok()?)));
+    let Some(last) = page.last() else { return Ok(false) };
+    cursor.touch = last.touch;
+    let without: Vec<TouchId> =
+        page.iter().filter(|one| one.is_without_sender).map(|one| one.touch).collect();
+    if !without.is_empty() {
+        hand_over(app, without).await?;
+    }
+    let deferred = page.into_iter().filter(|one| one.is_deferred);
+    let jobs = deferred.filter_map(|one| Some((one.touch, one.job.parse().ok()?)));
     let late = wake(app, jobs.collect()).await?;
     keep(&mut cursor.touches, late);
     Ok(true)
+}
+
+/// Gives messages whose sender is paused or removed to another one of their campaign: their jobs are held by the limit of
+/// the one that they have, so they would not find out by themselves.
+async fn hand_over(app: &App, touches: Vec<TouchId>) -> Result<(), AppError> {
+    let (now, inner) = (app.now(), app.clone());
+    let given_up = app
+        .db()
+        .write(move |tx| {
+            let (mut given_up, mut jobs) = (Vec::new(), Vec::new());
+            for id in &touches {
+                let Some(touch) = touches::get(tx, *id)?.filter(|touch| touch.status.waits()) else {
+                    continue;
+                };
+                let place = Place::of(tx, touch.campaign, touch.contact)?;
+                let Place { campaign, contact, .. } = &place;
+                if !whose::must_change(tx, &touch)? {
+                    continue;
+                }
+                let to = whose::choose(tx, campaign, contact, touch.channel, now)?;
+                let Some(to) = to.filter(|to| Some(to.id) != touch.sender) else { continue };
+                plan::leave(tx, &place, &touch, now)?;
+                let follow = whose::hand_over(tx, &inner, &touch, &to, None)?;
+                if let Some(draft) = follow.draft(&inner) {
+                    jobs.push(draft.into_new_job(inner.client().now())?);
+                    given_up.extend(touch.job.parse::<JobId>().ok());
+                }
+            }
+            tx.enqueue(&jobs)?;
+            Ok::<_, AppError>(given_up)
+        })
+        .await?;
+    if !given_up.is_empty() {
+        // Those that are not told so end by themselves when their time comes.
+        app.client().store().cancel(given_up, None).await?;
+    }
+    Ok(())
 }
 
 /// Writes down when the steps of a page are due, and lets those go on that are due earlier than before; whether there was
@@ -159,34 +208,45 @@ async fn messages(app: &App, id: CampaignId, cursor: &mut Cursor) -> Result<bool
 async fn steps(app: &App, campaign: &Campaign, cursor: &mut Cursor, is_sure: bool) -> Result<bool, AppError> {
     let (now, after, first) = (app.now(), cursor.contact, cursor.first);
     let of = campaign.clone();
-    let looked = app
+    // A look, so that nobody's message waits behind the contacts of a page.
+    let (page, nth) = app
         .db()
-        .write(move |tx| {
-            let (mut versions, mut nth) = (Versions::of(&of), first);
-            let (mut earlier, mut last) = (Vec::new(), None);
+        .read(move |tx| {
+            let (mut versions, mut nth, mut page) = (Versions::of(&of), first, Vec::new());
             for enrolment in enrolments::before_step(tx, of.id, after, PAGE)? {
-                last = Some(enrolment.contact);
                 let due = if enrolment.step == 1 {
                     nth += 1;
                     Some(versions.first(tx, &enrolment, nth - 1, now)?)
                 } else {
                     versions.later(tx, &enrolment)?
                 };
-                let Some(due) = due else { continue };
-                if enrolment.next_at != Some(due) {
-                    enrolments::set_due(tx, of.id, enrolment.contact, enrolment.step, due)?;
-                }
-                if !is_sure || enrolment.next_at.is_none_or(|before| due < before) {
-                    earlier.push((enrolment.contact, enrolment.step));
-                }
+                page.push((enrolment, due));
             }
-            Ok::<_, AppError>((earlier, last, nth))
+            Ok::<_, AppError>((page, nth))
         })
         .await?;
-    let (earlier, Some(last), nth) = looked else { return Ok(false) };
+    let Some((last, _)) = page.last() else { return Ok(false) };
+    (cursor.contact, cursor.first) = (last.contact, nth);
+    let (mut others, mut earlier) = (Vec::new(), Vec::new());
+    for (enrolment, due) in page.iter().filter_map(|(enrolment, due)| Some((enrolment, (*due)?))) {
+        let Enrolment { contact, step, next_at, .. } = enrolment;
+        if *next_at != Some(due) {
+            others.push((*contact, *step, due));
+        }
+        if !is_sure || next_at.is_none_or(|before| due < before) {
+            earlier.push((*contact, *step));
+        }
+    }
+    let id = campaign.id;
+    let write = move |tx: &mut Tx<'_>| {
+        for (contact, step, due) in &others {
+            enrolments::set_due(tx, id, *contact, *step, *due)?;
+        }
+        Ok::<_, AppError>(())
+    };
+    app.db().write(write).await?;
     let late = wake(app, step_jobs(app, campaign, earlier)).await?;
     keep(&mut cursor.contacts, late);
-    (cursor.contact, cursor.first) = (last, nth);
     Ok(true)
 }
 

@@ -84,6 +84,22 @@ pub(super) fn ask(
     }
 }
 
+/// Whether a message would be let through both breakers at this moment; nothing is taken.
+pub(super) fn let_through(
+    tx: &mut Tx<'_>,
+    app: &App,
+    provider: &Provider,
+    sender: &Sender,
+    now: Time,
+) -> Result<bool, AppError> {
+    for whose in [Whose::Provider(provider.id), Whose::Sender(sender.id)] {
+        if !matches!(read(tx, whose)?.ask(now, &policy(app)), Answer::Pass(_)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Gives the right back: it was not used.
 pub(super) fn give_back(tx: &mut Tx<'_>, whom: (&Provider, &Sender), passes: Passes) -> Result<(), AppError> {
     back(tx, Whose::Provider(whom.0.id), passes.provider)?;

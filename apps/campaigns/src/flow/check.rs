@@ -10,7 +10,7 @@ use jiff::{
     Timestamp, ToSpan as _,
     tz::{TimeZone, TimeZoneDatabase},
 };
-use windlass::Time;
+use windlass::{JobId, Time};
 
 use super::{
     breakers::{self, Passes},
@@ -19,12 +19,14 @@ use super::{
     next::{self, Follow, Place},
     paces,
     plan::{self, Room},
+    whose,
 };
 use crate::{
     app::{App, AppError},
     channel::Channel,
     db::Tx,
     model::{
+        TouchId,
         campaign::{CampaignStatus, EnrolmentStatus, StopReason},
         contact::Contact,
         provider::Provider,
@@ -85,12 +87,16 @@ pub(super) struct Prepared {
 pub(super) fn decide(
     tx: &mut Tx<'_>,
     app: &App,
-    id: crate::model::TouchId,
+    (id, job): (TouchId, JobId),
     now: Time,
 ) -> Result<Decision, AppError> {
     let mut touch = touches::get(tx, id)?.ok_or_else(|| AppError::unknown("touch", id))?;
     if touch.status.is_final() {
         return Ok(Decision::Over(next::after(tx, app, &touch, now)?));
+    }
+    if touch.job.parse().is_ok_and(|named: JobId| named != job) {
+        // It was given to another sender, and whoever gave it may have been killed before that one's job was there.
+        return Ok(Decision::Over(vec![next::sending(tx, touch)?]));
     }
     let is_interrupted = touch.status == TouchStatus::Sending;
     if is_interrupted && touch.channel == Channel::Voicemail {
@@ -115,7 +121,20 @@ pub(super) fn decide(
         let until = app.clock().at(app.client().now().plus_ms(PAUSED_MS));
         return wait(tx, &touch, Reason::CampaignPaused, "", until, None);
     }
-    let Some(sender) = touch.sender.map_or(Ok(None), |id| senders::get(tx, id))? else {
+    let named = touch.sender.map_or(Ok(None), |id| senders::get(tx, id))?;
+    // One that was left in the middle is repeated in the name in which it may have gone.
+    if !is_interrupted && whose::must_change(tx, &touch)? {
+        let Place { campaign, contact, .. } = &place;
+        match whose::choose(tx, campaign, contact, touch.channel, now)? {
+            None => return give_up(tx, app, &touch, Reason::NoSender, "", now),
+            Some(other) if Some(other.id) != touch.sender => {
+                return Ok(Decision::Over(vec![whose::hand_over(tx, app, &touch, &other, None)?]));
+            }
+            // All of them are paused.
+            Some(_) => {}
+        }
+    }
+    let Some(sender) = named else {
         return give_up(tx, app, &touch, Reason::NoSender, "", now);
     };
     let provider =
@@ -165,6 +184,11 @@ pub(super) fn decide(
     let passes = match breakers::ask(tx, app, &provider, &sender, now)? {
         Ok(passes) => passes,
         Err(waits) => {
+            if whose::may_change(tx, &touch)?
+                && let Some(other) = whose::other(tx, app, &place, &touch, now)?
+            {
+                return Ok(Decision::Over(vec![whose::hand_over(tx, app, &touch, &other, None)?]));
+            }
             return wait(tx, &touch, Reason::BreakerOpen, &waits.why, waits.until, waits.hold);
         }
     };
@@ -189,10 +213,7 @@ pub(super) fn decide(
     match room {
         Room::Taken => {}
         Room::OnAnotherDay(reason, until) => return wait(tx, &prepared.touch, reason, "", until, None),
-        Room::NotOfSender(sender) => {
-            let (_, until) = plan::day_of_senders(tx, &[sender], now)?;
-            return wait(tx, &prepared.touch, Reason::SenderCap, "", until, None);
-        }
+        Room::NotOfSender(sender) => return without_room(tx, app, &place, &prepared.touch, sender, now),
     }
     let consents = contacts::consents(tx, prepared.contact.id)?;
     let consent = consents.into_iter().find(|consent| consent.channel == prepared.touch.channel);
@@ -213,6 +234,30 @@ pub(super) fn decide(
     prepared.touch.sending_at = Some(prepared.touch.sending_at.unwrap_or(now));
     prepared.touch.evidence = Some(sending.evidence);
     Ok(Decision::Send(Box::new(prepared)))
+}
+
+/// What is done with a message whose sender has no room today: another one has, or it is planned for the first day on which
+/// one of them has.
+fn without_room(
+    tx: &mut Tx<'_>,
+    app: &App,
+    place: &Place,
+    touch: &Touch,
+    sender: Sender,
+    now: Time,
+) -> Result<Decision, AppError> {
+    let mut senders = vec![sender];
+    if whose::may_change(tx, touch)? {
+        if let Some(other) = whose::other(tx, app, place, touch, now)? {
+            return Ok(Decision::Over(vec![whose::hand_over(tx, app, touch, &other, None)?]));
+        }
+        senders.extend(whose::others(tx, place, touch)?);
+    }
+    let (sender, until) = plan::day_of_senders(tx, &senders, now)?;
+    if Some(sender.id) == touch.sender {
+        return wait(tx, touch, Reason::SenderCap, "", until, None);
+    }
+    Ok(Decision::Over(vec![whose::hand_over(tx, app, touch, sender, Some(until))?]))
 }
 
 /// Why a message must not be sent any more, if it must not, and what is to be said of it.

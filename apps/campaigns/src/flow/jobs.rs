@@ -197,11 +197,19 @@ pub fn send(sharing: Sharing, touch: &Touch, named_at: Time) -> Draft {
         Channel::Sms => SendSms { touch: id }.draft(),
         Channel::Voicemail => DropVoicemail { touch: id }.draft(),
     };
-    let draft = draft.id(send_id(touch, named_at)).unique(id.to_string());
-    of_campaign(draft, sharing, touch.campaign)
+    // A message that was given to another sender has another job, which is asked for while the one before runs.
+    let first = send_id(touch, named_at);
+    let job = touch.job.parse().unwrap_or(first);
+    let key = if job == first { id.to_string() } else { format!("{id}:{job}") };
+    of_campaign(draft.id(job).unique(key), sharing, touch.campaign)
 }
 
-/// The id of the job that sends a message.
+/// The id of the job that sends a message after the one that it names, with another sender.
+pub(super) fn send_id_after(touch: &Touch, named_at: Time) -> JobId {
+    JobId::named(named_at, &format!("campaigns/send/{}/{}/after/{}", touch.id, touch.channel, touch.job))
+}
+
+/// The id of the job that sends a message first.
 pub fn send_id(touch: &Touch, named_at: Time) -> JobId {
     JobId::named(named_at, &format!("campaigns/send/{}/{}", touch.id, touch.channel))
 }

@@ -50,6 +50,7 @@ mod send;
 mod step;
 pub(crate) mod warm_up;
 mod watch;
+mod whose;
 
 use std::time::Duration;
 

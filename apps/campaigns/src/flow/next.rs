@@ -6,7 +6,7 @@
 
 use windlass::{Draft, Time};
 
-use super::{check, jobs, limits};
+use super::{check, jobs, limits, whose};
 use crate::{
     app::{App, AppError},
     channel::Channel,
@@ -210,7 +210,7 @@ pub(super) fn open(
     let said = choose(place.step(number)?, channel, whose)
         .ok_or_else(|| AppError::unknown("text of step", format!("{number} by {channel}")))?;
     let address = contact.address(channel).unwrap_or_default().to_owned();
-    let sender = choose_sender(tx, campaign, contact, channel, now)?;
+    let sender = whose::choose(tx, campaign, contact, channel, now)?;
     let new = NewTouch {
         campaign: campaign.id,
         contact: contact.id,
@@ -258,6 +258,13 @@ pub(super) fn open(
     }
     let touch = touches::get(tx, touch.id)?.ok_or_else(|| AppError::unknown("touch", touch.id))?;
     let limits = limits_of(tx, &touch)?;
+    Ok(Follow::Send { touch: Box::new(touch), due, limits })
+}
+
+/// The job of a message as it stands.
+pub(super) fn sending(tx: &mut Tx<'_>, touch: Touch) -> Result<Follow, AppError> {
+    let limits = limits_of(tx, &touch)?;
+    let due = touch.until.filter(|_| touch.status == TouchStatus::Deferred);
     Ok(Follow::Send { touch: Box::new(touch), due, limits })
 }
 
@@ -338,35 +345,6 @@ pub(super) fn is_suppressed(
         }
     }
     Ok(false)
-}
-
-/// The sender that a contact knows from this campaign, else one that has messages left today, spread evenly.
-fn choose_sender(
-    tx: &mut Tx<'_>,
-    campaign: &Campaign,
-    contact: &Contact,
-    channel: Channel,
-    now: Time,
-) -> Result<Option<crate::model::sender::Sender>, AppError> {
-    let senders = senders::of_campaign(tx, campaign.id, channel)?;
-    if senders.is_empty() {
-        return Ok(None);
-    }
-    let earlier = touches::of_enrolment(tx, campaign.id, contact.id)?;
-    let known = earlier.iter().rev().filter(|touch| touch.channel == channel).find_map(|touch| touch.sender);
-    if let Some(sender) = senders.iter().find(|sender| Some(sender.id) == known && !sender.paused) {
-        return Ok(Some(sender.clone()));
-    }
-    let first = usize::try_from(contact.id.0).unwrap_or(0) % senders.len();
-    let in_turn = senders[first..].iter().chain(&senders[..first]);
-    for sender in in_turn {
-        let day = check::day_of(&sender.time_zone, now);
-        let used = crate::store::usage::used(tx, crate::store::usage::Of::Sender(sender.id), &day)?;
-        if !sender.paused && used < i64::from(sender.cap_today) {
-            return Ok(Some(sender.clone()));
-        }
-    }
-    Ok(senders.get(first).cloned())
 }
 
 /// The named limits that a message takes.

@@ -66,7 +66,9 @@ pub(super) async fn voicemail(
 
 async fn send(app: App, id: TouchId, cx: Ctx) -> Result<Outcome, JobError> {
     let (now, inner) = (app.now(), app.clone());
-    let decision = app.db().write(move |tx| check::decide(tx, &inner, id, now)).await.map_err(failed)?;
+    let job = cx.id();
+    let decision =
+        app.db().write(move |tx| check::decide(tx, &inner, (id, job), now)).await.map_err(failed)?;
     let asked = match decision {
         Decision::Over(follows) => {
             super::follow(&app, &cx, follows).await?;

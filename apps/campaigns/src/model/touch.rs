@@ -63,6 +63,11 @@ impl TouchStatus {
         !matches!(self, TouchStatus::Queued | TouchStatus::Deferred | TouchStatus::Sending)
     }
 
+    /// Whether it waits, and no provider is asked for it at this moment.
+    pub fn waits(self) -> bool {
+        matches!(self, TouchStatus::Queued | TouchStatus::Deferred)
+    }
+
     /// Whether it went out to the recipient's side, whatever was said there.
     pub fn was_sent(self) -> bool {
         matches!(self, TouchStatus::Sent | TouchStatus::Delivered | TouchStatus::Bounced)

@@ -344,8 +344,21 @@ pub fn set_job(tx: &mut Tx<'_>, id: TouchId, job: &str) -> Result<(), DbError> {
     tx.run("UPDATE touches SET job = $2 WHERE id = $1", &[id.into(), job.into()]).map(drop)
 }
 
-/// The messages of a campaign after that one that wait for a time, with their jobs, in their order. Those that wait for a
-/// provider are none of them: nothing that is changed of a campaign makes it readier.
+/// A message that waits for a time, or for its turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The message.
+    pub touch: TouchId,
+    /// The job that sends it.
+    pub job: String,
+    /// Whether it waits for a time.
+    pub is_deferred: bool,
+    /// Whether its sender is paused, or not among the campaign's any more.
+    pub is_without_sender: bool,
+}
+
+/// The messages of a campaign after that one that wait, in their order. Those that wait for a provider are none of them:
+/// nothing that is changed of a campaign makes it readier.
 ///
 /// # Errors
 /// The database's.
@@ -354,11 +367,21 @@ pub fn waiting(
     campaign: CampaignId,
     after: TouchId,
     limit: u32,
-) -> Result<Vec<(TouchId, String)>, DbError> {
-    let sql = "SELECT id, job FROM touches WHERE campaign_id = $1 AND status = 'deferred'
+) -> Result<Vec<Waiting>, DbError> {
+    let sql = "SELECT id, job, CASE WHEN status = 'deferred' THEN 1 ELSE 0 END,
+               CASE WHEN sender_id IN (SELECT c.sender_id FROM campaign_senders AS c JOIN senders AS s ON s.id = c.sender_id
+                 WHERE c.campaign_id = $1 AND s.paused = 0) THEN 0 ELSE 1 END
+               FROM touches WHERE campaign_id = $1 AND status IN ('queued', 'deferred')
                AND reason NOT IN ('provider_busy', 'breaker_open') AND id > $2 ORDER BY id LIMIT $3";
-    let rows = tx.rows(sql, &[campaign.into(), after.into(), limit.into()])?;
-    rows.into_iter().map(|mut row| Ok((TouchId(row.int()?), row.text()?))).collect()
+    let read = |mut row: Row| {
+        Ok(Waiting {
+            touch: TouchId(row.int()?),
+            job: row.text()?,
+            is_deferred: row.bool()?,
+            is_without_sender: row.bool()?,
+        })
+    };
+    tx.rows(sql, &[campaign.into(), after.into(), limit.into()])?.into_iter().map(read).collect()
 }
 
 /// Lets it wait until then; false when it does not wait.
@@ -375,6 +398,16 @@ pub fn defer(
     let sql = "UPDATE touches SET status = 'deferred', reason = $2, detail = $3, until_at = $4
                WHERE id = $1 AND status IN ('queued', 'deferred', 'sending')";
     Ok(tx.run(sql, &[id.into(), reason.into(), detail.into(), until.into()])? > 0)
+}
+
+/// Gives it to another sender, and notes the job that sends it from now on; false when it does not wait any more.
+///
+/// # Errors
+/// The database's.
+pub fn hand_over(tx: &mut Tx<'_>, id: TouchId, sender: SenderId, job: &str) -> Result<bool, DbError> {
+    let sql = "UPDATE touches SET sender_id = $2, job = $3, status = 'queued', reason = '', detail = '', until_at = NULL
+               WHERE id = $1 AND status IN ('queued', 'deferred')";
+    Ok(tx.run(sql, &[id.into(), sender.into(), job.into()])? > 0)
 }
 
 /// Addresses it to somewhere else.

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use windlass_campaigns::{
     channel::Channel,
     drafts::{self, Draft, Moves},
+    flow::accounts,
     model::{
-        CampaignId,
+        CampaignId, SenderId,
         campaign::{Campaign, CampaignStatus, EnrolmentStatus},
         sender::{Sender, WarmUp},
-        touch::{Reason, TouchStatus},
+        touch::{Reason, Touch, TouchStatus},
     },
     preflight,
-    store::{campaigns, enrolments, senders, usage},
+    store::{campaigns, enrolments, senders, touches, usage},
     window::{Delay, Week},
 };
 
@@ -258,4 +259,110 @@ async fn a_sender_that_warms_up_sends_on_each_day_what_the_check_before_the_laun
         stage.rest().await;
         assert_eq!(by_day(&stage), forecast, "within {hours}");
     }
+}
+
+/// A second mailbox with the account of the first, among the senders of the campaign.
+async fn second_mailbox(stage: &Stage, id: CampaignId, daily_cap: u32) -> SenderId {
+    let first = stage.senders[&Channel::Email];
+    let first = stage.app.db().read(move |tx| senders::get(tx, first)).await.unwrap().unwrap();
+    let sender = Sender { id: SenderId(0), address: "bob@example.net".into(), daily_cap, ..first };
+    let second = accounts::set_sender(&stage.app, sender, "test").await.unwrap().id;
+    change(stage, id, |draft| draft.senders.push(second)).await;
+    second
+}
+
+fn in_the_name_of(stage: &Stage, address: &str) -> usize {
+    stage.mails().iter().filter(|mail| mail.from.contains(address)).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_would_wait_for_its_senders_cap_goes_in_the_name_of_one_with_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = Stage::standing(dir.path(), new_york("2026-11-18T21:00:00"), Setting::default()).await;
+    stage.change_sender(Channel::Email, |sender| sender.daily_cap = 10).await;
+    let id = of_one_mail(&stage, 130).await;
+    second_mailbox(&stage, id, 90).await;
+    stage.work().await;
+    stage.launch(id).await;
+    stage.pass(new_york("2026-12-01T00:00:00")).await;
+    stage.rest().await;
+    assert_eq!(counts(&by_day(&stage)), [100, 30], "each day what both may send");
+    assert!(in_the_name_of(&stage, "ann@") <= 20, "{}", in_the_name_of(&stage, "ann@"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_goes_in_the_name_of_a_sender_that_was_removed_or_paused_while_another_may_send() {
+    for removed in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut stage = stage(dir.path()).await;
+        let id = of_one_mail(&stage, 12).await;
+        stage.edit(id, |campaign| campaign.policy.week = Week::daily("19:00-20:00").unwrap()).await;
+        let second = second_mailbox(&stage, id, 1_000).await;
+        stage.work().await;
+        stage.launch(id).await;
+        stage.quiet().await;
+        let first = stage.senders[&Channel::Email];
+        let of_first = |touches: &[Touch]| touches.iter().filter(|touch| touch.sender == Some(first)).count();
+        assert_eq!(of_first(&stage.touches(id).await), 6);
+        if removed {
+            change(&stage, id, |draft| draft.senders.retain(|sender| *sender != first)).await;
+        } else {
+            accounts::pause_sender(&stage.app, first, true, "holidays", "Ann").await.unwrap();
+        }
+        stage.quiet().await;
+        let touches = stage.touches(id).await;
+        assert_eq!(of_first(&touches), 0, "removed: {removed}: {touches:#?}");
+        assert!(touches.iter().all(|touch| touch.reason == Some(Reason::WindowClosed)), "{touches:#?}");
+        stage.pass(new_york("2026-11-18T19:30:00")).await;
+        assert_eq!(in_the_name_of(&stage, "bob@"), 12, "removed: {removed}");
+        assert!(stage.touches(id).await.iter().all(|touch| touch.sender == Some(second)));
+        assert_eq!(stage.campaign(id).await.status, CampaignStatus::Done);
+        stage.rest().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_heard_from_a_sender_waits_for_its_cap_rather_than_hear_from_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = stage(dir.path()).await;
+    let people = stage.contacts("b", 8).await;
+    let mail = stage.template(Channel::Email, "Hi").await;
+    let steps =
+        vec![step(Channel::Email, mail, Delay::Minutes(0)), step(Channel::Email, mail, Delay::Days(1))];
+    let id = stage.draft("spring", &people, steps).await;
+    second_mailbox(&stage, id, 1_000).await;
+    stage.work().await;
+    stage.launch(id).await;
+    stage.quiet().await;
+    assert_eq!(in_the_name_of(&stage, "ann@"), 4);
+    stage.change_sender(Channel::Email, |sender| sender.daily_cap = 1).await;
+    stage.pass(new_york("2026-11-30T00:00:00")).await;
+    stage.rest().await;
+    assert_eq!(counts(&by_day(&stage)), [8, 5, 1, 1, 1]);
+    assert_eq!((in_the_name_of(&stage, "ann@"), in_the_name_of(&stage, "bob@")), (8, 8));
+}
+
+/// Whoever hands a message over is killed before the job in the new name is there, and the job in the old one comes again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_was_handed_over_is_sent_once_and_not_by_the_job_that_it_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = stage(dir.path()).await;
+    let id = of_one_mail(&stage, 1).await;
+    stage.edit(id, |campaign| campaign.policy.week = Week::daily("19:00-20:00").unwrap()).await;
+    let second = second_mailbox(&stage, id, 1_000).await;
+    stage.work().await;
+    stage.launch(id).await;
+    stage.quiet().await;
+    let touch = stage.touches(id).await.remove(0);
+    let other = if touch.sender == Some(second) { stage.senders[&Channel::Email] } else { second };
+    let job = stage.client().new_id().to_string();
+    let named = job.clone();
+    let hand_over =
+        move |tx: &mut windlass_campaigns::db::Tx<'_>| touches::hand_over(tx, touch.id, other, &named);
+    assert!(stage.app.db().write(hand_over).await.unwrap());
+    stage.pass(new_york("2026-11-18T19:30:00")).await;
+    stage.rest().await;
+    let touch = stage.touches(id).await.remove(0);
+    assert_eq!((touch.status, touch.sends, touch.job), (TouchStatus::Sent, 1, job));
+    assert_eq!(stage.mails().len(), 1);
 }

@@ -406,6 +406,9 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     say!(touches::set_job(tx, all[0], "01a1ef2b"));
     say!(touches::defer(tx, all[0], Reason::SenderPaused, "holidays", LATER));
     say!(touches::waiting(tx, id, TouchId(0), 9));
+    say!(touches::hand_over(tx, all[0], ann, "01a1ef2c"));
+    say!(touches::waiting(tx, id, TouchId(0), 9));
+    say!(touches::defer(tx, all[0], Reason::SenderPaused, "holidays", LATER));
     say!(enrolments::before_step(tx, id, ContactId(0), 9));
     say!(enrolments::set_due(tx, id, one, 1, LATER));
     say!(enrolments::before_step(tx, id, ContactId(0), 9));
