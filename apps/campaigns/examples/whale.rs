@@ -228,6 +228,7 @@ async fn stage(dir: &Path, plan: &Plan) -> App {
             paused: false,
             pause_reason: String::new(),
             revision: 0,
+            paused_until: None,
         };
         accounts::set_sender(&app, sender, "bench").await.unwrap();
     }
@@ -321,5 +322,6 @@ fn campaign(user: UserId, nth: u32, list: ListId, colleagues: Colleagues) -> Cam
         contacts: 0,
         revision: 0,
         created_at: Time(0),
+        paused_until: None,
     }
 }

@@ -392,9 +392,9 @@ fn because(tallies: &[Tally], status: TouchStatus, waits: &[Wait], now: Time) ->
 }
 
 /// An estimate that is not before the last message that waits goes on; none while some wait for a person to let their
-/// sender go on, since nobody knows when.
+/// sender or their contact go on, since nobody knows when.
 fn after_the_waits(eta: Option<Time>, waits: &[Wait]) -> Option<Time> {
-    let is_up_to_a_person = |wait: &Wait| wait.reason == Reason::SenderPaused.to_string();
+    let is_up_to_a_person = |wait: &Wait| wait.is_endless || wait.reason == Reason::SenderPaused.to_string();
     if waits.iter().any(is_up_to_a_person) {
         return None;
     }

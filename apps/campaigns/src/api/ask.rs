@@ -92,6 +92,25 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
+/// A JSON body that may be left out.
+#[derive(Debug)]
+pub(super) struct MaybeBody<T>(pub(super) T);
+
+impl<S: Send + Sync, T: Default + DeserializeOwned> FromRequest<S> for MaybeBody<T> {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Fault> {
+        let (parts, body) = request.into_parts();
+        let body = Bytes::from_request(Request::from_parts(parts.clone(), body), state).await;
+        let body = body.map_err(|rejection| Fault::bad(rejection.body_text()))?;
+        if body.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        let Body(value) = Body::from_request(Request::from_parts(parts, body.into()), state).await?;
+        Ok(Self(value))
+    }
+}
+
 /// What the library says of a request, without its words for its own types.
 fn plainly(where_: &str, said: &str) -> String {
     let said = [

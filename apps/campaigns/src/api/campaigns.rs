@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use windlass::core::why::Why;
+use windlass::{Time, core::why::Why};
 use windlass_look::Visitor;
 
 use super::{
     answer::{Answer, Fault},
-    ask::{self, Body, Path, Query},
+    ask::{self, Body, MaybeBody, Path, Query},
 };
 use crate::{
     app::{App, AppError},
@@ -166,13 +166,21 @@ pub(super) async fn launch(
     Ok(Json(verbs::launch(&app, id, &visitor.name).await?))
 }
 
+/// Until when something is paused; without it, until a person says so.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Until {
+    until: Option<Time>,
+}
+
 /// `POST /v1/campaigns/{id}/pause`
 pub(super) async fn pause(
     State(app): State<App>,
     visitor: Visitor,
     Path(id): Path<CampaignId>,
+    MaybeBody(Until { until }): MaybeBody<Until>,
 ) -> Answer<Campaign> {
-    Ok(Json(verbs::pause(&app, id, &visitor.name).await?))
+    Ok(Json(verbs::pause_until(&app, id, until, &visitor.name).await?))
 }
 
 /// `POST /v1/campaigns/{id}/resume`

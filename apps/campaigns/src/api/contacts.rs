@@ -4,22 +4,24 @@ use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
+use windlass::Time;
 use windlass_look::Visitor;
 
 use super::{
     answer::Answer,
-    ask::{self, Body, Path, Query},
+    ask::{self, Body, MaybeBody, Path, Query},
     campaigns::Before,
 };
 use crate::{
     app::{App, AppError},
     channel::Channel,
     filters,
-    flow::{colleagues, erasure, optout},
+    flow::{self, colleagues, erasure, optout},
     model::{
-        ContactId, ListId, UserId,
+        CampaignId, ContactId, ListId, ReviewId, UserId,
         contact::{Consent, Contact},
         import::{NUMBER_ERASED, NUMBER_KEPT},
+        pause::Pause,
         touch::Touch,
     },
     optout::{EmailAddress, PhoneNumber},
@@ -28,7 +30,7 @@ use crate::{
         contacts::{self, NewContact},
         enrolments::{self, Enrolment},
         events::About,
-        lists,
+        lists, pauses,
         suppressions::{self, Suppression},
         touches,
     },
@@ -183,11 +185,15 @@ pub(super) struct Known {
     lists: Vec<String>,
     enrolments: Vec<Enrolment>,
     touches: Vec<Touch>,
+    /// Where they are paused, and until when.
+    pauses: Vec<Pause>,
+    /// What they wrote that a person has to read before anything is sent to them.
+    review: Option<ReviewId>,
 }
 
 /// `GET /v1/contacts/{id}`
 pub(super) async fn get(State(app): State<App>, Path(id): Path<ContactId>) -> Answer<Known> {
-    let inner = app.clone();
+    let (now, inner) = (app.now(), app.clone());
     let known = app.db().read(move |tx| {
         let contact = contacts::get(tx, id)?.ok_or_else(|| AppError::unknown("contact", id))?;
         let mut suppressed = Vec::new();
@@ -203,6 +209,8 @@ pub(super) async fn get(State(app): State<App>, Path(id): Path<ContactId>) -> An
             lists: lists::names_of(tx, id)?,
             enrolments: enrolments::of_contact(tx, id)?,
             touches: touches::of_contact(tx, id, TOUCHES_SHOWN)?,
+            pauses: pauses::of_contact(tx, id, now)?,
+            review: pauses::review_of(tx, id)?,
         })
     });
     Ok(Json(known.await?))
@@ -246,6 +254,64 @@ pub(super) async fn opt_out(
     let reason = if given.reason.is_empty() { "opted out" } else { &given.reason };
     optout::by_contact(&app, id, given.channel, about, reason, &visitor.name).await?;
     Ok(Json(Done { done: true }))
+}
+
+/// A pause: in which campaign (none is all of them), until when (none is until a person says so), and why.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PauseIn {
+    campaign: Option<CampaignId>,
+    until: Option<Time>,
+    reason: String,
+}
+
+/// `POST /v1/contacts/{id}/pause`
+pub(super) async fn pause(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<ContactId>,
+    MaybeBody(PauseIn { campaign, until, reason }): MaybeBody<PauseIn>,
+) -> Answer<Known> {
+    flow::pauses::pause(&app, id, campaign, until, &reason, &visitor.name).await?;
+    get(State(app), Path(id)).await
+}
+
+/// The pause that ends: of that campaign, or the one of everything.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ResumeIn {
+    campaign: Option<CampaignId>,
+}
+
+/// `POST /v1/contacts/{id}/resume`
+pub(super) async fn resume(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<ContactId>,
+    MaybeBody(ResumeIn { campaign }): MaybeBody<ResumeIn>,
+) -> Answer<Known> {
+    flow::pauses::resume(&app, id, campaign, &visitor.name).await?;
+    get(State(app), Path(id)).await
+}
+
+/// The sequence that ends for a contact, and why.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StopIn {
+    campaign: CampaignId,
+    #[serde(default)]
+    reason: String,
+}
+
+/// `POST /v1/contacts/{id}/stop`
+pub(super) async fn stop(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<ContactId>,
+    Body(StopIn { campaign, reason }): Body<StopIn>,
+) -> Answer<Known> {
+    flow::pauses::stop(&app, campaign, id, &reason, &visitor.name).await?;
+    get(State(app), Path(id)).await
 }
 
 /// `GET /v1/lists`

@@ -37,6 +37,9 @@ pub fn router(app: App) -> Router {
         .route("/campaigns/{id}/variants", get(campaigns::variants))
         .route("/contacts/{id}", delete(contacts::erase))
         .route("/contacts/{id}/opt-out", post(contacts::opt_out))
+        .route("/contacts/{id}/pause", post(contacts::pause))
+        .route("/contacts/{id}/resume", post(contacts::resume))
+        .route("/contacts/{id}/stop", post(contacts::stop))
         // A file is counted as it comes in, and its bound is its own.
         .route("/imports", get(imports::page).post(imports::bring).layer(DefaultBodyLimit::disable()))
         .route("/imports/{id}", get(imports::get))

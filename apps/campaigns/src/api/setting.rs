@@ -2,6 +2,7 @@
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Deserializer, Serialize};
+use windlass::Time;
 use windlass_look::Visitor;
 
 use super::{
@@ -311,15 +312,15 @@ pub(super) async fn set_sender(
     Ok(Json(accounts::set_sender(&app, sender, &visitor.name).await?))
 }
 
-/// Why a sender is paused.
+/// Why a sender is paused, and until when; without that, until a person says so.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Why {
     reason: String,
 }
+    until: Option<Time>,
 
-async fn pause(app: App, id: SenderId, paused: bool, why: &str, who: &str) -> Answer<Sender> {
-    accounts::pause_sender(&app, id, paused, why, who).await?;
+async fn stored(app: &App, id: SenderId) -> Answer<Sender> {
     let stored =
         app.db().read(move |tx| senders::get(tx, id)?.ok_or_else(|| AppError::unknown("sender", id)));
     Ok(Json(stored.await?))
@@ -330,9 +331,13 @@ pub(super) async fn pause_sender(
     State(app): State<App>,
     visitor: Visitor,
     Path(id): Path<SenderId>,
-    Body(why): Body<Why>,
+    Body(Why { reason, until }): Body<Why>,
 ) -> Answer<Sender> {
-    pause(app, id, true, &why.reason, &visitor.name).await
+    match until {
+        Some(until) => accounts::pause_sender_until(&app, id, until, &reason, &visitor.name).await?,
+        None => accounts::pause_sender(&app, id, true, &reason, &visitor.name).await?,
+    }
+    stored(&app, id).await
 }
 
 /// `POST /v1/senders/{id}/resume`
@@ -341,7 +346,8 @@ pub(super) async fn resume_sender(
     visitor: Visitor,
     Path(id): Path<SenderId>,
 ) -> Answer<Sender> {
-    pause(app, id, false, "", &visitor.name).await
+    accounts::pause_sender(&app, id, false, "", &visitor.name).await?;
+    stored(&app, id).await
 }
 
 /// `GET /v1/error-rules`: every row that holds, those that people have edited among them.

@@ -124,7 +124,6 @@ impl Action {
             Action::OpenBreaker => {
                 "Send nothing through this provider until a single attempt has succeeded, and raise an alert."
             }
-            Action::Brake => "Stop this sender until a person has looked, and raise an alert.",
         }
     }
 

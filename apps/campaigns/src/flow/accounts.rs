@@ -1,6 +1,12 @@
 //! Accounts at providers, and the senders that use them: what is made or changed here, the queue is told as well.
 
-use super::{again, gateways, jobs::Waiting, limits, share, texts, warm_up};
+use windlass::Time;
+
+use super::{
+    again, gateways,
+    jobs::{self, Paused, Waiting},
+    limits, pauses, share, texts, warm_up,
+};
 use crate::{
     app::{App, AppError},
     channel::{
@@ -136,6 +142,36 @@ pub async fn pause_sender(
             if !paused {
                 senders::judge_from(tx, id, now)?;
             }
+            again::at_sender(tx, &inner, id)
+        })
+        .await?;
+    limits::set_as_stored(app, id).await
+}
+
+/// Pauses a sender until that moment, at which it goes on by itself, whatever lives then. The brake goes on judging what it
+/// sent before, since nobody has looked.
+///
+/// # Errors
+/// A sender that is none, a moment that is no later one; the database's, or the queue's.
+pub async fn pause_sender_until(
+    app: &App,
+    id: SenderId,
+    until: Time,
+    why: &str,
+    who: &str,
+) -> Result<(), AppError> {
+    let (now, wall, clock, inner) = (app.now(), app.client().now(), app.clock(), app.clone());
+    let (who, why) = (who.to_owned(), why.to_owned());
+    pauses::checked(Some(until), now)?;
+    app.db()
+        .write(move |tx| {
+            if !senders::pause_until(tx, id, &why, until)? {
+                return Err(AppError::unknown("sender", id));
+            }
+            let due = clock.wall_at(until);
+            tx.enqueue(&[jobs::end_pause(Paused::Sender(id), due).into_new_job(wall)?])?;
+            let told = pauses::told(Some(until), &why);
+            audit::note(tx, &who, "pause sender", &id.to_string(), &told, now)?;
             again::at_sender(tx, &inner, id)
         })
         .await?;

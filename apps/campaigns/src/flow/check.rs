@@ -17,7 +17,7 @@ use super::{
     colleagues,
     content::{Content, UNSUBSCRIBE_URL, values},
     next::{self, Follow, Place},
-    paces,
+    paces, pauses,
     plan::{self, Room},
     whose,
 };
@@ -29,6 +29,7 @@ use crate::{
         TouchId,
         campaign::{CampaignStatus, EnrolmentStatus, StopReason},
         contact::Contact,
+        pause::Hold,
         provider::Provider,
         sender::Sender,
         touch::{EventKind, Evidence, Reason, Touch, TouchStatus},
@@ -117,9 +118,14 @@ pub(super) fn decide(
     if !is_interrupted {
         readdress(tx, &place.contact, &mut touch)?;
     }
+    let look_again = app.clock().at(app.client().now().plus_ms(PAUSED_MS));
+    let while_paused = |until: Option<Time>| until.map_or(look_again, |until| until.clamp(now, look_again));
     if place.campaign.status == CampaignStatus::Paused {
-        let until = app.clock().at(app.client().now().plus_ms(PAUSED_MS));
+        let until = while_paused(place.campaign.paused_until);
         return wait(tx, &touch, Reason::CampaignPaused, "", until, None);
+    }
+    if let Some(hold) = pauses::hold(tx, touch.contact, touch.campaign, now)? {
+        return wait_for_contact(tx, &touch, &hold, now);
     }
     let named = touch.sender.map_or(Ok(None), |id| senders::get(tx, id))?;
     // One that was left in the middle is repeated in the name in which it may have gone.
@@ -140,7 +146,7 @@ pub(super) fn decide(
     let provider =
         providers::get(tx, sender.provider)?.ok_or_else(|| AppError::unknown("provider", sender.provider))?;
     if sender.paused {
-        let until = app.clock().at(app.client().now().plus_ms(PAUSED_MS));
+        let until = while_paused(sender.paused_until);
         return wait(tx, &touch, Reason::SenderPaused, &sender.pause_reason, until, None);
     }
     let evidence = match window::look(
@@ -229,6 +235,13 @@ pub(super) fn decide(
     if !touches::begin(tx, prepared.touch.id, &sending, now)? {
         return Err(AppError::Conflict("somebody else has taken this message up".to_owned()));
     }
+    // Whoever has paused the contact since this transaction looked has written on this message before it did, or waits for
+    // it: what they said is seen here, or was said after the note that the provider will be asked.
+    if pauses::hold(tx, prepared.touch.contact, prepared.touch.campaign, now)?.is_some() {
+        return Err(AppError::Conflict(
+            "the contact was paused at this moment: it is looked at again".to_owned(),
+        ));
+    }
     events::note(tx, &prepared.touch, EventKind::Sending, "worker", &prepared.provider.name, None, now)?;
     prepared.touch.sends += 1;
     prepared.touch.sending_at = Some(prepared.touch.sending_at.unwrap_or(now));
@@ -286,6 +299,9 @@ fn over(
     if let Some(colleague) = colleague {
         return Ok(Some((Reason::ColleagueAnswered, format!("contact {colleague} answered"))));
     }
+    if enrolment.reason == StopReason::StoppedByPerson.to_string() {
+        return because(Reason::StoppedByPerson);
+    }
     if enrolment.status == EnrolmentStatus::Stopped || why_stopped(tx, place)?.is_some() {
         return because(Reason::Stopped);
     }
@@ -333,6 +349,16 @@ fn wait(
         touches::defer(tx, touch.id, reason, detail, until)?;
     }
     Ok(Decision::Wait(Wait { reason, until, hold }))
+}
+
+/// Not while the contact is paused.
+fn wait_for_contact(tx: &mut Tx<'_>, touch: &Touch, hold: &Hold, now: Time) -> Result<Decision, AppError> {
+    let reason = hold.reason();
+    if touch.status != TouchStatus::Sending {
+        touches::defer(tx, touch.id, reason, &hold.detail(), hold.until())?;
+    }
+    let until = hold.until().unwrap_or_else(|| now.plus_ms(pauses::LOOK_AGAIN_MS));
+    Ok(Decision::Wait(Wait { reason, until, hold: None }))
 }
 
 /// Decides not to send it. One that was left in the middle may have been sent: it stays unknown.

@@ -2,14 +2,16 @@
 //!
 //! A word that ends messages is obeyed at once, whoever sent it: it suppresses the number, for texts and for calls, also where
 //! no contact has it ([`super::strangers`] bounds that). What may be such a wish in other words goes to a person, and counts as
-//! an answer until then, so that a sequence that ends with an answer does not go on meanwhile. Each text is taken in once, by
-//! the provider's own name for it, however often it is told and whatever was said after it.
+//! an answer: a sequence that ends with an answer has ended, and nothing of any other is sent to them before the person has
+//! decided ([`super::pauses`]). Each text is taken in once, by the provider's own name for it, however often it is told and
+//! whatever was said after it.
 
 use windlass::Time;
 
 use super::{
     news::{self, Ending},
     optout::{self, BY_TEXT, OF_A_NUMBER, Order},
+    pauses,
     strangers::{self, Fate, Question},
 };
 use crate::{
@@ -216,7 +218,11 @@ impl Heard<'_> {
             let question = Question { from: Some(from), about, text: &text, key: self.key };
             strangers::ask(tx, self.app, &question, self.now)?;
         }
-        self.reply(tx)
+        let ended = self.reply(tx)?;
+        if let Some(contact) = self.writer.contact {
+            pauses::tell(tx, contact, self.now)?;
+        }
+        Ok(ended)
     }
 
     /// Of somebody who is nobody's contact an answer is not kept.

@@ -16,6 +16,7 @@ use super::{
     inbound::AFTER_WRITER,
     news::{self, Ending},
     optout::{self, Order},
+    pauses,
     strangers::{self, Fate, Question},
 };
 use crate::{
@@ -146,6 +147,11 @@ impl Writer {
     /// Whether nobody of ours has their address, and no message of ours that they mean went to it.
     fn is_stranger(&self) -> bool {
         self.known.is_none() && (self.touch.is_none() || !self.is_addressee)
+    }
+
+    /// Whom a question about what they wrote concerns.
+    fn meant(&self) -> Option<ContactId> {
+        self.touch.as_ref().map(|touch| touch.contact).or(self.contact)
     }
 }
 
@@ -308,6 +314,7 @@ impl Heard<'_> {
             Inbound::Review { .. } => {
                 let asked = self.doubt(tx, &writer, text)?;
                 let (taken, ended) = self.reply(tx, &writer, text)?;
+                self.hold(tx, &writer)?;
                 let became = match asked {
                     Fate::Kept => Became::Doubtful,
                     Fate::Dropped if taken.became == Became::Nothing => Became::Dropped,
@@ -413,6 +420,9 @@ impl Heard<'_> {
         if fate == Fate::Kept {
             ended.extend(optout::obey(tx, self.app, &order, self.now)?.ended);
         }
+        if !writer.is_addressee {
+            self.hold(tx, writer)?;
+        }
         let became = if fate == Fate::Dropped { Became::Dropped } else { Became::OptedOut };
         Ok((Taken::of(became, touch.or(writer.touch.as_ref())), ended))
     }
@@ -421,7 +431,7 @@ impl Heard<'_> {
     /// anyway, as one who was erased does not, nothing is kept.
     fn doubt(&self, tx: &mut Tx<'_>, writer: &Writer, text: &str) -> Result<Fate, AppError> {
         let touch = writer.touch.as_ref();
-        let contact = touch.map(|touch| touch.contact).or(writer.contact);
+        let contact = writer.meant();
         let address = writer.address.as_deref();
         let is_nothing = match address {
             _ if contact.is_some() => false,
@@ -445,6 +455,11 @@ impl Heard<'_> {
         }
         let is_new = reviews::open(tx, ReviewKind::PossibleOptOut, about, &text, key, self.now)?;
         Ok(if is_new { Fate::Kept } else { Fate::Known })
+    }
+
+    /// Has what waits for the contact whom the question is about wait for a person.
+    fn hold(&self, tx: &mut Tx<'_>, writer: &Writer) -> Result<(), AppError> {
+        writer.meant().map_or(Ok(()), |contact| pauses::tell(tx, contact, self.now))
     }
 
     /// Of somebody who is nobody's contact an answer is not kept.

@@ -101,6 +101,32 @@ pub struct GrowPace {
     pub(crate) of: Whose,
 }
 
+/// What goes on by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Paused {
+    /// A campaign.
+    Campaign(CampaignId),
+    /// A sender.
+    Sender(SenderId),
+}
+
+/// Let a campaign or a sender go on whose pause is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "end_pause", queue = "watch")]
+pub struct EndPause {
+    /// Which.
+    pub of: Paused,
+}
+
+/// Let what waits for a contact look again whether it may be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "wake_contact", queue = "watch")]
+pub struct WakeContact {
+    /// The contact.
+    pub contact: ContactId,
+}
+
 /// Compute what a sender may send on its next day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
 #[job(kind = "warm_up_sender", queue = "sender-warm-up")]
@@ -237,6 +263,16 @@ pub fn warm_up(sender: SenderId, day: &str, named_at: Time) -> Draft {
     let key = format!("{sender}:{day}");
     let id = JobId::named(named_at, &format!("campaigns/warm-up/{key}"));
     WarmUpSender { sender, day: day.to_owned() }.draft().id(id).unique(key)
+}
+
+/// The job that ends a pause at that moment. Whoever pauses has one of their own: two that end the same are one that does.
+pub fn end_pause(of: Paused, due: Time) -> Draft {
+    EndPause { of }.draft().run_at(due)
+}
+
+/// The job that has what waits for a contact look again. Each is another one: what held them may end twice at one moment.
+pub fn wake(contact: ContactId) -> Draft {
+    WakeContact { contact }.draft()
 }
 
 fn tag(campaign: CampaignId) -> String {

@@ -20,6 +20,7 @@ pub mod gateways;
 pub mod hours;
 pub mod jobs;
 pub mod limits;
+pub mod pauses;
 pub mod queues;
 pub mod share;
 pub mod strangers;
@@ -87,6 +88,8 @@ impl App {
             .handle(watch::watch)
             .handle(revive::revive)
             .handle(paces::grow)
+            .handle(pauses::end)
+            .handle(pauses::wake)
             .handle(warm_up::warm_up);
         Ok(worker.start().await?)
     }

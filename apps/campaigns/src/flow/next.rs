@@ -6,7 +6,7 @@
 
 use windlass::{Draft, Time};
 
-use super::{check, jobs, limits, whose};
+use super::{check, jobs, limits, pauses, whose};
 use crate::{
     app::{App, AppError},
     channel::Channel,
@@ -232,6 +232,9 @@ pub(super) fn open(
         let reachable = reachable(tx, app, campaign, contact, channel, touch.sender.is_some())?;
         if let Err(reason) = reachable {
             skip(tx, &touch, reason, "", now)?;
+        } else if let Some(hold) = pauses::hold(tx, contact.id, campaign.id, now)? {
+            touches::defer(tx, touch.id, hold.reason(), &hold.detail(), hold.until())?;
+            due = hold.until();
         } else {
             match window::look(
                 &campaign.policy,

@@ -159,18 +159,19 @@ fn reasoned(reason: &str) -> Result<(), AppError> {
     }
 }
 
-/// A contact wanted no more by these channels when they wrote: it counts also of one who was erased since.
-pub(super) async fn by_channels(
+/// A contact wanted no more by these channels when they wrote: it counts also of one who was erased since. The campaigns that
+/// this ended for them.
+pub(super) fn by_channels(
+    tx: &mut Tx<'_>,
     app: &App,
-    contact: ContactId,
-    channels: Vec<Channel>,
-    about: About,
-    reason: &str,
-    source: &str,
-) -> Result<(), AppError> {
+    channels: &[Channel],
+    (contact, about): (ContactId, About),
+    (reason, source): (&str, &str),
+    now: Time,
+) -> Result<Vec<CampaignId>, AppError> {
     let find: Find = |tx, id| contacts::get(tx, id)?.ok_or_else(|| AppError::unknown("contact", id));
     let said = Said { about, reason, stopped: StopReason::OptedOut, source };
-    order(app, (contact, find), channels, said).await
+    order_in(tx, app, (contact, find), channels, &said, now)
 }
 
 /// How a contact is looked up whose messages end.
@@ -186,7 +187,7 @@ struct Said<'a> {
 
 async fn order(
     app: &App,
-    (contact, find): (ContactId, Find),
+    whose: (ContactId, Find),
     channels: Vec<Channel>,
     said: Said<'_>,
 ) -> Result<(), AppError> {
@@ -196,16 +197,28 @@ async fn order(
     let ended = app
         .db()
         .write(move |tx| {
-            let person = find(tx, contact)?;
-            let (channels, addresses) = (&channels[..], &addresses_of(&person)[..]);
-            let (reason, source) = (reason.as_str(), source.as_str());
-            let order = Order { contact: Some(contact), channels, addresses, reason, stopped, source };
-            let obeyed = obey(tx, &inner, &order, now)?;
-            events::note(tx, about, EventKind::OptedOut, source, reason, None, now)?;
-            Ok::<_, AppError>(obeyed.ended)
+            let said = Said { about, reason: &reason, stopped, source: &source };
+            order_in(tx, &inner, whose, &channels, &said, now)
         })
         .await?;
     settle(app, ended).await
+}
+
+fn order_in(
+    tx: &mut Tx<'_>,
+    app: &App,
+    (contact, find): (ContactId, Find),
+    channels: &[Channel],
+    said: &Said<'_>,
+    now: Time,
+) -> Result<Vec<CampaignId>, AppError> {
+    let Said { about, reason, stopped, source } = *said;
+    let person = find(tx, contact)?;
+    let addresses = &addresses_of(&person)[..];
+    let order = Order { contact: Some(contact), channels, addresses, reason, stopped, source };
+    let obeyed = obey(tx, app, &order, now)?;
+    events::note(tx, about, EventKind::OptedOut, source, reason, None, now)?;
+    Ok(obeyed.ended)
 }
 
 /// Whoever has the link of a message wants no more by its channel. However often the link is used, it says so once, unless
@@ -317,26 +330,37 @@ pub async fn suppress_address(
     let now = app.now();
     let address = addressed(app, address);
     let (reason, who) = (reason.to_owned(), who.to_owned());
-    app.db()
-        .write(move |tx| {
-            let text = address.text.clone().unwrap_or_default();
-            if let Some(user) = user
-                && users::get(tx, user)?.is_none()
-            {
-                return Err(AppError::unknown("user", user));
-            }
-            let done = suppressions::add(tx, user, channel, &address, &reason, &who, now)?;
-            // What others may send is left to the look before each message.
-            let everybodys = Channel::ALL.into_iter().filter(|_| user.is_none());
-            for one in everybodys.filter(|one| channel.is_none_or(|meant| meant == *one)) {
-                if let Some(contact) = contacts::by_address(tx, one, &text)? {
-                    touches::skip_all(tx, contact.id, None, Some(one), Reason::Suppressed, now)?;
-                }
-            }
-            audit::note(tx, &who, "suppress address", &text, &reason, now)?;
-            Ok(done)
-        })
-        .await
+    let end = move |tx: &mut Tx<'_>| {
+        if let Some(user) = user
+            && users::get(tx, user)?.is_none()
+        {
+            return Err(AppError::unknown("user", user));
+        }
+        shut(tx, &address, (user, channel), (&reason, &who), now)
+    };
+    app.db().write(end).await
+}
+
+/// An address must not be reached any more by that channel, or by any, in that user's campaigns, or in anybody's; false when it
+/// was suppressed.
+pub(super) fn shut(
+    tx: &mut Tx<'_>,
+    address: &Addressed,
+    (user, channel): (Option<UserId>, Option<Channel>),
+    (reason, who): (&str, &str),
+    now: Time,
+) -> Result<bool, AppError> {
+    let text = address.text.clone().unwrap_or_default();
+    let done = suppressions::add(tx, user, channel, address, reason, who, now)?;
+    // What others may send is left to the look before each message.
+    let everybodys = Channel::ALL.into_iter().filter(|_| user.is_none());
+    for one in everybodys.filter(|one| channel.is_none_or(|meant| meant == *one)) {
+        if let Some(contact) = contacts::by_address(tx, one, &text)? {
+            touches::skip_all(tx, contact.id, None, Some(one), Reason::Suppressed, now)?;
+        }
+    }
+    audit::note(tx, who, "suppress address", &text, reason, now)?;
+    Ok(done)
 }
 
 /// Why an address is suppressed when a person who says so gives no reason.

@@ -6,7 +6,10 @@
 
 use windlass::Time;
 
-use super::{jobs, queues, share};
+use super::{
+    jobs::{self, Paused},
+    pauses, queues, share,
+};
 use crate::{
     app::{App, AppError},
     db::Tx,
@@ -87,8 +90,47 @@ async fn begin(app: &App, id: CampaignId, who: &str, looked_at: Option<i64>) -> 
 /// # Errors
 /// A campaign that is none, a draft or over; the database's, or the queue's.
 pub async fn pause(app: &App, id: CampaignId, who: &str) -> Result<Campaign, AppError> {
-    let from = [CampaignStatus::Scheduled, CampaignStatus::Running];
-    let campaign = change(app, id, who, "pause campaign", &from, |_, _| CampaignStatus::Paused).await?;
+    pause_until(app, id, None, who).await
+}
+
+/// The same until that moment, at which it goes on by itself, whatever lives then; without one, until a person says so. Of one
+/// that is paused, it changes until when.
+///
+/// # Errors
+/// As [`pause`], and a moment that is no later one.
+pub async fn pause_until(
+    app: &App,
+    id: CampaignId,
+    until: Option<Time>,
+    who: &str,
+) -> Result<Campaign, AppError> {
+    let (now, wall, clock, who) = (app.now(), app.client().now(), app.clock(), who.to_owned());
+    let until = pauses::checked(until, now)?;
+    let campaign = app
+        .db()
+        .write(move |tx| {
+            let campaign = known(tx, id)?;
+            let status = campaign.status;
+            let changes = match status {
+                CampaignStatus::Scheduled | CampaignStatus::Running => {
+                    campaigns::change(tx, id, status, CampaignStatus::Paused, now)?
+                }
+                CampaignStatus::Paused => until != campaign.paused_until,
+                _ => false,
+            };
+            if !changes {
+                let why = format!("campaign {id} is {status}: it cannot become {}", CampaignStatus::Paused);
+                return Err(AppError::Conflict(why));
+            }
+            campaigns::pause_until(tx, id, until)?;
+            if let Some(until) = until {
+                let due = clock.wall_at(until);
+                tx.enqueue(&[jobs::end_pause(Paused::Campaign(id), due).into_new_job(wall)?])?;
+            }
+            audit::note(tx, &who, "pause campaign", &id.to_string(), &pauses::told(until, ""), now)?;
+            known(tx, id)
+        })
+        .await?;
     share::set(app, campaign.user).await?;
     Ok(campaign)
 }
@@ -99,14 +141,16 @@ pub async fn pause(app: &App, id: CampaignId, who: &str) -> Result<Campaign, App
 /// A campaign that is none or not paused; the database's, or the queue's.
 pub async fn resume(app: &App, id: CampaignId, who: &str) -> Result<Campaign, AppError> {
     let from = [CampaignStatus::Paused];
-    let campaign = change(app, id, who, "resume campaign", &from, |campaign, now| {
-        // What has been paged has begun, whatever the clock of this process says.
-        let is_ahead = campaign.paged_at.is_none() && campaign.starts_at.is_some_and(|at| at > now);
-        if is_ahead { CampaignStatus::Scheduled } else { CampaignStatus::Running }
-    })
-    .await?;
+    let campaign = change(app, id, who, "resume campaign", &from, resumed).await?;
     share::set(app, campaign.user).await?;
     Ok(campaign)
+}
+
+/// What a paused campaign becomes when it goes on.
+pub(super) fn resumed(campaign: &Campaign, now: Time) -> CampaignStatus {
+    // What has been paged has begun, whatever the clock of this process says.
+    let is_ahead = campaign.paged_at.is_none() && campaign.starts_at.is_some_and(|at| at > now);
+    if is_ahead { CampaignStatus::Scheduled } else { CampaignStatus::Running }
 }
 
 /// Ends a campaign: whatever it has not sent is skipped. Its jobs find that out by themselves when their time comes.

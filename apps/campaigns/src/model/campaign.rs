@@ -85,6 +85,8 @@ pub struct Campaign {
     /// Contacts whom it begins with on a day at most; none is as many as the cap has room for. What the cap has beyond them
     /// is for those who are under way.
     pub new_per_day: Option<u32>,
+    /// When it goes on by itself, if it is paused; none is when a person says so.
+    pub paused_until: Option<Time>,
 }
 
 impl Campaign {
@@ -110,6 +112,7 @@ impl Campaign {
             contacts: 0,
             revision: 0,
             created_at: now,
+            paused_until: None,
         }
     }
 
@@ -169,6 +172,8 @@ pub enum StopReason {
     Erased,
     /// The campaign was cancelled.
     CampaignCancelled,
+    /// A person has ended this one sequence for the contact.
+    StoppedByPerson,
 }
 
 impl StopReason {
@@ -184,6 +189,7 @@ impl StopReason {
             StopReason::ByAPerson => "a person opted them out",
             StopReason::Erased => "they were erased",
             StopReason::CampaignCancelled => "the campaign was cancelled",
+            StopReason::StoppedByPerson => "a person ended it for them",
         }
     }
 }

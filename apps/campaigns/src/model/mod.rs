@@ -7,6 +7,7 @@ pub mod account;
 pub mod campaign;
 pub mod contact;
 pub mod import;
+pub mod pause;
 pub mod provider;
 pub mod sender;
 pub mod touch;

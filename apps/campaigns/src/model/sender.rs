@@ -4,6 +4,7 @@
 //! may send what it is meant to.
 
 use serde::{Deserialize, Serialize};
+use windlass::Time;
 
 use super::{ProviderId, SenderId, UserId};
 use crate::channel::Channel;
@@ -62,6 +63,8 @@ pub struct Sender {
     pub pause_reason: String,
     /// Grows with every change.
     pub revision: i64,
+    /// When it goes on by itself; none is when a person says so.
+    pub paused_until: Option<Time>,
 }
 
 impl Sender {
@@ -88,6 +91,7 @@ impl Sender {
             paused: false,
             pause_reason: String::new(),
             revision: 0,
+            paused_until: None,
         }
     }
 

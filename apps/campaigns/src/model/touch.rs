@@ -144,6 +144,12 @@ pub enum Reason {
     ReplyLost,
     /// The windows of campaign and recipient never meet.
     NeverOpen,
+    /// A person has paused the contact.
+    ContactPaused,
+    /// What the contact wrote may mean that they want no more, and nobody has read it yet.
+    ReviewOpen,
+    /// A person has ended the contact's sequence.
+    StoppedByPerson,
 }
 
 words!(TouchStatus, Reason, EventKind);
@@ -181,6 +187,9 @@ impl Reason {
             Reason::WorkerDied => "the worker died in the middle of the call",
             Reason::ReplyLost => "the provider's answer was lost",
             Reason::NeverOpen => "campaign's and recipient's windows never meet",
+            Reason::ContactPaused => "the contact is paused",
+            Reason::ReviewOpen => "what the contact wrote may be an opt-out, and is to be read first",
+            Reason::StoppedByPerson => "a person ended the sequence for this contact",
         }
     }
 }

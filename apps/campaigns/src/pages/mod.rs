@@ -14,7 +14,7 @@
 //! | `/touches` | [`view::TouchesPage`] | |
 //! | `/touches/{touch}` | [`view::TouchPage`] | |
 //! | `/contacts` | [`view::ContactsPage`] | |
-//! | `/contacts/{contact}` | [`view::ContactPage`] | `POST …/consents`, `/revoke`, `/opt-out`, `/account`, `/erase`; `GET …/export` |
+//! | `/contacts/{contact}` | [`view::ContactPage`] | `POST …/consents`, `/revoke`, `/opt-out`, `/account`, `/pause`, `/resume`, `/stop`, `/erase`; `GET …/export` |
 //! | `/imports` | [`view::ImportsPage`] | `POST /imports` takes a file in |
 //! | `/imports/{import}` | [`view::MappingPage`], then [`view::ImportPage`] | `POST /imports/{import}`, `…/cancel`; `GET …/errors.csv` |
 //! | `/templates` | [`view::TemplatesPage`] | |

@@ -13,7 +13,7 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "id, user_id, name, status, list_id, version, weight, daily_cap, policy, stop_rules, postal_address, starts_at, launched_at, paged_at, ended_at, contacts, revision, created_at, new_per_day"
+        "id, user_id, name, status, list_id, version, weight, daily_cap, policy, stop_rules, postal_address, starts_at, launched_at, paged_at, ended_at, contacts, revision, created_at, new_per_day, paused_until"
     };
 }
 
@@ -38,6 +38,7 @@ fn read(mut row: Row) -> Result<Campaign, DbError> {
         revision: row.int()?,
         created_at: row.time()?,
         new_per_day: row.maybe_int()?.and_then(|value| u32::try_from(value).ok()),
+        paused_until: row.maybe_time()?,
     })
 }
 
@@ -208,8 +209,27 @@ pub fn change(
     now: Time,
 ) -> Result<bool, DbError> {
     let ended = matches!(to, CampaignStatus::Done | CampaignStatus::Cancelled).then_some(now);
-    let sql = "UPDATE campaigns SET status = $3, ended_at = $4, revision = revision + 1 WHERE id = $1 AND status = $2";
+    let sql = "UPDATE campaigns SET status = $3, ended_at = $4, paused_until = NULL, revision = revision + 1
+               WHERE id = $1 AND status = $2";
     Ok(tx.run(sql, &[id.into(), from.into(), to.into(), ended.into()])? > 0)
+}
+
+/// Notes when a paused campaign goes on by itself.
+///
+/// # Errors
+/// The database's.
+pub fn pause_until(tx: &mut Tx<'_>, id: CampaignId, until: Option<Time>) -> Result<(), DbError> {
+    let sql = "UPDATE campaigns SET paused_until = $2 WHERE id = $1 AND status = 'paused'";
+    tx.run(sql, &[id.into(), until.into()]).map(drop)
+}
+
+/// The campaigns whose pauses are over by then.
+///
+/// # Errors
+/// The database's.
+pub fn pauses_over(tx: &mut Tx<'_>, now: Time) -> Result<Vec<CampaignId>, DbError> {
+    let sql = "SELECT id FROM campaigns WHERE status = 'paused' AND paused_until <= $1 ORDER BY id";
+    tx.rows(sql, &[now.into()])?.into_iter().map(|mut row| row.int().map(CampaignId)).collect()
 }
 
 /// Launches a draft: enrols everybody who is on its list now, by the version that it has now.

@@ -228,5 +228,6 @@ pub fn erase(tx: &mut Tx<'_>, contact: ContactId, now: Time) -> Result<bool, DbE
     tx.run("UPDATE reviews SET text = '' WHERE contact_id = $1", &[contact.into()])?;
     tx.run("UPDATE consents SET proof = '' WHERE contact_id = $1", &[contact.into()])?;
     tx.run("DELETE FROM list_members WHERE contact_id = $1", &[contact.into()])?;
+    tx.run("DELETE FROM contact_pauses WHERE contact_id = $1", &[contact.into()])?;
     Ok(true)
 }

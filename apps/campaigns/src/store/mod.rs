@@ -13,6 +13,7 @@ pub mod enrolments;
 pub mod events;
 pub mod imports;
 pub mod lists;
+pub mod pauses;
 pub mod providers;
 pub mod reviews;
 pub mod senders;

@@ -16,7 +16,7 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "id, user_id, channel, name, address, provider_id, time_zone, daily_cap, per_minute, warm_up, cap_today, paused, pause_reason, revision"
+        "id, user_id, channel, name, address, provider_id, time_zone, daily_cap, per_minute, warm_up, cap_today, paused, pause_reason, revision, paused_until"
     };
 }
 
@@ -36,6 +36,7 @@ fn read(mut row: Row) -> Result<Sender, DbError> {
         paused: row.bool()?,
         pause_reason: row.text()?,
         revision: row.int()?,
+        paused_until: row.maybe_time()?,
     })
 }
 
@@ -119,21 +120,54 @@ pub fn choose(tx: &mut Tx<'_>, campaign: CampaignId, senders: &[SenderId]) -> Re
     Ok(before != senders.iter().copied().collect())
 }
 
-/// Pauses a sender, or lets it go on.
+/// Pauses a sender until a person lets it go on, or lets it go on.
 ///
 /// # Errors
 /// The database's.
 pub fn pause(tx: &mut Tx<'_>, id: SenderId, paused: bool, why: &str) -> Result<bool, DbError> {
-    let sql = "UPDATE senders SET paused = $2, pause_reason = $3, revision = revision + 1 WHERE id = $1";
+    let sql =
+        "UPDATE senders SET paused = $2, pause_reason = $3, paused_until = NULL, revision = revision + 1
+               WHERE id = $1";
     Ok(tx.run(sql, &[id.into(), paused.into(), why.into()])? > 0)
 }
 
-/// Pauses a sender for what became of its messages; false when it was paused.
+/// Pauses a sender until then.
+///
+/// # Errors
+/// The database's.
+pub fn pause_until(tx: &mut Tx<'_>, id: SenderId, why: &str, until: Time) -> Result<bool, DbError> {
+    let sql = "UPDATE senders SET paused = 1, pause_reason = $2, paused_until = $3, revision = revision + 1
+               WHERE id = $1";
+    Ok(tx.run(sql, &[id.into(), why.into(), until.into()])? > 0)
+}
+
+/// Lets a sender go on whose pause is over by then; false when it is not.
+///
+/// # Errors
+/// The database's.
+pub fn end_pause(tx: &mut Tx<'_>, id: SenderId, now: Time) -> Result<bool, DbError> {
+    let sql = "UPDATE senders SET paused = 0, pause_reason = '', paused_until = NULL, revision = revision + 1
+               WHERE id = $1 AND paused = 1 AND paused_until <= $2";
+    Ok(tx.run(sql, &[id.into(), now.into()])? > 0)
+}
+
+/// The senders whose pauses are over by then.
+///
+/// # Errors
+/// The database's.
+pub fn pauses_over(tx: &mut Tx<'_>, now: Time) -> Result<Vec<SenderId>, DbError> {
+    let sql = "SELECT id FROM senders WHERE paused = 1 AND paused_until <= $1 ORDER BY id";
+    tx.rows(sql, &[now.into()])?.into_iter().map(|mut row| row.int().map(SenderId)).collect()
+}
+
+/// Pauses a sender for what became of its messages; false when it was paused. One that would go on by itself does not any
+/// more.
 ///
 /// # Errors
 /// The database's.
 pub fn brake(tx: &mut Tx<'_>, id: SenderId, why: &str) -> Result<bool, DbError> {
-    let sql = "UPDATE senders SET paused = 1, pause_reason = $2, revision = revision + 1 WHERE id = $1 AND paused = 0";
+    let sql = "UPDATE senders SET paused = 1, pause_reason = $2, paused_until = NULL, revision = revision + 1
+               WHERE id = $1 AND (paused = 0 OR paused_until IS NOT NULL)";
     Ok(tx.run(sql, &[id.into(), why.into()])? > 0)
 }
 

@@ -384,7 +384,35 @@ pub fn waiting(
     tx.rows(sql, &[campaign.into(), after.into(), limit.into()])?.into_iter().map(read).collect()
 }
 
-/// Lets it wait until then; false when it does not wait.
+/// The jobs of a contact's messages that wait until they may be sent something again.
+///
+/// # Errors
+/// The database's.
+pub fn jobs_of_held(tx: &mut Tx<'_>, contact: ContactId) -> Result<Vec<String>, DbError> {
+    let sql = "SELECT job FROM touches WHERE contact_id = $1 AND status = 'deferred'
+               AND reason IN ('contact_paused', 'review_open') ORDER BY id";
+    tx.rows(sql, &[contact.into()])?.into_iter().map(|mut row| row.text()).collect()
+}
+
+/// Lets everything that waits for a contact, of one campaign or of all, wait until then, or until somebody says so.
+///
+/// # Errors
+/// The database's.
+pub fn hold_contact(
+    tx: &mut Tx<'_>,
+    contact: ContactId,
+    campaign: Option<CampaignId>,
+    reason: Reason,
+    detail: &str,
+    until: Option<Time>,
+) -> Result<u64, DbError> {
+    let sql = "UPDATE touches SET status = 'deferred', reason = $3, detail = $4, until_at = $5
+               WHERE contact_id = $1 AND status IN ('queued', 'deferred') AND ($2 = 0 OR campaign_id = $2)";
+    let campaign = campaign.map_or(0, |campaign| campaign.0);
+    tx.run(sql, &[contact.into(), campaign.into(), reason.into(), detail.into(), until.into()])
+}
+
+/// Lets it wait until then, or until somebody says so; false when it does not wait.
 ///
 /// # Errors
 /// The database's.
@@ -393,8 +421,9 @@ pub fn defer(
     id: TouchId,
     reason: Reason,
     detail: &str,
-    until: Time,
+    until: impl Into<Option<Time>>,
 ) -> Result<bool, DbError> {
+    let until: Option<Time> = until.into();
     let sql = "UPDATE touches SET status = 'deferred', reason = $2, detail = $3, until_at = $4
                WHERE id = $1 AND status IN ('queued', 'deferred', 'sending')";
     Ok(tx.run(sql, &[id.into(), reason.into(), detail.into(), until.into()])? > 0)
@@ -636,6 +665,8 @@ pub struct Wait {
     pub first: Option<Time>,
     /// When the last of them does.
     pub last: Option<Time>,
+    /// Whether one of them waits until a person has said something.
+    pub is_endless: bool,
 }
 
 /// Until when a campaign's messages wait, by reason.
@@ -643,11 +674,15 @@ pub struct Wait {
 /// # Errors
 /// The database's.
 pub fn waits(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<Wait>, DbError> {
-    let sql = "SELECT reason, min(until_at), max(until_at) FROM touches
+    let sql = "SELECT reason, min(until_at), max(until_at),
+               CASE WHEN count(until_at) < count(*) THEN 1 ELSE 0 END FROM touches
                WHERE campaign_id = $1 AND status = 'deferred' GROUP BY reason";
     let rows = tx.rows(sql, &[campaign.into()])?;
     rows.into_iter()
-        .map(|mut row| Ok(Wait { reason: row.text()?, first: row.maybe_time()?, last: row.maybe_time()? }))
+        .map(|mut row| {
+            let (reason, first, last) = (row.text()?, row.maybe_time()?, row.maybe_time()?);
+            Ok(Wait { reason, first, last, is_endless: row.bool()? })
+        })
         .collect()
 }
 

@@ -63,7 +63,7 @@ impl Stage {
         inbound::text(&self.app, &provider, &event, text).await.unwrap();
     }
 
-    async fn stands(&self, id: CampaignId, contact: ContactId) -> (EnrolmentStatus, String) {
+    pub(crate) async fn stands(&self, id: CampaignId, contact: ContactId) -> (EnrolmentStatus, String) {
         let found = self.app.db().read(move |tx| enrolments::get(tx, id, contact)).await.unwrap().unwrap();
         (found.status, found.reason)
     }

@@ -8,6 +8,7 @@ mod caps;
 mod colleagues;
 mod crash;
 mod db;
+mod holds;
 mod inbound_mail;
 mod late;
 mod open;

@@ -533,6 +533,7 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     say!(reviews::open_of_stranger(tx, ReviewKind::PossibleOptOut, about, "+1: no!", "s3", "h", LATER));
     say!(reviews::waits_of(tx, ""));
 
+    said.extend(crate::holds::ask_of_pauses(tx, id, (one, three), ann)?);
     said.extend(ask_of_many(tx, id, list, one)?);
     said.extend(ask_of_imports(tx, list)?);
     said.extend(ask_of_pages(tx, id)?);

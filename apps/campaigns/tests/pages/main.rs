@@ -8,6 +8,7 @@ mod erased;
 mod filters;
 mod forged;
 mod forms;
+mod holds;
 mod imports;
 #[path = "../../src/pages/view/tests/markup.rs"]
 mod markup;

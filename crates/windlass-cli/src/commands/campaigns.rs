@@ -8,12 +8,13 @@ use serde::Serialize;
 use windlass_campaigns::app::{App, AppError};
 use windlass_campaigns::drafts::{self, Kept, Moves};
 use windlass_campaigns::figures;
-use windlass_campaigns::flow::{share::Sharing, verbs};
-use windlass_campaigns::model::CampaignId;
+use windlass_campaigns::flow::{pauses, share::Sharing, verbs};
 use windlass_campaigns::model::campaign::{Campaign, EnrolmentStatus, StopReason};
 use windlass_campaigns::model::variant::Variant;
+use windlass_campaigns::model::{CampaignId, ContactId};
 use windlass_campaigns::store;
 use windlass_campaigns::variants::results::Test;
+use windlass_core::Time;
 
 use self::import::ImportArgs;
 use self::mail::MailArgs;
@@ -24,6 +25,7 @@ use crate::connect::{self, Intent};
 use crate::fault::Fault;
 use crate::interrupt::interrupted;
 use crate::output::Output;
+use crate::values::moment;
 
 /// As the audit log names somebody at this machine's shell.
 const WHO: &str = "shell";
@@ -37,7 +39,7 @@ Examples:
   windlass serve --campaigns sqlite:campaigns.db              pages, API and a worker in one
 ";
 
-/// Campaigns over email, SMS and voicemail: look at them, launch, pause, resume, cancel, import contacts, take mail in, work
+/// Campaigns over email, SMS and voicemail: look at them, launch, pause, resume, stop, cancel, import contacts, take mail in, work
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct CampaignsArgs {
@@ -75,17 +77,45 @@ enum CampaignsCommand {
         /// Its number
         id: i64,
     },
-    /// Pause a campaign: nothing of it goes out until it is resumed
-    #[command(before_help = "Examples:\n  windlass campaigns pause 7\n")]
+    /// Pause a campaign, or one contact in it: nothing of it goes out until it is resumed, or until a moment
+    #[command(
+        before_help = "Examples:\n  windlass campaigns pause 7\n  windlass campaigns pause 7 --until 2026-11-30T09:00:00-05:00\n  windlass campaigns pause 7 --contact 12 --why 'on holiday'\n"
+    )]
     Pause {
         /// Its number
         id: i64,
+        /// When it goes on by itself (RFC 3339)
+        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        until: Option<Time>,
+        /// That contact alone
+        #[arg(long, value_name = "NUMBER")]
+        contact: Option<i64>,
+        /// Why the contact is paused
+        #[arg(long, value_name = "TEXT", requires = "contact")]
+        why: Option<String>,
     },
-    /// Let a paused campaign go on
-    #[command(before_help = "Examples:\n  windlass campaigns resume 7\n")]
+    /// Let a paused campaign go on, or one contact who is paused in it
+    #[command(
+        before_help = "Examples:\n  windlass campaigns resume 7\n  windlass campaigns resume 7 --contact 12\n"
+    )]
     Resume {
         /// Its number
         id: i64,
+        /// That contact alone
+        #[arg(long, value_name = "NUMBER")]
+        contact: Option<i64>,
+    },
+    /// End a campaign's sequence for one contact: what waits for them is skipped, and it is no opt-out
+    #[command(before_help = "Examples:\n  windlass campaigns stop 7 --contact 12 --why 'asked by phone'\n")]
+    Stop {
+        /// The campaign's number
+        id: i64,
+        /// The contact's number
+        #[arg(long, value_name = "NUMBER")]
+        contact: i64,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
     },
     /// End a campaign: what it has not sent is skipped
     #[command(before_help = "Examples:\n  windlass campaigns cancel 7\n")]
@@ -228,8 +258,30 @@ async fn once(app: &App, out: &Output, command: CampaignsCommand) -> Result<(), 
             let done = format!("launched, {} contacts", campaign.contacts);
             (campaign, done)
         }
-        CampaignsCommand::Pause { id } => (verbs::pause(app, CampaignId(id), who).await?, "paused".into()),
-        CampaignsCommand::Resume { id } => (verbs::resume(app, CampaignId(id), who).await?, "goes on".into()),
+        CampaignsCommand::Pause { id, until, contact, why } => {
+            let until_when = until.map_or(String::new(), |until| format!(" until {until}"));
+            let (campaign, who_is) = match contact.map(ContactId) {
+                Some(contact) => {
+                    let why = why.unwrap_or_default();
+                    pauses::pause(app, contact, Some(CampaignId(id)), until, &why, who).await?;
+                    (found(app, CampaignId(id)).await?, format!("contact {contact} is "))
+                }
+                None => (verbs::pause_until(app, CampaignId(id), until, who).await?, String::new()),
+            };
+            (campaign, format!("{who_is}paused{until_when}"))
+        }
+        CampaignsCommand::Resume { id, contact: None } => {
+            (verbs::resume(app, CampaignId(id), who).await?, "goes on".into())
+        }
+        CampaignsCommand::Resume { id, contact: Some(contact) } => {
+            pauses::resume(app, ContactId(contact), Some(CampaignId(id)), who).await?;
+            (found(app, CampaignId(id)).await?, format!("contact {contact} goes on"))
+        }
+        CampaignsCommand::Stop { id, contact, why } => {
+            let why = why.unwrap_or_default();
+            pauses::stop(app, CampaignId(id), ContactId(contact), &why, who).await?;
+            (found(app, CampaignId(id)).await?, format!("its sequence has ended for contact {contact}"))
+        }
         CampaignsCommand::Cancel { id } => {
             (verbs::cancel(app, CampaignId(id), who).await?, "cancelled".into())
         }
@@ -243,6 +295,11 @@ async fn once(app: &App, out: &Output, command: CampaignsCommand) -> Result<(), 
     };
     let sentence = format!("campaign {} ({}): {done}", campaign.id, campaign.name);
     out.done(&campaign, &sentence, &[&campaign.id.to_string(), &campaign.status.to_string()])
+}
+
+async fn found(app: &App, id: CampaignId) -> Result<Campaign, Fault> {
+    let found = app.db().read(move |tx| store::campaigns::get(tx, id)).await.map_err(AppError::from)?;
+    Ok(found.ok_or_else(|| AppError::unknown("campaign", id))?)
 }
 
 async fn sharing(app: &App, out: &Output, how: Option<Sharing>) -> Result<(), Fault> {

@@ -282,6 +282,7 @@ fn sender(
         paused: false,
         pause_reason: String::new(),
         revision: 0,
+        paused_until: None,
     }
 }
 

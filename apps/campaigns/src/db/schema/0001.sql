@@ -128,6 +128,7 @@ CREATE TABLE senders (
   breaker TEXT NOT NULL DEFAULT '',
   revision BIGINT NOT NULL DEFAULT 1,
   created_at BIGINT NOT NULL,
+  paused_until BIGINT,
   UNIQUE (channel, address)
 );
 
@@ -150,7 +151,8 @@ CREATE TABLE campaigns (
   contacts BIGINT NOT NULL DEFAULT 0,
   revision BIGINT NOT NULL DEFAULT 1,
   created_at BIGINT NOT NULL,
-  new_per_day BIGINT
+  new_per_day BIGINT,
+  paused_until BIGINT
 );
 CREATE INDEX campaigns_user ON campaigns (user_id, status);
 
@@ -184,6 +186,18 @@ CREATE TABLE enrolments (
 CREATE INDEX enrolments_status ON enrolments (campaign_id, status, step, next_at);
 CREATE INDEX enrolments_stopped ON enrolments (campaign_id, reason) WHERE status = 'stopped';
 CREATE INDEX enrolments_contact ON enrolments (contact_id);
+
+-- Contacts to whom nothing is sent for a while: by no campaign, which is campaign 0, or not by that one; until that moment, or
+-- until somebody lets them go on. A row whose moment has come is over by itself.
+CREATE TABLE contact_pauses (
+  contact_id BIGINT NOT NULL REFERENCES contacts (id),
+  campaign_id BIGINT NOT NULL,
+  until_at BIGINT,
+  why TEXT NOT NULL DEFAULT '',
+  who TEXT NOT NULL,
+  at BIGINT NOT NULL,
+  PRIMARY KEY (contact_id, campaign_id)
+);
 
 -- Who of an account has answered in a campaign. Where that stops colleagues, whoever sends to one of them holds the row for
 -- a moment, so that no message and no answer pass each other.
@@ -293,6 +307,8 @@ CREATE TABLE reviews (
 );
 CREATE INDEX reviews_open ON reviews (decision, id);
 CREATE UNIQUE INDEX reviews_strangers ON reviews (writer) WHERE writer <> '' AND decision IS NULL;
+-- What a contact wrote and nobody has read yet holds back whatever is to be sent to them.
+CREATE INDEX reviews_contact ON reviews (contact_id) WHERE decision IS NULL;
 
 -- Files of contacts on their way in. Each start of one is a run; who works for an earlier run finds out at the next batch.
 -- List and plan are there once somebody has said what the columns mean.

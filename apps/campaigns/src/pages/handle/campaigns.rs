@@ -7,7 +7,7 @@ use axum::{
 
 use super::{
     Ask, Fault, Id, Question, ROWS, Reply, Sent, builder, contacts::file_headers, cut, is_sure, lookup,
-    number::named, variants, words,
+    moment::instant, number::named, variants, words,
 };
 use crate::{
     app::AppError,
@@ -23,7 +23,7 @@ use crate::{
         touch::TouchStatus,
     },
     pages::{
-        Section,
+        Section, Shell,
         form::Fields,
         view::{CampaignPage, CampaignRow, CampaignsPage, Count, Input, Reasons, SenderLine, StepFunnel},
     },
@@ -152,7 +152,11 @@ struct Whole {
 
 /// `GET /{campaign}`
 pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
-    let (id, now) = (CampaignId(id), ask.now);
+    one_page(&ask, CampaignId(id), Input::default()).await
+}
+
+async fn one_page(ask: &Ask, id: CampaignId, until: Input) -> Reply {
+    let now = ask.now;
     let whole = ask
         .read(move |tx| {
             let campaign = known(tx, id)?;
@@ -185,7 +189,7 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
         })
         .await?;
     let figures = figures::of(&ask.app, id).await?;
-    let goal = variants::goal(&ask)?;
+    let goal = variants::goal(ask)?;
     let campaign = &whole.campaign;
     let s = ask.shell(Section::Campaigns).await?.every(FRESH_S);
     let (by, named) = jobs::found_by(ask.app.sharing(), id);
@@ -196,21 +200,24 @@ pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
         moves: builder::moves(&Moves::Everybody.word()),
         tests: variants::tables(campaign, &figures, goal),
         s,
-        row: row(&ask, campaign, whole.owner.clone(), &figures),
+        row: row(ask, campaign, whole.owner.clone(), &figures),
         revision: campaign.revision,
         facts: facts(campaign, whole.list.as_deref()),
         starts: campaign.starts_at.filter(|at| *at > ask.now).map(|at| ask.when(at)),
         steps: funnel(&whole, &figures),
-        deferred: reasons(&ask, &figures.waiting),
-        skipped: reasons(&ask, &figures.skipped),
+        deferred: reasons(ask, &figures.waiting),
+        skipped: reasons(ask, &figures.skipped),
         stops: figures.stops.iter().map(|one| (one.said, Count(one.count))).collect(),
         enrolments: standing.map(|(word, n)| (word.to_owned(), Count(n))).to_vec(),
-        senders: whole.senders.iter().map(sender_line).collect(),
+        senders: whole.senders.iter().map(|one| sender_line(ask, one)).collect(),
+        goes_on: campaign.paused_until.map(|at| ask.when(at)),
+        until,
+        zone: campaign.policy.zone.name().to_owned(),
     };
     Ok(windlass_look::show(&page))
 }
 
-fn sender_line((sender, used): &(Sender, i64)) -> SenderLine {
+fn sender_line(ask: &Ask, (sender, used): &(Sender, i64)) -> SenderLine {
     let is_used_up = *used >= i64::from(sender.cap_today);
     let held = match (sender.paused, is_used_up) {
         (true, _) if sender.pause_reason.is_empty() => Some("it is paused".to_owned()),
@@ -255,6 +262,8 @@ fn facts(campaign: &Campaign, list: Option<&str>) -> Vec<(String, String)> {
         ("Version of the sequence", campaign.version.to_string()),
         ("Postal address", none(&campaign.postal_address)),
     ]
+    let goes_on = sender.paused_until.map(|at| format!(", and goes on {}", ask.when(at).said));
+    let held = held.map(|held| held + &goes_on.unwrap_or_default());
     .map(|(label, value)| (label.to_owned(), value))
     .to_vec()
 }
@@ -322,9 +331,21 @@ pub(super) async fn messages(ask: Ask, Id(id): Id) -> Reply {
 }
 
 /// `POST /{campaign}/pause`
-pub(super) async fn pause(ask: Ask, Id(id): Id) -> Reply {
-    let done = verbs::pause(&ask.app, CampaignId(id), ask.who()).await;
-    ask.told(format_args!("/{id}"), done, format!("Campaign {id} is paused: nothing of it goes out."))
+pub(super) async fn pause(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
+    let number = CampaignId(id);
+    let campaign = ask.read(move |tx| known(tx, number)).await?;
+    let until = form.filled("until").map(|text| instant(campaign.policy.zone.name(), text)).transpose();
+    let wrong = |why: String| Input::of(form.text("until")).wrong(why);
+    let until = match until {
+        Ok(until) => until,
+        Err(why) => return one_page(&ask, number, wrong(why)).await,
+    };
+    match verbs::pause_until(&ask.app, number, until, ask.who()).await {
+        Err(AppError::Invalid { field: "until", why }) => one_page(&ask, number, wrong(why)).await,
+        done => {
+            ask.told(format_args!("/{id}"), done, format!("Campaign {id} is paused: nothing of it goes out."))
+        }
+    }
 }
 
 /// `POST /{campaign}/resume`

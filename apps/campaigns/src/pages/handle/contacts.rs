@@ -10,6 +10,7 @@ use axum::{
 use super::{
     Ask, Fault, Id, Question, ROWS, Reply, Sent, cut, is_sure,
     lookup::{Names, touch_row},
+    pauses,
 };
 use crate::{
     app::{App, AppError},
@@ -147,12 +148,22 @@ impl Known {
 
 /// `GET /contacts/{contact}`
 pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
-    one_page(&ask, ContactId(id), Input::default(), None).await
+    one_page(&ask, ContactId(id), Written::default()).await
 }
 
-async fn one_page(ask: &Ask, id: ContactId, proof: Input, account: Option<Input>) -> Reply {
-    let app = ask.app.clone();
-    let known = ask.read(move |tx| Known::of(tx, &app, id, TOUCHES)).await?;
+/// What somebody has written into the forms of a contact's page.
+#[derive(Default)]
+pub(super) struct Written {
+    pub(super) proof: Input,
+    pub(super) account: Option<Input>,
+    pub(super) until: Input,
+}
+
+pub(super) async fn one_page(ask: &Ask, id: ContactId, written: Written) -> Reply {
+    let Written { proof, account, until } = written;
+    let (app, now) = (ask.app.clone(), ask.now);
+    let (known, held) =
+        ask.read(move |tx| Ok((Known::of(tx, &app, id, TOUCHES)?, pauses::Held::of(tx, id, now)?))).await?;
     let s = ask.shell(Section::Contacts).await?;
     let Known { person, names, .. } = &known;
     let mut agreed: Vec<&Consent> = known.consents.iter().collect();
@@ -169,6 +180,11 @@ async fn one_page(ask: &Ask, id: ContactId, proof: Input, account: Option<Input>
         touches: known.touches.iter().map(|touch| touch_row(ask, &s, names, touch)).collect(),
         erased: person.erased_at.map(|at| ask.when(at)),
         proof,
+        pauses: held.rows(ask, &s),
+        review: held.review.map(|id| id.0),
+        places: pauses::places(&known.enrolments, names),
+        until,
+        zone: pauses::zone_of(person),
         s,
     };
     Ok(windlass_look::show(&page))
@@ -223,7 +239,8 @@ pub(super) async fn consent(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
     match consents::give(&ask.app, ContactId(id), channel, basis, proof, ask.who()).await {
         Ok(()) => Ok(ask.done(path, format!("Their consent to {channel} is recorded."))),
         Err(AppError::Invalid { field: "proof", why }) => {
-            one_page(&ask, ContactId(id), Input::of(form.text("proof")).wrong(why), None).await
+            let proof = Input::of(form.text("proof")).wrong(why);
+            one_page(&ask, ContactId(id), Written { proof, ..Written::default() }).await
         }
         Err(error) => ask.not_done(path, error),
     }
@@ -240,7 +257,8 @@ pub(super) async fn account(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
     match flow::set_account(&ask.app, ContactId(id), given, ask.who()).await {
         Ok(()) => Ok(ask.done(path, "Their account is set: whoever shares it is a colleague.")),
         Err(AppError::Invalid { field: "account", why }) => {
-            one_page(&ask, ContactId(id), Input::default(), Some(Input::of(given).wrong(why))).await
+            let account = Some(Input::of(given).wrong(why));
+            one_page(&ask, ContactId(id), Written { account, ..Written::default() }).await
         }
         Err(error) => ask.not_done(path, error),
     }

@@ -1,9 +1,11 @@
 //! The look before a launch, and the launch.
 
-use jiff::{Timestamp, civil::DateTime, tz::TimeZoneDatabase};
 use windlass::Time;
 
-use super::{Ask, Id, Reply, Sent, campaigns as campaign_pages};
+use super::{
+    Ask, Id, Reply, Sent, campaigns as campaign_pages,
+    moment::{instant, local},
+};
 use crate::{
     app::AppError,
     channel::Channel,
@@ -105,13 +107,15 @@ pub(super) async fn launch(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
         return ask.not_done(format_args!("/{id}/check"), error);
     }
     if campaign.status == CampaignStatus::Draft {
-        let starts_at = match form.filled("starts_at").map(|text| instant(&campaign, text)).transpose() {
-            Ok(starts_at) => starts_at,
-            Err(why) => {
-                let field = Input::of(form.text("starts_at")).wrong(why);
-                return page(&ask, &campaign, Some(field)).await;
-            }
-        };
+        let starts_at =
+            match form.filled("starts_at").map(|text| instant(campaign.policy.zone.name(), text)).transpose()
+            {
+                Ok(starts_at) => starts_at,
+                Err(why) => {
+                    let field = Input::of(form.text("starts_at")).wrong(why);
+                    return page(&ask, &campaign, Some(field)).await;
+                }
+            };
         if starts_at != campaign.starts_at
             && let Err(error) = begin_at(&ask, &campaign, starts_at).await
         {
@@ -158,22 +162,4 @@ async fn begin_at(ask: &Ask, campaign: &Campaign, starts_at: Option<Time>) -> Re
         revision: Some(campaign.revision),
     };
     drafts::edit(&ask.app, id, draft, ask.who()).await.map(drop)
-}
-
-/// A moment as the campaign's clock shows it.
-fn instant(campaign: &Campaign, text: &str) -> Result<Time, String> {
-    let how = "a day and a time, as 2026-11-23 09:00";
-    let at: DateTime = text.parse().map_err(|_| how.to_owned())?;
-    let zone = TimeZoneDatabase::bundled().get(campaign.policy.zone.name()).map_err(|why| why.to_string())?;
-    let at = at.to_zoned(zone).map_err(|why| why.to_string())?.timestamp();
-    u64::try_from(at.as_millisecond()).map(Time).map_err(|_| how.to_owned())
-}
-
-fn local(zone: &str, at: Time) -> String {
-    let at = Timestamp::from_millisecond(i64::try_from(at.0).unwrap_or(i64::MAX));
-    let zone = TimeZoneDatabase::bundled().get(zone);
-    match (at, zone) {
-        (Ok(at), Ok(zone)) => at.to_zoned(zone).strftime("%Y-%m-%d %H:%M").to_string(),
-        _ => String::new(),
-    }
 }

@@ -14,7 +14,9 @@ mod hours;
 mod imports;
 mod launch;
 mod lookup;
+mod moment;
 mod number;
+mod pauses;
 mod providers;
 mod reviews;
 mod sample;
@@ -76,6 +78,9 @@ pub fn router(app: App) -> Router {
         .route("/contacts/{id}/revoke", post(contacts::revoke))
         .route("/contacts/{id}/opt-out", post(contacts::opt_out))
         .route("/contacts/{id}/account", post(contacts::account))
+        .route("/contacts/{id}/pause", post(pauses::pause))
+        .route("/contacts/{id}/resume", post(pauses::resume))
+        .route("/contacts/{id}/stop", post(pauses::stop))
         .route("/contacts/{id}/erase", post(contacts::erase))
         .route("/contacts/{id}/export", get(contacts::export))
         .route(

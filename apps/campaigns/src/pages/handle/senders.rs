@@ -6,6 +6,7 @@ use windlass::Time;
 
 use super::{
     Ask, Id, Reply, Sent, lookup,
+    moment::instant,
     number::{maybe_number, named, number},
 };
 use crate::{
@@ -202,10 +203,10 @@ async fn list_page(ask: &Ask, form: Option<SenderForm>) -> Reply {
 
 /// `GET /senders/{sender}`
 pub(super) async fn show(ask: Ask, Id(id): Id) -> Reply {
-    one_page(&ask, SenderId(id), None).await
+    one_page(&ask, SenderId(id), None, Input::default()).await
 }
 
-async fn one_page(ask: &Ask, id: SenderId, form: Option<SenderForm>) -> Reply {
+async fn one_page(ask: &Ask, id: SenderId, form: Option<SenderForm>, until: Input) -> Reply {
     let now = ask.now;
     let (known, accounts, days) = ask
         .read(move |tx| {
@@ -221,6 +222,9 @@ async fn one_page(ask: &Ask, id: SenderId, form: Option<SenderForm>) -> Reply {
         curve: curve(sender),
         days,
         form: form.unwrap_or_else(|| accounts.filled(sender)),
+        goes_on: sender.paused_until.map(|at| ask.when(at)),
+        until,
+        zone: sender.time_zone.clone(),
     };
     Ok(windlass_look::show(&page))
 }
@@ -302,7 +306,7 @@ pub(super) async fn set(ask: Ask, Sent(form): Sent) -> Reply {
         None => {}
     }
     match old {
-        Some(old) => one_page(&ask, old.id, Some(sent)).await,
+        Some(old) => one_page(&ask, old.id, Some(sent), Input::default()).await,
         None => list_page(&ask, Some(sent)).await,
     }
 }
@@ -353,8 +357,19 @@ fn read(form: &Fields, sent: &mut SenderForm, old: Option<&Sender>) -> Option<Se
 
 /// `POST /senders/{sender}/pause`
 pub(super) async fn pause(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
+    let number = SenderId(id);
     let why = form.filled("why").unwrap_or("paused by a person");
-    let done = accounts::pause_sender(&ask.app, SenderId(id), true, why, ask.who()).await;
+    let found = ask.read(move |tx| senders::get(tx, number)?.ok_or_else(|| AppError::unknown("sender", id)));
+    let zone = found.await?.time_zone;
+    let wrong = |why: String| Input::of(form.text("until")).wrong(why);
+    let done = match form.filled("until").map(|text| instant(&zone, text)) {
+        None => accounts::pause_sender(&ask.app, number, true, why, ask.who()).await,
+        Some(Ok(until)) => accounts::pause_sender_until(&ask.app, number, until, why, ask.who()).await,
+        Some(Err(why)) => return one_page(&ask, number, None, wrong(why)).await,
+    };
+    if let Err(AppError::Invalid { field: "until", why }) = done {
+        return one_page(&ask, number, None, wrong(why)).await;
+    }
     ask.told(format_args!("/senders/{id}"), done, "The sender is paused: nothing goes out in its name.")
 }
 

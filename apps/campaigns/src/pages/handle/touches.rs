@@ -54,7 +54,7 @@ const FILTERS: [&str; 6] = ["campaign", "step", "variant", "status", "reason", "
 const CAMPAIGNS: u32 = 200;
 
 /// Reasons in the order of their own list.
-const REASONS: [Reason; 28] = [
+const REASONS: [Reason; 31] = [
     Reason::WindowClosed,
     Reason::RecipientQuietHours,
     Reason::Holiday,
@@ -70,6 +70,8 @@ const REASONS: [Reason; 28] = [
     Reason::BreakerOpen,
     Reason::ProviderBusy,
     Reason::CampaignPaused,
+    Reason::ContactPaused,
+    Reason::ReviewOpen,
     Reason::CampaignCancelled,
     Reason::Suppressed,
     Reason::NoConsent,
@@ -77,6 +79,7 @@ const REASONS: [Reason; 28] = [
     Reason::NoZone,
     Reason::ConditionNotMet,
     Reason::Stopped,
+    Reason::StoppedByPerson,
     Reason::ColleagueAnswered,
     Reason::Erased,
     Reason::MissingVariable,

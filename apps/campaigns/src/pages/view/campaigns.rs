@@ -261,6 +261,12 @@ impl CampaignPage {
     pub fn may_resume(&self) -> bool {
         self.row.status == "paused"
     }
+    /// When it goes on by itself, if it is paused until then.
+    pub goes_on: Option<When>,
+    /// Until when it is to be paused, as somebody has written it.
+    pub until: Input,
+    /// The zone whose clocks that is on.
+    pub zone: String,
 
     /// Whether it can be cancelled.
     pub fn may_cancel(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Count, Input, Pages, TouchRow, When};
+use super::{Choice, Count, Input, Pages, TouchRow, When};
 use crate::channel::Channel;
 use crate::pages::Shell;
 
@@ -81,6 +81,13 @@ pub struct EnrolmentRow {
     pub next: Option<When>,
 }
 
+impl EnrolmentRow {
+    /// Whether there are steps before them.
+    pub fn is_active(&self) -> bool {
+        self.status == "active"
+    }
+}
+
 /// A contact.
 #[derive(Clone, Debug, Template)]
 #[template(path = "contact.html")]
@@ -108,6 +115,31 @@ pub struct ContactPage {
     pub erased: Option<When>,
     /// What proves a new consent.
     pub proof: Input,
+    /// Where they are paused.
+    pub pauses: Vec<PauseRow>,
+    /// What they wrote that a person has to read before anything is sent to them.
+    pub review: Option<i64>,
+    /// Where they can be paused: in everything, or in one of their campaigns.
+    pub places: Vec<Choice>,
+    /// Until when they are to be paused, as somebody has written it.
+    pub until: Input,
+    /// The zone whose clocks that is on.
+    pub zone: String,
+}
+
+/// A pause of a contact.
+#[derive(Clone, Debug)]
+pub struct PauseRow {
+    /// In which campaign, with its name; none is in everything.
+    pub campaign: Option<(i64, String)>,
+    /// When it is over by itself.
+    pub until: Option<When>,
+    /// Why; may be empty.
+    pub why: String,
+    /// Who said so.
+    pub who: String,
+    /// When they did.
+    pub at: When,
 }
 
 impl ContactPage {

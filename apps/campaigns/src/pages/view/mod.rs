@@ -32,7 +32,7 @@ pub use builder::{BuilderPage, Heat, TemplateChoice, WEEKDAYS, WindowForm};
 pub use campaigns::{
     CampaignPage, CampaignRow, CampaignsPage, Part, Reasons, SenderLine, StepFunnel, TestTable, VariantRow,
 };
-pub use contacts::{ConsentRow, ContactPage, ContactRow, ContactsPage, EnrolmentRow};
+pub use contacts::{ConsentRow, ContactPage, ContactRow, ContactsPage, EnrolmentRow, PauseRow};
 pub use domains::{DomainRow, DomainsPage};
 pub use drawing::{Bars, Segment};
 pub use hours::{HoursPage, HoursRow};

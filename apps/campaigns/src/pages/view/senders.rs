@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::drawing::Bars;
-use super::{Choice, Count, Input, percent};
+use super::{Choice, Count, Input, When, percent};
 use crate::channel::Channel;
 use crate::pages::Shell;
 
@@ -130,6 +130,12 @@ pub struct SenderPage {
     pub days: Vec<SenderDay>,
     /// What it is set to.
     pub form: SenderForm,
+    /// When it goes on by itself, if it is paused until then.
+    pub goes_on: Option<When>,
+    /// Until when it is to be paused, as somebody has written it.
+    pub until: Input,
+    /// The zone whose clocks that is on.
+    pub zone: String,
 }
 
 impl SenderPage {

@@ -46,6 +46,7 @@ impl Record for Standing {
         push_some(&mut fields, "new a day", campaign.new_per_day.map(|cap| cap.to_string()));
         push_some(&mut fields, "starts", campaign.starts_at.map(|at| time_field(at, now, exact)));
         push_some(&mut fields, "launched", campaign.launched_at.map(|at| time_field(at, now, exact)));
+        push_some(&mut fields, "goes on", campaign.paused_until.map(|at| time_field(at, now, exact)));
         push_some(&mut fields, "ended", campaign.ended_at.map(|at| time_field(at, now, exact)));
         let lines = |lines: Vec<String>| (!lines.is_empty()).then(|| lines.join("\n"));
         let of_contacts = enrolments.iter().map(|(status, count)| format!("{count} {status}"));

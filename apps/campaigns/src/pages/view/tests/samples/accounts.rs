@@ -95,6 +95,9 @@ fn sender(t: &str, status: &str, day: Option<u32>) -> String {
         curve: vec![20, 25, 31, 38, 47, 58, 72, 90, 112, 140, 175, 200],
         days: vec![past],
         form: sender_form(t, Some(3)),
+        goes_on: (status == "paused").then(soon),
+        until: wrong(t),
+        zone: t.to_owned(),
     })
 }
 

@@ -54,6 +54,9 @@ pub(super) fn empty() -> Vec<(&'static str, String)> {
                 stops: vec![],
                 senders: vec![],
                 jobs_at: "/q/jobs".to_owned(),
+                goes_on: None,
+                until: Input::default(),
+                zone: "UTC".to_owned(),
             }),
         ),
         (
@@ -225,6 +228,9 @@ pub(super) fn finding(t: &str, severity: &str) -> Finding {
         variant: t.to_owned(),
         what: format!("contacts lack company {t}"),
         hint: format!("give it a default {t}"),
+        goes_on: (status == "paused").then(soon),
+        until: wrong(t),
+        zone: t.to_owned(),
         contacts: Some(Count(1_234)),
         at: Some("/q/campaigns/templates/3".to_owned()),
     }

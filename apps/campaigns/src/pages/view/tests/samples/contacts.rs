@@ -44,6 +44,11 @@ pub(super) fn empty() -> Vec<(&'static str, String)> {
                 touches: vec![],
                 erased: None,
                 proof: Input::default(),
+                pauses: vec![],
+                review: None,
+                places: vec![],
+                until: Input::default(),
+                zone: "UTC".to_owned(),
             }),
         ),
         (
@@ -97,6 +102,10 @@ fn contacts(t: &str) -> String {
     })
 }
 
+fn pause(t: &str, campaign: Option<(i64, String)>, until: Option<When>) -> PauseRow {
+    PauseRow { campaign, until, why: t.to_owned(), who: t.to_owned(), at: when(9_000) }
+}
+
 fn contact_page(t: &str, is_erased: bool) -> String {
     let consent = |channel, revoked| ConsentRow {
         channel,
@@ -127,6 +136,11 @@ fn contact_page(t: &str, is_erased: bool) -> String {
         touches: super::touches::touch_rows(t),
         erased: is_erased.then(|| when(3_000)),
         proof: wrong(t),
+        pauses: vec![pause(t, Some((7, t.to_owned())), Some(soon())), pause(t, None, None)],
+        review: Some(3),
+        places: vec![Choice::of("", t, ""), Choice::of(7, t, "")],
+        until: wrong(t),
+        zone: t.to_owned(),
     })
 }
 
