@@ -4,12 +4,14 @@
 //! jobs of seven queues; what is true of a message stands in the application's own database ([`db`], [`store`], [`model`]).
 //! [`window`] says whether somebody may be reached now, [`template`] what they read, [`variants`] which of a step's texts that is, [`optout`] what ends it, [`channel`]
 //! asks the provider, [`hooks`] reads what the provider tells later, and [`open`] has the addresses that it tells it to.
-//! [`app`] ties them together, on a [`clock`] that may run faster than the wall's. [`pages`] is what people see of it.
+//! [`app`] ties them together, on a [`clock`] that may run faster than the wall's. [`pages`] is what people see of
+//! it, and [`attention`] what waits for one of them.
 //!
 //! Nothing here knows whether a campaign is real or rehearsed: providers are addresses.
 
 pub mod api;
 pub mod app;
+pub mod attention;
 pub mod channel;
 pub mod clock;
 pub mod db;

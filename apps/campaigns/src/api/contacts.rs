@@ -271,9 +271,9 @@ pub(super) async fn pause(
     visitor: Visitor,
     Path(id): Path<ContactId>,
     MaybeBody(PauseIn { campaign, until, reason }): MaybeBody<PauseIn>,
-) -> Answer<Known> {
+) -> Answer<Done> {
     flow::pauses::pause(&app, id, campaign, until, &reason, &visitor.name).await?;
-    get(State(app), Path(id)).await
+    Ok(Json(Done { done: true }))
 }
 
 /// The pause that ends: of that campaign, or the one of everything.
@@ -289,9 +289,9 @@ pub(super) async fn resume(
     visitor: Visitor,
     Path(id): Path<ContactId>,
     MaybeBody(ResumeIn { campaign }): MaybeBody<ResumeIn>,
-) -> Answer<Known> {
+) -> Answer<Done> {
     flow::pauses::resume(&app, id, campaign, &visitor.name).await?;
-    get(State(app), Path(id)).await
+    Ok(Json(Done { done: true }))
 }
 
 /// The sequence that ends for a contact, and why.
@@ -309,9 +309,9 @@ pub(super) async fn stop(
     visitor: Visitor,
     Path(id): Path<ContactId>,
     Body(StopIn { campaign, reason }): Body<StopIn>,
-) -> Answer<Known> {
+) -> Answer<Done> {
     flow::pauses::stop(&app, campaign, id, &reason, &visitor.name).await?;
-    get(State(app), Path(id)).await
+    Ok(Json(Done { done: true }))
 }
 
 /// `GET /v1/lists`

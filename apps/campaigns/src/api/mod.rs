@@ -65,6 +65,7 @@ pub fn router(app: App) -> Router {
             get(setting::calling_hours).put(setting::set_calling_hours).delete(setting::reset_calling_hours),
         )
         .route("/error-rules", get(setting::error_rules).put(setting::set_error_rule))
+        .route("/attention", get(setting::attention))
         .route("/strangers", get(setting::strangers))
         .route("/error-rules/{provider}/{code}", delete(setting::remove_error_rule))
         .merge(personal())

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     app::{App, AppError},
+    attention,
     channel::{
         Channel,
         pace::{Pace, Slowdown},
@@ -317,8 +318,8 @@ pub(super) async fn set_sender(
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Why {
     reason: String,
-}
     until: Option<Time>,
+}
 
 async fn stored(app: &App, id: SenderId) -> Answer<Sender> {
     let stored =
@@ -442,6 +443,11 @@ pub(super) async fn set_calling_hours(
 /// `DELETE /v1/calling-hours`: has the table hold that the program brings.
 pub(super) async fn reset_calling_hours(State(app): State<App>, visitor: Visitor) -> Answer<RuleTable> {
     Ok(Json(hours::reset(&app, &visitor.name).await?))
+}
+
+/// `GET /v1/attention`: everything that waits for a person.
+pub(super) async fn attention(State(app): State<App>) -> Answer<Vec<attention::Item>> {
+    Ok(Json(attention::look(&app).await?))
 }
 
 /// `GET /v1/reviews`: what people have to decide, oldest first.

@@ -122,7 +122,10 @@ impl Action {
             Action::Fail => "Give this message up; the contact can be reached by other messages.",
             Action::Suppress => "Give this message up, and never use this address or number again.",
             Action::OpenBreaker => {
-                "Send nothing through this provider until a single attempt has succeeded, and raise an alert."
+                "Send nothing through this provider until a single attempt has succeeded; it is shown, and logged, as something to look at."
+            }
+            Action::Brake => {
+                "Stop this sender until a person has looked; it is shown, and logged, as something to look at."
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Jobs that the queue has given up because their workers died under them too often go on.
+//! Jobs that the queue has given up because their workers died under them too often go on. With the same look, once a minute,
+//! pauses end whose own job is gone, and the log is told what waits for a person.
 //!
 //! Processes that are killed or deployed say nothing about a job, and what it was about stands in the database: so the
 //! application looks for such jobs when a worker starts, and now and then while one works. A job that died of its own
@@ -17,7 +18,7 @@ use windlass::{
     },
 };
 
-use super::{jobs::ReviveLost, queues};
+use super::{jobs::ReviveLost, pauses, queues};
 use crate::app::App;
 
 /// The schedule that looks while workers work: one for the installation, however many there are.
@@ -42,6 +43,9 @@ pub(super) async fn begin(client: &Client) -> Result<(), windlass::Error> {
 
 pub(super) async fn revive(_job: ReviveLost, State(app): State<App>) -> Result<Outcome, JobError> {
     all(app.client()).await?;
+    // Each has a job of its own; this is for one that a person has cancelled, or that has died.
+    pauses::end_all(&app).await.map_err(super::failed)?;
+    crate::attention::tell(&app).await.map_err(super::failed)?;
     Ok(Outcome::Done)
 }
 

@@ -152,6 +152,32 @@ pub fn count(tx: &mut Tx<'_>) -> Result<i64, DbError> {
     tx.count("SELECT count(*) FROM reviews WHERE decision IS NULL", &[])
 }
 
+/// What waits of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Which kind.
+    pub kind: ReviewKind,
+    /// How many.
+    pub count: i64,
+    /// Since when the oldest waits.
+    pub oldest: Time,
+    /// The newest of them.
+    pub newest: ReviewId,
+}
+
+/// How many are undecided of each kind of which there are any: what contacts wrote before calls.
+///
+/// # Errors
+/// The database's.
+pub fn waiting(tx: &mut Tx<'_>) -> Result<Vec<Waiting>, DbError> {
+    let sql = "SELECT kind, count(*), min(at), max(id) FROM reviews WHERE decision IS NULL GROUP BY kind ORDER BY kind";
+    let read = |mut row: Row| {
+        let (kind, count, oldest) = (row.word()?, row.int()?, row.time()?);
+        Ok(Waiting { kind, count, oldest, newest: ReviewId(row.int()?) })
+    };
+    tx.rows(sql, &[])?.into_iter().map(read).collect()
+}
+
 /// Decides the one with that key, if there is one that is undecided.
 ///
 /// # Errors

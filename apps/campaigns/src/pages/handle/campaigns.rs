@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     app::AppError,
+    attention::{self, Item, Kind},
     channel::Channel,
     drafts::{self, Draft, Moves},
     export::{self, Format},
@@ -25,7 +26,10 @@ use crate::{
     pages::{
         Section, Shell,
         form::Fields,
-        view::{CampaignPage, CampaignRow, CampaignsPage, Count, Input, Reasons, SenderLine, StepFunnel},
+        view::{
+            AttentionRow, CampaignPage, CampaignRow, CampaignsPage, Count, Input, Reasons, SenderLine,
+            StepFunnel,
+        },
     },
     store::{campaigns, lists, senders, templates, touches, usage, users},
     window::{Week, WindowPolicy, Zone},
@@ -61,12 +65,44 @@ async fn list_page(ask: &Ask, name: Input) -> Reply {
         rows.push((campaign.status, row(ask, campaign, owner, &figures)));
     }
     rows.sort_by_key(|(status, _)| !status.is_live());
+    let s = ask.shell(Section::Campaigns).await?.every(FRESH_S);
+    let waiting = attention::look(&ask.app).await?;
     Ok(windlass_look::show(&CampaignsPage {
-        s: ask.shell(Section::Campaigns).await?.every(FRESH_S),
+        attention: waiting.iter().map(|item| attention_row(ask, &s, item)).collect(),
+        s,
         rows: rows.into_iter().map(|(_, row)| row).collect(),
         pages: ask.pages("", &[], "before", next),
         name,
     }))
+}
+
+/// Something that waits for a person.
+fn attention_row(ask: &Ask, s: &Shell, item: &Item) -> AttentionRow {
+    let many = |one, more| windlass_look::words::many(item.count.max(0).unsigned_abs(), one, more);
+    let (what, at) = match item.kind {
+        Kind::PossibleOptOut => {
+            (many("message that may be an opt-out", "messages that may be opt-outs"), s.at("/reviews"))
+        }
+        Kind::UnknownCall => {
+            (many("call that nobody knows of", "calls that nobody knows of"), s.at("/reviews"))
+        }
+        Kind::ProviderHeld => {
+            (format!("Account {} is held back", item.name), s.at(format_args!("/providers/{}", item.id)))
+        }
+        Kind::SenderHeld => {
+            (format!("Sender {} is held back", item.name), s.at(format_args!("/senders/{}", item.id)))
+        }
+        Kind::SenderPaused => {
+            (format!("Sender {} is paused", item.name), s.at(format_args!("/senders/{}", item.id)))
+        }
+    };
+    AttentionRow {
+        what,
+        at,
+        why: item.why.clone(),
+        since: item.since.map(|at| ask.when(at)),
+        due: item.due_at.map(|at| ask.when(at)),
+    }
 }
 
 /// A campaign in the list.
@@ -225,6 +261,8 @@ fn sender_line(ask: &Ask, (sender, used): &(Sender, i64)) -> SenderLine {
         (false, true) => Some("its messages of the day are used up".to_owned()),
         (false, false) => None,
     };
+    let goes_on = sender.paused_until.map(|at| format!(", and goes on {}", ask.when(at).said));
+    let held = held.map(|held| held + &goes_on.unwrap_or_default());
     SenderLine {
         id: sender.id.0,
         address: sender.address.clone(),
@@ -262,8 +300,6 @@ fn facts(campaign: &Campaign, list: Option<&str>) -> Vec<(String, String)> {
         ("Version of the sequence", campaign.version.to_string()),
         ("Postal address", none(&campaign.postal_address)),
     ]
-    let goes_on = sender.paused_until.map(|at| format!(", and goes on {}", ask.when(at).said));
-    let held = held.map(|held| held + &goes_on.unwrap_or_default());
     .map(|(label, value)| (label.to_owned(), value))
     .to_vec()
 }

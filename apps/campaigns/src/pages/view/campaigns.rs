@@ -45,6 +45,21 @@ impl CampaignRow {
     }
 }
 
+/// Something that waits for a person.
+#[derive(Clone, Debug)]
+pub struct AttentionRow {
+    /// What: `3 messages that may be opt-outs`.
+    pub what: String,
+    /// Where it is decided.
+    pub at: String,
+    /// Why, in a sentence; may be empty.
+    pub why: String,
+    /// Since when the oldest of it waits.
+    pub since: Option<When>,
+    /// By when the law wants it decided.
+    pub due: Option<When>,
+}
+
 /// The list of campaigns.
 #[derive(Clone, Debug, Template)]
 #[template(path = "campaigns.html")]
@@ -57,6 +72,8 @@ pub struct CampaignsPage {
     pub pages: Pages,
     /// The name of a new one.
     pub name: Input,
+    /// What waits for a person.
+    pub attention: Vec<AttentionRow>,
 }
 
 /// What became of one step of the sequence.
@@ -244,6 +261,12 @@ pub struct CampaignPage {
     pub senders: Vec<SenderLine>,
     /// The address of its jobs in the dashboard.
     pub jobs_at: String,
+    /// When it goes on by itself, if it is paused until then.
+    pub goes_on: Option<When>,
+    /// Until when it is to be paused, as somebody has written it.
+    pub until: Input,
+    /// The zone whose clocks that is on.
+    pub zone: String,
 }
 
 impl CampaignPage {
@@ -261,12 +284,6 @@ impl CampaignPage {
     pub fn may_resume(&self) -> bool {
         self.row.status == "paused"
     }
-    /// When it goes on by itself, if it is paused until then.
-    pub goes_on: Option<When>,
-    /// Until when it is to be paused, as somebody has written it.
-    pub until: Input,
-    /// The zone whose clocks that is on.
-    pub zone: String,
 
     /// Whether it can be cancelled.
     pub fn may_cancel(&self) -> bool {

@@ -30,7 +30,8 @@ pub use windlass_look::words::When;
 pub use audit::{AuditPage, ChangeRow};
 pub use builder::{BuilderPage, Heat, TemplateChoice, WEEKDAYS, WindowForm};
 pub use campaigns::{
-    CampaignPage, CampaignRow, CampaignsPage, Part, Reasons, SenderLine, StepFunnel, TestTable, VariantRow,
+    AttentionRow, CampaignPage, CampaignRow, CampaignsPage, Part, Reasons, SenderLine, StepFunnel, TestTable,
+    VariantRow,
 };
 pub use contacts::{ConsentRow, ContactPage, ContactRow, ContactsPage, EnrolmentRow, PauseRow};
 pub use domains::{DomainRow, DomainsPage};

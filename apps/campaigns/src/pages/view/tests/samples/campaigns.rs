@@ -29,6 +29,7 @@ pub(super) fn empty() -> Vec<(&'static str, String)> {
                 rows: vec![],
                 pages: Pages::default(),
                 name: Input::default(),
+                attention: vec![],
             }),
         ),
         (
@@ -53,10 +54,10 @@ pub(super) fn empty() -> Vec<(&'static str, String)> {
                 enrolments: vec![],
                 stops: vec![],
                 senders: vec![],
-                jobs_at: "/q/jobs".to_owned(),
                 goes_on: None,
                 until: Input::default(),
                 zone: "UTC".to_owned(),
+                jobs_at: "/q/jobs".to_owned(),
             }),
         ),
         (
@@ -132,7 +133,18 @@ fn campaigns(t: &str) -> String {
         rows: rows.to_vec(),
         pages: paging(),
         name: wrong(t),
+        attention: vec![waits(t, None), waits(t, Some(soon()))],
     })
+}
+
+fn waits(t: &str, due: Option<When>) -> AttentionRow {
+    AttentionRow {
+        what: t.to_owned(),
+        at: "/q/campaigns/reviews".to_owned(),
+        why: t.to_owned(),
+        since: Some(when(9_000)),
+        due,
+    }
 }
 
 fn step(t: &str, number: u32, channel: Channel) -> StepFunnel {
@@ -216,6 +228,9 @@ fn campaign_page(t: &str, status: &str) -> String {
         enrolments: vec![("active".to_owned(), Count(37_655)), ("done".to_owned(), Count(12_345))],
         stops: vec![("a colleague answered", Count(1_234)), ("they answered", Count(7))],
         senders: vec![sender],
+        goes_on: (status == "paused").then(soon),
+        until: wrong(t),
+        zone: t.to_owned(),
         jobs_at: admin(Section::Campaigns).f.jobs(&[("group", t)]),
     })
 }
@@ -228,9 +243,6 @@ pub(super) fn finding(t: &str, severity: &str) -> Finding {
         variant: t.to_owned(),
         what: format!("contacts lack company {t}"),
         hint: format!("give it a default {t}"),
-        goes_on: (status == "paused").then(soon),
-        until: wrong(t),
-        zone: t.to_owned(),
         contacts: Some(Count(1_234)),
         at: Some("/q/campaigns/templates/3".to_owned()),
     }
