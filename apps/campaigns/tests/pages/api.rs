@@ -343,7 +343,7 @@ async fn a_sender_of_one_user_serves_their_campaigns_alone_and_an_address_may_be
     let ben = site.tell("/users", json!({"name": "Ben"})).await.json()["id"].clone();
     let mut sender = site.asked("/senders").await[0].clone();
     let own = sender["id"].clone();
-    for gone in ["id", "cap_today", "warm_up", "paused", "pause_reason", "revision"] {
+    for gone in ["id", "cap_today", "warm_up", "paused", "pause_reason", "paused_until", "revision"] {
         sender.as_object_mut().unwrap().remove(gone);
     }
     sender["user"] = ben.clone();
