@@ -372,7 +372,7 @@ pub fn waiting(
                CASE WHEN sender_id IN (SELECT c.sender_id FROM campaign_senders AS c JOIN senders AS s ON s.id = c.sender_id
                  WHERE c.campaign_id = $1 AND s.paused = 0) THEN 0 ELSE 1 END
                FROM touches WHERE campaign_id = $1 AND status IN ('queued', 'deferred')
-               AND reason NOT IN ('provider_busy', 'breaker_open') AND id > $2 ORDER BY id LIMIT $3";
+               AND reason NOT IN ('provider_busy', 'breaker_open', 'tried_again') AND id > $2 ORDER BY id LIMIT $3";
     let read = |mut row: Row| {
         Ok(Waiting {
             touch: TouchId(row.int()?),
