@@ -262,6 +262,7 @@ async fn campaigns_of(app: &App, plan: &Plan, whale: bool) -> Vec<CampaignId> {
                     templates::write(tx, "text", Channel::Sms, "", "Hi {{name}}. STOP ends.", None, now)?;
                 let fallback = Some(Fallback { channel: Channel::Sms, template: text });
                 let step = Step {
+                    key: 0,
                     channel: Channel::Email,
                     delay: Delay::Minutes(0),
                     condition: Condition::Always,

@@ -3,20 +3,23 @@
 //! Whatever a form or a program sends comes through here, so that both are told the same of what is wrong. A sequence that
 //! was launched never changes: an edit is the next version, and whoever edits says who goes by it.
 
+pub mod outlook;
+
 use serde::{Deserialize, Serialize};
 use windlass::Time;
 
 use crate::{
     app::{App, AppError},
     db::Tx,
-    flow::{again, jobs::Waiting},
+    flow::{again, moves, share},
     model::{
         CampaignId, ListId, SenderId, UserId,
         campaign::{Campaign, CampaignStatus, Step, StopRules, USUAL_SHARE, check_sequence},
+        sequence,
         variant::Variant,
         words,
     },
-    store::{audit, campaigns, enrolments, lists, senders, templates, users, variants},
+    store::{audit, campaigns, lists, senders, templates, users},
     window::WindowPolicy,
 };
 
@@ -136,13 +139,14 @@ pub async fn edit(app: &App, id: CampaignId, draft: Draft, who: &str) -> Result<
             check(tx, &draft)?;
             let there = known(tx, id)?;
             let is_draft = there.status == CampaignStatus::Draft;
+            let steps = keyed(tx, &there, &draft.steps)?;
             if !is_draft && !there.status.is_live() {
                 return Err(AppError::Conflict(format!("campaign {id} is {}", there.status)));
             }
             if !is_draft && draft.list != there.list {
                 return Err(AppError::invalid("list", "a campaign that was launched keeps its contacts"));
             }
-            if !is_draft && draft.steps != campaigns::steps(tx, id, there.version)? {
+            if !is_draft && steps != campaigns::steps(tx, id, there.version)? {
                 let why = "a sequence that was launched is not changed: make its next version";
                 return Err(AppError::invalid("steps", why));
             }
@@ -155,7 +159,7 @@ pub async fn edit(app: &App, id: CampaignId, draft: Draft, who: &str) -> Result<
                 )));
             }
             if is_draft {
-                campaigns::write_steps(tx, id, there.version, &draft.steps, now)?;
+                campaigns::write_steps(tx, id, there.version, &steps, now)?;
             }
             let are_others = senders::choose(tx, id, &draft.senders)?;
             if !is_draft {
@@ -166,7 +170,7 @@ pub async fn edit(app: &App, id: CampaignId, draft: Draft, who: &str) -> Result<
         })
         .await?;
     if campaign.status.is_live() {
-        crate::flow::share::set(&inner, campaign.user).await?;
+        share::set(&inner, campaign.user).await?;
     }
     Ok(campaign)
 }
@@ -182,18 +186,19 @@ pub async fn next_version(
     moves: Moves,
     who: &str,
 ) -> Result<Campaign, AppError> {
-    let (now, who, asking) = (app.now(), who.to_owned(), app.clone());
+    let (now, who, inner) = (app.now(), who.to_owned(), app.clone());
     let steps: Vec<Step> = steps.into_iter().map(Step::settled).collect();
     let campaign = app
         .db()
         .write(move |tx| {
             let there = live(tx, id)?;
-            let detail = move_on(tx, &asking, &there, &steps, moves, now)?;
+            let steps = keyed(tx, &there, &steps)?;
+            let detail = move_on(tx, &inner, &there, &steps, moves, now)?;
             audit::note(tx, &who, "next version", &id.to_string(), &detail, now)?;
             known(tx, id)
         })
         .await?;
-    app.figures().forget(id);
+    moved(app, id).await?;
     Ok(campaign)
 }
 
@@ -203,7 +208,7 @@ pub async fn next_version(
 /// A step or variant that the present version does not have; a campaign that is no more, or that was changed meanwhile; the
 /// database's.
 pub async fn keep(app: &App, id: CampaignId, kept: Kept, who: &str) -> Result<Campaign, AppError> {
-    let (now, who, asking) = (app.now(), who.to_owned(), app.clone());
+    let (now, who, inner) = (app.now(), who.to_owned(), app.clone());
     let Kept { step: number, variant, moves, revision } = kept;
     let campaign = app
         .db()
@@ -225,13 +230,13 @@ pub async fn keep(app: &App, id: CampaignId, kept: Kept, who: &str) -> Result<Ca
             *step = step.keeping(variant).ok_or_else(|| {
                 AppError::invalid("variant", format!("step {number} has A to {last}, and no {variant}"))
             })?;
-            let detail = move_on(tx, &asking, &there, &steps, moves, now)?;
+            let detail = move_on(tx, &inner, &there, &steps, moves, now)?;
             let detail = format!("{variant} of step {number}: {detail}");
             audit::note(tx, &who, "keep variant", &id.to_string(), &detail, now)?;
             known(tx, id)
         })
         .await?;
-    app.figures().forget(id);
+    moved(app, id).await?;
     Ok(campaign)
 }
 
@@ -264,25 +269,24 @@ fn move_on(
     if !campaigns::edit(tx, &Campaign { version, ..there.clone() })? {
         return Err(AppError::Conflict(format!("campaign {id} was changed by somebody else")));
     }
-    let moved = enrolments::move_to(tx, id, version, moves == Moves::Everybody, now)?;
-    variants::choose_again(tx, id, version)?;
-    if moved > 0 && are_other_delays(tx, id, version, steps)? {
-        again::at_campaign(tx, app, id, Waiting::Everything)?;
-    }
-    Ok(format!("version {version}, {moved} contacts go by it"))
+    let moved = moves::begin(tx, app, &Campaign { version, ..there.clone() }, moves, now)?;
+    let others = if moved.more_after.is_some() { ", and others follow" } else { "" };
+    Ok(format!("version {version}, {} contacts go by it{others}", moved.count))
 }
 
-/// Whether a version of the sequence before that one had another delay somewhere.
-fn are_other_delays(tx: &mut Tx<'_>, id: CampaignId, version: u32, steps: &[Step]) -> Result<bool, AppError> {
-    for before in 1..version {
-        let before = campaigns::steps(tx, id, before)?;
-        if before.iter().zip(steps).any(|(before, step)| before.delay != step.delay)
-            || before.len() != steps.len()
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// What follows from another version, once it is written: whoever has come to its end may be the campaign's last.
+async fn moved(app: &App, id: CampaignId) -> Result<(), AppError> {
+    app.figures().forget(id);
+    share::end_if_over(app, id).await
+}
+
+/// These steps with their keys: those that they say, or those of the present steps that they are ([`sequence::keyed`]).
+fn keyed(tx: &mut Tx<'_>, there: &Campaign, steps: &[Step]) -> Result<Vec<Step>, AppError> {
+    let versions = campaigns::versions(tx, there.id)?;
+    let known = versions.iter().flat_map(|(_, steps)| steps).map(|step| step.key).collect();
+    let present = versions.iter().find(|(version, _)| *version == there.version);
+    let present = present.map_or(&[][..], |(_, steps)| steps);
+    sequence::keyed(steps, present, &known).map_err(|why| AppError::invalid("steps", why))
 }
 
 /// The steps of a campaign's version.

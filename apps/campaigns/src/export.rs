@@ -91,13 +91,13 @@ pub fn of_campaign(
     stream::try_unfold(pages, move |mut pages| async move {
         let Some(after) = pages.cursor.take() else { return Ok(None) };
         let read = move |tx: &mut Tx<'_>| {
-            let (contact, step, channel) = &after;
-            touches::of_campaign(tx, id, (*contact, *step, channel), PAGE)
+            let (contact, key, channel) = &after;
+            touches::of_campaign(tx, id, (*contact, *key, channel), PAGE)
                 .and_then(|page| with_senders(tx, page))
         };
         let page = pages.app.db().read(read).await?;
         if let Some((last, _)) = page.last().filter(|_| page.len() >= PAGE as usize) {
-            pages.cursor = Some((last.contact, last.step, last.channel.name().to_owned()));
+            pages.cursor = Some((last.contact, last.step_key, last.channel.name().to_owned()));
         }
         let lines = written(&page, format, !pages.begun)?;
         pages.begun = true;

@@ -21,6 +21,7 @@ use crate::{
     model::{
         CampaignId,
         campaign::{Campaign, CampaignStatus, EnrolmentStatus, Step, StopReason},
+        sequence,
         touch::{EventKind, Reason, TouchStatus},
     },
     preflight::plan,
@@ -96,8 +97,10 @@ pub struct Figures {
 /// What became of the messages of a step by one channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StepFigures {
-    /// The step, from 1.
-    pub step: u32,
+    /// The step's number in the present version of the sequence, from 1; none where that has it no more.
+    pub step: Option<u32>,
+    /// Its key, which it has in every version.
+    pub step_key: u32,
     /// The channel.
     pub channel: Channel,
     /// Messages by status, in the order of [`TouchStatus::ALL`], those that there are.
@@ -241,7 +244,7 @@ fn count(tx: &mut Tx<'_>, app: &App, id: CampaignId, now: Time) -> Result<Figure
     let in_status =
         |status| standing.iter().filter(move |one| one.status == status).map(|one| whole(one.count)).sum();
     let answers = events::answers(tx, id)?;
-    let funnel = funnel(&tallies, &answers);
+    let funnel = funnel(&steps, &tallies, &answers);
     let tests = results::count(tx, &campaign, &steps, &answers)?;
     let eta = match campaign.status {
         CampaignStatus::Done | CampaignStatus::Cancelled => campaign.ended_at,
@@ -318,14 +321,15 @@ fn percent(standing: &[Standing], steps: usize, status: CampaignStatus) -> u8 {
     u8::try_from((behind * 100 / all).min(most)).unwrap_or(99)
 }
 
-fn funnel(tallies: &[Tally], answers: &[Answers]) -> Vec<StepFigures> {
+fn funnel(steps: &[Step], tallies: &[Tally], answers: &[Answers]) -> Vec<StepFigures> {
     let mut funnel: Vec<StepFigures> = Vec::new();
     for tally in tallies {
-        let is_it = |row: &StepFigures| (row.step, row.channel) == (tally.step, tally.channel);
+        let is_it = |row: &StepFigures| (row.step_key, row.channel) == (tally.step_key, tally.channel);
         let at = funnel.iter().position(is_it).unwrap_or_else(|| {
-            let Tally { step, channel, .. } = *tally;
+            let Tally { step_key, channel, .. } = *tally;
             let row = StepFigures {
-                step,
+                step: sequence::number_of(steps, step_key),
+                step_key,
                 channel,
                 counts: Vec::new(),
                 sent: 0,
@@ -346,7 +350,7 @@ fn funnel(tallies: &[Tally], answers: &[Answers]) -> Vec<StepFigures> {
         row.sent += if tally.status.was_sent() { count } else { 0 };
     }
     for answer in answers {
-        let is_it = |row: &&mut StepFigures| (row.step, row.channel) == (answer.step, answer.channel);
+        let is_it = |row: &&mut StepFigures| (row.step_key, row.channel) == (answer.step_key, answer.channel);
         let Some(row) = funnel.iter_mut().find(is_it) else { continue };
         let count = answer.count;
         match answer.kind {
@@ -360,7 +364,7 @@ fn funnel(tallies: &[Tally], answers: &[Answers]) -> Vec<StepFigures> {
     for row in &mut funnel {
         row.counts.sort_unstable();
     }
-    funnel.sort_by_key(|row| (row.step, row.channel));
+    funnel.sort_by_key(|row| (row.step.is_none(), row.step, row.step_key, row.channel));
     funnel
 }
 

@@ -22,6 +22,7 @@ use crate::{
     model::{
         CampaignId, SenderId, TouchId,
         campaign::{Campaign, CampaignStatus, EnrolmentStatus, Step, StopReason},
+        sequence,
         touch::{Reason, Touch, TouchStatus},
         variant::Variant,
     },
@@ -207,17 +208,29 @@ pub(super) struct Funnel {
     contacts: Vec<(EnrolmentStatus, i64)>,
     /// Of those that are stopped, for which reason how many.
     stopped: Vec<(StopReason, i64)>,
-    touches: Vec<touches::Tally>,
+    touches: Vec<Tallied>,
+}
+
+/// How many messages of a step stand there.
+#[derive(Debug, Serialize)]
+struct Tallied {
+    /// Its number in the present version; none where that has it no more.
+    step: Option<u32>,
+    #[serde(flatten)]
+    tally: touches::Tally,
 }
 
 /// `GET /v1/campaigns/{id}/funnel`
 pub(super) async fn funnel(State(app): State<App>, Path(id): Path<CampaignId>) -> Answer<Funnel> {
     let counted = app.db().read(move |tx| {
-        campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))?;
+        let campaign = campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))?;
+        let steps = campaigns::steps(tx, id, campaign.version)?;
+        let tallied =
+            |tally: touches::Tally| Tallied { step: sequence::number_of(&steps, tally.step_key), tally };
         Ok::<_, AppError>(Funnel {
             contacts: enrolments::counts(tx, id)?,
             stopped: enrolments::stops(tx, id)?,
-            touches: touches::tallies(tx, id)?,
+            touches: touches::tallies(tx, id)?.into_iter().map(tallied).collect(),
         })
     });
     Ok(Json(counted.await?))
@@ -253,6 +266,7 @@ pub(super) struct Tests {
 #[derive(Debug, Serialize)]
 struct Tested {
     step: u32,
+    step_key: u32,
     channel: Channel,
     is_current: bool,
     versions: Vec<u32>,
@@ -276,9 +290,10 @@ pub(super) async fn variants(
 ) -> Answer<Tests> {
     let figures = figures::of(&app, id).await?;
     let tested = |test: &Test| {
-        let Test { step, channel, is_current, versions, variants } = test.clone();
+        let Test { step, step_key, channel, is_current, versions, variants } = test.clone();
         Tested {
             step,
+            step_key,
             channel,
             is_current,
             versions,
@@ -305,6 +320,8 @@ pub(super) struct Which {
     #[serde(default)]
     step: Option<u32>,
     #[serde(default)]
+    step_key: Option<u32>,
+    #[serde(default)]
     variant: Option<Variant>,
     #[serde(default)]
     before: Option<i64>,
@@ -314,8 +331,8 @@ pub(super) struct Which {
 
 /// `GET /v1/touches`
 pub(super) async fn touches(State(app): State<App>, Query(which): Query<Which>) -> Answer<Vec<Touch>> {
-    let Which { campaign, status, reason, channel, step, variant, before, limit } = which;
-    let meant = touches::Which { campaign, status, reason, channel, step, variant };
+    let Which { campaign, status, reason, channel, step, step_key, variant, before, limit } = which;
+    let meant = touches::Which { campaign, status, reason, channel, step, step_key, variant };
     let (before, limit) = Before { before, limit }.page()?;
     let found = app.db().read(move |tx| {
         filters::touches(tx, &meant)?;

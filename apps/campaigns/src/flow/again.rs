@@ -214,11 +214,13 @@ async fn steps(app: &App, campaign: &Campaign, cursor: &mut Cursor, is_sure: boo
         .read(move |tx| {
             let (mut versions, mut nth, mut page) = (Versions::of(&of), first, Vec::new());
             for enrolment in enrolments::before_step(tx, of.id, after, PAGE)? {
-                let due = if enrolment.step == 1 {
-                    nth += 1;
-                    Some(versions.first(tx, &enrolment, nth - 1, now)?)
-                } else {
-                    versions.later(tx, &enrolment)?
+                // Whoever was moved may have had something before the first step of their version.
+                let due = match versions.later(tx, &enrolment)? {
+                    None if enrolment.step == 1 => {
+                        nth += 1;
+                        Some(versions.first(tx, &enrolment, nth - 1, now)?)
+                    }
+                    due => due,
                 };
                 page.push((enrolment, due));
             }
@@ -229,12 +231,12 @@ async fn steps(app: &App, campaign: &Campaign, cursor: &mut Cursor, is_sure: boo
     (cursor.contact, cursor.first) = (last.contact, nth);
     let (mut others, mut earlier) = (Vec::new(), Vec::new());
     for (enrolment, due) in page.iter().filter_map(|(enrolment, due)| Some((enrolment, (*due)?))) {
-        let Enrolment { contact, step, next_at, .. } = enrolment;
+        let Enrolment { contact, version, step, next_at, .. } = enrolment;
         if *next_at != Some(due) {
             others.push((*contact, *step, due));
         }
         if !is_sure || next_at.is_none_or(|before| due < before) {
-            earlier.push((*contact, *step));
+            earlier.push((*contact, (*version, *step)));
         }
     }
     let id = campaign.id;
@@ -250,7 +252,7 @@ async fn steps(app: &App, campaign: &Campaign, cursor: &mut Cursor, is_sure: boo
     Ok(true)
 }
 
-fn step_jobs(app: &App, campaign: &Campaign, steps: Vec<(ContactId, u32)>) -> Vec<(ContactId, JobId)> {
+fn step_jobs(app: &App, campaign: &Campaign, steps: Vec<(ContactId, (u32, u32))>) -> Vec<(ContactId, JobId)> {
     let named_at = named_at(app, campaign);
     let job = |(contact, step)| (contact, jobs::step_id(campaign.id, contact, step, named_at));
     steps.into_iter().map(job).collect()
@@ -277,7 +279,9 @@ async fn late(app: &App, campaign: &Campaign, cursor: &mut Cursor) -> Result<(),
             }
             for contact in &contacts {
                 let enrolment = enrolments::get(tx, id, *contact)?;
-                steps.extend(enrolment.map(|enrolment| (enrolment.contact, enrolment.step)));
+                steps.extend(
+                    enrolment.map(|enrolment| (enrolment.contact, (enrolment.version, enrolment.step))),
+                );
             }
             Ok::<_, AppError>((messages, steps))
         })

@@ -77,7 +77,7 @@ pub(super) async fn page(job: PageCampaign, State(app): State<App>, cx: Ctx) -> 
             .zip(&delays)
             .filter(|(enrolment, _)| enrolment.status == EnrolmentStatus::Active && enrolment.step == 1);
         let first_step = |(enrolment, due): (&Enrolment, &Time)| {
-            let draft = jobs::step(app.sharing(), id, enrolment.contact, 1, named_at);
+            let draft = jobs::step(app.sharing(), id, enrolment.contact, (enrolment.version, 1), named_at);
             if *due <= now { draft } else { draft.run_at(app.clock().wall_at(*due)) }
         };
         let drafts: Vec<Draft> = waiting.clone().map(first_step).collect();

@@ -167,7 +167,7 @@ pub(super) fn decide(
     app.learn_public_url(tx)?;
     let unsubscribe_url = unsubscribe_url(app, &touch);
     let said = values(&place.campaign, &place.contact, &sender, unsubscribe_url.as_deref());
-    let (chosen, version) = said_by(&place, &touch)?;
+    let chosen = said_by(&place, &touch)?;
     let template =
         templates::get(tx, chosen.template)?.ok_or_else(|| AppError::unknown("template", chosen.template))?;
     let content = match Content::of(&template, &said) {
@@ -227,7 +227,6 @@ pub(super) fn decide(
         sender: prepared.sender.id,
         template: chosen.template,
         variant: chosen.variant,
-        version,
         content_hash: prepared.content.hash(),
         evidence: Evidence { checked_at: now, window: evidence, consent },
         day: day_of(&prepared.sender.time_zone, now),
@@ -379,23 +378,16 @@ fn give_up(
     Ok(Decision::Over(next::after(tx, app, &touch, now)?))
 }
 
-/// What a message says, and the version of the sequence that says so: what was written down for it. Only a message that no
-/// provider can have yet, and whose contact has moved on to another version, says what that one says.
-pub(super) fn said_by(place: &Place, touch: &Touch) -> Result<(Said, u32), AppError> {
-    let written = touch.template.map(|template| Said { template, variant: touch.variant });
-    let waits = matches!(touch.status, TouchStatus::Queued | TouchStatus::Deferred);
-    let has_moved = waits && touch.version != place.enrolment.version;
-    if let Some(written) = written.filter(|_| !has_moved) {
-        return Ok((written, touch.version));
+/// What a message says: what was written down for it. Whoever moves its contact to another version of the sequence writes
+/// down what that one says, as long as no provider can have it.
+pub(super) fn said_by(place: &Place, touch: &Touch) -> Result<Said, AppError> {
+    if let Some(template) = touch.template {
+        return Ok(Said { template, variant: touch.variant });
     }
-    let whose = For { campaign: touch.campaign, step: touch.step, contact: touch.contact };
-    match choose(place.step(touch.step)?, touch.channel, whose) {
-        Some(chosen) => Ok((chosen, place.enrolment.version)),
-        // The step has another channel by now: the message stays what it was made as.
-        None => written
-            .map(|written| (Said { variant: None, ..written }, touch.version))
-            .ok_or_else(|| AppError::unknown("text of message", touch.id)),
-    }
+    let whose = For { campaign: touch.campaign, step: touch.step_key, contact: touch.contact };
+    let step = place.number_of(touch.step_key).and_then(|number| place.step(number).ok());
+    step.and_then(|step| choose(step, touch.channel, whose))
+        .ok_or_else(|| AppError::unknown("text of message", touch.id))
 }
 
 /// Where one click ends all mail to the contact.

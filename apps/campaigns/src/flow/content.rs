@@ -134,7 +134,7 @@ pub fn values_of(contact: &Contact) -> Values {
 pub(crate) fn of_touch(tx: &mut Tx<'_>, app: &App, touch: &Touch) -> Result<Option<Content>, AppError> {
     let Some(sender) = touch.sender.map_or(Ok(None), |id| senders::get(tx, id))? else { return Ok(None) };
     let place = Place::of(tx, touch.campaign, touch.contact)?;
-    let (said, _) = check::said_by(&place, touch)?;
+    let said = check::said_by(&place, touch)?;
     let Some(template) = templates::get(tx, said.template)? else { return Ok(None) };
     let url = check::unsubscribe_url(app, touch);
     let values = values(&place.campaign, &place.contact, &sender, url.as_deref());

@@ -13,18 +13,21 @@ use super::check;
 use crate::{
     app::AppError,
     db::Tx,
-    model::campaign::{Campaign, Step},
+    model::{
+        campaign::{Campaign, Step},
+        touch::Reason,
+    },
     store::{campaigns, contacts, enrolments::Enrolment, touches},
 };
 
 /// The sequences of a campaign by their versions, each read once.
-pub(super) struct Versions<'a> {
+pub(crate) struct Versions<'a> {
     campaign: &'a Campaign,
     known: BTreeMap<u32, Vec<Step>>,
 }
 
 impl<'a> Versions<'a> {
-    pub(super) fn of(campaign: &'a Campaign) -> Self {
+    pub(crate) fn of(campaign: &'a Campaign) -> Self {
         Self { campaign, known: BTreeMap::new() }
     }
 
@@ -38,7 +41,7 @@ impl<'a> Versions<'a> {
     }
 
     /// When the first step of a contact is due, who is the `nth` of those that wait for it, from 0.
-    pub(super) fn first(
+    pub(crate) fn first(
         &mut self,
         tx: &mut Tx<'_>,
         enrolment: &Enrolment,
@@ -55,11 +58,13 @@ impl<'a> Versions<'a> {
         })
     }
 
-    /// When a step that is not the first is due; none if nothing says when the message before it was sent.
-    pub(super) fn later(&mut self, tx: &mut Tx<'_>, enrolment: &Enrolment) -> Result<Option<Time>, AppError> {
+    /// When a step is due whose message is not made yet, for a contact who has had others; none if nothing says when the last
+    /// of them was sent.
+    pub(crate) fn later(&mut self, tx: &mut Tx<'_>, enrolment: &Enrolment) -> Result<Option<Time>, AppError> {
         let before = touches::of_enrolment(tx, enrolment.campaign, enrolment.contact)?;
-        let of_step = before.iter().filter(|touch| touch.step + 1 == enrolment.step);
-        let Some(base) = of_step.filter_map(|touch| touch.sent_at.or(touch.ended_at)).max() else {
+        // What a version took out before it was sent was none of theirs.
+        let had = before.iter().filter(|touch| touch.reason != Some(Reason::SequenceChanged));
+        let Some(base) = had.filter_map(|touch| touch.sent_at.or(touch.ended_at)).max() else {
             return Ok(None);
         };
         self.after(tx, enrolment, base).map(Some)

@@ -11,6 +11,7 @@ use windlass::{Draft, Job, JobId, Time, core::job::UniqueScope};
 use super::{limits, paces::Whose, share::Sharing};
 use crate::{
     channel::Channel,
+    drafts::Moves,
     model::{CampaignId, ContactId, SenderId, TouchId, touch::Touch},
 };
 
@@ -44,6 +45,20 @@ pub enum Waiting {
     Hours,
 }
 
+/// Have the contacts of a campaign go on by a version of its sequence, page by page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
+#[job(kind = "move_contacts", queue = "campaign")]
+pub struct MoveContacts {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// The version.
+    pub version: u32,
+    /// Which contacts.
+    pub moves: Moves,
+    /// The last of them who has been moved already.
+    pub after: ContactId,
+}
+
 /// Take one contact through one step of a campaign's sequence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Job)]
 #[job(kind = "take_step", queue = "campaign-step")]
@@ -52,7 +67,9 @@ pub struct TakeStep {
     pub campaign: CampaignId,
     /// The contact.
     pub contact: ContactId,
-    /// The step, from 1.
+    /// The version of the sequence by which the contact went when it was asked for.
+    pub version: u32,
+    /// The step of that version, from 1.
     pub step: u32,
 }
 
@@ -203,16 +220,34 @@ pub fn page_id(campaign: CampaignId, launched_at: Time) -> JobId {
     JobId::named(launched_at, &format!("campaigns/page/{campaign}"))
 }
 
-/// The id of the job of a contact's step.
-pub fn step_id(campaign: CampaignId, contact: ContactId, step: u32, named_at: Time) -> JobId {
-    JobId::named(named_at, &format!("campaigns/step/{campaign}:{contact}:{step}"))
+/// The id of the job of a contact's step, by its version and its number there.
+pub fn step_id(
+    campaign: CampaignId,
+    contact: ContactId,
+    (version, step): (u32, u32),
+    named_at: Time,
+) -> JobId {
+    JobId::named(named_at, &format!("campaigns/step/{campaign}:{contact}:{version}:{step}"))
 }
 
-/// The job of a contact's step.
-pub fn step(sharing: Sharing, campaign: CampaignId, contact: ContactId, step: u32, named_at: Time) -> Draft {
-    let key = format!("{campaign}:{contact}:{step}");
-    let id = step_id(campaign, contact, step, named_at);
-    of_campaign(TakeStep { campaign, contact, step }.draft().id(id).unique(key), sharing, campaign)
+/// The job that moves contacts to a version.
+pub(crate) fn move_contacts(sharing: Sharing, job: MoveContacts, named_at: Time) -> Draft {
+    let (campaign, key) = (job.campaign, format!("{}:{}", job.campaign, job.version));
+    let id = JobId::named(named_at, &format!("campaigns/move/{key}"));
+    of_campaign(job.draft().id(id).unique(key), sharing, campaign)
+}
+
+/// The job of a contact's step, by its version and its number there.
+pub fn step(
+    sharing: Sharing,
+    campaign: CampaignId,
+    contact: ContactId,
+    (version, step): (u32, u32),
+    named_at: Time,
+) -> Draft {
+    let key = format!("{campaign}:{contact}:{version}:{step}");
+    let id = step_id(campaign, contact, (version, step), named_at);
+    of_campaign(TakeStep { campaign, contact, version, step }.draft().id(id).unique(key), sharing, campaign)
 }
 
 /// The job that sends a message.

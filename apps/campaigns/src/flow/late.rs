@@ -69,14 +69,12 @@ pub(super) fn is_tried_again(
 /// Makes the message of the step's other channel; false when there is none that could go out.
 pub(super) fn falls_back(tx: &mut Tx<'_>, app: &App, touch: &Touch, now: Time) -> Result<bool, AppError> {
     let place = Place::of(tx, touch.campaign, touch.contact)?;
-    if place.is_past_the_end(touch.step) {
-        return Ok(false);
-    }
-    let step = place.step(touch.step)?;
+    let Some(number) = place.number_of(touch.step_key) else { return Ok(false) };
+    let step = place.step(number)?;
     let fallback = step.fallback.as_ref().filter(|_| touch.channel == step.channel);
     let Some(channel) = fallback.map(|fallback| fallback.channel) else { return Ok(false) };
     let Some(place) = gone_back_to(tx, touch, now)? else { return Ok(false) };
-    let follow = next::open(tx, app, &place, touch.step, channel, now)?;
+    let follow = next::open(tx, app, &place, number, channel, now)?;
     if matches!(&follow, Follow::Send { touch, .. } if touch.status.is_final()) {
         if place.enrolment.status == EnrolmentStatus::Done {
             enrolments::end(tx, touch.campaign, touch.contact, None, now)?;
@@ -100,10 +98,11 @@ fn gone_back_to(tx: &mut Tx<'_>, touch: &Touch, now: Time) -> Result<Option<Plac
     if !matches!(place.campaign.status, CampaignStatus::Running | CampaignStatus::Paused) {
         return Ok(None);
     }
+    let Some(number) = place.number_of(touch.step_key) else { return Ok(None) };
     let is_there = match place.enrolment.status {
-        EnrolmentStatus::Active => place.enrolment.step <= touch.step + 1,
+        EnrolmentStatus::Active => place.enrolment.step <= number + 1,
         EnrolmentStatus::Done => {
-            place.enrolment.step == touch.step && enrolments::reopen(tx, touch.campaign, touch.contact, now)?
+            place.enrolment.step == number && enrolments::reopen(tx, touch.campaign, touch.contact, now)?
         }
         EnrolmentStatus::Stopped => false,
     };

@@ -36,11 +36,12 @@ pub(crate) mod check;
 pub(crate) mod colleagues;
 pub mod content;
 pub mod decide;
-mod due;
+pub(crate) mod due;
 pub mod inbound;
 pub mod inbound_mail;
 mod late;
 pub(crate) mod lead;
+pub(crate) mod moves;
 pub mod news;
 mod next;
 pub mod optout;
@@ -81,6 +82,7 @@ impl App {
         let worker = worker
             .handle(campaign::page)
             .handle(again::look)
+            .handle(moves::go_on)
             .handle(step::take)
             .handle(send::email)
             .handle(send::sms)

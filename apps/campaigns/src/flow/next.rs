@@ -15,6 +15,7 @@ use crate::{
         CampaignId, ContactId,
         campaign::{Campaign, EnrolmentStatus, Step, StopReason},
         contact::Contact,
+        sequence,
         touch::{EventKind, Reason, Touch, TouchStatus},
     },
     store::{
@@ -32,8 +33,8 @@ use crate::{
 /// A job that follows.
 #[derive(Clone, Debug)]
 pub(super) enum Follow {
-    /// The next step of a contact, due then.
-    Step { campaign: CampaignId, contact: ContactId, step: u32, due: Time, named_at: Time },
+    /// The next step of a contact, by its version and its number there, due then.
+    Step { campaign: CampaignId, contact: ContactId, step: (u32, u32), due: Time, named_at: Time },
     /// A message, not before then, within these limits.
     Send { touch: Box<Touch>, due: Option<Time>, limits: Vec<String> },
     /// A look at what has become of a message.
@@ -99,6 +100,11 @@ impl Place {
         self.steps.get(at).ok_or_else(|| AppError::unknown("step", number))
     }
 
+    /// The number of the step of that key, if the contact's version has it.
+    pub(super) fn number_of(&self, key: u32) -> Option<u32> {
+        sequence::number_of(&self.steps, key)
+    }
+
     /// From when the steps are counted.
     pub(super) fn named_at(&self) -> Time {
         self.campaign.launched_at.unwrap_or(self.campaign.created_at)
@@ -131,16 +137,17 @@ pub(super) fn after(tx: &mut Tx<'_>, app: &App, touch: &Touch, now: Time) -> Res
     if place.enrolment.status != EnrolmentStatus::Active {
         return Ok(vec![Follow::Ended(touch.campaign)]);
     }
-    if place.is_past_the_end(touch.step) {
-        return end(tx, &place, None, now);
-    }
-    let step = place.step(touch.step)?;
+    let Some(number) = place.number_of(touch.step_key) else {
+        // The contact's version has no such step any more: they go on from where they were moved to.
+        return Ok(Vec::new());
+    };
+    let step = place.step(number)?;
     let stops = place.campaign.stop_rules.bounce && touch.status == TouchStatus::Bounced;
     if is_unreachable(touch)
         && touch.channel == step.channel
         && let Some(fallback) = &step.fallback
     {
-        let other = open(tx, app, &place, touch.step, fallback.channel, now)?;
+        let other = open(tx, app, &place, number, fallback.channel, now)?;
         return match other {
             Follow::Send { touch: other, .. } if other.status.is_final() => {
                 if stops && !other.status.was_sent() {
@@ -154,7 +161,7 @@ pub(super) fn after(tx: &mut Tx<'_>, app: &App, touch: &Touch, now: Time) -> Res
     if stops {
         return end(tx, &place, Some(StopReason::Bounced), now);
     }
-    step_after(tx, &place, touch.step, touch.sent_at.or(touch.ended_at).unwrap_or(now), now)
+    step_after(tx, &place, number, touch.sent_at.or(touch.ended_at).unwrap_or(now), now)
 }
 
 /// The step after that one, counted from `base`; the end of the sequence when there is none.
@@ -165,16 +172,16 @@ pub(super) fn step_after(
     base: Time,
     now: Time,
 ) -> Result<Vec<Follow>, AppError> {
-    let next = number + 1;
-    let (campaign, contact) = (place.campaign.id, place.contact.id);
-    if usize::try_from(number).unwrap_or(usize::MAX) >= place.steps.len() {
-        return end(tx, place, None, now);
-    }
+    let (campaign, contact, version) = (place.campaign.id, place.contact.id, place.enrolment.version);
+    let Some(next) = next_of(tx, place, number)? else {
+        let is_there = place.enrolment.step == number;
+        return if is_there { end(tx, place, None, now) } else { Ok(Vec::new()) };
+    };
     let due = if place.enrolment.step == number {
         let recipient = check::recipient(&place.contact);
         let delay = place.step(next)?.delay;
         let due = delay.due(base, &place.campaign.policy, &recipient).unwrap_or(base);
-        enrolments::advance(tx, campaign, contact, next, due, now)?;
+        enrolments::advance(tx, campaign, contact, (version, next), due, now)?;
         due
     } else if place.enrolment.step == next {
         place.enrolment.next_at.unwrap_or(now)
@@ -182,7 +189,19 @@ pub(super) fn step_after(
         // The contact is further on: nothing of this message follows any more.
         return Ok(Vec::new());
     };
-    Ok(vec![Follow::Step { campaign, contact, step: next, due, named_at: place.named_at() }])
+    let step = (version, next);
+    Ok(vec![Follow::Step { campaign, contact, step, due, named_at: place.named_at() }])
+}
+
+/// The number of the step that follows on that one: the first one behind it that the contact has not had.
+fn next_of(tx: &mut Tx<'_>, place: &Place, number: u32) -> Result<Option<u32>, AppError> {
+    // By the version of the launch nobody has had what lies before them.
+    let touches = match place.enrolment.version {
+        1 => Vec::new(),
+        _ => touches::of_enrolment(tx, place.campaign.id, place.contact.id)?,
+    };
+    let had: Vec<u32> = touches.iter().map(|touch| touch.step_key).collect();
+    Ok(sequence::behind(&place.steps, number, &had))
 }
 
 /// The end of the sequence for a contact: stopped for that reason, or without one at its own end.
@@ -206,8 +225,9 @@ pub(super) fn open(
     now: Time,
 ) -> Result<Follow, AppError> {
     let Place { campaign, contact, enrolment, .. } = place;
-    let whose = For { campaign: campaign.id, step: number, contact: contact.id };
-    let said = choose(place.step(number)?, channel, whose)
+    let step = place.step(number)?;
+    let whose = For { campaign: campaign.id, step: step.key, contact: contact.id };
+    let said = choose(step, channel, whose)
         .ok_or_else(|| AppError::unknown("text of step", format!("{number} by {channel}")))?;
     let address = contact.address(channel).unwrap_or_default().to_owned();
     let sender = whose::choose(tx, campaign, contact, channel, now)?;
@@ -215,6 +235,7 @@ pub(super) fn open(
         campaign: campaign.id,
         contact: contact.id,
         step: number,
+        step_key: step.key,
         channel,
         version: enrolment.version,
         template: said.template,

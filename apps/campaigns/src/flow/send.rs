@@ -196,7 +196,7 @@ async fn ask(app: &App, prepared: &Prepared) -> SendOutcome {
             let domain = sender.address.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
             let message_id = app.message_id(touch.id, domain);
             let from = format!("{} <{}>", quoted(&sender.name), sender.address);
-            let feedback = format!("{campaign}:{}:campaign:{}", touch.step, app.instance());
+            let feedback = format!("{campaign}:{}:campaign:{}", touch.step_key, app.instance());
             // The link's own token, so that whoever sends it shows that the mail was theirs.
             let token =
                 unsubscribe_url.as_deref().and_then(|url| url.rsplit_once('/')).map(|(_, token)| token);

@@ -134,7 +134,7 @@ pub async fn forget(app: &App, campaign: &Campaign) -> Result<(), AppError> {
 ///
 /// # Errors
 /// The database's, or the queue's.
-pub(super) async fn end_if_over(app: &App, id: CampaignId) -> Result<(), AppError> {
+pub(crate) async fn end_if_over(app: &App, id: CampaignId) -> Result<(), AppError> {
     let now = app.now();
     let over = app
         .db()

@@ -16,9 +16,9 @@ use crate::{
     db::Tx,
     model::{
         campaign::{CampaignStatus, Condition, EnrolmentStatus, StopReason},
-        touch::{EventKind, Reason, TouchStatus},
+        touch::{EventKind, Reason, Touch, TouchStatus},
     },
-    store::{events, touches},
+    store::{enrolments::Enrolment, events, touches},
 };
 
 pub(super) async fn take(job: TakeStep, State(app): State<App>, cx: Ctx) -> Result<Outcome, JobError> {
@@ -45,27 +45,29 @@ enum Taken {
 
 fn decide(tx: &mut Tx<'_>, app: &App, job: &TakeStep, now: Time) -> Result<Taken, AppError> {
     let place = Place::of(tx, job.campaign, job.contact)?;
-    let enrolment = &place.enrolment;
-    let waits = enrolment.status == EnrolmentStatus::Active
-        && enrolment.step == job.step
-        && place.campaign.status.is_live();
-    match enrolment.next_at.filter(|due| waits && *due > now) {
+    let Enrolment { status, version, step, next_at, .. } = place.enrolment;
+    // Whoever moves to another version with a message made goes on with it, though whoever made it was killed before its job.
+    let is_theirs =
+        (version, step) == (job.version, job.step) || (job.version < version && has_message(tx, &place)?);
+    if status != EnrolmentStatus::Active || !is_theirs {
+        return Ok(Taken::Over(vec![Follow::Ended(job.campaign)]));
+    }
+    match next_at.filter(|due| place.campaign.status.is_live() && *due > now) {
         Some(due) => Ok(Taken::NotBefore(due)),
-        None => follows(tx, app, &place, job, now).map(Taken::Over),
+        None => step_of(tx, app, &place, now).map(Taken::Over),
     }
 }
 
-fn follows(
-    tx: &mut Tx<'_>,
-    app: &App,
-    place: &Place,
-    job: &TakeStep,
-    now: Time,
-) -> Result<Vec<Follow>, AppError> {
-    let enrolment = &place.enrolment;
-    if enrolment.status != EnrolmentStatus::Active || enrolment.step != job.step {
-        return Ok(vec![Follow::Ended(job.campaign)]);
-    }
+/// Whether the message of the step is made that is before the contact.
+fn has_message(tx: &mut Tx<'_>, place: &Place) -> Result<bool, AppError> {
+    let Ok(step) = place.step(place.enrolment.step) else { return Ok(false) };
+    let made = touches::of_enrolment(tx, place.campaign.id, place.contact.id)?;
+    Ok(made.iter().any(|touch| touch.step_key == step.key))
+}
+
+/// Takes the step that is before the contact.
+fn step_of(tx: &mut Tx<'_>, app: &App, place: &Place, now: Time) -> Result<Vec<Follow>, AppError> {
+    let number = place.enrolment.step;
     if matches!(place.campaign.status, CampaignStatus::Cancelled | CampaignStatus::Done) {
         return next::end(tx, place, Some(StopReason::CampaignCancelled), now);
     }
@@ -78,16 +80,16 @@ fn follows(
     if colleagues::who_stops(tx, place)?.is_some() {
         return next::end(tx, place, Some(StopReason::ColleagueAnswered), now);
     }
-    if place.is_past_the_end(job.step) {
+    if place.is_past_the_end(number) {
         // The sequence has become shorter since the step was asked for.
         return next::end(tx, place, None, now);
     }
-    let step = place.step(job.step)?;
-    let opened = next::open(tx, app, place, job.step, step.channel, now)?;
+    let step = place.step(number)?;
+    let opened = next::open(tx, app, place, number, step.channel, now)?;
     let Follow::Send { touch, .. } = &opened else { return Ok(vec![opened]) };
-    if !touch.status.is_final() && !holds(tx, place, job.step, step.condition)? {
+    if !touch.status.is_final() && !holds(tx, place, number, step.condition)? {
         next::skip(tx, touch, Reason::ConditionNotMet, "", now)?;
-        return next::step_after(tx, place, job.step, now, now);
+        return next::step_after(tx, place, number, now, now);
     }
     if touch.status.is_final() {
         return next::after(tx, app, touch, now);
@@ -107,8 +109,12 @@ fn holds(tx: &mut Tx<'_>, place: &Place, number: u32, condition: Condition) -> R
         Condition::Clicked => known(EventKind::Clicked)?,
         Condition::NotClicked => !known(EventKind::Clicked)?,
         Condition::NotDelivered => {
-            let before = touches::of_enrolment(tx, campaign, contact)?;
-            !before.iter().any(|touch| touch.step + 1 == number && touch.status == TouchStatus::Delivered)
+            let had = touches::of_enrolment(tx, campaign, contact)?;
+            // The step before is the last one that they have had of those before: one that was put there later they have not.
+            let place_of = |touch: &Touch| place.number_of(touch.step_key).filter(|nth| *nth < number);
+            let before = had.iter().filter_map(place_of).max();
+            let is_it = |touch: &&Touch| before.is_some() && place.number_of(touch.step_key) == before;
+            !had.iter().filter(is_it).any(|touch| touch.status == TouchStatus::Delivered)
         }
     })
 }

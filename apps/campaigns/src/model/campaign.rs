@@ -198,6 +198,10 @@ impl StopReason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
+    /// Which step it is, in every version of its campaign's sequence; 0 before somebody has said that or it is written
+    /// ([`super::sequence`]).
+    #[serde(default, skip_serializing_if = "is_unkeyed")]
+    pub key: u32,
     /// By which channel.
     pub channel: Channel,
     /// How long after the touch before it; after the launch for the first.
@@ -223,6 +227,7 @@ impl Step {
     /// A step that is taken in any case, and says one thing to everybody who can be reached so.
     pub fn new(channel: Channel, template: TemplateId, delay: window::Delay) -> Self {
         Self {
+            key: 0,
             channel,
             delay,
             condition: Condition::Always,
@@ -266,6 +271,11 @@ impl Step {
         let weight = self.weight.or((!self.variants.is_empty()).then_some(USUAL_WEIGHT));
         Self { weight, ..self }
     }
+}
+
+/// Whether a step has no key yet.
+fn is_unkeyed(key: &u32) -> bool {
+    *key == 0
 }
 
 /// The delay of a step that says nothing about it.

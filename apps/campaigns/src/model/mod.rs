@@ -10,6 +10,7 @@ pub mod import;
 pub mod pause;
 pub mod provider;
 pub mod sender;
+pub mod sequence;
 pub mod touch;
 pub mod variant;
 

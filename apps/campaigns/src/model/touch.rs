@@ -150,6 +150,8 @@ pub enum Reason {
     ReviewOpen,
     /// A person has ended the contact's sequence.
     StoppedByPerson,
+    /// The version of the sequence by which the contact goes now has no such message.
+    SequenceChanged,
 }
 
 words!(TouchStatus, Reason, EventKind);
@@ -190,6 +192,7 @@ impl Reason {
             Reason::ContactPaused => "the contact is paused",
             Reason::ReviewOpen => "what the contact wrote may be an opt-out, and is to be read first",
             Reason::StoppedByPerson => "a person ended the sequence for this contact",
+            Reason::SequenceChanged => "the sequence was changed, and has no such message any more",
         }
     }
 }
@@ -203,7 +206,7 @@ pub struct Touch {
     pub campaign: CampaignId,
     /// To whom.
     pub contact: ContactId,
-    /// Which step of the sequence, from 1.
+    /// Which step of the sequence, from 1, in the version by which it goes.
     pub step: u32,
     /// By which channel.
     pub channel: Channel,
@@ -247,6 +250,8 @@ pub struct Touch {
     pub sent_at: Option<Time>,
     /// When its end was known.
     pub ended_at: Option<Time>,
+    /// The key of the step, which is the same in every version of the sequence.
+    pub step_key: u32,
 }
 
 impl Touch {

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use windlass::Job;
 
 use crate::flow::jobs::{
-    DropVoicemail, PageCampaign, SendEmail, SendSms, TakeStep, WarmUpSender, WatchTouch,
+    DropVoicemail, MoveContacts, PageCampaign, SendEmail, SendSms, TakeStep, WarmUpSender, WatchTouch,
 };
 
 /// What a job of that kind and payload is about: a word, and the path of its page below [`PATH`](super::PATH). Of a job that
@@ -18,6 +18,10 @@ pub fn of_job(kind: &str, payload: &[u8]) -> Option<(String, String)> {
         WatchTouch::KIND => message(read::<WatchTouch>(payload)?.touch.to_string()),
         PageCampaign::KIND => {
             let id = read::<PageCampaign>(payload)?.campaign;
+            (format!("campaign {id}"), format!("/{id}"))
+        }
+        MoveContacts::KIND => {
+            let id = read::<MoveContacts>(payload)?.campaign;
             (format!("campaign {id}"), format!("/{id}"))
         }
         TakeStep::KIND => {
@@ -45,7 +49,7 @@ mod tests {
         let leads = |kind: &str, payload: &str| of_job(kind, payload.as_bytes()).map(|(_, path)| path);
         assert_eq!(leads("send_email", r#"{"touch":7}"#).as_deref(), Some("/touches/7"));
         assert_eq!(leads("watch_touch", r#"{"touch":7}"#).as_deref(), Some("/touches/7"));
-        let step = r#"{"campaign":1,"contact":9,"step":2}"#;
+        let step = r#"{"campaign":1,"contact":9,"version":1,"step":2}"#;
         assert_eq!(leads("take_step", step).as_deref(), Some("/contacts/9"));
         assert_eq!(leads("page_campaign", r#"{"campaign":1}"#).as_deref(), Some("/1"));
         assert_eq!((leads("send_email", "{}"), leads("resize", r#"{"touch":7}"#)), (None, None));

@@ -257,8 +257,8 @@ impl Walk<'_> {
         for (text, counts) in self.parts.texts.iter().zip(&mut self.survey.texts) {
             // Of a step's variants a contact gets the one that the flow will choose.
             let is_theirs = |variant| {
-                let number = u32::try_from(text.step + 1).unwrap_or(u32::MAX);
-                let whose = For { campaign: self.parts.campaign.id, step: number, contact };
+                let key = self.parts.steps[text.step].key;
+                let whose = For { campaign: self.parts.campaign.id, step: key, contact };
                 choice::drawn(&self.arms[text.step], whose).is_some_and(|arm| arm.variant == variant)
             };
             if done == Some(text.step) || text.variant.is_some_and(|variant| !is_theirs(variant)) {

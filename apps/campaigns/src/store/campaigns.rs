@@ -8,6 +8,7 @@ use crate::{
     model::{
         CampaignId, ListId, SenderId, UserId,
         campaign::{Campaign, CampaignStatus, Step},
+        sequence,
     },
 };
 
@@ -42,7 +43,7 @@ fn read(mut row: Row) -> Result<Campaign, DbError> {
     })
 }
 
-/// Makes a draft; its number is the database's. Its sequence is version 1.
+/// Makes a draft; its number is the database's. Its sequence is version 1, and gives its steps their keys.
 ///
 /// # Errors
 /// The database's.
@@ -64,7 +65,7 @@ pub fn create(tx: &mut Tx<'_>, draft: &Campaign, steps: &[Step], now: Time) -> R
         draft.new_per_day.into(),
     ];
     let id = CampaignId(tx.count(sql, &values)?);
-    write_steps(tx, id, 1, steps, now)?;
+    write_steps(tx, id, 1, &sequence::first(steps), now)?;
     Ok(id)
 }
 
@@ -108,6 +109,16 @@ pub fn write_steps(
                ON CONFLICT (campaign_id, version) DO UPDATE SET steps = excluded.steps
                WHERE NOT EXISTS (SELECT 1 FROM enrolments WHERE campaign_id = $1 AND version = $2)";
     tx.run(sql, &[id.into(), version.into(), Value::json(steps), now.into()]).map(drop)
+}
+
+/// Each version of a campaign's sequence with its steps, in their order.
+///
+/// # Errors
+/// The database's.
+pub fn versions(tx: &mut Tx<'_>, id: CampaignId) -> Result<Vec<(u32, Vec<Step>)>, DbError> {
+    let sql = "SELECT version, steps FROM sequences WHERE campaign_id = $1 ORDER BY version";
+    let rows = tx.rows(sql, &[id.into()])?;
+    rows.into_iter().map(|mut row| Ok((row.small()?, row.json()?))).collect()
 }
 
 /// The steps of a version.

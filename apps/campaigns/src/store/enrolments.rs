@@ -66,6 +66,45 @@ pub fn page(
     tx.rows(sql, &[campaign.into(), after.into(), limit.into()])?.into_iter().map(read).collect()
 }
 
+/// Which contacts of a campaign are meant.
+#[derive(Clone, Debug, Default)]
+pub struct Which {
+    /// Who stand so.
+    pub status: Option<EnrolmentStatus>,
+    /// Whose sequence was stopped for that reason.
+    pub reason: Option<String>,
+    /// Who go by that version.
+    pub version: Option<u32>,
+    /// Before whom that step is, from 1.
+    pub step: Option<u32>,
+}
+
+/// Contacts of a campaign after that one, in their order.
+///
+/// # Errors
+/// The database's.
+pub fn list(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    which: &Which,
+    after: ContactId,
+    limit: u32,
+) -> Result<Vec<Enrolment>, DbError> {
+    let sql = "SELECT campaign_id, contact_id, version, step, status, reason, next_at FROM enrolments
+               WHERE campaign_id = $1 AND contact_id > $2 AND ($3 = '' OR status = $3) AND ($4 = '' OR reason = $4)
+               AND ($5 = 0 OR version = $5) AND ($6 = 0 OR step = $6) ORDER BY contact_id LIMIT $7";
+    let values = [
+        campaign.into(),
+        after.into(),
+        which.status.map_or(Value::Text(String::new()), Value::from),
+        which.reason.as_deref().unwrap_or_default().into(),
+        which.version.unwrap_or(0).into(),
+        which.step.unwrap_or(0).into(),
+        limit.into(),
+    ];
+    tx.rows(sql, &values)?.into_iter().map(read).collect()
+}
+
 /// The enrolments of a contact.
 ///
 /// # Errors
@@ -76,7 +115,8 @@ pub fn of_contact(tx: &mut Tx<'_>, contact: ContactId) -> Result<Vec<Enrolment>,
     tx.rows(sql, &[contact.into()])?.into_iter().map(read).collect()
 }
 
-/// Moves a contact on to a step that is due then; false when they are not at the step before any more.
+/// Moves a contact on to a step of their version that is due then; false when they are not before it any more, or go by
+/// another version.
 ///
 /// # Errors
 /// The database's.
@@ -84,13 +124,13 @@ pub fn advance(
     tx: &mut Tx<'_>,
     campaign: CampaignId,
     contact: ContactId,
-    step: u32,
+    (version, step): (u32, u32),
     due: Time,
     now: Time,
 ) -> Result<bool, DbError> {
     let sql = "UPDATE enrolments SET step = $3, next_at = $4, updated_at = $5
-               WHERE campaign_id = $1 AND contact_id = $2 AND status = 'active' AND step < $3";
-    let values = [campaign.into(), contact.into(), step.into(), due.into(), now.into()];
+               WHERE campaign_id = $1 AND contact_id = $2 AND status = 'active' AND step < $3 AND version = $6";
+    let values = [campaign.into(), contact.into(), step.into(), due.into(), now.into(), version.into()];
     Ok(tx.run(sql, &values)? > 0)
 }
 
@@ -107,7 +147,7 @@ pub fn before_step(
     let sql = "SELECT campaign_id, contact_id, version, step, status, reason, next_at FROM enrolments AS e
                WHERE campaign_id = $1 AND contact_id > $2 AND status = 'active' AND NOT EXISTS (
                  SELECT 1 FROM touches AS t WHERE t.campaign_id = e.campaign_id AND t.contact_id = e.contact_id
-                 AND t.step = e.step)
+                 AND t.step = e.step AND t.version = e.version)
                ORDER BY contact_id LIMIT $3";
     tx.rows(sql, &[campaign.into(), after.into(), limit.into()])?.into_iter().map(read).collect()
 }
@@ -188,21 +228,90 @@ pub fn stop_campaign(
     tx.run(sql, &[campaign.into(), reason.into(), now.into()])
 }
 
-/// Lets contacts go by another version of the sequence: those before their first message, or all who have steps before
-/// them; how many.
+/// Contacts of a campaign after that one, in their order, who have steps before them and go by a version before that one.
+/// Of those who stand at the first step only, if that is wanted.
+///
+/// # Errors
+/// The database's.
+pub fn behind(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    version: u32,
+    at_first: bool,
+    after: ContactId,
+    limit: u32,
+) -> Result<Vec<Enrolment>, DbError> {
+    let sql = "SELECT campaign_id, contact_id, version, step, status, reason, next_at FROM enrolments
+               WHERE campaign_id = $1 AND contact_id > $2 AND status = 'active' AND version < $3
+               AND ($4 = 0 OR step = 1) ORDER BY contact_id LIMIT $5";
+    let values = [campaign.into(), after.into(), version.into(), at_first.into(), limit.into()];
+    tx.rows(sql, &values)?.into_iter().map(read).collect()
+}
+
+/// Has a contact go on by another version, at that step of it, which is due then; false when their sequence has ended.
 ///
 /// # Errors
 /// The database's.
 pub fn move_to(
     tx: &mut Tx<'_>,
     campaign: CampaignId,
-    version: u32,
-    past_first: bool,
+    contact: ContactId,
+    (version, step): (u32, u32),
+    due: Option<Time>,
     now: Time,
-) -> Result<u64, DbError> {
-    let sql = "UPDATE enrolments SET version = $2, updated_at = $4
-               WHERE campaign_id = $1 AND status = 'active' AND ($3 = 1 OR step = 1)";
-    tx.run(sql, &[campaign.into(), version.into(), past_first.into(), now.into()])
+) -> Result<bool, DbError> {
+    let sql = "UPDATE enrolments SET version = $3, step = $4, next_at = $5, updated_at = $6
+               WHERE campaign_id = $1 AND contact_id = $2 AND status = 'active'";
+    let values = [campaign.into(), contact.into(), version.into(), step.into(), due.into(), now.into()];
+    Ok(tx.run(sql, &values)? > 0)
+}
+
+/// How many contacts of a campaign come before that one, and not before the other.
+///
+/// # Errors
+/// The database's.
+pub fn between(
+    tx: &mut Tx<'_>,
+    campaign: CampaignId,
+    from: ContactId,
+    to: ContactId,
+) -> Result<u32, DbError> {
+    let sql =
+        "SELECT count(*) FROM enrolments WHERE campaign_id = $1 AND contact_id >= $2 AND contact_id < $3";
+    let count = tx.count(sql, &[campaign.into(), from.into(), to.into()])?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// Contacts who stand at the same step of the same version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnderWay {
+    /// The version by which they go.
+    pub version: u32,
+    /// The step of it that is before them.
+    pub step: u32,
+    /// Whether its message is made, and not sent yet.
+    pub waits: bool,
+    /// How many.
+    pub count: i64,
+}
+
+/// Where the contacts of a campaign stand who have steps before them.
+///
+/// # Errors
+/// The database's.
+pub fn under_way(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<UnderWay>, DbError> {
+    let sql = "SELECT version, step, waits, count(*) FROM (
+                 SELECT e.version AS version, e.step AS step, CASE WHEN EXISTS (
+                   SELECT 1 FROM touches AS t WHERE t.campaign_id = e.campaign_id AND t.contact_id = e.contact_id
+                   AND t.version = e.version AND t.step = e.step AND t.status IN ('queued', 'deferred', 'sending')
+                 ) THEN 1 ELSE 0 END AS waits
+                 FROM enrolments AS e WHERE e.campaign_id = $1 AND e.status = 'active'
+               ) AS stands GROUP BY version, step, waits ORDER BY version, step, waits";
+    let rows = tx.rows(sql, &[campaign.into()])?;
+    let read = |mut row: Row| {
+        Ok(UnderWay { version: row.small()?, step: row.small()?, waits: row.bool()?, count: row.int()? })
+    };
+    rows.into_iter().map(read).collect()
 }
 
 /// How many contacts of a campaign stand where.

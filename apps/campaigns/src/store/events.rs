@@ -113,8 +113,8 @@ pub fn is_known(
 /// How many messages of a step were answered how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answers {
-    /// The step.
-    pub step: u32,
+    /// The key of the step.
+    pub step_key: u32,
     /// The channel.
     pub channel: Channel,
     /// The version of the sequence by which they go.
@@ -135,18 +135,18 @@ pub struct Answers {
 /// The database's.
 pub fn answers(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<Answers>, DbError> {
     // The kinds are those of the index `events_answers`, word by word.
-    let sql = "SELECT t.step, t.channel, t.version, t.variant,
+    let sql = "SELECT t.step_key, t.channel, t.version, t.variant,
                CASE WHEN t.status IN ('sent', 'delivered', 'bounced') THEN 1 ELSE 0 END AS are_sent,
                CASE WHEN e.kind = 'complained' THEN 'opted_out' ELSE e.kind END AS said, count(DISTINCT t.id)
                FROM events AS e JOIN touches AS t ON t.id = e.touch_id
                WHERE e.campaign_id = $1 AND e.kind IN ('opened', 'clicked', 'replied', 'opted_out', 'complained')
-               GROUP BY t.step, t.channel, t.version, t.variant, are_sent, said
-               ORDER BY t.step, t.channel, t.version, t.variant, are_sent, said";
+               GROUP BY t.step_key, t.channel, t.version, t.variant, are_sent, said
+               ORDER BY t.step_key, t.channel, t.version, t.variant, are_sent, said";
     let rows = tx.rows(sql, &[campaign.into()])?;
     rows.into_iter()
         .map(|mut row| {
             Ok(Answers {
-                step: row.small()?,
+                step_key: row.small()?,
                 channel: row.word()?,
                 version: row.small()?,
                 variant: Variant::named(&row.text()?),

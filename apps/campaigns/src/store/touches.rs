@@ -18,7 +18,7 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "id, campaign_id, contact_id, step, channel, version, template_id, variant, status, reason, detail, until_at, address, sender_id, job, provider_ref, provider_status, sends, content_hash, evidence, counted_day, created_at, sending_at, sent_at, ended_at"
+        "id, campaign_id, contact_id, step, channel, version, template_id, variant, status, reason, detail, until_at, address, sender_id, job, provider_ref, provider_status, sends, content_hash, evidence, counted_day, created_at, sending_at, sent_at, ended_at, step_key"
     };
 }
 
@@ -57,6 +57,7 @@ fn read(mut row: Row) -> Result<Touch, DbError> {
         sending_at: row.maybe_time()?,
         sent_at: row.maybe_time()?,
         ended_at: row.maybe_time()?,
+        step_key: row.small()?,
     })
 }
 
@@ -67,8 +68,10 @@ pub struct NewTouch {
     pub campaign: CampaignId,
     /// To whom.
     pub contact: ContactId,
-    /// Which step.
+    /// Which step: its number in the version.
     pub step: u32,
+    /// Which step: its key.
+    pub step_key: u32,
     /// By which channel.
     pub channel: Channel,
     /// By which version of the sequence.
@@ -94,9 +97,9 @@ fn letter(variant: Option<Variant>) -> Value {
 /// The database's.
 pub fn ensure(tx: &mut Tx<'_>, new: &NewTouch, now: Time) -> Result<Touch, DbError> {
     let sql = "INSERT INTO touches (campaign_id, contact_id, step, channel, version, status, address, sender_id, created_at,
-               template_id, variant)
-               VALUES ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10)
-               ON CONFLICT (campaign_id, contact_id, step, channel) DO NOTHING";
+               template_id, variant, step_key)
+               VALUES ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10, $11)
+               ON CONFLICT (campaign_id, contact_id, step_key, channel) DO NOTHING";
     let values = [
         new.campaign.into(),
         new.contact.into(),
@@ -108,9 +111,10 @@ pub fn ensure(tx: &mut Tx<'_>, new: &NewTouch, now: Time) -> Result<Touch, DbErr
         now.into(),
         new.template.into(),
         letter(new.variant),
+        new.step_key.into(),
     ];
     tx.run(sql, &values)?;
-    of_step(tx, new.campaign, new.contact, new.step, new.channel)?
+    of_step(tx, new.campaign, new.contact, new.step_key, new.channel)?
         .ok_or_else(|| DbError::Row("a message that was written is gone".to_owned()))
 }
 
@@ -122,7 +126,7 @@ pub fn get(tx: &mut Tx<'_>, id: TouchId) -> Result<Option<Touch>, DbError> {
     tx.row(select!(columns, "FROM touches WHERE id = $1"), &[id.into()])?.map(read).transpose()
 }
 
-/// The message of a step by that channel.
+/// The message of the step of that key by that channel.
 ///
 /// # Errors
 /// The database's.
@@ -130,17 +134,17 @@ pub fn of_step(
     tx: &mut Tx<'_>,
     campaign: CampaignId,
     contact: ContactId,
-    step: u32,
+    step_key: u32,
     channel: Channel,
 ) -> Result<Option<Touch>, DbError> {
     let sql = select!(
         columns,
-        "FROM touches WHERE campaign_id = $1 AND contact_id = $2 AND step = $3 AND channel = $4"
+        "FROM touches WHERE campaign_id = $1 AND contact_id = $2 AND step_key = $3 AND channel = $4"
     );
-    tx.row(sql, &[campaign.into(), contact.into(), step.into(), channel.into()])?.map(read).transpose()
+    tx.row(sql, &[campaign.into(), contact.into(), step_key.into(), channel.into()])?.map(read).transpose()
 }
 
-/// The messages that a campaign sent a contact, in the order of their steps.
+/// The messages that a campaign made for a contact, in the order in which it did.
 ///
 /// # Errors
 /// The database's.
@@ -149,7 +153,7 @@ pub fn of_enrolment(
     campaign: CampaignId,
     contact: ContactId,
 ) -> Result<Vec<Touch>, DbError> {
-    let sql = select!(columns, "FROM touches WHERE campaign_id = $1 AND contact_id = $2 ORDER BY step, id");
+    let sql = select!(columns, "FROM touches WHERE campaign_id = $1 AND contact_id = $2 ORDER BY id");
     tx.rows(sql, &[campaign.into(), contact.into()])?.into_iter().map(read).collect()
 }
 
@@ -225,8 +229,10 @@ pub struct Which {
     pub reason: Option<Reason>,
     /// By one channel.
     pub channel: Option<Channel>,
-    /// Of one step, from 1.
+    /// Of the step of that number, from 1, in the version by which the message goes.
     pub step: Option<u32>,
+    /// Of the step of that key, in whatever version.
+    pub step_key: Option<u32>,
     /// Of one variant of a step.
     pub variant: Option<Variant>,
 }
@@ -247,12 +253,14 @@ pub fn page(tx: &mut Tx<'_>, which: Which, before: TouchId, limit: u32) -> Resul
         word(which.channel.map(Value::from)),
         which.step.unwrap_or(0).into(),
         letter(which.variant),
+        which.step_key.unwrap_or(0).into(),
     ];
     let sql = select!(
         columns,
         "FROM touches WHERE id < $1 AND ($3 = 0 OR campaign_id = $3) AND ($4 = '' OR status = $4)
          AND ($5 = '' OR reason = $5) AND ($6 = '' OR channel = $6)
-         AND ($7 = 0 OR step = $7) AND ($8 = '' OR variant = $8) ORDER BY id DESC LIMIT $2"
+         AND ($7 = 0 OR step = $7) AND ($8 = '' OR variant = $8)
+         AND ($9 = 0 OR step_key = $9) ORDER BY id DESC LIMIT $2"
     );
     tx.rows(sql, &values)?.into_iter().map(read).collect()
 }
@@ -260,8 +268,8 @@ pub fn page(tx: &mut Tx<'_>, which: Which, before: TouchId, limit: u32) -> Resul
 /// How many messages of a campaign stand where, by step and channel.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
-    /// The step.
-    pub step: u32,
+    /// The key of the step.
+    pub step_key: u32,
     /// The channel.
     pub channel: Channel,
     /// The status.
@@ -277,13 +285,13 @@ pub struct Tally {
 /// # Errors
 /// The database's.
 pub fn tallies(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<Tally>, DbError> {
-    let sql = "SELECT step, channel, status, reason, count(*) FROM touches WHERE campaign_id = $1
-               GROUP BY step, channel, status, reason ORDER BY step, channel, status, reason";
+    let sql = "SELECT step_key, channel, status, reason, count(*) FROM touches WHERE campaign_id = $1
+               GROUP BY step_key, channel, status, reason ORDER BY step_key, channel, status, reason";
     let rows = tx.rows(sql, &[campaign.into()])?;
     rows.into_iter()
         .map(|mut row| {
             Ok(Tally {
-                step: row.small()?,
+                step_key: row.small()?,
                 channel: row.word()?,
                 status: row.word()?,
                 reason: row.text()?,
@@ -316,7 +324,7 @@ pub fn sent_since(tx: &mut Tx<'_>, campaign: CampaignId, since: Time) -> Result<
     rows.into_iter().map(read).collect()
 }
 
-/// The messages of a campaign after that contact's of that step by that channel: by contact, step and channel.
+/// The messages of a campaign after that contact's of the step of that key by that channel: by contact, key and channel.
 ///
 /// # Errors
 /// The database's.
@@ -328,11 +336,11 @@ pub fn of_campaign(
 ) -> Result<Vec<Touch>, DbError> {
     let sql = select!(
         columns,
-        "FROM touches WHERE campaign_id = $1 AND (contact_id, step, channel) > ($2, $3, $4)
-         ORDER BY contact_id, step, channel LIMIT $5"
+        "FROM touches WHERE campaign_id = $1 AND (contact_id, step_key, channel) > ($2, $3, $4)
+         ORDER BY contact_id, step_key, channel LIMIT $5"
     );
-    let (contact, step, channel) = after;
-    let values = [campaign.into(), contact.into(), step.into(), channel.into(), limit.into()];
+    let (contact, step_key, channel) = after;
+    let values = [campaign.into(), contact.into(), step_key.into(), channel.into(), limit.into()];
     tx.rows(sql, &values)?.into_iter().map(read).collect()
 }
 
@@ -494,6 +502,24 @@ pub fn skip_campaign(
     tx.run(sql, &[campaign.into(), reason.into(), now.into()])
 }
 
+/// Has a message that waits go by another version, as the step of that number there, and say that; false when it does not wait
+/// any more.
+///
+/// # Errors
+/// The database's.
+pub fn rewrite(
+    tx: &mut Tx<'_>,
+    id: TouchId,
+    place: (u32, u32),
+    says: (TemplateId, Option<Variant>),
+) -> Result<bool, DbError> {
+    let ((version, step), (template, variant)) = (place, says);
+    let sql = "UPDATE touches SET version = $2, step = $3, template_id = $4, variant = $5
+               WHERE id = $1 AND status IN ('queued', 'deferred')";
+    let values = [id.into(), version.into(), step.into(), template.into(), letter(variant)];
+    Ok(tx.run(sql, &values)? > 0)
+}
+
 /// What is written before the provider is asked.
 #[derive(Clone, Debug)]
 pub struct Sending {
@@ -503,8 +529,6 @@ pub struct Sending {
     pub template: TemplateId,
     /// Which variant of the step that is.
     pub variant: Option<Variant>,
-    /// The version of the sequence that says so.
-    pub version: u32,
     /// The content's hash.
     pub content_hash: String,
     /// What was checked.
@@ -520,7 +544,7 @@ pub struct Sending {
 pub fn begin(tx: &mut Tx<'_>, id: TouchId, sending: &Sending, now: Time) -> Result<bool, DbError> {
     let sql = "UPDATE touches SET status = 'sending', reason = '', detail = '', until_at = NULL, sender_id = $2,
                content_hash = $3, evidence = $4, counted_day = $5, sending_at = COALESCE(sending_at, $6), sends = sends + 1,
-               template_id = $7, variant = $8, version = $9 WHERE id = $1 AND status IN ('queued', 'deferred')";
+               template_id = $7, variant = $8 WHERE id = $1 AND status IN ('queued', 'deferred')";
     let values = [
         id.into(),
         sending.sender.into(),
@@ -530,7 +554,6 @@ pub fn begin(tx: &mut Tx<'_>, id: TouchId, sending: &Sending, now: Time) -> Resu
         now.into(),
         sending.template.into(),
         letter(sending.variant),
-        sending.version.into(),
     ];
     Ok(tx.run(sql, &values)? > 0)
 }

@@ -8,8 +8,8 @@ use crate::{
 /// How many messages of a variant stand where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
-    /// The step.
-    pub step: u32,
+    /// The key of the step.
+    pub step_key: u32,
     /// The version of the sequence by which they go.
     pub version: u32,
     /// The variant.
@@ -26,13 +26,13 @@ pub struct Tally {
 /// The database's.
 pub fn tallies(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<Tally>, DbError> {
     // The condition is that of the index `touches_variants`, word by word.
-    let sql = "SELECT step, version, variant, status, count(*) FROM touches WHERE campaign_id = $1 AND variant <> ''
-               GROUP BY step, version, variant, status ORDER BY step, version, variant, status";
+    let sql = "SELECT step_key, version, variant, status, count(*) FROM touches WHERE campaign_id = $1 AND variant <> ''
+               GROUP BY step_key, version, variant, status ORDER BY step_key, version, variant, status";
     let rows = tx.rows(sql, &[campaign.into()])?;
     rows.into_iter()
         .map(|mut row| {
             Ok(Tally {
-                step: row.small()?,
+                step_key: row.small()?,
                 version: row.small()?,
                 variant: row.word()?,
                 status: row.word()?,
@@ -40,16 +40,4 @@ pub fn tallies(tx: &mut Tx<'_>, campaign: CampaignId) -> Result<Vec<Tally>, DbEr
             })
         })
         .collect()
-}
-
-/// Takes its variant from every message that still waits for a contact who goes by that version, and was made by another:
-/// which one it is to be is chosen again when its turn comes.
-///
-/// # Errors
-/// The database's.
-pub fn choose_again(tx: &mut Tx<'_>, campaign: CampaignId, version: u32) -> Result<u64, DbError> {
-    let sql = "UPDATE touches SET variant = '' WHERE campaign_id = $1 AND variant <> '' AND version <> $2
-               AND status IN ('queued', 'deferred')
-               AND contact_id IN (SELECT contact_id FROM enrolments WHERE campaign_id = $1 AND version = $2)";
-    tx.run(sql, &[campaign.into(), version.into()])
 }

@@ -28,12 +28,12 @@ pub struct Said {
     pub variant: Option<Variant>,
 }
 
-/// For whom a step is taken: its campaign, its number from 1, and the contact.
+/// For whom a step is taken: its campaign, its key, and the contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct For {
     /// The campaign.
     pub campaign: CampaignId,
-    /// The step's number.
+    /// The step's key: whoever moves a step does not share out its contacts anew.
     pub step: u32,
     /// The contact.
     pub contact: ContactId,

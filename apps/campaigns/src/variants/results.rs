@@ -1,7 +1,7 @@
 //! What came of each variant of a campaign's tests, counted from its messages.
 //!
-//! A test is a step with its variants and their weights. Versions of the sequence that have the same of them at the same
-//! step are one test, whatever else they change; whoever changes a text or a weight begins another, whose numbers stand by
+//! A test is a step with its variants and their weights. Versions of the sequence in which the same step has the same of
+//! them are one test, whatever else they change and wherever they put it; whoever changes a text or a weight begins another, whose numbers stand by
 //! themselves, since contacts of another time, or shared out otherwise, are no fair comparison. A message counts for the
 //! variant and version that were written down when its provider was asked.
 //!
@@ -17,6 +17,7 @@ use crate::{
     db::Tx,
     model::{
         campaign::{Campaign, Step},
+        sequence,
         touch::{EventKind, TouchStatus},
         variant::{Arm, Variant},
         words,
@@ -47,8 +48,10 @@ impl Goal {
 /// A test: a step that shares its contacts among variants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Test {
-    /// The step, from 1.
+    /// The step, from 1: its number in the present version of the sequence, or in the last that had it.
     pub step: u32,
+    /// The step's key, which it has in every version.
+    pub step_key: u32,
     /// By which channel.
     pub channel: Channel,
     /// Whether the campaign's present version has it: otherwise it is over, but for those who go by an earlier one.
@@ -159,14 +162,20 @@ impl Test {
             });
         }
         let (version, is_current) = version;
-        let test =
-            Self { step: number, channel: step.channel, is_current, versions: vec![version], variants };
+        let test = Self {
+            step: number,
+            step_key: step.key,
+            channel: step.channel,
+            is_current,
+            versions: vec![version],
+            variants,
+        };
         Ok(Some(test).filter(|test| !test.variants.is_empty()))
     }
 
-    fn is_of(&self, number: u32, step: &Step) -> bool {
+    fn is_of(&self, step: &Step) -> bool {
         let ours = self.variants.iter().map(|one| one.arm);
-        (self.step, self.channel) == (number, step.channel) && ours.eq(step.arms())
+        (self.step_key, self.channel) == (step.key, step.channel) && ours.eq(step.arms())
     }
 }
 
@@ -197,13 +206,15 @@ pub(crate) fn count(
         sequences.push((version, campaigns::steps(tx, campaign.id, version)?));
     }
     // The variants of a step in a version are a row of the test that they belong to.
-    let mut row = |tx: &mut Tx<'_>, step: u32, version: u32, variant: Variant| -> Result<_, AppError> {
-        let sequence = sequences.iter().find(|(one, _)| *one == version);
-        let written = sequence.and_then(|(_, steps)| steps.get(usize::try_from(step).ok()?.checked_sub(1)?));
-        let Some(written) = written else { return Ok(None) };
-        let at = match tests.iter().position(|test: &Test| test.is_of(step, written)) {
+    let mut row = |tx: &mut Tx<'_>, key: u32, version: u32, variant: Variant| -> Result<_, AppError> {
+        let found = sequences.iter().find(|(one, _)| *one == version);
+        let written = found.and_then(|(_, steps)| (1..).zip(steps).find(|(_, step)| step.key == key));
+        let Some((number, written)) = written else { return Ok(None) };
+        // A test that is over stands beside what its step does now.
+        let number = sequence::number_of(steps, key).unwrap_or(number);
+        let at = match tests.iter().position(|test: &Test| test.is_of(written)) {
             Some(at) => at,
-            None => match Test::begun(tx, step, written, (version, false))? {
+            None => match Test::begun(tx, number, written, (version, false))? {
                 Some(test) => {
                     tests.push(test);
                     tests.len() - 1
@@ -220,12 +231,12 @@ pub(crate) fn count(
     let mut counted = Vec::new();
     for tally in &tallies {
         let count = whole(tally.count);
-        counted.push((row(tx, tally.step, tally.version, tally.variant)?, Ok(tally.status), count));
+        counted.push((row(tx, tally.step_key, tally.version, tally.variant)?, Ok(tally.status), count));
     }
     for answer in answers.iter().filter(|answer| answer.are_sent) {
         let Some(variant) = answer.variant else { continue };
         let count = whole(answer.count);
-        counted.push((row(tx, answer.step, answer.version, variant)?, Err(answer.kind), count));
+        counted.push((row(tx, answer.step_key, answer.version, variant)?, Err(answer.kind), count));
     }
     for (place, what, count) in counted {
         let Some((at, nth)) = place else { continue };

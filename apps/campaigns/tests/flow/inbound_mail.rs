@@ -233,7 +233,8 @@ async fn what_comes_back_by_mail_is_heard(dir: &Path, database: &str) {
     assert!(doubts.contains(&(Some(people[7]), Channel::Email)), "{reviews:#?}");
 
     let figures = figures::counted(&office.stage.app, id).await.unwrap();
-    let mails = figures.funnel.iter().find(|row| row.step == 1 && row.channel == Channel::Email).unwrap();
+    let mails =
+        figures.funnel.iter().find(|row| row.step == Some(1) && row.channel == Channel::Email).unwrap();
     assert_eq!((mails.replied, mails.opted_out), (2, 3), "{mails:?}");
     assert!(mails.counts.contains(&(TouchStatus::Bounced, 2)), "{mails:?}");
     office.stage.rest().await;

@@ -8,6 +8,7 @@ mod caps;
 mod colleagues;
 mod crash;
 mod db;
+mod enrolled;
 mod holds;
 mod inbound_mail;
 mod late;
@@ -22,6 +23,7 @@ mod stage;
 mod statements;
 mod stops;
 mod variants;
+mod versions;
 mod windows;
 
 #[path = "../../../../crates/windlass-postgres/tests/server/mod.rs"]

@@ -89,8 +89,7 @@ fn ask_of_many(
     say!(touches::of_campaign(tx, id, (one, 1, "email"), 3));
     say!(events::answers(tx, id));
     say!(variants::tallies(tx, id));
-    say!(variants::choose_again(tx, id, 2));
-    say!(variants::tallies(tx, id));
+    say!(enrolments::under_way(tx, id));
     say!(events::of_contact(tx, one));
     let address = Addressed { hash: "h2".into(), text: None };
     say!(suppressions::is_any(tx));
@@ -363,10 +362,15 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     say!(enrolments::get(tx, id, one));
     say!(enrolments::page(tx, id, one, 2));
     say!(enrolments::of_contact(tx, one));
-    say!(enrolments::advance(tx, id, one, 2, LATER, NOW));
-    say!(enrolments::advance(tx, id, one, 2, LATER, NOW));
-    say!(enrolments::move_to(tx, id, 2, false, NOW));
-    say!(enrolments::move_to(tx, id, 2, true, NOW));
+    say!(enrolments::advance(tx, id, one, (1, 2), LATER, NOW));
+    say!(enrolments::advance(tx, id, one, (1, 2), LATER, NOW));
+    say!(enrolments::advance(tx, id, two, (2, 2), LATER, NOW));
+    say!(enrolments::behind(tx, id, 2, true, ContactId(0), 9));
+    say!(enrolments::behind(tx, id, 2, false, ContactId(0), 9));
+    say!(enrolments::between(tx, id, one, three));
+    say!(enrolments::move_to(tx, id, two, (2, 3), None, NOW));
+    say!(enrolments::move_to(tx, id, one, (2, 2), Some(LATER), NOW));
+    say!(campaigns::versions(tx, id));
     say!(enrolments::end(tx, id, two, None, NOW));
     say!(enrolments::stop_all(tx, three, StopReason::OptedOut, NOW));
     say!(enrolments::counts(tx, id).map(|mut counts| {
@@ -380,6 +384,7 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
         campaign: id,
         contact,
         step,
+        step_key: step,
         channel: Channel::Email,
         version: 1,
         template: mail,
@@ -398,12 +403,12 @@ fn ask_everything(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
         sender: ann,
         template: mail,
         variant: Some(Variant::A),
-        version: 2,
         content_hash: "ab".into(),
         evidence: Evidence { checked_at: NOW, window: looked.evaluation().clone(), consent: Some(consent) },
         day: "2026-11-18".into(),
     };
     say!(touches::set_job(tx, all[0], "01a1ef2b"));
+    say!(touches::rewrite(tx, all[0], (2, 3), (mail, Some(Variant::A))));
     say!(touches::defer(tx, all[0], Reason::SenderPaused, "holidays", LATER));
     say!(touches::waiting(tx, id, TouchId(0), 9));
     say!(touches::hand_over(tx, all[0], ann, "01a1ef2c"));

@@ -520,7 +520,17 @@ async fn a_campaign_that_was_launched_gets_another_version_of_its_sequence() {
     let id = filled.campaign;
     let read = |id| site.app.db().read(move |tx| campaigns::get(tx, id));
     let revision = read(id).await.unwrap().unwrap().revision.to_string();
-    let form = with(&with(&CAMPAIGN, &STEP), &[("revision", &revision), ("then", "save")]);
+    let form =
+        with(&with(&CAMPAIGN, &STEP), &[("revision", &revision), ("then", "save"), ("moves", "everybody")]);
+    // Whoever changes the sequence is told first what that means.
+    let html = site.post("/1/edit", &form).await.text;
+    assert!(
+        html.contains("What version 2 of the sequence means") && html.contains("value=\"sure\""),
+        "{html}"
+    );
+    assert!(html.contains("1 contact before step 1: they stay there."), "{html}");
+    assert_eq!(read(id).await.unwrap().unwrap().version, 1);
+    let form = with(&form, &[("then", "sure")]);
     assert!(site.post("/1/edit", &form).await.flash().good);
     let campaign = read(id).await.unwrap().unwrap();
     assert_eq!((campaign.version, campaign.name.as_str()), (2, "autumn"));

@@ -71,6 +71,7 @@ async fn under_way(site: &Site, text: &str) -> (Filled, TouchId) {
             campaign,
             contact,
             step: 1,
+            step_key: 1,
             channel: Channel::Email,
             version: 1,
             template,
@@ -95,7 +96,6 @@ async fn under_way(site: &Site, text: &str) -> (Filled, TouchId) {
             sender,
             template,
             variant: None,
-            version: 1,
             content_hash: "00".into(),
             evidence: Evidence {
                 checked_at: now,
@@ -107,7 +107,7 @@ async fn under_way(site: &Site, text: &str) -> (Filled, TouchId) {
         touches::begin(tx, touch.id, &sending, now)?;
         touches::sent(tx, touch.id, &format!("<ref {text}>"), "250", now)?;
         events::note(tx, &touch, EventKind::Opened, "mail", &format!("by {text}"), None, now)?;
-        let waits = touches::ensure(tx, &NewTouch { step: 2, ..new }, now)?;
+        let waits = touches::ensure(tx, &NewTouch { step: 2, step_key: 2, ..new }, now)?;
         let until = now.plus_ms(3_600_000);
         touches::defer(tx, waits.id, Reason::ProviderBusy, &format!("451 {text}"), until)?;
         let about = (Some(touch.id), Some(contact), Channel::Sms);

@@ -83,6 +83,7 @@ pub(crate) async fn under_test(site: &Site, text: &str, sent: [i64; 2], replied:
                     campaign,
                     contact,
                     step: 1,
+                    step_key: 1,
                     channel: Channel::Email,
                     version: 1,
                     template,
@@ -224,7 +225,7 @@ async fn a_test_is_ended_after_a_question_and_the_log_says_who_did_it() {
     assert_eq!(
         steps(&site, filled.campaign).await[0],
         json!({
-            "channel": "email", "delay": {"unit": "minutes", "count": 0}, "condition": "always", "template": 2
+            "key": 1, "channel": "email", "delay": {"unit": "minutes", "count": 0}, "condition": "always", "template": 2
         })
     );
     let html = site.page("/1").await;

@@ -10,6 +10,7 @@ use windlass_campaigns::drafts::{self, Kept, Moves};
 use windlass_campaigns::figures;
 use windlass_campaigns::flow::{pauses, share::Sharing, verbs};
 use windlass_campaigns::model::campaign::{Campaign, EnrolmentStatus, StopReason};
+use windlass_campaigns::model::sequence;
 use windlass_campaigns::model::variant::Variant;
 use windlass_campaigns::model::{CampaignId, ContactId};
 use windlass_campaigns::store;
@@ -208,7 +209,8 @@ pub(crate) struct Standing {
     pub(crate) enrolments: Vec<(EnrolmentStatus, i64)>,
     /// Of those that are stopped, for which reason how many.
     pub(crate) stopped: Vec<(StopReason, i64)>,
-    pub(crate) touches: Vec<store::touches::Tally>,
+    /// With the number of their step, where the sequence still has it.
+    pub(crate) touches: Vec<(Option<u32>, store::touches::Tally)>,
     pub(crate) tests: Vec<Test>,
 }
 
@@ -325,7 +327,10 @@ async fn standing(app: &App, id: CampaignId) -> Result<Standing, Fault> {
         let mut campaign = store::campaigns::get(tx, id)?.ok_or_else(|| AppError::unknown("campaign", id))?;
         campaign.contacts = store::campaigns::reaches(tx, &campaign)?;
         let enrolments = (store::enrolments::counts(tx, id)?, store::enrolments::stops(tx, id)?);
-        Ok::<_, AppError>((campaign, enrolments, store::touches::tallies(tx, id)?))
+        let steps = store::campaigns::steps(tx, id, campaign.version)?;
+        let numbered = |tally: store::touches::Tally| (sequence::number_of(&steps, tally.step_key), tally);
+        let touches = store::touches::tallies(tx, id)?.into_iter().map(numbered).collect();
+        Ok::<_, AppError>((campaign, enrolments, touches))
     });
     let (campaign, (enrolments, stopped), touches) = found.await?;
     let tests = figures::of(app, id).await?.tests.clone();

@@ -381,6 +381,7 @@ impl Texts {
     /// A mail, or a text to whom has no mailbox; and a call after a while, where there are calls.
     fn steps(&self, has_calls: bool) -> Vec<Step> {
         let mut steps = vec![Step {
+            key: 0,
             channel: Channel::Email,
             delay: Delay::Minutes(0),
             condition: Condition::Always,
@@ -391,6 +392,7 @@ impl Texts {
         }];
         if has_calls {
             steps.push(Step {
+                key: 0,
                 channel: Channel::Voicemail,
                 delay: Delay::Minutes(CALLED_AFTER_MINUTES),
                 condition: Condition::NotReplied,

@@ -209,7 +209,8 @@ CREATE TABLE campaign_accounts (
   PRIMARY KEY (account, campaign_id)
 );
 
--- One message that a campaign owes a contact: at most one for each step and channel.
+-- One message that a campaign owes a contact: at most one for each step and channel. The step is the same one in every
+-- version of the sequence by its key; its number is its place in the version by which the message goes.
 CREATE TABLE touches (
   id {id},
   campaign_id BIGINT NOT NULL REFERENCES campaigns (id),
@@ -236,16 +237,17 @@ CREATE TABLE touches (
   sending_at BIGINT,
   sent_at BIGINT,
   ended_at BIGINT,
-  UNIQUE (campaign_id, contact_id, step, channel)
+  step_key BIGINT NOT NULL,
+  UNIQUE (campaign_id, contact_id, step_key, channel)
 );
-CREATE INDEX touches_funnel ON touches (campaign_id, step, channel, status, reason);
+CREATE INDEX touches_funnel ON touches (campaign_id, step_key, channel, status, reason);
 CREATE INDEX touches_contact ON touches (contact_id, status);
 CREATE INDEX touches_provider ON touches (provider_ref);
 CREATE INDEX touches_address ON touches (address);
 CREATE INDEX touches_sender ON touches (sender_id, sent_at);
 CREATE INDEX touches_bounced ON touches (sender_id, ended_at) WHERE status = 'bounced' AND sent_at IS NULL;
 CREATE INDEX touches_status ON touches (status, id);
-CREATE INDEX touches_variants ON touches (campaign_id, step, version, variant, status) WHERE variant <> '';
+CREATE INDEX touches_variants ON touches (campaign_id, step_key, version, variant, status) WHERE variant <> '';
 CREATE INDEX touches_sent ON touches (campaign_id, sent_at, channel) WHERE sent_at IS NOT NULL;
 
 -- What became known of a touch or a contact, once each: key is the source's own name for it.

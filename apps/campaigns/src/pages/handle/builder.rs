@@ -11,7 +11,10 @@ use crate::{
     app::AppError,
     channel::Channel,
     db::Tx,
-    drafts::{self, Draft, Moves},
+    drafts::{
+        self, Draft, Moves,
+        outlook::{self, Going, To},
+    },
     flow::check,
     model::{
         CampaignId, ContactId, ListId, SenderId, TemplateId, Word,
@@ -19,6 +22,7 @@ use crate::{
             Campaign, CampaignStatus, Condition, Fallback, MAX_STEPS, SequenceError, Step, StopRules,
         },
         sender::Sender,
+        sequence,
         variant::{Alternative, USUAL_WEIGHT, WEIGHTS},
     },
     pages::{
@@ -53,6 +57,8 @@ const STOPS: [(&str, &str); 4] = [
     ("click", "follows a link"),
     ("bounce", "has a message that bounces"),
 ];
+/// The button of whoever has read what another version means.
+const SURE: &str = "sure";
 
 /// What a campaign is written with.
 struct Bench {
@@ -124,6 +130,7 @@ impl Bench {
             no_zone: if policy.no_zone == OnNoZone::Skip { "skip" } else { "use_campaign_zone" }.to_owned(),
             sequence: SequenceForm { steps: self.steps.iter().map(step_form).collect(), focus: None },
             moves: Moves::default().word(),
+            outlook: Vec::new(),
             fault: None,
         }
     }
@@ -139,6 +146,7 @@ fn step_form(step: &Step) -> StepForm {
     };
     let fallback = step.fallback.as_ref();
     StepForm {
+        key: step.key,
         channel: step.channel.name().to_owned(),
         delay: Input::of(count),
         unit: unit.to_owned(),
@@ -176,6 +184,7 @@ struct Written {
     no_zone: String,
     sequence: SequenceForm,
     moves: String,
+    outlook: Vec<String>,
     fault: Option<String>,
 }
 
@@ -201,6 +210,7 @@ impl Written {
             no_zone: form.word("no_zone").to_owned(),
             sequence: SequenceForm::read(form),
             moves: form.word("moves").to_owned(),
+            outlook: Vec::new(),
             fault: None,
         }
     }
@@ -309,6 +319,11 @@ impl Written {
         steps.into_iter().collect()
     }
 
+    /// Whether nothing is wrong with what is written.
+    fn is_faultless(&self) -> bool {
+        self.fault.is_none() && self.sequence.steps.iter().all(|step| step.fault.is_none())
+    }
+
     /// Says what the application found, where it is about.
     fn refused(&mut self, error: AppError) -> Result<(), AppError> {
         let (field, why) = match error {
@@ -367,6 +382,7 @@ fn step(form: &mut StepForm) -> Option<Step> {
             Ok::<_, &str>(Alternative { template, weight: weight.unwrap_or(USUAL_WEIGHT) })
         });
         Ok::<_, &str>(Step {
+            key: form.key,
             channel: channel(&form.channel).ok_or("choose a channel")?,
             delay,
             condition,
@@ -450,6 +466,8 @@ async fn page(ask: &Ask, bench: Bench, mut written: Written, is_changed: bool) -
         },
         heats,
         moves: moves(&written.moves),
+        outlook: written.outlook,
+        next_version: campaign.version + 1,
         sequence: written.sequence,
         templates,
     };
@@ -538,6 +556,16 @@ pub(super) async fn edit(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
             .get_or_insert_with(|| "Nothing is saved: some fields below say what is wrong".to_owned());
         return page(&ask, bench, written, true).await;
     };
+    if form.word("then") != SURE && is_next_version(&bench, &draft) {
+        match outlook::of(&ask.app, CampaignId(id), draft.steps.clone(), moves).await {
+            Ok(going) => written.outlook = going.iter().map(told).collect(),
+            Err(error) => written.refused(error)?,
+        }
+        if written.outlook.is_empty() && written.is_faultless() {
+            written.outlook.push("Nobody is under way.".to_owned());
+        }
+        return page(&ask, bench, written, true).await;
+    }
     match keep(&ask, &bench, draft, moves).await {
         Ok(campaign) if then == Then::Check => {
             Ok(ask.done(format_args!("/{id}/check"), format!("{} is saved.", campaign.name)))
@@ -550,10 +578,36 @@ pub(super) async fn edit(ask: Ask, Id(id): Id, Sent(form): Sent) -> Reply {
     }
 }
 
+/// Whether keeping it makes another version of the sequence.
+fn is_next_version(bench: &Bench, draft: &Draft) -> bool {
+    // A form without keys says the same steps, too.
+    let known = bench.steps.iter().map(|step| step.key).collect();
+    let is_same = sequence::keyed(&draft.steps, &bench.steps, &known).is_ok_and(|steps| steps == bench.steps);
+    bench.campaign.status != CampaignStatus::Draft && !is_same
+}
+
+/// What becomes of contacts who stand at the same step.
+fn told(going: &Going) -> String {
+    let Going { count, from, waits, to } = going;
+    let who = windlass_look::words::many(*count, "contact", "contacts");
+    let place = match waits {
+        true => format!("{who} whose message of step {from} waits"),
+        false => format!("{who} before step {from}"),
+    };
+    let skipped = if *waits { ": the message is skipped, and they" } else { "" };
+    match to {
+        To::Unmoved => format!("{place} go on by the version that they have."),
+        To::Same(number) if number == from => format!("{place}: they stay there."),
+        To::Same(number) => format!("{place}: it is step {number} now."),
+        To::Other(number) => format!("{place}{skipped} go on with step {number}."),
+        To::Done => format!("{place}{skipped} are through."),
+    }
+}
+
 /// Keeps it: a draft as it is, a campaign that was launched with the next version of its sequence where that has changed.
 async fn keep(ask: &Ask, bench: &Bench, draft: Draft, moves: Moves) -> Result<Campaign, AppError> {
     let id = bench.campaign.id;
-    if bench.campaign.status == CampaignStatus::Draft || draft.steps == bench.steps {
+    if !is_next_version(bench, &draft) {
         return drafts::edit(&ask.app, id, draft, ask.who()).await;
     }
     let steps = draft.steps.clone();

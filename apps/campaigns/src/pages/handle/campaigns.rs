@@ -244,6 +244,7 @@ async fn one_page(ask: &Ask, id: CampaignId, until: Input) -> Reply {
         deferred: reasons(ask, &figures.waiting),
         skipped: reasons(ask, &figures.skipped),
         stops: figures.stops.iter().map(|one| (one.said, Count(one.count))).collect(),
+        between: between(campaign, &figures),
         enrolments: standing.map(|(word, n)| (word.to_owned(), Count(n))).to_vec(),
         senders: whole.senders.iter().map(|one| sender_line(ask, one)).collect(),
         goes_on: campaign.paused_until.map(|at| ask.when(at)),
@@ -251,6 +252,20 @@ async fn one_page(ask: &Ask, id: CampaignId, until: Input) -> Reply {
         zone: campaign.policy.zone.name().to_owned(),
     };
     Ok(windlass_look::show(&page))
+}
+
+/// Contacts who wait for a step of which no message is made yet.
+fn between(campaign: &Campaign, figures: &Figures) -> Option<String> {
+    let is_open =
+        |status| matches!(status, TouchStatus::Queued | TouchStatus::Deferred | TouchStatus::Sending);
+    let made = figures.funnel.iter().flat_map(|row| &row.counts).filter(|(status, _)| is_open(*status));
+    let waiting = figures.active.saturating_sub(made.map(|(_, count)| count).sum());
+    let who = windlass_look::words::many(waiting, "contact waits", "contacts wait");
+    let because = match campaign.begins_a_day() {
+        Some(cap) => format!(", or for their day: it begins with {} a day at most", Count::from(cap)),
+        None => String::new(),
+    };
+    (waiting > 0 && campaign.status.is_live()).then(|| format!("{who} for the next step's time{because}"))
 }
 
 fn sender_line(ask: &Ask, (sender, used): &(Sender, i64)) -> SenderLine {
@@ -304,17 +319,20 @@ fn facts(campaign: &Campaign, list: Option<&str>) -> Vec<(String, String)> {
     .to_vec()
 }
 
-/// What became of each step; messages of an earlier version's longer sequence stand below.
+/// What became of each step; those that only earlier versions of the sequence had stand below.
 fn funnel(whole: &Whole, figures: &Figures) -> Vec<StepFunnel> {
-    let last = figures.funnel.iter().map(|row| row.step).max().unwrap_or(0);
-    let last = last.max(u32::try_from(whole.steps.len()).unwrap_or(u32::MAX));
-    (1..=last).map(|number| step_funnel(whole, figures, number)).collect()
+    let present = (1..).zip(&whole.steps).map(|(number, step)| (Some((number, step)), step.key));
+    let mut gone: Vec<u32> =
+        figures.funnel.iter().filter(|row| row.step.is_none()).map(|row| row.step_key).collect();
+    gone.dedup();
+    let all = present.chain(gone.into_iter().map(|key| (None, key)));
+    all.map(|(step, key)| step_funnel(whole, figures, step, key)).collect()
 }
 
-fn step_funnel(whole: &Whole, figures: &Figures, number: u32) -> StepFunnel {
-    let step = whole.steps.get(number as usize - 1);
+fn step_funnel(whole: &Whole, figures: &Figures, step: Option<(u32, &Step)>, key: u32) -> StepFunnel {
+    let (number, step) = step.unzip();
     // A step has a row for each channel by which it was taken.
-    let rows: Vec<&StepFigures> = figures.funnel.iter().filter(|row| row.step == number).collect();
+    let rows: Vec<&StepFigures> = figures.funnel.iter().filter(|row| row.step_key == key).collect();
     let in_status = |wanted: &[TouchStatus]| -> Count {
         let all = rows.iter().flat_map(|row| &row.counts);
         Count(all.filter(|(status, _)| wanted.contains(status)).map(|(_, n)| n).sum())
@@ -322,12 +340,14 @@ fn step_funnel(whole: &Whole, figures: &Figures, number: u32) -> StepFunnel {
     let sum = |of: fn(&StepFigures) -> u64| Count(rows.iter().map(|row| of(row)).sum());
     let template = step.and_then(|step| says(whole, step));
     StepFunnel {
-        number,
+        number: number.map_or_else(|| "–".to_owned(), |number| number.to_string()),
+        key,
         channel: step
             .map_or_else(|| rows.first().map_or(Channel::Email, |row| row.channel), |step| step.channel),
         fallback: step.and_then(|step| step.fallback.as_ref()).map(|fallback| fallback.channel),
         template: template.unwrap_or_else(|| "no longer in the sequence".to_owned()),
-        after: step.map_or("in an earlier version".to_owned(), |step| words::delay(step.delay, number == 1)),
+        after: step
+            .map_or("in an earlier version".to_owned(), |step| words::delay(step.delay, number == Some(1))),
         contacts: whole.campaign.contacts.into(),
         queued: in_status(&[TouchStatus::Queued, TouchStatus::Sending]),
         deferred: in_status(&[TouchStatus::Deferred]),

@@ -14,7 +14,7 @@ use crate::{
     flow::content,
     model::{
         CampaignId, ReviewId, TouchId, Word,
-        campaign::MAX_STEPS,
+        campaign::{MAX_STEPS, Step},
         provider::Provider,
         touch::{Evidence, Reason, Touch, TouchStatus},
         variant::Variant,
@@ -49,12 +49,12 @@ fn any_of<T: Word + Copy>(all: &[T], label: impl Fn(T) -> String, chosen: &str) 
 }
 
 /// What the outbox can be narrowed by.
-const FILTERS: [&str; 6] = ["campaign", "step", "variant", "status", "reason", "channel"];
+const FILTERS: [&str; 7] = ["campaign", "step", "step_key", "variant", "status", "reason", "channel"];
 /// Campaigns to choose from: the newest, and the one that is asked for.
 const CAMPAIGNS: u32 = 200;
 
 /// Reasons in the order of their own list.
-const REASONS: [Reason; 31] = [
+const REASONS: [Reason; 32] = [
     Reason::WindowClosed,
     Reason::RecipientQuietHours,
     Reason::Holiday,
@@ -86,6 +86,7 @@ const REASONS: [Reason; 31] = [
     Reason::Refused,
     Reason::WorkerDied,
     Reason::NeverOpen,
+    Reason::SequenceChanged,
 ];
 
 /// `GET /touches`
@@ -94,11 +95,11 @@ pub(super) async fn list(ask: Ask) -> Reply {
     let reason: Option<Reason> = chosen(&ask, "reason")?;
     let channel: Option<Channel> = chosen(&ask, "channel")?;
     let campaign = number_of(&ask, "campaign")?.map(CampaignId);
-    let step = number_of(&ask, "step")?;
+    let (step, step_key) = (number_of(&ask, "step")?, number_of(&ask, "step_key")?);
     let variant: Option<Variant> = chosen(&ask, "variant")?;
-    let which = touches::Which { campaign, status, reason, channel, step, variant };
+    let which = touches::Which { campaign, status, reason, channel, step, step_key, variant };
     let before = TouchId(ask.before()?);
-    let (unknown, rows, next, names, campaigns) = ask
+    let (unknown, rows, next, names, campaigns, steps) = ask
         .read(move |tx| {
             let unknown = match filters::touches(tx, &which) {
                 Ok(()) => None,
@@ -111,7 +112,12 @@ pub(super) async fn list(ask: Ask) -> Reply {
             if let Some(id) = campaign.filter(|id| all.iter().all(|one| one.id != *id)) {
                 all.extend(campaigns::get(tx, id)?);
             }
-            Ok((unknown, rows, next, names, all))
+            let present = campaign.and_then(|id| all.iter().find(|one| one.id == id)).map(|one| one.version);
+            let steps = match campaign.zip(present) {
+                Some((id, present)) => steps_of(&campaigns::versions(tx, id)?, present),
+                None => (1..=MAX_STEPS).map(|n| (n.to_string(), n.to_string())).collect(),
+            };
+            Ok((unknown, rows, next, names, all, steps))
         })
         .await?;
     let s = ask.shell(Section::Touches).await?;
@@ -120,12 +126,16 @@ pub(super) async fn list(ask: Ask) -> Reply {
     let asked = ask.query.word("campaign");
     let campaigns = std::iter::once(Choice::of("", "any", asked))
         .chain(campaigns.iter().map(|one| Choice::of(one.id, &one.name, asked)));
-    let steps = std::iter::once(Choice::of("", "any", ask.query.word("step")))
-        .chain((1..=MAX_STEPS).map(|n| Choice::of(n, n, ask.query.word("step"))));
+    // The same number is another step in another campaign, and in another version of one.
+    let step_field = if campaign.is_some() { "step_key" } else { "step" };
+    let asked = ask.query.word(step_field);
+    let steps = std::iter::once(Choice::of("", "any", asked))
+        .chain(steps.iter().map(|(value, label)| Choice::of(value, label, asked)));
     let is_narrowed = FILTERS.iter().any(|name| ask.query.filled(name).is_some());
     let page = TouchesPage {
         campaigns: campaigns.collect(),
         steps: steps.collect(),
+        step_field: step_field.to_owned(),
         is_narrowed,
         unknown: unknown.as_ref().map(|(what, id)| format!("There is no {what} {id}.")),
         statuses: any_of(&TouchStatus::ALL, |one| view::said(&one.to_string()), ask.query.word("status")),
@@ -138,6 +148,21 @@ pub(super) async fn list(ask: Ask) -> Reply {
     };
     let status = if page.unknown.is_some() { StatusCode::NOT_FOUND } else { StatusCode::OK };
     Ok((status, windlass_look::show(&page)).into_response())
+}
+
+/// The steps of a campaign by their keys: those of the present version, and then those that only earlier ones had.
+fn steps_of(versions: &[(u32, Vec<Step>)], present: u32) -> Vec<(String, String)> {
+    let mut all: Vec<(u32, String)> = Vec::new();
+    for (version, steps) in versions.iter().rev().filter(|(version, _)| *version <= present) {
+        for (number, step) in (1..).zip(steps) {
+            if all.iter().any(|(key, _)| *key == step.key) {
+                continue;
+            }
+            let when = if *version == present { String::new() } else { format!(", of version {version}") };
+            all.push((step.key, format!("{number}, {}{when}", step.channel)));
+        }
+    }
+    all.into_iter().map(|(key, label)| (key.to_string(), label)).collect()
 }
 
 /// What the page of a message is made of.

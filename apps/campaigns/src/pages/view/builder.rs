@@ -131,6 +131,10 @@ pub struct BuilderPage {
     pub heats: Vec<Heat>,
     /// Who goes by a sequence that is changed after the launch.
     pub moves: Vec<Choice>,
+    /// What saving it means for those who are under way, a sentence each; nothing before it is asked for.
+    pub outlook: Vec<String>,
+    /// The version of the sequence that saving it makes.
+    pub next_version: u32,
     /// Its steps.
     pub sequence: SequenceForm,
     /// What can be said.

@@ -79,8 +79,10 @@ pub struct CampaignsPage {
 /// What became of one step of the sequence.
 #[derive(Clone, Debug)]
 pub struct StepFunnel {
-    /// Which, from 1.
-    pub number: u32,
+    /// Which, from 1; a dash for one that the sequence has no more.
+    pub number: String,
+    /// Its key, by which its messages are found.
+    pub key: u32,
     /// By which channel.
     pub channel: Channel,
     /// By which other one, for those who cannot be reached so.
@@ -251,6 +253,8 @@ pub struct CampaignPage {
     pub moves: Vec<Choice>,
     /// Why messages wait, most first.
     pub deferred: Vec<Reasons>,
+    /// Contacts who wait for a step of which they have no message yet, and for what.
+    pub between: Option<String>,
     /// Why messages were not sent, most first.
     pub skipped: Vec<Reasons>,
     /// Contacts by where they stand: `active`, `done`, `stopped`.

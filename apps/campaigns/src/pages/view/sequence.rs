@@ -92,6 +92,8 @@ fn hundredths(weights: &[u32]) -> Vec<Option<u32>> {
 /// A step while it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepForm {
+    /// Its key; 0 before it is kept.
+    pub key: u32,
     /// By which channel.
     pub channel: String,
     /// How long after the one before.
@@ -263,6 +265,7 @@ impl SequenceForm {
             };
             let word = |name: &str| fields.word(&format!("{name}-{n}")).to_owned();
             StepForm {
+                key: word("key").parse().unwrap_or(0),
                 channel: word("channel"),
                 delay: Input::of(word("delay")),
                 unit: word("unit"),
@@ -279,11 +282,11 @@ impl SequenceForm {
         Self { steps: places.into_iter().map(step).collect(), focus: None }
     }
 
-    /// Does what a button asks for: `save`, `check`, `add`, `up-3`, `down-3`, `remove-3`, `vary-3` (another variant of step
-    /// 3), `drop-3-B`. What makes no sense (the first step up, a step that is not there) changes nothing.
+    /// Does what a button asks for: `save`, `sure` (the same, once it was said what that means), `check`, `add`, `up-3`,
+    /// `down-3`, `remove-3`, `vary-3` (another variant of step 3), `drop-3-B`. What makes no sense (the first step up, a step that is not there) changes nothing.
     pub fn apply(&mut self, button: &str) -> Then {
         match button {
-            "" | "save" => return Then::Save,
+            "" | "save" | "sure" => return Then::Save,
             "check" => return Then::Check,
             "add" if self.steps.len() < MAX_STEPS => {
                 self.steps.push(StepForm::new(self.steps.is_empty()));

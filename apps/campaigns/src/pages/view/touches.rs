@@ -51,6 +51,8 @@ pub struct TouchesPage {
     pub campaigns: Vec<Choice>,
     /// Steps to choose from; the first is `any`.
     pub steps: Vec<Choice>,
+    /// What the field of the step is called: by its number, or of one campaign by its key.
+    pub step_field: String,
     /// Whether less than everything is asked for.
     pub is_narrowed: bool,
     /// That something it is narrowed by is not there.

@@ -53,9 +53,10 @@ impl Record for Standing {
         push_some(&mut fields, "enrolled", lines(of_contacts.collect()));
         let of_stopped = stopped.iter().map(|(reason, count)| format!("{count} {reason}"));
         push_some(&mut fields, "stopped by", lines(of_stopped.collect()));
-        let of_touches = touches.iter().map(|tally| {
+        let of_touches = touches.iter().map(|(step, tally)| {
             let why = if tally.reason.is_empty() { String::new() } else { format!(" ({})", tally.reason) };
-            format!("{} {}: {} {}{why}", tally.step, tally.channel, tally.count, tally.status)
+            let step = step.map_or_else(|| "no more".to_owned(), |step| step.to_string());
+            format!("{step} {}: {} {}{why}", tally.channel, tally.count, tally.status)
         });
         push_some(&mut fields, "messages", lines(of_touches.collect()));
         push_some(&mut fields, "variants", lines(tests.iter().flat_map(of_test).collect()));

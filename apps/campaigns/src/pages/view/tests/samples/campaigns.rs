@@ -16,6 +16,7 @@ pub(super) fn full(t: &str) -> Vec<(&'static str, String)> {
         ("builder", builder(t, "draft")),
         ("builder-running", builder(t, "running")),
         ("question", question(t)),
+        ("enrolments", enrolments(t)),
     ]
 }
 
@@ -51,6 +52,7 @@ pub(super) fn empty() -> Vec<(&'static str, String)> {
                 moves: vec![],
                 deferred: vec![],
                 skipped: vec![],
+                between: None,
                 enrolments: vec![],
                 stops: vec![],
                 senders: vec![],
@@ -58,6 +60,20 @@ pub(super) fn empty() -> Vec<(&'static str, String)> {
                 until: Input::default(),
                 zone: "UTC".to_owned(),
                 jobs_at: "/q/jobs".to_owned(),
+            }),
+        ),
+        (
+            "nobody in a campaign",
+            html(&EnrolmentsPage {
+                s: admin(Section::Campaigns),
+                id: 1,
+                name: "Spring".to_owned(),
+                statuses: vec![],
+                reasons: vec![],
+                steps: vec![],
+                is_narrowed: false,
+                rows: vec![],
+                pages: Pages::default(),
             }),
         ),
         (
@@ -100,11 +116,37 @@ pub(super) fn empty() -> Vec<(&'static str, String)> {
                 },
                 heats: vec![],
                 moves: vec![],
+                outlook: vec![],
+                next_version: 2,
                 sequence: SequenceForm::default(),
                 templates: vec![],
             }),
         ),
     ]
+}
+
+fn enrolments(t: &str) -> String {
+    let row = |status: &str, until| EnrolledRow {
+        contact: 9,
+        called: t.to_owned(),
+        status: status.to_owned(),
+        step: 2,
+        version: (status == "active").then_some(1),
+        why: t.to_owned(),
+        until,
+        touch: (status == "active").then(|| (7, "deferred".to_owned())),
+    };
+    html(&EnrolmentsPage {
+        s: admin(Section::Campaigns),
+        id: 7,
+        name: t.to_owned(),
+        statuses: choices(t),
+        reasons: choices(t),
+        steps: choices(t),
+        is_narrowed: true,
+        rows: vec![row("active", Some(soon())), row("stopped", None), row("done", None)],
+        pages: paging(),
+    })
 }
 
 fn campaign(t: &str, status: &str) -> CampaignRow {
@@ -149,7 +191,8 @@ fn waits(t: &str, due: Option<When>) -> AttentionRow {
 
 fn step(t: &str, number: u32, channel: Channel) -> StepFunnel {
     StepFunnel {
-        number,
+        number: number.to_string(),
+        key: number,
         channel,
         fallback: (number == 2).then_some(Channel::Voicemail),
         template: format!("hello {t}, version 3"),
@@ -225,6 +268,7 @@ fn campaign_page(t: &str, status: &str) -> String {
         moves: choices(t),
         deferred: vec![reasons("recipient_quiet_hours", 7_000), reasons("sender_cap", 200)],
         skipped: vec![reasons("suppressed", 410)],
+        between: Some(format!("17 contacts wait {t}")),
         enrolments: vec![("active".to_owned(), Count(37_655)), ("done".to_owned(), Count(12_345))],
         stops: vec![("a colleague answered", Count(1_234)), ("they answered", Count(7))],
         senders: vec![sender],
@@ -321,6 +365,8 @@ fn builder(t: &str, status: &str) -> String {
             percent: vec![hours, hours, hours, hours, hours, [0; 24], [0; 24]],
         }],
         moves: choices(t),
+        outlook: if status == "draft" { vec![] } else { vec![format!("3 contacts before step 2 {t}")] },
+        next_version: 3,
         sequence,
         templates: vec![TemplateChoice { id: t.to_owned(), name: t.to_owned(), channel: Channel::Email }],
     })
