@@ -16,6 +16,7 @@ pub mod channel;
 pub mod clock;
 pub mod db;
 pub mod drafts;
+pub mod enrolled;
 pub mod export;
 pub mod figures;
 mod filters;

@@ -7,6 +7,7 @@ pub(crate) mod answer;
 mod ask;
 mod campaigns;
 mod contacts;
+mod enrolments;
 mod exports;
 mod imports;
 mod setting;
@@ -32,6 +33,7 @@ pub fn router(app: App) -> Router {
         .route("/campaigns/{id}/resume", post(campaigns::resume))
         .route("/campaigns/{id}/cancel", post(campaigns::cancel))
         .route("/campaigns/{id}/funnel", get(campaigns::funnel))
+        .route("/campaigns/{id}/enrolments", get(enrolments::page))
         .route("/campaigns/{id}/preflight", get(campaigns::preflight))
         .route("/campaigns/{id}/figures", get(campaigns::figures))
         .route("/campaigns/{id}/variants", get(campaigns::variants))

@@ -72,7 +72,7 @@ pub struct Which {
     /// Who stand so.
     pub status: Option<EnrolmentStatus>,
     /// Whose sequence was stopped for that reason.
-    pub reason: Option<String>,
+    pub reason: Option<StopReason>,
     /// Who go by that version.
     pub version: Option<u32>,
     /// Before whom that step is, from 1.
@@ -97,7 +97,7 @@ pub fn list(
         campaign.into(),
         after.into(),
         which.status.map_or(Value::Text(String::new()), Value::from),
-        which.reason.as_deref().unwrap_or_default().into(),
+        which.reason.map_or(Value::Text(String::new()), Value::from),
         which.version.unwrap_or(0).into(),
         which.step.unwrap_or(0).into(),
         limit.into(),

@@ -9,7 +9,7 @@ use windlass::Time;
 use windlass_campaigns::{
     channel::pace::{Pace, Policy, TooMuch},
     db::DbError,
-    flow::jobs,
+    flow::{jobs, verbs},
     intake,
     model::{ImportId, ProviderId, TouchId},
     pages::PATH,
@@ -496,4 +496,51 @@ async fn whatever_is_slowed_down_says_so_and_is_brought_back_by_a_person_on_its_
     let brought = site.asked("/audit").await;
     let brought = brought.as_array().unwrap().iter();
     assert_eq!(brought.filter(|one| one["what"] == "bring provider back to full pace").count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn steps_keep_their_keys_and_a_campaign_lists_its_contacts() {
+    let (_dir, site) = new_site().await;
+    let filled = site.fill("x").await;
+    let id = filled.campaign;
+    verbs::launch(&site.app, id, "test").await.unwrap();
+    let path = format!("/campaigns/{id}");
+    let first = site.asked(&path).await["steps"][0].clone();
+    assert_eq!(first["key"], 1);
+    let mut new = first.clone();
+    new.as_object_mut().unwrap().remove("key");
+    new["delay"] = json!({"unit": "days", "count": 3});
+    let steps = async |steps: Value| {
+        let body = json!({"steps": steps, "moves": "everybody"}).to_string();
+        let request = Request::put(format!("{PATH}/v1{path}/steps"));
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        site.ask(ALL, request.body(Body::from(body)).unwrap()).await
+    };
+    let next = steps(json!([new, first])).await.json();
+    let keys = |next: &Value| [0, 1].map(|at| next["steps"][at]["key"].as_u64().unwrap());
+    assert_eq!((&next["version"], keys(&next)), (&json!(2), [2, 1]));
+    let back = steps(json!([next["steps"][1], next["steps"][0]])).await.json();
+    assert_eq!(keys(&back), [1, 2]);
+    let mut wrong = first.clone();
+    wrong["key"] = json!(77);
+    let why = steps(json!([wrong])).await.problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid");
+    assert!(why.contains("step 1 has the key 77") && why.contains("leave `key` out"), "{why}");
+
+    let listed = site.asked(&format!("{path}/enrolments")).await;
+    let one = &listed[0];
+    assert_eq!(
+        (&one["contact"], &one["version"], &one["step"], &one["step_key"], &one["touch"]),
+        (&json!(filled.contact), &json!(3), &json!(1), &json!(1), &Value::Null)
+    );
+    assert_eq!((&one["status"], &one["waits_for"]), (&json!("active"), &json!("turn")));
+    let narrowed = |query: &str| format!("{path}/enrolments?{query}");
+    assert_eq!(site.asked(&narrowed("status=stopped")).await, json!([]));
+    assert_eq!(
+        site.asked(&narrowed("version=3&step=1&status=active&limit=1")).await.as_array().unwrap().len(),
+        1
+    );
+    let html = site.page(&format!("/{id}/contacts?status=active")).await;
+    assert!(html.contains("its turn: it is due") && html.contains("none yet"), "{html}");
+    assert!(site.page(&format!("/{id}/contacts?reason=bounced")).await.contains("Nobody is meant"));
+    assert!(site.page(&format!("/{id}")).await.contains("/contacts?status=active"));
 }

@@ -10,6 +10,7 @@ mod builder;
 mod campaigns;
 mod contacts;
 mod domains;
+mod enrolments;
 mod hours;
 mod imports;
 mod launch;
@@ -66,6 +67,7 @@ pub fn router(app: App) -> Router {
         .route("/{id}/check", get(launch::check))
         .route("/{id}/launch", post(launch::launch))
         .route("/{id}/messages.csv", get(campaigns::messages))
+        .route("/{id}/contacts", get(enrolments::list))
         .route("/{id}/keep", post(variants::keep))
         .route("/{id}/pause", post(campaigns::pause))
         .route("/{id}/resume", post(campaigns::resume))

@@ -9,6 +9,7 @@ mod campaigns;
 mod contacts;
 mod domains;
 mod drawing;
+mod enrolments;
 mod hours;
 mod imports;
 mod preflight;
@@ -36,6 +37,7 @@ pub use campaigns::{
 pub use contacts::{ConsentRow, ContactPage, ContactRow, ContactsPage, EnrolmentRow, PauseRow};
 pub use domains::{DomainRow, DomainsPage};
 pub use drawing::{Bars, Segment};
+pub use enrolments::{EnrolledRow, EnrolmentsPage};
 pub use hours::{HoursPage, HoursRow};
 pub use imports::{ColumnForm, ImportPage, ImportRow, ImportsPage, MappingPage, TriedRow};
 pub use preflight::{Finding, ForecastDay, PreflightPage};
