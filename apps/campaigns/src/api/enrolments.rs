@@ -10,7 +10,10 @@ use super::{
 use crate::{
     app::App,
     enrolled::{self, Enrolled},
-    model::{CampaignId, ContactId, campaign::{EnrolmentStatus, StopReason}},
+    model::{
+        CampaignId, ContactId,
+        campaign::{EnrolmentStatus, StopReason},
+    },
     store::enrolments::Which,
 };
 
