@@ -388,7 +388,7 @@ mod tests {
 
     fn touch(channel: &str, status: &str) -> Touch {
         let touch = json!({
-            "id": 7, "campaign": 1, "contact": 2, "step": 1, "channel": channel, "version": 1, "status": status,
+            "id": 7, "campaign": 1, "contact": 2, "step": 1, "step_key": 1, "channel": channel, "version": 1, "status": status,
             "reason": null, "detail": "", "until": null, "address": "Ann@example.com", "sender": 1, "job": "",
             "provider_ref": null, "provider_status": "", "sends": 1, "content_hash": "", "evidence": null,
             "counted_day": "", "created_at": 0, "sending_at": null, "sent_at": null, "ended_at": null,
