@@ -520,8 +520,10 @@ async fn a_campaign_that_was_launched_gets_another_version_of_its_sequence() {
     let id = filled.campaign;
     let read = |id| site.app.db().read(move |tx| campaigns::get(tx, id));
     let revision = read(id).await.unwrap().unwrap().revision.to_string();
-    let form =
-        with(&with(&CAMPAIGN, &STEP), &[("revision", &revision), ("then", "save"), ("moves", "everybody")]);
+    let form = with(
+        &with(&CAMPAIGN, &STEP),
+        &[("revision", &revision), ("then", "save"), ("moves", "everybody"), ("key-1", "1")],
+    );
     // Whoever changes the sequence is told first what that means.
     let html = site.post("/1/edit", &form).await.text;
     assert!(

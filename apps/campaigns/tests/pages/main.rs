@@ -24,6 +24,7 @@ use windlass_campaigns::{
     model::{
         TouchId,
         contact::Consent,
+        sequence,
         touch::{EventKind, Evidence, Reason},
     },
     store::{
@@ -59,7 +60,7 @@ async fn under_way(site: &Site, text: &str) -> (Filled, TouchId) {
     let (id, now) = (filled.campaign, site.app.now());
     let twice = site.app.db().write(move |tx| {
         let steps = campaigns::steps(tx, id, 1)?;
-        campaigns::write_steps(tx, id, 1, &[&steps[..], &steps[..]].concat(), now)
+        campaigns::write_steps(tx, id, 1, &sequence::first(&[&steps[..], &steps[..]].concat()), now)
     });
     twice.await.unwrap();
     verbs::launch(&site.app, filled.campaign, "test").await.unwrap();

@@ -135,8 +135,8 @@ async fn a_message_of_a_paused_campaign_says_so_and_numbers_lead_to_their_messag
     let (_dir, site) = new_site().await;
     let (filled, _) = under_way(&site, "x").await;
     let html = site.page(&format!("/{}", filled.campaign)).await;
-    assert!(html.contains("/touches?campaign=1&amp;step=2&amp;status=deferred"), "{html}");
-    let html = site.page("/touches?campaign=1&step=2&status=deferred").await;
+    assert!(html.contains("/touches?campaign=1&amp;step_key=2&amp;status=deferred"), "{html}");
+    let html = site.page("/touches?campaign=1&step_key=2&status=deferred").await;
     assert!(html.contains("the provider asked to wait") && !html.contains("/touches/1\""), "{html}");
     assert!(html.contains("selected>spring x"), "the campaign is chosen by its name: {html}");
     assert_eq!(site.get("/touches?step=x").await.status.as_u16(), 422);
@@ -174,6 +174,7 @@ async fn whoever_edits_a_launched_sequence_says_who_goes_by_it_and_sees_when_peo
             ("unit-1", "days"),
             ("condition-1", "always"),
             ("moves", moves),
+            ("key-1", "1"),
             ("then", "sure"),
         ];
         let saved = site.post("/1/edit", &form).await;
