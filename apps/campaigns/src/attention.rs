@@ -2,7 +2,7 @@
 //! alone, and senders that stay paused until somebody looks.
 //!
 //! It is what the campaigns' front page begins with, what `GET /v1/attention` answers, and what is told to the log: a line for
-//! each thing that is new, once, whatever restarts ([`tell`]). Nobody is written to by the application itself: what reads the
+//! each thing that is new, once, whatever restarts (`tell`). Nobody is written to by the application itself: what reads the
 //! log, or asks, is the operator's.
 
 use serde::{Deserialize, Serialize};
