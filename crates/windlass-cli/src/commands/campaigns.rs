@@ -201,6 +201,15 @@ impl CampaignsArgs {
     }
 }
 
+/// How many messages of a step are in a state.
+#[derive(Debug, Serialize)]
+pub(crate) struct OfStep {
+    /// The number of their step; none where the sequence has it no more.
+    pub(crate) step: Option<u32>,
+    #[serde(flatten)]
+    pub(crate) tally: store::touches::Tally,
+}
+
 /// A campaign, with how many contacts and messages stand where.
 #[derive(Serialize)]
 pub(crate) struct Standing {
@@ -209,8 +218,7 @@ pub(crate) struct Standing {
     pub(crate) enrolments: Vec<(EnrolmentStatus, i64)>,
     /// Of those that are stopped, for which reason how many.
     pub(crate) stopped: Vec<(StopReason, i64)>,
-    /// With the number of their step, where the sequence still has it.
-    pub(crate) touches: Vec<(Option<u32>, store::touches::Tally)>,
+    pub(crate) touches: Vec<OfStep>,
     pub(crate) tests: Vec<Test>,
 }
 
@@ -328,7 +336,10 @@ async fn standing(app: &App, id: CampaignId) -> Result<Standing, Fault> {
         campaign.contacts = store::campaigns::reaches(tx, &campaign)?;
         let enrolments = (store::enrolments::counts(tx, id)?, store::enrolments::stops(tx, id)?);
         let steps = store::campaigns::steps(tx, id, campaign.version)?;
-        let numbered = |tally: store::touches::Tally| (sequence::number_of(&steps, tally.step_key), tally);
+        let numbered = |tally: store::touches::Tally| OfStep {
+            step: sequence::number_of(&steps, tally.step_key),
+            tally,
+        };
         let touches = store::touches::tallies(tx, id)?.into_iter().map(numbered).collect();
         Ok::<_, AppError>((campaign, enrolments, touches))
     });

@@ -5,7 +5,7 @@ use windlass_campaigns::variants::results::{Tally, Test};
 use windlass_core::Time;
 
 use super::{push_some, time_field};
-use crate::commands::campaigns::Standing;
+use crate::commands::campaigns::{OfStep, Standing};
 use crate::output::table::{self, Column};
 use crate::output::{Record, Row};
 
@@ -53,7 +53,7 @@ impl Record for Standing {
         push_some(&mut fields, "enrolled", lines(of_contacts.collect()));
         let of_stopped = stopped.iter().map(|(reason, count)| format!("{count} {reason}"));
         push_some(&mut fields, "stopped by", lines(of_stopped.collect()));
-        let of_touches = touches.iter().map(|(step, tally)| {
+        let of_touches = touches.iter().map(|OfStep { step, tally }| {
             let why = if tally.reason.is_empty() { String::new() } else { format!(" ({})", tally.reason) };
             let step = step.map_or_else(|| "no more".to_owned(), |step| step.to_string());
             format!("{step} {}: {} {}{why}", tally.channel, tally.count, tally.status)
