@@ -31,7 +31,7 @@ use crate::{
         events::{self, Answers},
         senders,
         touches::{self, Sent, Tally, Wait},
-        usage,
+        usage, users,
     },
     variants::results::{self, Test},
     window::{self, Delay, Lot, OnNoZone, Paces, Recipient, course},
@@ -502,7 +502,7 @@ fn eta(
         }
     }
     let mut paces = Paces {
-        per_day: campaign.daily_cap.map(u64::from),
+        per_day: campaign.capped_by(users::daily_caps(tx, campaign.user)?),
         sent_today,
         begins_per_day: campaign.new_per_day.map(u64::from),
         ..Paces::default()

@@ -446,8 +446,13 @@ pub(super) async fn reset_calling_hours(State(app): State<App>, visitor: Visitor
 }
 
 /// `GET /v1/attention`: everything that waits for a person.
-pub(super) async fn attention(State(app): State<App>) -> Answer<Vec<attention::Item>> {
-    Ok(Json(attention::look(&app).await?))
+pub(super) async fn attention(State(app): State<App>, visitor: Visitor) -> Answer<Vec<attention::Item>> {
+    let mut all = attention::look(&app).await?;
+    if !visitor.may_see_payloads {
+        // In the words of a person or of a provider, which may name somebody.
+        all.iter_mut().for_each(|item| item.why.clear());
+    }
+    Ok(Json(all))
 }
 
 /// `GET /v1/reviews`: what people have to decide, oldest first.

@@ -56,6 +56,13 @@ pub(super) fn is_tried_again(
     }
     let Some(place) = gone_back_to(tx, touch, now)? else { return Ok(false) };
     let until = now.plus_ms(AGAIN_MS * tries.max(1));
+    // A try that came behind the next step would say things in the wrong order.
+    let is_too_late = place.number_of(touch.step_key).is_none_or(|number| {
+        place.enrolment.step > number && place.enrolment.next_at.is_none_or(|next| next <= until)
+    });
+    if is_too_late {
+        return Ok(false);
+    }
     touches::try_again(tx, touch.id, Reason::TriedAgain, why, until)?;
     let touch = touches::get(tx, touch.id)?.ok_or_else(|| AppError::unknown("touch", touch.id))?;
     let job = jobs::again_id(&touch, app.clock().wall_at(place.named_at()));
@@ -66,14 +73,17 @@ pub(super) fn is_tried_again(
     Ok(true)
 }
 
-/// Makes the message of the step's other channel; false when there is none that could go out.
+/// Makes the message of the step's other channel; false when there is none that could go out. Whoever is further on has been
+/// reached otherwise since, and needs none.
 pub(super) fn falls_back(tx: &mut Tx<'_>, app: &App, touch: &Touch, now: Time) -> Result<bool, AppError> {
     let place = Place::of(tx, touch.campaign, touch.contact)?;
     let Some(number) = place.number_of(touch.step_key) else { return Ok(false) };
     let step = place.step(number)?;
     let fallback = step.fallback.as_ref().filter(|_| touch.channel == step.channel);
     let Some(channel) = fallback.map(|fallback| fallback.channel) else { return Ok(false) };
-    let Some(place) = gone_back_to(tx, touch, now)? else { return Ok(false) };
+    let is_further_on =
+        place.enrolment.status == EnrolmentStatus::Active && place.enrolment.step > number + 1;
+    let Some(place) = gone_back_to(tx, touch, now)? else { return Ok(is_further_on) };
     let follow = next::open(tx, app, &place, number, channel, now)?;
     if matches!(&follow, Follow::Send { touch, .. } if touch.status.is_final()) {
         if place.enrolment.status == EnrolmentStatus::Done {

@@ -5,6 +5,8 @@
 //! all goes well. If it does not, the day's cap is what holds, and what is above it is planned anew. The caps of campaign and
 //! sender are here; [`caps`] has the others.
 
+use std::collections::BTreeMap;
+
 use windlass::Time;
 
 use super::{
@@ -21,7 +23,7 @@ use crate::{
         sender::Sender,
         touch::{Reason, Touch, TouchStatus},
     },
-    store::{senders, usage},
+    store::{senders, touches, usage},
 };
 
 /// How far ahead a message is planned whose caps are used up; beyond it the plan is made again.
@@ -139,4 +141,15 @@ pub(super) fn leave(tx: &mut Tx<'_>, place: &Place, touch: &Touch, now: Time) ->
         _ => {}
     }
     Ok(())
+}
+
+/// Counts the plan of a sender anew, by the messages that wait for it: what was skipped meanwhile, with its campaign or its
+/// contact's sequence, has left its place.
+pub(super) fn count_again(tx: &mut Tx<'_>, sender: &Sender, now: Time) -> Result<(), AppError> {
+    let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+    for until in touches::waits_for_cap_of(tx, sender.id)? {
+        *counts.entry(day_of(&sender.time_zone, until)).or_default() += 1;
+    }
+    let today = day_of(&sender.time_zone, now);
+    Ok(usage::replace_after(tx, usage::Of::SenderPlan(sender.id), &today, &counts)?)
 }

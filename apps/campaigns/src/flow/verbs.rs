@@ -8,10 +8,11 @@ use windlass::Time;
 
 use super::{
     jobs::{self, Paused},
-    pauses, queues, share,
+    pauses, plan, queues, share,
 };
 use crate::{
     app::{App, AppError},
+    channel::Channel,
     db::Tx,
     model::{
         CampaignId,
@@ -19,7 +20,7 @@ use crate::{
         touch::Reason,
     },
     preflight,
-    store::{audit, campaigns, enrolments, touches},
+    store::{audit, campaigns, enrolments, senders, touches},
 };
 
 /// Launches a draft: its contacts are those who are on its list at this moment.
@@ -197,6 +198,11 @@ async fn change(
 fn empty(tx: &mut Tx<'_>, id: CampaignId, now: Time) -> Result<(), AppError> {
     touches::skip_campaign(tx, id, Reason::CampaignCancelled, now)?;
     enrolments::stop_campaign(tx, id, StopReason::CampaignCancelled, now)?;
+    for channel in Channel::ALL {
+        for sender in senders::of_campaign(tx, id, channel)? {
+            plan::count_again(tx, &sender, now)?;
+        }
+    }
     Ok(())
 }
 

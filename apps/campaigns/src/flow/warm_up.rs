@@ -5,7 +5,7 @@
 
 use windlass::{Ctx, JobError, Outcome, State, Time};
 
-use super::{check, failed, jobs, jobs::WarmUpSender};
+use super::{check, failed, jobs, jobs::WarmUpSender, plan};
 use crate::{
     app::{App, AppError},
     db::Tx,
@@ -23,6 +23,7 @@ pub(super) async fn warm_up(job: WarmUpSender, State(app): State<App>, cx: Ctx) 
                 return Ok(Some((sender, None)));
             }
             let grown = end(tx, &sender, &day)?;
+            plan::count_again(tx, &sender, now)?;
             let cap = grown.map(|grown| grown.cap_today);
             Ok::<_, AppError>(Some((sender, cap)))
         })

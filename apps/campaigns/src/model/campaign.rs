@@ -90,6 +90,11 @@ pub struct Campaign {
 }
 
 impl Campaign {
+    /// Messages a day at most, also by these caps of others.
+    pub fn capped_by(&self, others: [Option<u32>; 2]) -> Option<u64> {
+        [self.daily_cap, others[0], others[1]].into_iter().flatten().min().map(u64::from)
+    }
+
     /// A draft as it is before anybody says more of it: the usual weight and stop rules, no cap, nobody to reach.
     pub fn draft(user: UserId, name: impl Into<String>, policy: window::WindowPolicy, now: Time) -> Self {
         Self {

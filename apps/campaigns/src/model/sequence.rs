@@ -28,7 +28,7 @@ pub fn first(steps: &[Step]) -> Vec<Step> {
 }
 
 /// The same steps, each with its key. A step that says one keeps it. Of those that say none, one that is in `present`
-/// word for word is that one; and where as many steps as `present` has between two neighbours stand between the same
+/// word for word is that one; and where no step says one and as many steps as `present` has between two neighbours stand between the same
 /// neighbours, they are those, changed. Every other is new, and gets a key that is not among `known`, the keys of all
 /// versions.
 ///
@@ -50,7 +50,10 @@ pub fn keyed(steps: &[Step], present: &[Step], known: &BTreeSet<u32>) -> Result<
             keys[at] = same.key;
         }
     }
-    match_changed(&mut keys, present);
+    // Whoever says keys has said which steps are new.
+    if steps.iter().all(|step| step.key == 0) {
+        match_changed(&mut keys, present);
+    }
     let next = known.last().copied().unwrap_or(0) + 1;
     for (key, new) in keys.iter_mut().filter(|key| **key == 0).zip(next..) {
         *key = new;

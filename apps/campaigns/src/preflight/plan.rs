@@ -12,7 +12,7 @@ use crate::{
     db::Tx,
     flow::{check, queues},
     model::{ProviderId, sender::Sender},
-    store::{providers, usage},
+    store::{providers, usage, users},
     window::{Forecast, HORIZON_DAYS, Lot, Pace, Paces, course},
 };
 
@@ -55,7 +55,7 @@ pub(super) fn make(
         _ => 0,
     };
     let mut paces = Paces {
-        per_day: campaign.daily_cap.map(u64::from),
+        per_day: campaign.capped_by(users::daily_caps(tx, campaign.user)?),
         begins_per_day: campaign.new_per_day.map(u64::from),
         sent_today: u64::try_from(sent_today).unwrap_or(0),
         ..Paces::default()

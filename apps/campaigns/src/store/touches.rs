@@ -679,6 +679,16 @@ pub fn try_again(
     tx.run(sql, &[id.into(), reason.into(), detail.into(), until.into()]).map(drop)
 }
 
+/// Until when the messages of a sender wait that wait for its cap.
+///
+/// # Errors
+/// The database's.
+pub fn waits_for_cap_of(tx: &mut Tx<'_>, sender: SenderId) -> Result<Vec<Time>, DbError> {
+    let sql = "SELECT until_at FROM touches WHERE sender_id = $1 AND sent_at IS NULL AND status = 'deferred'
+               AND reason = 'sender_cap' AND until_at IS NOT NULL";
+    tx.rows(sql, &[sender.into()])?.into_iter().map(|mut row| row.time()).collect()
+}
+
 /// Messages of a campaign that wait for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {

@@ -1,8 +1,8 @@
 //! What was counted against the caps of a day.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use crate::db::{DbError, Tx};
+use crate::db::{DbError, Tx, Value};
 
 /// Whose cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,4 +96,25 @@ pub fn used(tx: &mut Tx<'_>, of: Of<'_>, day: &str) -> Result<i64, DbError> {
     let (kind, id) = of.key();
     let sql = "SELECT used FROM usage WHERE kind = $1 AND subject_id = $2 AND day = $3";
     tx.count(sql, &[kind.as_ref().into(), id.into(), day.into()])
+}
+
+/// Replaces what is counted of the days after that one.
+///
+/// # Errors
+/// The database's.
+pub fn replace_after(
+    tx: &mut Tx<'_>,
+    of: Of<'_>,
+    day: &str,
+    counts: &BTreeMap<String, i64>,
+) -> Result<(), DbError> {
+    let (kind, id) = of.key();
+    let sql = "DELETE FROM usage WHERE kind = $1 AND subject_id = $2 AND day > $3";
+    tx.run(sql, &[kind.as_ref().into(), id.into(), day.into()])?;
+    let rows: Vec<Vec<Value>> = counts
+        .iter()
+        .filter(|(of_day, _)| of_day.as_str() > day)
+        .map(|(of_day, count)| vec![kind.as_ref().into(), id.into(), of_day.as_str().into(), (*count).into()])
+        .collect();
+    tx.run_each("INSERT INTO usage (kind, subject_id, day, used) VALUES ($1, $2, $3, $4)", &rows).map(drop)
 }

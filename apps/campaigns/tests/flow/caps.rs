@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use windlass::Time;
 use windlass_campaigns::{
     channel::Channel,
-    flow::{accounts, jobs},
+    flow::{accounts, jobs, verbs},
     model::{
         sender::WarmUp,
         touch::{Reason, TouchStatus},
@@ -109,6 +109,7 @@ async fn what_all_campaigns_of_a_user_or_of_everybody_send_and_what_a_domain_get
         let (some, others) = (stage.contacts("b", 5).await, stage.contacts("c", 5).await);
         let ids = [stage.draft("some", &some, one.clone()).await, stage.draft("others", &others, one).await];
         let user = (whose == "user").then_some(stage.user);
+        let by_whom = whose != "domain";
         let reason = match whose {
             "domain" => {
                 let limit =
@@ -121,6 +122,9 @@ async fn what_all_campaigns_of_a_user_or_of_everybody_send_and_what_a_domain_get
                 if user.is_some() { Reason::UserCap } else { Reason::EverybodyCap }
             }
         };
+        let forecast = preflight::check(&stage.app, ids[0]).await.unwrap().forecast.unwrap();
+        let days: Vec<u64> = forecast.days.iter().map(|day| day.sent).collect();
+        assert!(!by_whom || days == [4, 1], "{whose}: {days:?}");
         stage.work().await;
         for id in ids {
             stage.launch(id).await;
@@ -136,6 +140,31 @@ async fn what_all_campaigns_of_a_user_or_of_everybody_send_and_what_a_domain_get
         let sender = stage.senders[&Channel::Email];
         assert_eq!(used(&stage, usage::Of::Sender(sender), "2026-11-18").await, 4, "nothing else is used up");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_campaign_that_is_cancelled_leaves_its_places_on_the_days_to_come_to_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = Stage::standing(dir.path(), new_york("2026-11-18T10:00:00"), Setting::default()).await;
+    let (first, second) = (stage.contacts("b", 8).await, stage.contacts("c", 2).await);
+    let mail = stage.template(Channel::Email, "Hi").await;
+    let one = vec![step(Channel::Email, mail, Delay::Minutes(0))];
+    stage.change_sender(Channel::Email, |sender| sender.daily_cap = 2).await;
+    let first = stage.draft("first", &first, one.clone()).await;
+    let second = stage.draft("second", &second, one).await;
+    stage.work().await;
+    stage.launch(first).await;
+    stage.quiet().await;
+    assert_eq!(stage.mails().len(), 2);
+    verbs::cancel(&stage.app, first, "Ann").await.unwrap();
+    stage.launch(second).await;
+    stage.quiet().await;
+    let waits = stage.touches(second).await;
+    let tomorrow = Some(new_york("2026-11-19T00:00:00"));
+    assert!(waits.iter().all(|touch| touch.until == tomorrow), "{waits:#?}");
+    stage.pass(new_york("2026-11-19T10:00:00")).await;
+    stage.rest().await;
+    assert_eq!(stage.mails().len(), 4);
 }
 
 /// The campaign's day is New York's and the sender's is Los Angeles', the provider says later every other time, and both

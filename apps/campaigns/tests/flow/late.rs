@@ -116,3 +116,26 @@ async fn what_comes_back_later_goes_by_the_other_channel_and_ends_the_sequence_o
         assert_eq!((last.step, stands(&stage, with, people[0]).await), (2, EnrolmentStatus::Done), "{code}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_tried_again_behind_the_next_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = Stage::standing(dir.path(), MORNING, Setting::default()).await;
+    let people = stage.contacts("b", 1).await;
+    let text = stage.template(Channel::Sms, "Hi. STOP ends.").await;
+    let mail = stage.template(Channel::Email, "Hi").await;
+    let first = fallback(step(Channel::Sms, text, Delay::Minutes(0)), Channel::Email, mail);
+    let steps = [30, 30].map(|minutes| step(Channel::Email, mail, Delay::Minutes(minutes)));
+    let id = stage.draft("spring", &people, [vec![first], steps.to_vec()].concat()).await;
+    stage.work().await;
+    stage.launch(id).await;
+    stage.quiet().await;
+    let touch = stage.touches(id).await.remove(0);
+    lost(&stage, &touch, "twilio/30003").await;
+    stage.quiet().await;
+    assert_eq!((stage.calls_and_texts().len(), stage.mails().len()), (1, 1), "by the other channel, at once");
+    stage.pass(Time(MORNING.0 + 5 * HOUR_MS)).await;
+    stage.rest().await;
+    assert_eq!((stage.calls_and_texts().len(), stage.mails().len()), (1, 3));
+    assert_eq!(stands(&stage, id, people[0]).await, EnrolmentStatus::Done);
+}

@@ -66,7 +66,10 @@ async fn list_page(ask: &Ask, name: Input) -> Reply {
     }
     rows.sort_by_key(|(status, _)| !status.is_live());
     let s = ask.shell(Section::Campaigns).await?.every(FRESH_S);
-    let waiting = attention::look(&ask.app).await?;
+    let mut waiting = attention::look(&ask.app).await?;
+    if !ask.visitor.may_see_payloads {
+        waiting.iter_mut().for_each(|item| item.why.clear());
+    }
     Ok(windlass_look::show(&CampaignsPage {
         attention: waiting.iter().map(|item| attention_row(ask, &s, item)).collect(),
         s,
