@@ -1,7 +1,8 @@
 //! Touches: the messages that campaigns owe contacts.
 //!
 //! Every change of a status names the status that it changes from, so that of two workers which both believe to hold a
-//! message one finds out.
+//! message one finds out. All statements about the one table stand in this file, so that whoever adds a status finds each
+//! that names one.
 
 use windlass::Time;
 
