@@ -24,7 +24,7 @@ use windlass_campaigns::{
     model::{
         CampaignId, ListId, SenderId, UserId,
         campaign::{Campaign, CampaignStatus, Condition, Fallback, Step, StopRules},
-        sender::{Sender, WarmUp},
+        sender::Sender,
     },
     store::{
         campaigns,
@@ -213,23 +213,7 @@ async fn stage(dir: &Path, plan: &Plan) -> App {
     for (channel, provider, address) in
         [(Channel::Email, smtp.id, "ann@example.com"), (Channel::Sms, twilio.id, "+12125550100")]
     {
-        let sender = Sender {
-            id: SenderId(0),
-            user: None,
-            channel,
-            name: "Ann".into(),
-            address: address.into(),
-            provider,
-            time_zone: "UTC".into(),
-            daily_cap: 10_000_000,
-            per_minute: None,
-            warm_up: WarmUp::warm(),
-            cap_today: 0,
-            paused: false,
-            pause_reason: String::new(),
-            revision: 0,
-            paused_until: None,
-        };
+        let sender = Sender::new(channel, address, provider, "UTC", 10_000_000);
         accounts::set_sender(&app, sender, "bench").await.unwrap();
     }
     // The servers live as long as the process.
@@ -300,29 +284,8 @@ fn person(number: u32, colleagues: Colleagues) -> NewContact {
 
 fn campaign(user: UserId, nth: u32, list: ListId, colleagues: Colleagues) -> Campaign {
     let policy = WindowPolicy::new(Zone::named("UTC").unwrap(), Week::daily("00:00-24:00").unwrap()).unwrap();
-    Campaign {
-        id: CampaignId(0),
-        user,
-        name: format!("campaign {nth}"),
-        status: CampaignStatus::Draft,
-        list: Some(list),
-        version: 1,
-        weight: 10,
-        daily_cap: None,
-        new_per_day: None,
-        policy,
-        stop_rules: StopRules {
-            account_reply: !matches!(colleagues, Colleagues::None),
-            ..StopRules::default()
-        },
-        postal_address: String::new(),
-        starts_at: None,
-        launched_at: None,
-        paged_at: None,
-        ended_at: None,
-        contacts: 0,
-        revision: 0,
-        created_at: Time(0),
-        paused_until: None,
-    }
+    let stop_rules =
+        StopRules { account_reply: !matches!(colleagues, Colleagues::None), ..StopRules::default() };
+    let draft = Campaign::draft(user, format!("campaign {nth}"), policy, Time(0));
+    Campaign { list: Some(list), stop_rules, ..draft }
 }

@@ -160,6 +160,12 @@ async fn what_waits_for_a_person_stands_on_the_front_page_and_is_asked_for() {
     ] {
         assert!(html.contains(said), "{said}: {html}");
     }
+    // Somebody who may only look sees what waits, and nobody's words.
+    for path in ["/v1/attention", ""] {
+        let shown = site.get_as("read", path).await.text;
+        assert!(shown.contains("ann@example.com"), "{path}: {shown}");
+        assert!(!shown.contains("5.7.1") && !shown.contains("they have called"), "{path}: {shown}");
+    }
     // A sender that goes on by itself waits for nobody.
     assert!(site.post(&format!("{sender}/pause"), &[("until", LATER)]).await.flash().good);
     assert!(site.post("/reviews/1", &[("decision", "no_opt_out")]).await.flash().good);

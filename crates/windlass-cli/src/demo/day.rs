@@ -14,7 +14,7 @@ use windlass_campaigns::drafts::{self, Draft};
 use windlass_campaigns::flow::{accounts, queues, share::Sharing, verbs};
 use windlass_campaigns::model::campaign::{Condition, Fallback, Step, StopRules};
 use windlass_campaigns::model::contact::Consent;
-use windlass_campaigns::model::sender::{Sender, WarmUp};
+use windlass_campaigns::model::sender::Sender;
 use windlass_campaigns::model::{CampaignId, ListId, ProviderId, SenderId, TemplateId, UserId};
 use windlass_campaigns::store::{contacts, lists, settings, suppressions, templates, users};
 use windlass_campaigns::window::{Delay, HoursIn, Week, WindowPolicy, Zone};
@@ -268,21 +268,9 @@ fn sender(
     daily_cap: u32,
 ) -> Sender {
     Sender {
-        id: SenderId(0),
         user: Some(user),
-        channel,
         name: name.to_owned(),
-        address: address.to_owned(),
-        provider,
-        time_zone: Home::East.zone().to_owned(),
-        daily_cap,
-        per_minute: None,
-        warm_up: WarmUp::warm(),
-        cap_today: 0,
-        paused: false,
-        pause_reason: String::new(),
-        revision: 0,
-        paused_until: None,
+        ..Sender::new(channel, address, provider, Home::East.zone(), daily_cap)
     }
 }
 
